@@ -1,0 +1,1 @@
+"""Who owns which positions and pixels, and how the ranks exchange them."""
