@@ -351,6 +351,41 @@ class Scan:
         """Pixel of the object grid in metres, or None where the geometry is not known."""
         return None if self.geometry is None else self.geometry.pixel_size(self.m)
 
+    def replace(self, **changes: Any) -> Scan:
+        """Return a scan with other values for some of the constructor's arguments.
+
+        Parameters
+        ----------
+        **changes
+            Arguments of `Scan`. With maps of another number of elements, what belongs to the elements
+            (attenuation, names, sensitivity, background, count scale, true maps) goes back to its default
+            unless it is given too.
+
+        Returns
+        -------
+        Scan
+            Checked like any other; the patterns are shared, not copied.
+
+        Raises
+        ------
+        ValueError
+            If a value does not fit.
+        TypeError
+            If there is no such argument.
+        """
+        per_element = "attenuation element_names sensitivity background fluorescence_count_scale".split()
+        others = "shape fluorescence mask exposure count_scale blur geometry units title truth".split()
+        arguments: dict[str, Any] = {
+            name: getattr(self, name) for name in ("patterns", "positions", "probe", *others)
+        }
+        arguments.update(changes)
+        maps = arguments["fluorescence"]
+        if maps is not None and len(maps) == self.N_e:
+            arguments = {name: getattr(self, name) for name in per_element} | arguments
+        elif "truth" not in changes and len(() if maps is None else maps) != self.N_e:
+            arguments["truth"] = {name: array for name, array in self.truth.items() if name != "elements"}
+        return Scan(**arguments)
+
     def __repr__(self) -> str:
         maps = "no fluorescence" if self.sampling is None else f"{self.N_e} elements ({self.sampling})"
         return (

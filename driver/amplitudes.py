@@ -1,0 +1,65 @@
+"""From patterns to the amplitudes that the kernels want."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.scan import Scan, check_patterns
+
+#: Patterns read at a time, in bytes of float64.
+READ_BYTES = 32 * 1024 * 1024
+
+
+def load_amplitudes(scan: Scan, positions: NDArray[np.int64], dtype: Any) -> tuple[NDArray[Any], float, int]:
+    """Read the patterns of some positions as amplitudes.
+
+    Parameters
+    ----------
+    scan : Scan
+    positions : (n,) array of int64
+        Which patterns, in increasing order.
+    dtype : float32 or float64
+
+    Returns
+    -------
+    amplitudes : (n, m, m) array
+        sqrt(d_j) with the zero frequency at [0, 0]; -1 under the mask.
+    total : float
+        Sum of the good intensities.
+    pixels : int
+        Number of good pixels.
+
+    Raises
+    ------
+    ValueError
+        A pattern holds NaN, infinity or a negative count outside the mask.
+    """
+    count, m = len(positions), scan.m
+    amplitudes = np.empty((count, m, m), dtype)
+    total, pixels = 0.0, 0
+    block = max(1, READ_BYTES // (8 * m * m))
+    for first in range(0, count, block):
+        chosen = positions[first : first + block]
+        start, stop = int(chosen[0]), int(chosen[-1]) + 1
+        if stop - start == len(chosen):  # one contiguous read wherever the order allows it
+            patterns = np.asarray(scan.patterns[start:stop], dtype=np.float64)
+        else:
+            patterns = np.stack([np.asarray(scan.patterns[int(j)], dtype=np.float64) for j in chosen])
+        mask = None
+        if scan.mask is not None:
+            mask = np.broadcast_to(scan.mask if scan.mask.ndim == 2 else scan.mask[chosen], patterns.shape)
+        check_patterns(patterns, start, mask)
+        if mask is not None:
+            patterns = np.where(mask, patterns, 0.0)
+            pixels += int(mask.sum())
+        else:
+            pixels += patterns.size
+        total += float(patterns.sum())
+        roots = np.sqrt(patterns)
+        if mask is not None:
+            roots[~mask] = -1.0
+        amplitudes[first : first + len(chosen)] = np.fft.ifftshift(roots, axes=(1, 2))
+    return amplitudes, total, pixels

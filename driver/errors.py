@@ -1,0 +1,158 @@
+"""Errors against a known truth, raw and after the null directions are removed.
+
+Removed are the global phase and, where the probe was unknown, the scale and the linear phase ramp shared
+between object and probe and a common shift by whole or fractional pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.scan import Scan
+
+#: A pixel is illuminated where sum_j |P_j|^2 exceeds this fraction of its maximum.
+ILLUMINATED = 1e-3
+
+
+def illumination(scan: Scan, probe: NDArray | None = None) -> NDArray[np.float64]:
+    """Return sum_j t_j |P_j|^2 on the object grid, integer corners.
+
+    Parameters
+    ----------
+    scan : Scan
+    probe : (K, m, m) array of complex, optional
+        Default: the scan's.
+
+    Returns
+    -------
+    (n_rows, n_cols) array of float64
+    """
+    intensity = (np.abs(scan.probe if probe is None else probe) ** 2).sum(axis=0).astype(np.float64)
+    total = np.zeros(scan.shape)
+    for (row, column), t in zip(scan.corners, scan.exposure, strict=True):
+        total[row : row + scan.m, column : column + scan.m] += t * intensity
+    return total
+
+
+def illuminated_area(scan: Scan, probe: NDArray | None = None) -> NDArray[np.bool_]:
+    """Return where sum_j |P_j|^2 > 1e-3 of its maximum, (n_rows, n_cols)."""
+    light = illumination(scan, probe)
+    return light > ILLUMINATED * light.max()
+
+
+def remove_phase(values: NDArray, truth: NDArray, *, scale: bool = False) -> NDArray[Any]:
+    """Return `values` times the unit-modulus constant (or, with `scale`, the constant) closest to `truth`."""
+    overlap = np.vdot(values, truth)
+    if scale:
+        power = np.vdot(values, values).real
+        return values * (overlap / power) if power > 0 else values
+    return values * (overlap / abs(overlap)) if overlap != 0 else values
+
+
+def _shifted(values: NDArray, shift: tuple[float, float]) -> NDArray[Any]:
+    ramp = np.exp(-2j * np.pi * np.fft.fftfreq(values.shape[0]) * shift[0])[:, None]
+    ramp = ramp * np.exp(-2j * np.pi * np.fft.fftfreq(values.shape[1]) * shift[1])
+    return np.fft.ifft2(np.fft.fft2(values) * ramp)
+
+
+def _peak(values: NDArray) -> tuple[float, float]:
+    """Return the (row, column) of the maximum modulus, refined by a parabola, signed (wrapped)."""
+    size = np.abs(values)
+    row, column = (int(i) for i in np.unravel_index(np.argmax(size), size.shape))
+    place = []
+    for axis, centre in ((0, row), (1, column)):
+        length = size.shape[axis]
+        line = size[:, column] if axis == 0 else size[row]
+        before, here, after = line[centre - 1], line[centre], line[(centre + 1) % length]
+        bend = before - 2 * here + after
+        offset = 0.5 * (before - after) / bend if bend < 0 else 0.0
+        signed = centre - length if centre > length // 2 else centre
+        place.append(signed + float(np.clip(offset, -0.5, 0.5)))
+    return place[0], place[1]
+
+
+def align(values: NDArray, truth: NDArray, area: NDArray[np.bool_], *, blind: bool = False) -> NDArray[Any]:
+    """Remove what the data cannot tell from an object.
+
+    Parameters
+    ----------
+    values, truth : (n_rows, n_cols) arrays of complex
+    area : (n_rows, n_cols) array of bool
+        Where to compare: the illuminated area.
+    blind : bool
+        The probe was an unknown: remove a common shift, a linear phase ramp and the scale as well.
+
+    Returns
+    -------
+    (n_rows, n_cols) array of complex
+    """
+    values = np.asarray(values, dtype=np.complex128)
+    truth = np.asarray(truth, dtype=np.complex128)
+    if not blind:
+        return values * _constant(values[area], truth[area])
+    rows, columns = np.indices(truth.shape)
+    for _ in range(3):
+        # the ramp turns up as the peak of the spectrum of values^* truth, the shift as that of their correlation
+        beat = np.where(area, values.conj() * truth, 0)
+        ramp = _peak(np.fft.fft2(beat))
+        values = values * np.exp(2j * np.pi * (ramp[0] * rows / truth.shape[0] + ramp[1] * columns / truth.shape[1]))
+        values = values * _constant(values[area], truth[area])
+        spectra = np.fft.fft2(np.where(area, truth - truth[area].mean(), 0)) * np.conj(
+            np.fft.fft2(np.where(area, values - values[area].mean(), 0))
+        )
+        values = _shifted(values, _peak(np.fft.ifft2(spectra)))
+    power = np.vdot(values[area], values[area]).real
+    return values * (np.vdot(values[area], truth[area]) / power if power > 0 else 1.0)
+
+
+def _constant(values: NDArray, truth: NDArray) -> complex:
+    overlap = np.vdot(values, truth)
+    return complex(overlap / abs(overlap)) if overlap != 0 else 1.0
+
+
+def measure_errors(
+    object: NDArray, elements: NDArray, scan: Scan, *, blind: bool = False, area: NDArray[np.bool_] | None = None
+) -> dict[str, float]:
+    """Compare a reconstruction with the scan's truth.
+
+    Parameters
+    ----------
+    object : (n_rows, n_cols) array of complex
+    elements : (N_e, n_rows, n_cols) array of float
+        Empty for ptychography alone.
+    scan : Scan
+        With a `truth`; without one the result is empty.
+    blind : bool
+        Whether the probe was an unknown.
+    area : array of bool, optional
+        The illuminated area, where it is known already.
+
+    Returns
+    -------
+    dict
+        "mse": ||z - z*||^2 / n^2 raw; "mse_aligned": on the illuminated area without the null directions;
+        "mse_real", "mse_imaginary": raw, of x and y; "mse_NAME" of each element;
+        "mse_imaginary_illuminated" and "mse_NAME_illuminated" on the illuminated area.
+    """
+    if "object" not in scan.truth:
+        return {}
+    truth = scan.truth["object"]
+    area = illuminated_area(scan) if area is None else area
+    difference = np.asarray(object, dtype=np.complex128) - truth
+    aligned = align(object, truth, area, blind=blind)
+    errors = {
+        "mse": float((np.abs(difference) ** 2).mean()),
+        "mse_aligned": float((np.abs(aligned - truth)[area] ** 2).mean()),
+        "mse_real": float((difference.real**2).mean()),
+        "mse_imaginary": float((difference.imag**2).mean()),
+        "mse_imaginary_illuminated": float((difference.imag[area] ** 2).mean()),
+    }
+    if len(elements) and "elements" in scan.truth:
+        for name, values, true in zip(scan.element_names, elements, scan.truth["elements"], strict=True):
+            square = (values.astype(np.float64) - true) ** 2
+            errors[f"mse_{name}"] = float(square.mean())
+            errors[f"mse_{name}_illuminated"] = float(square[area].mean())
+    return errors

@@ -1,0 +1,612 @@
+"""The joint objective on one rank's tile: value, gradient, Hessian product, preconditioner, line losses.
+
+unknowns (owned pixels) -> halo -> tile -> kernels over the rank's positions -> halo -> owned gradient.
+
+Inside, amplitudes are divided by s = sqrt(mean count) and the probe with them, and the fluorescence of
+each element by its root mean square, so that every field is of order 1 whatever the unit of the data.
+Values, gradients and products come out in the units of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.amplitudes import load_amplitudes
+from ptyxrf.driver.links import LINKS, CartesianLink, Link, LinearLink
+from ptyxrf.driver.preconditioner import Preconditioner
+from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.weights import resolve_weights, statistical_weights
+from ptyxrf.kernels.amplitudes import CURVATURES
+from ptyxrf.kernels.diffraction import Diffraction
+from ptyxrf.kernels.fluorescence import Fluorescence
+from ptyxrf.kernels.fluorescence_grid import GridFluorescence
+from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
+from ptyxrf.kernels.patches import add_illumination, sum_object_intensity
+from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.vectors import dot, dots
+from ptyxrf.parallel.reduction import sum_over_ranks
+from ptyxrf.parallel.tile import Tile, whole_plane
+
+METHODS = ("joint", "ptychography", "fluorescence")
+PRECISIONS = {"double": np.dtype(np.float64), "single": np.dtype(np.float32)}
+MEMORY = ("cached", "low")
+
+
+@dataclass
+class Work:
+    """What was computed so far: a gradient or a product is one sweep, a forward-only pass half of one."""
+
+    gradients: int = 0
+    products: int = 0
+    forwards: int = 0
+
+    @property
+    def sweeps(self) -> float:
+        """Sweeps over all positions."""
+        return self.gradients + self.products + 0.5 * self.forwards
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss of each modality at the point last evaluated, in the units of the data (NaN: not there)."""
+
+    ptychography: float
+    fluorescence: float
+
+
+def _choice(name: str, value: str, allowed: Any) -> str:
+    if value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
+class Objective:
+    """Phi = Phi_p + Phi_f of a scan, as a function of one real vector of unknowns.
+
+    Parameters
+    ----------
+    scan : Scan
+    method : {"joint", "ptychography", "fluorescence"}
+        joint: unknowns x and w; ptychography: x and y; fluorescence: w, with alpha_e = 1.
+    alpha : {"statistical", "gradnorm"} or float or (N_e,) array of float
+        Weights of the fluorescence in the joint objective (see `ptyxrf.driver.weights`).
+    curvature : {"positive", "full", "gauss-newton"}
+        Which Hessian `hessian_product` applies.
+    precision : {"double", "single"}
+        Of fields and vectors; sums and dot products are in double either way.
+    refine_probe : bool
+        Make the probe an unknown.
+    start : mapping or None
+        Starting values by the names of the unknowns, global arrays or numbers. Default: x = 1,
+        y = link_offset (w = 0), the scan's probe.
+    comm : communicator or None
+        None: one rank, without MPI.
+    alpha_scale : float
+        Factor of weights given by name.
+    link : {"linear"} or Link
+        How the elements make the object; joint and fluorescence only.
+    link_offset : float
+        Constant of the linear link, and the default start of y for ptychography.
+    memory : {"cached", "low"}
+        low: keep no far fields (8 bytes less per pattern pixel in single precision) and compute them
+        again in each product.
+    rescale_probe : bool
+        Scale the scan's probe so that z = 1 explains the mean count, unless `start` has a probe. The unitary
+        DFT keeps sums, so the pattern of z = 1 has a mean of sum |P|^2 / m^2.
+
+    Attributes
+    ----------
+    unknowns : tuple of str
+        Keys of `scatter` and `gather`.
+    initial : array
+        The start as a vector.
+    alpha : (N_e,) array of float64
+        The weights in use.
+    mean_count : float
+        mean(d); Phi_p / mean_count is the loss with amplitudes divided by the root of the mean count.
+    nonnegative : slice
+        Where in a vector the elements stand, which a solver may bound below by 0.
+    work : Work
+        Counts of what was computed.
+
+    Raises
+    ------
+    ValueError
+        An argument is wrong or the method's data are missing.
+
+    Notes
+    -----
+    Formulas: arXiv 2511.02153, eq. (2.2) and section 3, in operator form. With psi_jk = F(P_jk z_j),
+    q = psi/|psi| and c = b/|psi|: g_z = 1/N sum_j P_j^* F^* [M (psi - b q)], and the Hessian of a
+    pattern takes dpsi to M [(1 - c) dpsi + c q Re(conj(q) dpsi)].
+    """
+
+    def __init__(
+        self,
+        scan: Scan,
+        method: str = "joint",
+        alpha: str | ArrayLike = "statistical",
+        curvature: str = "positive",
+        precision: str = "double",
+        refine_probe: bool = False,
+        start: Mapping[str, ArrayLike] | None = None,
+        comm: Any = None,
+        *,
+        alpha_scale: float = 1.0,
+        link: str | Link = "linear",
+        link_offset: float = 0.0,
+        memory: str = "cached",
+        rescale_probe: bool = False,
+    ) -> None:
+        _choice("method", method, METHODS)
+        _choice("curvature", curvature, CURVATURES)
+        self.real = PRECISIONS[_choice("precision", precision, PRECISIONS)]
+        self.complex = np.result_type(self.real, np.complex64)
+        _choice("memory", memory, MEMORY)
+        if not (np.isscalar(link_offset) and np.isfinite(link_offset)):
+            raise ValueError(f"link_offset: expected a finite number, got {link_offset!r}")
+        if method != "ptychography" and (scan.fluorescence is None or not scan.measured.any()):
+            raise ValueError(f"method: expected a scan with fluorescence data for {method!r}, got one without")
+        if comm is not None and comm.Get_size() > 1:
+            raise ValueError(f"comm: expected a communicator of one rank, got {comm.Get_size()} ranks")
+        self.scan, self.method, self.curvature, self.comm = scan, method, curvature, comm
+        self.link = self._make_link(link, float(link_offset))
+        self.link_offset = float(link_offset)
+        self.refine_probe = bool(refine_probe)
+        self.probe_is_frozen = False
+        self._preconditioned = False
+        self.work = Work()
+        self.tile: Tile = whole_plane(scan.shape, scan.N)
+
+        names = self.link.unknowns if method != "fluorescence" else ("elements",)
+        self.unknowns: tuple[str, ...] = names + (("probe",) if refine_probe else ())
+        self._fields: dict[str, slice] = {}
+        channels = 0
+        for name in names:
+            width = scan.N_e if name == "elements" else 1
+            self._fields[name] = slice(channels, channels + width)
+            channels += width
+        self._channels = channels
+        self._pixels = self.tile.owned.shape[0] * self.tile.owned.shape[1]
+        self._field_size = channels * self._pixels
+        self.size = self._field_size + (2 * scan.probe.size if refine_probe else 0)
+        where = self._fields.get("elements", slice(0, 0))
+        self.nonnegative = slice(where.start * self._pixels, where.stop * self._pixels)
+
+        self._load(memory == "cached")
+        self.initial = self._start(start or {}, rescale_probe)
+        self._set_weights(alpha, alpha_scale)
+        self.preconditioner = Preconditioner(self)
+
+    # ---------------------------------------------------------------- building
+
+    def _make_link(self, link: str | Link, offset: float) -> Link:
+        if self.method == "ptychography":
+            return CartesianLink()
+        if isinstance(link, str):
+            _choice("link", link, LINKS)
+            return LinearLink(self.scan.attenuation, offset)
+        return link
+
+    def _load(self, keep_far_fields: bool) -> None:
+        """Read the data of this rank's positions and set up the terms of the objective."""
+        scan, tile = self.scan, self.tile
+        corners = scan.corners[tile.positions] - (tile.covered.row_start, tile.covered.column_start)
+        exposure = scan.exposure[tile.positions]
+        self.corners, self.exposure = np.ascontiguousarray(corners), exposure
+        self.probe = PositionedProbe(scan.fractions[tile.positions], scan.K, scan.m, self.complex)
+        self.diffraction: Diffraction | None = None
+        if self.method == "fluorescence":
+            self.mean_count = float((np.abs(scan.probe) ** 2).sum()) / scan.m**2
+            self.integer_patterns = True
+        else:
+            amplitudes, total, pixels = load_amplitudes(scan, tile.positions, self.real)
+            total, pixels = sum_over_ranks(self.comm, np.array([total, pixels], dtype=np.float64))
+            self.mean_count = total / pixels if total > 0 else 1.0
+            sample = np.asarray(scan.patterns[0:1], dtype=np.float64)
+            sample = sample[np.isfinite(sample)]
+            self.integer_patterns = bool((sample == np.round(sample)).all())
+            masked = amplitudes < 0
+            amplitudes *= self.real.type(1 / np.sqrt(self.mean_count))
+            amplitudes[masked] = -1
+            self.diffraction = Diffraction(
+                amplitudes, corners, exposure, self.probe, self.curvature, keep_far_fields
+            )
+        self._unit = np.sqrt(self.mean_count)
+        self.fluorescence: Fluorescence | None = None
+        if self.method != "ptychography":
+            self.fluorescence = self._fluorescence_term(np.where(scan.measured, 1.0, 0.0))
+
+    def _fluorescence_term(self, alpha: NDArray[np.float64]) -> Fluorescence:
+        """Return the fluorescence term with weights alpha_e, in internal units."""
+        scan, tile = self.scan, self.tile
+        counts = np.asarray(scan.fluorescence)
+        background = scan.background.reshape(-1, *([1] * (counts.ndim - 1)))
+        net = np.where(np.isnan(counts), 0.0, counts - background)
+        size = np.sqrt((net**2).reshape(scan.N_e, -1).mean(axis=1))
+        size = np.where(size > 0, size, 1.0)
+        gains = scan.sensitivity * self.mean_count / size
+        weights = alpha * size**2 / (scan.N_e * self.mean_count)
+        net /= size.reshape(background.shape)
+        self._fluorescence_size = size
+        full = self.curvature == "full"
+        if scan.sampling == "grid":
+            inner = tile.owned.within(tile.covered)
+            window = ((inner.row_start, inner.row_stop), (inner.column_start, inner.column_stop))
+            data = np.ascontiguousarray(net[(slice(None), *tile.owned.slices)], dtype=self.real)
+            return GridFluorescence(
+                data, gains, weights, self.probe, full, tile.covered.shape, window, scan.blur == "correlation"
+            )
+        data = np.ascontiguousarray(net[:, tile.positions], dtype=self.real)
+        return ScanFluorescence(data, gains, weights, self.probe, full, self.corners, self.exposure)
+
+    def _set_weights(self, alpha: str | ArrayLike, alpha_scale: float) -> None:
+        scan = self.scan
+        if self.method == "ptychography":
+            self.alpha = np.zeros(scan.N_e)
+        elif self.method == "fluorescence":
+            self.alpha = np.where(scan.measured, 1.0, 0.0)
+        else:
+            self.alpha = resolve_weights(
+                alpha,
+                alpha_scale,
+                scan,
+                lambda: statistical_weights(scan, self.mean_count, self.integer_patterns),
+                self._gradient_ratio,
+            )
+            self.fluorescence = self._fluorescence_term(self.alpha)
+
+    def _gradient_ratio(self) -> float:
+        """Return ||grad_z Phi_p(z0)|| / ||grad_w Phi_f(w0)|| (arXiv 2511.02153, section 2.3)."""
+        fields, probe = self._unpack(self.initial)
+        covered = self.tile.fill(fields)
+        self._set_probe(probe)
+        if self.diffraction is None or self.fluorescence is None:
+            raise ValueError("alpha: 'gradnorm' needs both modalities")
+        gradient = np.zeros(self.tile.covered.shape, self.complex)
+        self.diffraction.gradient(self.link.forward(covered), gradient, False)
+        parts = np.stack([gradient.real, gradient.imag])
+        maps = np.zeros_like(covered)
+        where = self._fields["elements"]
+        self.fluorescence.gradient(np.ascontiguousarray(covered[where]), maps[where], False)
+        norms = []
+        for values in (self.tile.collect(parts), self.tile.collect(maps)):
+            flat = np.ascontiguousarray(values)
+            norms.append(float(np.sqrt(sum_over_ranks(self.comm, np.array([dot(flat, flat)]))[0])))
+        self.work = Work()
+        return norms[0] / (self.scan.N * norms[1]) if norms[1] > 0 else 1.0
+
+    def _start(self, start: Mapping[str, ArrayLike], rescale_probe: bool) -> NDArray[Any]:
+        allowed = (*CartesianLink.unknowns, "elements", "probe")
+        for name in start:
+            if name not in allowed:
+                raise ValueError(f"start: expected names among {', '.join(allowed)}, got {name!r}")
+        probe = self.scan.probe.astype(np.complex128)
+        if rescale_probe and self.method != "fluorescence":
+            probe *= np.sqrt(self.mean_count * self.scan.m**2 / (np.abs(probe) ** 2).sum())
+        defaults: dict[str, ArrayLike] = {
+            "real_part": 1.0, "imaginary_part": self.link_offset, "elements": 0.0, "probe": probe,
+        }  # fmt: skip
+        self._initial_probe = np.array(start.get("probe", probe), dtype=np.complex128)
+        if self._initial_probe.shape != self.scan.probe.shape:
+            raise ValueError(
+                f"start: expected a probe of shape {self.scan.probe.shape}, got {self._initial_probe.shape}"
+            )
+        self._initial_real_part = start.get("real_part", 1.0)
+        return self.scatter(**{name: start.get(name, defaults[name]) for name in self.unknowns})
+
+    # ---------------------------------------------------------------- vectors
+
+    def scatter(self, **arrays: ArrayLike) -> NDArray[Any]:
+        """Make this rank's vector of unknowns from global arrays.
+
+        Parameters
+        ----------
+        **arrays
+            Every unknown by name: ``real_part`` and ``imaginary_part`` (n_rows, n_cols), ``elements``
+            (N_e, n_rows, n_cols), ``probe`` (K, m, m) complex. A number fills an array.
+
+        Returns
+        -------
+        (size,) array of float32 or float64
+            Owned pixels field by field, then the probe as (re, im) pairs.
+
+        Raises
+        ------
+        ValueError
+            An unknown is missing or unexpected, or an array has a wrong shape or is not finite.
+        """
+        if set(arrays) != set(self.unknowns):
+            raise ValueError(f"scatter: expected {', '.join(self.unknowns)}, got {', '.join(arrays) or 'nothing'}")
+        vector = np.empty(self.size, self.real)
+        fields = vector[: self._field_size].reshape(self._channels, *self.tile.owned.shape)
+        for name, where in self._fields.items():
+            shape = (self.scan.N_e, *self.scan.shape) if name == "elements" else self.scan.shape
+            values = np.asarray(arrays[name], dtype=np.float64)
+            if values.shape not in ((), shape):
+                raise ValueError(f"{name}: expected shape {shape} or a number, got {values.shape}")
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+            fields[where] = values[(..., *self.tile.owned.slices)] if values.shape else values
+        if self.refine_probe:
+            probe = np.asarray(arrays["probe"])
+            if probe.shape != self.scan.probe.shape:
+                raise ValueError(f"probe: expected shape {self.scan.probe.shape}, got {probe.shape}")
+            if not np.isfinite(probe).all():
+                raise ValueError("probe: expected finite numbers, got NaN or infinity")
+            self._probe_part(vector)[...] = probe
+        return vector
+
+    def gather(self, vector: NDArray) -> dict[str, NDArray[Any]]:
+        """Return the unknowns of a vector as global arrays, the inverse of `scatter`."""
+        fields, probe = self._unpack(self._checked(vector))
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, where in self._fields.items():
+            arrays[name] = fields[where].copy() if name == "elements" else fields[where][0].copy()
+        if self.refine_probe:
+            arrays["probe"] = probe.copy()
+        return arrays
+
+    def _checked(self, vector: NDArray) -> NDArray[Any]:
+        array = np.asarray(vector)
+        if array.shape != (self.size,):
+            raise ValueError(f"vector: expected shape ({self.size},), got {array.shape}")
+        return np.ascontiguousarray(array, dtype=self.real)
+
+    def _probe_part(self, vector: NDArray) -> NDArray[Any]:
+        """Return the probe in a vector as a complex (K, m, m) view, in the units of the data."""
+        return vector[self._field_size :].view(self.complex).reshape(self.scan.probe.shape)
+
+    def _unpack(self, vector: NDArray) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the owned fields (C, rows, columns) and the probe of a vector."""
+        fields = vector[: self._field_size].reshape(self._channels, *self.tile.owned.shape)
+        probe = self._probe_part(vector) if self.refine_probe else self._initial_probe
+        return fields, probe
+
+    @property
+    def with_probe(self) -> bool:
+        """Whether the probe moves at present."""
+        return self.refine_probe and not self.probe_is_frozen
+
+    def _set_probe(self, probe: NDArray) -> None:
+        normalised = (probe / self._unit).astype(self.complex)
+        self.probe.set(normalised)
+        if self.fluorescence is not None:
+            self.fluorescence.set_probe(normalised)
+
+    # ---------------------------------------------------------------- value, gradient, product
+
+    def _object(self, covered: NDArray) -> NDArray[Any]:
+        if self.method == "fluorescence":
+            return np.zeros((0, 0), self.complex)
+        return self.link.forward(covered)
+
+    def value_and_gradient(self, vector: NDArray) -> tuple[float, NDArray[Any]]:
+        """Evaluate the objective and its gradient, and remember the point for products.
+
+        Parameters
+        ----------
+        vector : (size,) array
+
+        Returns
+        -------
+        value : float
+        gradient : (size,) array
+            The part of the probe is d/dRe + i d/dIm as (re, im) pairs.
+        """
+        fields, probe = self._unpack(self._checked(vector))
+        fields = fields.copy()  # the caller may change the vector; products refer to this point
+        self._preconditioned = False
+        self._set_probe(probe)
+        covered = self.tile.fill(fields)
+        self._covered = covered
+        out = np.zeros_like(covered)
+        moved = self.with_probe
+        probe_sum = np.zeros(self.scan.probe.shape, self.complex)
+        losses = np.zeros(2)
+        if self.diffraction is not None:
+            z = self._object(covered)
+            gradient_z = np.zeros(z.shape, self.complex)
+            self.probe.adjoint_start()
+            losses[0] = self.diffraction.gradient(z, gradient_z, moved) / self.scan.N
+            gradient_z *= self.real.type(1 / self.scan.N)
+            self._gradient_z = gradient_z
+            self.link.adjoint(covered, gradient_z, out)
+            if moved:
+                probe_sum += self.probe.adjoint_finish() / self.real.type(self.scan.N)
+        if self.fluorescence is not None:
+            where = self._fields["elements"]
+            losses[1] = self.fluorescence.gradient(np.ascontiguousarray(covered[where]), out[where], moved)
+            if moved:
+                probe_sum += self.fluorescence.probe_gradient()
+        self.work.gradients += 1
+        losses = sum_over_ranks(self.comm, losses) * self.mean_count
+        self.losses = Losses(
+            float(losses[0]) if self.diffraction is not None else np.nan,
+            float(losses[1]) if self.fluorescence is not None else np.nan,
+        )
+        return float(losses.sum()), self._pack(self.tile.collect(out), probe_sum)
+
+    def _pack(self, owned: NDArray, probe_sum: NDArray) -> NDArray[Any]:
+        """Return a gradient or a product as a vector in the units of the data."""
+        vector = np.zeros(self.size, self.real)
+        np.multiply(owned.reshape(-1), self.real.type(self.mean_count), out=vector[: self._field_size])
+        if self.with_probe:
+            self._probe_part(vector)[...] = probe_sum * self._unit
+        return vector
+
+    def _local_product(self, direction: NDArray) -> NDArray[Any]:
+        """Return the Hessian product with this rank's share of the probe part."""
+        change, probe_change = self._unpack(direction)
+        covered = self.tile.fill(change)
+        out = np.zeros_like(covered)
+        moved = self.with_probe
+        probe_sum = np.zeros(self.scan.probe.shape, self.complex)
+        if moved:
+            self._set_direction(probe_change)
+        if self.diffraction is not None:
+            product_z = np.zeros(self.tile.covered.shape, self.complex)
+            self.probe.adjoint_start()
+            self.diffraction.product(self.link.derivative(self._covered, covered), product_z, moved)
+            product_z *= self.real.type(1 / self.scan.N)
+            self.link.adjoint(self._covered, product_z, out)
+            if not self.link.linear:
+                self.link.bend(self._covered, covered, self._gradient_z, out)
+            if moved:
+                probe_sum += self.probe.adjoint_finish() / self.real.type(self.scan.N)
+        if self.fluorescence is not None:
+            where = self._fields["elements"]
+            self.fluorescence.product(np.ascontiguousarray(covered[where]), out[where], moved)
+            if moved:
+                probe_sum += self.fluorescence.probe_product()
+        self.work.products += 1
+        return self._pack(self.tile.collect(out), probe_sum)
+
+    def _set_direction(self, probe_change: NDArray) -> None:
+        normalised = (probe_change / self._unit).astype(self.complex)
+        self.probe.set_direction(normalised)
+        if self.fluorescence is not None:
+            self.fluorescence.set_direction(normalised)
+
+    def hessian_product(self, direction: NDArray) -> NDArray[Any]:
+        """Apply the Hessian at the point last evaluated.
+
+        Parameters
+        ----------
+        direction : (size,) array
+
+        Returns
+        -------
+        (size,) array
+        """
+        return self.product_with_dots(self._checked(direction), None)[0]
+
+    def product_with_dots(
+        self, direction: NDArray, residual: NDArray | None
+    ) -> tuple[NDArray[Any], tuple[float, float, float]]:
+        """Return H direction and (residual . direction, product . direction, residual . residual).
+
+        The dot products and the probe part of the product, which each rank holds a share of, travel in one
+        reduction: product . direction is linear in the shares, so their sum is the dot with the whole.
+        """
+        product = self._local_product(direction)
+        residual = product if residual is None else residual
+        cut = self._field_size
+        local = np.array(dots(direction[:cut], product[:cut], residual[:cut]))
+        if not self.with_probe:
+            return product, tuple(sum_over_ranks(self.comm, local))  # type: ignore[return-value]
+        share = np.concatenate([product[cut:].astype(np.float64), local])
+        share = sum_over_ranks(self.comm, share)
+        product[cut:] = share[:-3]
+        tail = np.array(dots(direction[cut:], product[cut:], residual[cut:]))
+        return product, tuple(share[-3:] + tail)  # type: ignore[return-value]
+
+    # ---------------------------------------------------------------- what the solver asks for besides
+
+    def dot(self, left: NDArray, right: NDArray) -> float:
+        """Return the dot product of two vectors over all ranks; the replicated probe counts once."""
+        cut = self._field_size
+        local = np.array([dot(left[:cut], right[:cut])])
+        return float(sum_over_ranks(self.comm, local)[0]) + dot(left[cut:], right[cut:])
+
+    def precondition(self, residual: NDArray, free: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+        """Return M^-1 residual for the preconditioner of the point last evaluated, within the free variables."""
+        if not self._preconditioned:
+            self.preconditioner.update()
+            self._preconditioned = True
+        return self.preconditioner.apply(residual, free)
+
+    def losses_along(self, direction: NDArray, steps: ArrayLike) -> NDArray[np.float64]:
+        """Return the objective at the point last evaluated plus t * direction, for each t in `steps`.
+
+        One forward-only pass for all of them; nothing is stored. Exact for links that are linear.
+
+        Parameters
+        ----------
+        direction : (size,) array
+        steps : (S,) array of float
+
+        Returns
+        -------
+        (S,) array of float64
+        """
+        steps = np.asarray(steps, dtype=np.float64)
+        change, probe_change = self._unpack(self._checked(direction))
+        covered = self.tile.fill(change)
+        moved = self.with_probe
+        if moved:
+            self._set_direction(probe_change)
+        losses = np.zeros(len(steps))
+        if self.diffraction is not None:
+            derivative = self.link.derivative(self._covered, covered)
+            losses += self.diffraction.losses_along(derivative, steps, moved) / self.scan.N
+        if self.fluorescence is not None:
+            maps = np.ascontiguousarray(covered[self._fields["elements"]])
+            losses += self.fluorescence.losses_along(maps, steps, moved)
+        # with a moving probe there are two transforms for each pattern instead of one
+        self.work.forwards += 2 if moved and self.diffraction is not None else 1
+        return sum_over_ranks(self.comm, losses) * self.mean_count
+
+    # ---------------------------------------------------------------- sums that the preconditioner needs
+
+    def illumination(self) -> NDArray[np.float64]:
+        """Return 1/N sum_j t_j |P_j|^2 on the owned pixels, in the units of the data."""
+        total = np.zeros((1, *self.tile.covered.shape), self.real)
+        weights = self.exposure.astype(self.real)
+        add_illumination(self.probe.stack, self.probe.which, self.corners, weights, 1, total[0])
+        return self.tile.collect(total)[0].astype(np.float64) * (self.mean_count / self.scan.N)
+
+    def fluorescence_diagonal(self) -> NDArray[np.float64]:
+        """Return A^T A 1 with gains and weights, (N_e, rows, columns) on the owned pixels."""
+        if self.fluorescence is None:
+            return np.zeros((self.scan.N_e, *self.tile.owned.shape))
+        flat = self.fluorescence.diagonal(self.tile.covered.shape)
+        factors = self.fluorescence.weights * self.fluorescence.gains**2 * self.mean_count
+        return factors[:, None, None] * self.tile.collect(flat[None])
+
+    def object_intensity(self) -> NDArray[np.float64]:
+        """Return 1/N sum_j t_j |z_j|^2, the (m, m) diagonal curvature of the probe."""
+        total = np.zeros((self.scan.m, self.scan.m), self.real)
+        if self.diffraction is not None:
+            z = self._object(self._covered)
+            sum_object_intensity(z, self.corners, self.exposure.astype(self.real), total)
+        return sum_over_ranks(self.comm, total.astype(np.float64)) / self.scan.N
+
+    # ---------------------------------------------------------------- what a user sees
+
+    def complex_object(self, vector: NDArray) -> NDArray[Any]:
+        """Return the (n_rows, n_cols) object z of a vector."""
+        fields, _ = self._unpack(self._checked(vector))
+        if self.method == "fluorescence":
+            real = np.broadcast_to(np.asarray(self._initial_real_part, self.real), self.scan.shape)
+            fields = np.concatenate([real[None], fields])
+        return self.link.forward(fields)
+
+    def elements_of(self, vector: NDArray) -> NDArray[Any]:
+        """Return the (N_e, n_rows, n_cols) element maps of a vector; N_e = 0 for ptychography."""
+        fields, _ = self._unpack(self._checked(vector))
+        return fields[self._fields.get("elements", slice(0, 0))]
+
+    def probe_of(self, vector: NDArray) -> NDArray[Any]:
+        """Return the (K, m, m) probe of a vector."""
+        return np.array(self._unpack(self._checked(vector))[1])
+
+    def predicted_fluorescence(self, vector: NDArray) -> NDArray[np.float64] | None:
+        """Return A_e w_e + B_e as the scan records it, or None without fluorescence."""
+        if self.fluorescence is None:
+            return None
+        fields, probe = self._unpack(self._checked(vector))
+        self._set_probe(probe)
+        maps = np.ascontiguousarray(self.tile.fill(fields)[self._fields["elements"]])
+        blurred = self.fluorescence.blur(maps).astype(np.float64)
+        extra = [1] * (blurred.ndim - 1)
+        return blurred * self._fluorescence_size.reshape(-1, *extra) + self.scan.background.reshape(-1, *extra)
+
+    def pattern_misfit(self) -> NDArray[np.float64] | None:
+        """Return the (N,) losses of the patterns at the point last evaluated, or None without patterns."""
+        return None if self.diffraction is None else self.diffraction.pattern_losses * self.mean_count

@@ -1,0 +1,90 @@
+"""Diagonal preconditioner of the joint Hessian, with a block of the elements at each pixel.
+
+Object: a = 1/N sum_j t_j |P_j|^2. Elements: the N_e x N_e block a mu mu^T + diag(f_e), f_e the lumped
+diagonal (row sums) of the fluorescence term: inverted by the Sherman-Morrison formula. Probe:
+1/N sum_j t_j |z_j|^2. To each a fraction of its largest value is added, where little light falls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ptyxrf.driver.objective import Objective
+
+#: Fractions of the largest diagonal entry that are added.
+OBJECT_FLOOR = 0.02
+PROBE_FLOOR = 0.02
+
+
+class Preconditioner:
+    """M^-1 for vectors of an objective.
+
+    Parameters
+    ----------
+    objective : Objective
+        Asked for its sums when `update` is called.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self.identity = False
+        self._ready = False
+
+    def update(self) -> None:
+        """Compute the diagonal at the point last evaluated; what does not change is kept."""
+        if self.identity:
+            return
+        if not self._ready or self._objective.with_probe:
+            self._update_fields()
+            self._ready = True
+        if self._objective.with_probe:
+            self._update_probe()
+
+    def _update_fields(self) -> None:
+        objective = self._objective
+        light = objective.illumination() if objective.diffraction is not None else np.zeros(objective.tile.owned.shape)
+        peak = float(light.max())
+        self._light = light
+        self._object = (light + OBJECT_FLOOR * peak) if peak > 0 else np.ones_like(light)
+        if objective.method == "ptychography":
+            return
+        mu = np.zeros(objective.scan.N_e) if objective.method == "fluorescence" else objective.scan.attenuation
+        own = objective.fluorescence_diagonal()
+        floor = OBJECT_FLOOR * (own.reshape(len(own), -1).max(axis=1) + mu**2 * peak)
+        own += np.where(floor > 0, floor, 1.0)[:, None, None]
+        self._own = own
+        self._mu = mu
+
+    def _update_probe(self) -> None:
+        intensity = self._objective.object_intensity()
+        peak = float(intensity.max())
+        self._probe = (intensity + PROBE_FLOOR * peak) if peak > 0 else np.ones_like(intensity)
+
+    def apply(self, residual: NDArray, free: NDArray[np.bool_] | None) -> NDArray[Any]:
+        """Return M^-1 residual, 0 where `free` is False (those variables leave the elements' blocks)."""
+        if self.identity:
+            return residual.copy() if free is None else residual * free
+        objective = self._objective
+        out = np.zeros_like(residual)
+        cut = objective._field_size
+        shape = (objective._channels, *objective.tile.owned.shape)
+        source, target = residual[:cut].reshape(shape), out[:cut].reshape(shape)
+        kept = None if free is None else free[:cut].reshape(shape)
+        for name, where in objective._fields.items():
+            if name != "elements":
+                target[where] = source[where] / self._object
+                continue
+            mu = self._mu[:, None, None]
+            inverse = 1 / self._own
+            if kept is not None:
+                inverse *= kept[where]
+            scaled = source[where] * inverse
+            weight = self._light / (1 + self._light * (mu**2 * inverse).sum(axis=0))
+            target[where] = scaled - inverse * mu * (weight * (mu * scaled).sum(axis=0))
+        if objective.with_probe:
+            objective._probe_part(out)[...] = objective._probe_part(residual) / self._probe
+        return out

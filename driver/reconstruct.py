@@ -1,0 +1,213 @@
+"""One call from a scan to a result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ptyxrf.driver.errors import illuminated_area, measure_errors
+from ptyxrf.driver.history import IterationRecord
+from ptyxrf.driver.links import Link
+from ptyxrf.driver.objective import Objective
+from ptyxrf.driver.result import Result
+from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.truncated_newton import Iteration, NewtonOptions, TruncatedNewton
+
+SOLVERS = ("default", "paper")
+
+
+def _number(name: str, value: Any, low: float, *, whole: bool = False) -> Any:
+    good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not good or math.isnan(value) or value < low or (whole and int(value) != value):
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{name}: expected {kind} of at least {low:g}, got {value!r}")
+    return int(value) if whole else float(value)
+
+
+def _probe_start(refine_probe: bool | int) -> int | None:
+    """Return the iteration before which the probe is freed, or None where it is known."""
+    if isinstance(refine_probe, bool):
+        return 0 if refine_probe else None
+    return _number("refine_probe", refine_probe, 0, whole=True)
+
+
+def reconstruct(
+    scan: Scan,
+    method: str = "joint",
+    *,
+    alpha: str | ArrayLike = "statistical",
+    alpha_scale: float = 1.0,
+    curvature: str | None = None,
+    precision: str = "single",
+    refine_probe: bool | int = False,
+    rescale_probe: bool | None = None,
+    start: Mapping[str, ArrayLike] | None = None,
+    link: str | Link = "linear",
+    link_offset: float = 0.0,
+    nonnegative: bool = True,
+    max_iterations: int = 100,
+    max_sweeps: float | None = None,
+    max_seconds: float | None = None,
+    inner_limit: int | None = None,
+    gradient_tolerance: float = 1e-6,
+    loss_tolerance: float = 1e-5,
+    preconditioner: bool | None = None,
+    solver: str = "default",
+    memory: str = "cached",
+    callback: Callable[[IterationRecord], Any] | None = None,
+    comm: Any = None,
+) -> Result:
+    """Reconstruct a scan.
+
+    Parameters
+    ----------
+    scan : Scan
+    method : {"joint", "ptychography", "fluorescence"}
+    alpha, alpha_scale, precision, link, link_offset, memory, comm
+        See `Objective`.
+    curvature : {"positive", "full", "gauss-newton"}, optional
+        Hessian of the inner solves; default "positive", or "full" for the paper's solver.
+    refine_probe : bool or int
+        False: the scan's probe is right. True: it is an unknown. A number: it becomes one after so many
+        iterations.
+    rescale_probe : bool, optional
+        Scale the given probe so that z = 1 explains the mean count; default: where the probe is refined.
+    start : mapping, optional
+        Starting values: ``real_part``, ``imaginary_part``, ``elements``, ``probe`` (arrays or numbers).
+    nonnegative : bool
+        Hold w >= 0.
+    max_iterations : int
+        Most outer iterations.
+    max_sweeps, max_seconds : float, optional
+        Budgets: sweeps over the positions (a gradient or Hessian product is 1, a forward pass 1/2), seconds.
+    inner_limit : int, optional
+        Most Hessian products in an iteration; default 30, or 50 for the paper's solver.
+    gradient_tolerance, loss_tolerance : float
+        Stop when the gradient norm falls below this fraction of the first, or the loss by less than this
+        fraction in three iterations running; 0 turns a test off.
+    preconditioner : bool, optional
+        Default True, or False for the paper's solver.
+    solver : {"default", "paper"}
+        paper: truncated Newton as arXiv 2511.02153 describes it: full Hessian, no preconditioner.
+    callback : callable, optional
+        Given the `IterationRecord` of each iteration; a true answer stops the reconstruction.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, what was expected and what came.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
+    plain = solver == "paper"
+    curvature = curvature or ("full" if plain else "positive")
+    free_from = _probe_start(refine_probe)
+    options = NewtonOptions(
+        max_iterations=_number("max_iterations", max_iterations, 0, whole=True),
+        max_sweeps=np.inf if max_sweeps is None else _number("max_sweeps", max_sweeps, 0),
+        max_seconds=np.inf if max_seconds is None else _number("max_seconds", max_seconds, 0),
+        inner_limit=(50 if plain else 30)
+        if inner_limit is None
+        else _number("inner_limit", inner_limit, 1, whole=True),
+        gradient_tolerance=_number("gradient_tolerance", gradient_tolerance, 0),
+        loss_tolerance=_number("loss_tolerance", loss_tolerance, 0),
+        nonnegative=bool(nonnegative),
+    )
+    if rescale_probe is None:
+        rescale_probe = free_from is not None
+    objective = Objective(
+        scan,
+        method,
+        alpha,
+        curvature,
+        precision,
+        free_from is not None,
+        start,
+        comm,
+        alpha_scale=alpha_scale,
+        link=link,
+        link_offset=link_offset,
+        memory=memory,
+        rescale_probe=rescale_probe,
+    )
+    objective.preconditioner.identity = not (preconditioner if preconditioner is not None else not plain)
+
+    history: list[IterationRecord] = []
+    area = illuminated_area(scan) if scan.truth else None
+
+    def report(iteration: Iteration) -> Any:
+        elements = objective.elements_of(iteration.vector)
+        errors = (
+            {}
+            if area is None
+            else measure_errors(
+                objective.complex_object(iteration.vector), elements, scan, blind=free_from is not None, area=area
+            )
+        )
+        record = IterationRecord(
+            iteration.number,
+            iteration.value,
+            objective.losses.ptychography,
+            objective.losses.fluorescence,
+            iteration.gradient_norm,
+            iteration.inner_steps,
+            objective.work.products,
+            objective.work.gradients,
+            objective.work.sweeps,
+            iteration.step,
+            iteration.seconds,
+            iteration.note,
+            errors,
+        )
+        history.append(record)
+        return callback(record) if callback is not None else False
+
+    def prepare(number: int) -> bool:
+        frozen = free_from is not None and number <= free_from
+        changed = number > 0 and frozen != objective.probe_is_frozen
+        objective.probe_is_frozen = frozen
+        return changed
+
+    newton = TruncatedNewton(objective, options, lambda: objective.work.sweeps, report, prepare)
+    vector, reason = newton.run(objective.initial)
+    return Result(
+        object=objective.complex_object(vector),
+        elements=objective.elements_of(vector).copy(),
+        probe=objective.probe_of(vector),
+        history=history,
+        reason=reason,
+        method=method,
+        settings={
+            "method": method,
+            "alpha": alpha if isinstance(alpha, str) else np.asarray(alpha, dtype=float).tolist(),
+            "alpha_scale": float(alpha_scale),
+            "alpha_used": objective.alpha.tolist(),
+            "mean_count": objective.mean_count,
+            "curvature": curvature,
+            "precision": precision,
+            "refine_probe": refine_probe,
+            "rescale_probe": bool(rescale_probe),
+            "link": link if isinstance(link, str) else type(link).__name__,
+            "link_offset": float(link_offset),
+            "solver": solver,
+            "preconditioner": not objective.preconditioner.identity,
+            "memory": memory,
+            "max_iterations": options.max_iterations,
+            "max_sweeps": max_sweeps,
+            "max_seconds": max_seconds,
+            "inner_limit": options.inner_limit,
+            "gradient_tolerance": options.gradient_tolerance,
+            "loss_tolerance": options.loss_tolerance,
+            "nonnegative": options.nonnegative,
+        },
+        predicted_fluorescence=objective.predicted_fluorescence(vector),
+        pattern_misfit=objective.pattern_misfit(),
+    )

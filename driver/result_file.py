@@ -1,0 +1,230 @@
+"""Result files: what a reconstruction found, and how, in the same HDF5 layout as scans."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.hdf5_layout import (
+    ENTRY,
+    FLUORESCENCE,
+    GEOMETRY,
+    ILLUMINATION,
+    SAMPLE,
+    Hdf5Reader,
+    Hdf5Writer,
+    reading,
+    writing,
+)
+from ptyxrf.driver.history import IterationRecord, Reason
+from ptyxrf.driver.result import Result
+from ptyxrf.driver.scan import Scan
+
+PROCESS = f"{ENTRY}/process_1"
+HISTORY = f"{ENTRY}/history_1"
+PREDICTED = f"{FLUORESCENCE}/predicted"
+MISFIT = f"{PROCESS}/pattern_misfit"
+
+#: Columns of the history: the numbers of a record with their dtypes.
+COLUMNS = {
+    record_field.name: np.dtype(np.int64 if record_field.type == "int" else np.float64)
+    for record_field in fields(IterationRecord)
+    if record_field.type in ("int", "float")
+}
+
+#: Longest list of settings that is repeated as an attribute (HDF5 holds attributes of 64 kB).
+ATTRIBUTE_LENGTH = 1000
+
+
+def image_name(index: int) -> str:
+    """Return the CXI group of an image: 0 is the object, e + 1 the map of element e."""
+    return f"{ENTRY}/image_{index + 1}"
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy numbers and arrays as what JSON has."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise ValueError(f"settings: expected numbers, strings and lists of them, got {type(value).__name__}")
+
+
+def write_result(path: str | os.PathLike[str], result: Result, scan: Scan | None = None) -> None:
+    """Write a result to a CXI file, whole or not at all.
+
+    ``image_1`` holds the object and is what viewers open first, ``image_2`` and so on one element map
+    each, under its name.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; a file that is there is replaced when the new one is complete.
+    result : Result
+        With global arrays (see `Result.gather`).
+    scan : Scan, optional
+        Adds what belongs to the scan: element names, positions, and axes in metres where its geometry is
+        known.
+
+    Raises
+    ------
+    ValueError
+        If the path cannot be written, or a setting is neither a number nor a string.
+    """
+    settings = json.dumps(result.settings, default=_plain)
+    title = scan.title if scan is not None else ""
+    with writing(path, title, "image_1") as writer:
+        names = [f"element {e + 1}" for e in range(len(result.elements))]
+        if scan is not None and scan.N_e == len(names):
+            names = scan.element_names
+        pixel = None if scan is None else scan.pixel_size
+        _write_image(writer, 0, result.object, "object", pixel)
+        for e, name in enumerate(names):
+            _write_image(writer, e + 1, result.elements[e], name, pixel)
+        writer.probe(result.probe)
+        _write_history(writer, result.history)
+        _write_process(writer, result, settings)
+        if names:
+            writer.texts(f"{PROCESS}/element_names", names)
+        if result.predicted_fluorescence is not None:
+            grid = result.predicted_fluorescence.ndim == 3
+            writer.group(FLUORESCENCE, "NXdata", signal="predicted")
+            writer.optional(
+                PREDICTED, result.predicted_fluorescence, interpretation="image" if grid else "spectrum"
+            )
+        writer.optional(MISFIT, result.pattern_misfit)
+        if scan is not None:
+            writer.group(SAMPLE, "NXsample")
+            writer.group(GEOMETRY, "NXcollection")
+            writer.array(f"{GEOMETRY}/positions", scan.positions, units="pixel")
+
+
+def _write_image(
+    writer: Hdf5Writer, index: int, image: NDArray[Any], title: str, pixel_size: float | None
+) -> None:
+    """Write one image; the dataset is made first and filled then, so that tiles can come one by one."""
+    name = image_name(index)
+    group = writer.group(name, "NXdata", signal="data", title=title)
+    dataset = writer.create(f"{name}/data", image.shape, image.dtype, interpretation="image")
+    dataset[...] = image
+    writer.text(f"{name}/data_space", "real")
+    if pixel_size is None:
+        return
+    for axis, size in zip(("y", "x"), image.shape, strict=True):
+        if index == 0:
+            writer.array(f"{name}/{axis}", np.arange(size) * pixel_size, units="m")
+        else:
+            writer.link(f"{name}/{axis}", f"{image_name(0)}/{axis}")
+    group.attrs["axes"] = ["y", "x"]
+    extent = [image.shape[1] * pixel_size, image.shape[0] * pixel_size, 0.0]
+    writer.array(f"{name}/image_size", extent, units="m")
+
+
+def _write_history(writer: Hdf5Writer, history: list[IterationRecord]) -> None:
+    """Write the history as columns of one length; viewers plot the loss over the iterations."""
+    writer.group(HISTORY, "NXdata", signal="loss", axes=["iteration"])
+    for name, dtype in COLUMNS.items():
+        writer.array(
+            f"{HISTORY}/{name}", np.array([getattr(record, name) for record in history], dtype=dtype)
+        )
+    writer.texts(f"{HISTORY}/note", [record.note for record in history])
+    names = list(dict.fromkeys(name for record in history for name in record.errors))
+    if not names:
+        return
+    writer.texts(f"{HISTORY}/error_names", names)
+    for i, name in enumerate(names):
+        column = np.array([record.errors.get(name, np.nan) for record in history], dtype=np.float64)
+        writer.array(f"{HISTORY}/error_{i + 1}", column, long_name=name)
+    # A record without an error is not a record whose error is NaN.
+    present = np.array([[name in record.errors for name in names] for record in history], dtype=np.uint8)
+    writer.array(f"{HISTORY}/errors_present", present)
+
+
+def _write_process(writer: Hdf5Writer, result: Result, settings: str) -> None:
+    writer.group(PROCESS, "NXprocess", program="ptyxrf")
+    writer.text(f"{PROCESS}/method", result.method)
+    writer.text(f"{PROCESS}/reason", result.reason.name)
+    writer.text(f"{PROCESS}/reason_sentence", result.reason.value)
+    dataset = writer.text(f"{PROCESS}/settings", settings)
+    for key, value in result.settings.items():
+        array = np.asarray(value) if not isinstance(value, dict) else np.asarray(None)
+        if isinstance(value, str):
+            if len(value) < ATTRIBUTE_LENGTH:
+                dataset.attrs[key] = value
+        elif array.dtype.kind in "fiub" and array.size < ATTRIBUTE_LENGTH:
+            dataset.attrs[key] = array
+    writer.file[PROCESS].attrs["elements"] = len(result.elements)
+    writer.file[PROCESS].attrs["elements_dtype"] = result.elements.dtype.str
+
+
+def read_result(path: str | os.PathLike[str]) -> Result:
+    """Read a result as `write_result` left it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    Result
+        With the dtypes that were written; settings as JSON has them (lists for tuples and arrays).
+
+    Raises
+    ------
+    ValueError
+        Naming file and dataset if the file is missing, not HDF5, truncated or damaged, or lacks something.
+    """
+    with reading(path) as reader:
+        if not reader.own or not reader.has(PROCESS):
+            raise reader.error(PROCESS, "no such group: the file is not a result")
+        attributes = reader.group(PROCESS).attrs
+        image = reader.array(f"{image_name(0)}/data")
+        count = int(attributes["elements"])
+        elements = np.empty((count, *image.shape), dtype=np.dtype(attributes["elements_dtype"]))
+        for e in range(count):
+            name = f"{image_name(e + 1)}/data"
+            element = reader.array(name)
+            if element.shape != image.shape:
+                raise reader.error(name, f"expected an image of shape {image.shape}, got {element.shape}")
+            elements[e] = element
+        reason = reader.text(f"{PROCESS}/reason")
+        if reason not in Reason.__members__:
+            raise reader.error(
+                f"{PROCESS}/reason", f"expected one of {', '.join(Reason.__members__)}, got {reason!r}"
+            )
+        return Result(
+            object=image,
+            elements=elements,
+            probe=reader.array(ILLUMINATION),
+            history=_history(reader),
+            reason=Reason[reason],
+            method=reader.text(f"{PROCESS}/method"),
+            settings=json.loads(reader.text(f"{PROCESS}/settings")),
+            predicted_fluorescence=reader.optional(PREDICTED),
+            pattern_misfit=reader.optional(MISFIT),
+        )
+
+
+def _history(reader: Hdf5Reader) -> list[IterationRecord]:
+    columns: dict[str, list[Any]] = {name: reader.array(f"{HISTORY}/{name}").tolist() for name in COLUMNS}
+    columns["note"] = reader.texts(f"{HISTORY}/note")
+    length = len(columns["iteration"])
+    for name, values in columns.items():
+        if len(values) != length:
+            raise reader.error(f"{HISTORY}/{name}", f"expected {length} records, got {len(values)}")
+    errors: list[dict[str, float]] = [{} for _ in range(length)]
+    if reader.has(f"{HISTORY}/error_names"):
+        present = reader.array(f"{HISTORY}/errors_present")
+        for i, name in enumerate(reader.texts(f"{HISTORY}/error_names")):
+            values = reader.array(f"{HISTORY}/error_{i + 1}").tolist()
+            for record, value, known in zip(errors, values, present[:, i], strict=True):
+                if known:
+                    record[name] = value
+    return [
+        IterationRecord(**{name: values[i] for name, values in columns.items()}, errors=errors[i])
+        for i in range(length)
+    ]

@@ -1,0 +1,402 @@
+"""Scan files: HDF5 in CXI 1.6 layout, with the fluorescence and the exact positions beside it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.geometry import PLANCK_TIMES_C, Geometry
+from ptyxrf.driver.hdf5_layout import (
+    DATA,
+    DETECTOR,
+    ENTRY,
+    FLUORESCENCE,
+    GEOMETRY,
+    ILLUMINATION,
+    SAMPLE,
+    SOURCE,
+    Hdf5Reader,
+    Hdf5Writer,
+    nominal_geometry,
+    reading,
+    writing,
+)
+from ptyxrf.driver.pattern_file import PatternFile
+from ptyxrf.driver.scan import Scan
+
+PATTERNS = f"{DETECTOR}/data"
+TRANSLATION = f"{GEOMETRY}/translation"
+POSITIONS = f"{GEOMETRY}/positions"
+MASK = f"{DETECTOR}/mask"
+EXPOSURE = f"{DETECTOR}/exposure"
+
+#: Where other programs put the patterns, the translations and the probe; the first that is there counts.
+PATTERN_PLACES = (f"{DATA}/data", PATTERNS)
+TRANSLATION_PLACES = (f"{DATA}/translation", TRANSLATION, f"{DETECTOR}/translation")
+PROBE_PLACES = (
+    ILLUMINATION,
+    f"{SOURCE}/probe",
+    f"{SOURCE}/data_illumination",
+    f"{DATA}/probe",
+    f"{SAMPLE}/illumination",
+    f"{ENTRY}/image_1/process_1/final_illumination",
+    f"{ENTRY}/image_1/probe",
+)
+
+#: CXI: this bit alone says that the pixel has signal above the background; it is a good pixel.
+HAS_SIGNAL = 0x00001000
+
+#: Patterns of one chunk: a rank that reads its own patterns decompresses little that it does not want.
+CHUNK_BYTES = 1 << 18
+#: Patterns written at a time when they come from another file.
+BLOCK_BYTES = 1 << 26
+
+PER_ELEMENT = ("attenuation", "sensitivity", "background")
+TRUE_ARRAYS = ("object", "elements", "probe")
+
+
+def translation_from_positions(positions: ArrayLike, pixel_size: float) -> NDArray[np.float64]:
+    """Return the CXI translations of the sample that belong to positions of the probe window.
+
+    Parameters
+    ----------
+    positions : (N, 2) array of float
+        (row, column) in pixels.
+    pixel_size : float
+        Pixel of the object grid in metres.
+
+    Returns
+    -------
+    (N, 3) array of float64
+        (x, y, z) of the sample in metres: x = -column * pixel_size, y = -row * pixel_size, z = 0.
+    """
+    array = np.asarray(positions, dtype=np.float64)
+    # 0.0 - ... rather than -...: a file full of negative zeros looks like an error.
+    return np.stack(
+        [0.0 - array[:, 1] * pixel_size, 0.0 - array[:, 0] * pixel_size, np.zeros(len(array))], axis=1
+    )
+
+
+def positions_from_translation(
+    translation: ArrayLike,
+    pixel_size: tuple[float, float],
+    *,
+    swap: bool = False,
+    flip_rows: bool = False,
+    flip_columns: bool = False,
+) -> NDArray[np.float64]:
+    """Return positions of the probe window for translations of the sample.
+
+    Parameters
+    ----------
+    translation : (N, 2) or (N, 3) array of float
+        (x, y, z) of the sample in metres.
+    pixel_size : (float, float)
+        Height and width of a pixel of the object grid in metres.
+    swap : bool
+        The file has x and y exchanged.
+    flip_rows, flip_columns : bool
+        The file has the other sign in y (x).
+
+    Returns
+    -------
+    (N, 2) array of float64
+        row = -y / height, column = -x / width, in pixels, shifted so that the smallest of each is 0.
+    """
+    array = np.asarray(translation, dtype=np.float64)[:, :2]
+    x, y = (array[:, 1], array[:, 0]) if swap else (array[:, 0], array[:, 1])
+    rows = (1.0 if flip_rows else -1.0) * y / pixel_size[0]
+    columns = (1.0 if flip_columns else -1.0) * x / pixel_size[1]
+    return np.stack([rows - rows.min(), columns - columns.min()], axis=1)
+
+
+def write_scan(path: str | os.PathLike[str], scan: Scan) -> None:
+    """Write a scan to a CXI file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; a file that is there is replaced when the new one is complete.
+    scan : Scan
+        Patterns in a file are copied in blocks. Where the scan has no geometry the file carries nominal
+        numbers that make an object pixel of 1 nm, marked by an attribute ``nominal``.
+
+    Raises
+    ------
+    ValueError
+        If the path cannot be written, or patterns cannot be read.
+    """
+    with writing(path, scan.title, "data_1") as writer:
+        _write_patterns(writer, scan)
+        _write_geometry(writer, scan)
+        writer.probe(scan.probe)
+        _write_fluorescence(writer, scan)
+        if scan.truth:
+            writer.group(f"{ENTRY}/truth_1", "NXcollection")
+        for name in TRUE_ARRAYS:
+            writer.optional(f"{ENTRY}/truth_1/{name}", scan.truth.get(name), interpretation="image")
+
+
+def _write_patterns(writer: Hdf5Writer, scan: Scan) -> None:
+    writer.group(DETECTOR, "NXdetector")
+    dtype = np.dtype(scan.patterns.dtype)
+    pattern_bytes = scan.m * scan.m * dtype.itemsize
+    in_chunk = min(max(CHUNK_BYTES // pattern_bytes, 1), scan.N)
+    dataset = writer.create(
+        PATTERNS,
+        (scan.N, scan.m, scan.m),
+        dtype,
+        chunks=(in_chunk, scan.m, scan.m),
+        compress=True,
+        interpretation="image",
+    )
+    # Whole chunks: a chunk that is filled in two steps is compressed twice.
+    block = in_chunk * max(BLOCK_BYTES // (pattern_bytes * in_chunk), 1)
+    for first in range(0, scan.N, block):
+        last = min(first + block, scan.N)
+        dataset[first:last] = np.asarray(scan.patterns[first:last])
+    if scan.mask is not None:
+        compress = scan.mask.ndim == 3
+        writer.optional(MASK, (~scan.mask).astype(np.uint32), compress=compress, interpretation="image")
+    writer.optional(f"{DETECTOR}/count_scale", scan.count_scale)
+    writer.array(EXPOSURE, scan.exposure)
+    # Diffraction patterns show little on a linear scale.
+    writer.group(DATA, "NXdata", signal="data", SILX_style='{"signal_scale_type": "log"}')
+    writer.link(f"{DATA}/data", PATTERNS)
+
+
+def _write_geometry(writer: Hdf5Writer, scan: Scan) -> None:
+    geometry = scan.geometry or nominal_geometry(scan.m)
+    pixel = geometry.detector_pixel
+    for name, value, unit in (
+        (f"{SOURCE}/energy", geometry.energy, "J"),
+        (f"{SOURCE}/wavelength", geometry.wavelength, "m"),
+        (f"{DETECTOR}/distance", geometry.distance, "m"),
+        (f"{DETECTOR}/x_pixel_size", pixel, "m"),
+        (f"{DETECTOR}/y_pixel_size", pixel, "m"),
+    ):
+        writer.scalar(name, np.float64(value), units=unit, nominal=scan.geometry is None)
+    # Rows run against y and columns against x; the zero frequency is on the axis of the beam.
+    writer.array(f"{DETECTOR}/basis_vectors", [[0.0, -pixel, 0.0], [-pixel, 0.0, 0.0]], units="m")
+    corner = (scan.m // 2 + 0.5) * pixel
+    writer.array(f"{DETECTOR}/corner_position", [corner, corner, geometry.distance], units="m")
+
+    writer.group(SAMPLE, "NXsample")
+    writer.group(GEOMETRY, "NXcollection")
+    translation = translation_from_positions(scan.positions, geometry.pixel_size(scan.m))
+    writer.array(TRANSLATION, translation, units="m")
+    writer.array(POSITIONS, scan.positions, units="pixel")
+    writer.array(f"{GEOMETRY}/object_shape", np.array(scan.shape, dtype=np.int64))
+    for group in (DATA, DETECTOR):
+        writer.link(f"{group}/translation", TRANSLATION)
+
+
+def _write_fluorescence(writer: Hdf5Writer, scan: Scan) -> None:
+    group = writer.group(FLUORESCENCE, "NXdata")
+    writer.text(f"{FLUORESCENCE}/sampling", scan.sampling or "none")
+    writer.text(f"{FLUORESCENCE}/units", scan.units)
+    writer.text(f"{FLUORESCENCE}/blur", scan.blur)
+    if scan.fluorescence is None:
+        return
+    group.attrs["signal"] = "data"
+    interpretation = "image" if scan.sampling == "grid" else "spectrum"
+    writer.array(f"{FLUORESCENCE}/data", scan.fluorescence, interpretation=interpretation, units=scan.units)
+    writer.texts(f"{FLUORESCENCE}/element_names", scan.element_names)
+    for name in PER_ELEMENT:
+        writer.array(f"{FLUORESCENCE}/{name}", getattr(scan, name))
+    writer.optional(f"{FLUORESCENCE}/count_scale", scan.fluorescence_count_scale)
+    writer.link(f"{FLUORESCENCE}/exposure", EXPOSURE)
+
+
+def read_scan(
+    path: str | os.PathLike[str], *, swap: bool = False, flip_rows: bool = False, flip_columns: bool = False
+) -> Scan:
+    """Read a scan from a CXI file; the patterns stay in the file until they are sliced.
+
+    Files of other programs are read too: positions then come from the translations of the sample
+    (column = -x/dx, row = -y/dy, smallest shifted to 0, dx = wavelength * distance / (m * detector
+    pixel)), the probe from one of several customary places, in the unit that it has there; the mask is
+    optional, and fluorescence in the layout of `write_scan` is read if it is there. Patterns whose zero
+    frequency is at the corner are not rearranged.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    swap : bool
+        For files of other programs: x and y of the translations are exchanged.
+    flip_rows, flip_columns : bool
+        For files of other programs: y (x) of the translations has the other sign.
+
+    Returns
+    -------
+    Scan
+        With geometry None if the file says that its geometry is nominal. Detector pixels that are not
+        square make positions right in both directions, and no geometry.
+
+    Raises
+    ------
+    ValueError
+        Naming file and dataset if the file is missing, not HDF5, truncated or damaged, or lacks something;
+        if `swap` or a flip is given for a file that has exact positions.
+    """
+    with reading(path) as reader:
+        if reader.own and (swap or flip_rows or flip_columns):
+            raise ValueError(
+                f"{path}: swap, flip_rows and flip_columns are for files of other programs, this one has "
+                f"exact pixel positions in {POSITIONS}"
+            )
+        patterns = _patterns(reader)
+        m = patterns.shape[-1]
+        arguments: dict[str, Any]
+        if reader.own:
+            arguments = _own_arguments(reader)
+        else:
+            arguments = _foreign_arguments(reader, m, swap, flip_rows, flip_columns)
+        mask = reader.optional(MASK)
+        if mask is not None:
+            arguments["mask"] = _good_pixels(reader, mask)
+        arguments["count_scale"] = reader.optional(f"{DETECTOR}/count_scale")
+        arguments |= _fluorescence(reader)
+        title = f"{ENTRY}/title"
+        arguments["title"] = reader.text(title) if reader.own or reader.has(title) else ""
+        return Scan(patterns, **arguments)
+
+
+def _first(reader: Hdf5Reader, places: tuple[str, ...], what: str) -> str:
+    """Return the first of the places where there is a dataset."""
+    for name in places:
+        if reader.has(name):
+            return name
+    raise reader.error(
+        places[0], f"no such dataset in the file ({what}; also looked in {', '.join(places[1:])})"
+    )
+
+
+def _patterns(reader: Hdf5Reader) -> PatternFile:
+    name = PATTERNS if reader.own else _first(reader, PATTERN_PLACES, "diffraction patterns")
+    dataset = reader.dataset(name)
+    if dataset.ndim != 3 or dataset.shape[1] != dataset.shape[2]:
+        raise reader.error(name, f"expected square patterns (N, m, m), got shape {dataset.shape}")
+    return PatternFile(reader.path, name, dataset.shape, dataset.dtype)
+
+
+def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
+    geometry = Geometry(
+        reader.number(f"{SOURCE}/energy"),
+        reader.number(f"{DETECTOR}/distance"),
+        reader.number(f"{DETECTOR}/x_pixel_size"),
+    )
+    nominal = bool(reader.dataset(f"{SOURCE}/energy").attrs["nominal"])
+    truth = {name: reader.optional(f"{ENTRY}/truth_1/{name}") for name in TRUE_ARRAYS}
+    return {
+        "positions": reader.array(POSITIONS),
+        "probe": reader.array(ILLUMINATION),
+        "shape": tuple(int(size) for size in reader.array(f"{GEOMETRY}/object_shape")),
+        "exposure": reader.array(EXPOSURE),
+        "geometry": None if nominal else geometry,
+        "truth": {name: array for name, array in truth.items() if array is not None},
+    }
+
+
+def _foreign_arguments(
+    reader: Hdf5Reader, m: int, swap: bool, flip_rows: bool, flip_columns: bool
+) -> dict[str, Any]:
+    probe = reader.array(_first(reader, PROBE_PLACES, "the probe"))
+    name = _first(reader, TRANSLATION_PLACES, "translations of the sample")
+    translation = np.asarray(reader.array(name))
+    if translation.ndim != 2 or translation.shape[1] not in (2, 3) or translation.dtype.kind not in "fiu":
+        raise reader.error(
+            name, f"expected (N, 3) lengths in metres, got {translation.dtype} {translation.shape}"
+        )
+    if not np.isfinite(translation).all():
+        raise reader.error(name, "expected finite lengths in metres, got NaN or infinity")
+    energy, distance = _energy(reader), _distance(reader)
+    height, width = _detector_pixels(reader)
+    pixels = (
+        Geometry(energy, distance, height).pixel_size(m),
+        Geometry(energy, distance, width).pixel_size(m),
+    )
+    square = bool(np.isclose(height, width, rtol=1e-6, atol=0))
+    return {
+        "positions": positions_from_translation(
+            translation, pixels, swap=swap, flip_rows=flip_rows, flip_columns=flip_columns
+        ),
+        # Programs that have one mode keep it with or without leading axes of length one.
+        "probe": probe.reshape(-1, *probe.shape[-2:]) if probe.ndim > 3 else probe,
+        "geometry": Geometry(energy, distance, width) if square else None,
+        "exposure": reader.optional(EXPOSURE),
+    }
+
+
+def _energy(reader: Hdf5Reader) -> float:
+    """Return the photon energy in joules."""
+    name = f"{SOURCE}/energy"
+    if reader.has(name):
+        energy = reader.number(name)
+        # A microjoule would be a photon of 6e12 eV: the number is in electronvolts.
+        if not 0 < energy < 1e-6:
+            raise reader.error(name, f"expected a photon energy in joules, got {energy}")
+        return energy
+    name = f"{SOURCE}/wavelength"
+    if not reader.has(name):
+        raise reader.error(f"{SOURCE}/energy", f"no such dataset in the file (also looked for {name})")
+    wavelength = reader.number(name)
+    if not 0 < wavelength < np.inf:
+        raise reader.error(name, f"expected a wavelength in metres, got {wavelength}")
+    return PLANCK_TIMES_C / wavelength
+
+
+def _distance(reader: Hdf5Reader) -> float:
+    """Return the distance of the detector in metres."""
+    name, corner = f"{DETECTOR}/distance", f"{DETECTOR}/corner_position"
+    if reader.has(name) or not reader.has(corner):
+        return abs(reader.number(name))
+    return abs(float(np.ravel(reader.array(corner))[-1]))
+
+
+def _detector_pixels(reader: Hdf5Reader) -> tuple[float, float]:
+    """Return height and width of a detector pixel in metres."""
+    height, width, basis = (
+        f"{DETECTOR}/{name}" for name in ("y_pixel_size", "x_pixel_size", "basis_vectors")
+    )
+    if not reader.has(width) and not reader.has(height) and reader.has(basis):
+        vectors = np.asarray(reader.array(basis))
+        if vectors.shape not in ((2, 3), (3, 2)):
+            raise reader.error(basis, f"expected two vectors in space, got shape {vectors.shape}")
+        # Rows first; one program stores the vectors as the columns of the matrix.
+        slow, fast = vectors if vectors.shape == (2, 3) else vectors.T
+        return float(np.linalg.norm(slow)), float(np.linalg.norm(fast))
+    present = [name for name in (height, width) if reader.has(name)] or [width]
+    return reader.number(present[0]), reader.number(present[-1])
+
+
+def _good_pixels(reader: Hdf5Reader, mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return a CXI mask (0 = good) as booleans, True = good."""
+    if mask.dtype.kind not in "iubf":
+        raise reader.error(MASK, f"expected integers, 0 = good, got {mask.dtype}")
+    return (mask == 0) | (mask == HAS_SIGNAL)
+
+
+def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
+    """Return the arguments of `Scan` that concern the maps."""
+    arguments: dict[str, Any] = {}
+    for key in ("units", "blur"):
+        name = f"{FLUORESCENCE}/{key}"
+        if reader.own or reader.has(name):
+            arguments[key] = reader.text(name)
+    name = f"{FLUORESCENCE}/data"
+    if not (reader.text(f"{FLUORESCENCE}/sampling") != "none" if reader.own else reader.has(name)):
+        return arguments
+    arguments["fluorescence"] = reader.array(name)
+    for key in PER_ELEMENT:
+        name = f"{FLUORESCENCE}/{key}"
+        arguments[key] = reader.array(name) if reader.own else reader.optional(name)
+    name = f"{FLUORESCENCE}/element_names"
+    if reader.own or reader.has(name):
+        arguments["element_names"] = reader.texts(name)
+    arguments["fluorescence_count_scale"] = reader.optional(f"{FLUORESCENCE}/count_scale")
+    return arguments

@@ -1,0 +1,102 @@
+"""Output files that are whole or not there: write beside the target, then rename."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def _create_beside(path: Path) -> Path:
+    """Create an empty file in the folder of `path` and return its path."""
+    temporary = path.parent / f".ptyxrf-{secrets.token_hex(8)}.part"
+    # os.open rather than tempfile: the finished file should have the permissions that the umask gives.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return temporary
+
+
+def _synchronise(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out, before a computation starts, whether a file can be written at its end.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to be written. A file that is already there is not touched.
+
+    Raises
+    ------
+    ValueError
+        Naming the path: the folder is missing or not writable, or the path is a folder, a device or a
+        file without write permission.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ValueError(f"{path}: cannot be written, it is a folder")
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"{path}: cannot be written, it is not a regular file")
+        if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+            raise ValueError(f"{path}: cannot be written, the file there is read-only")
+    except FileNotFoundError:
+        if not target.parent.exists():
+            raise ValueError(f"{path}: cannot be written, there is no folder {target.parent}") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
+    # Permission bits say little (root, access lists, read-only mounts, full quotas): try.
+    try:
+        _create_beside(target).unlink()
+    except OSError as error:
+        raise ValueError(
+            f"{path}: cannot be written, no file can be made in {target.parent} ({error.strerror})"
+        ) from error
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write a file whole or not at all.
+
+    The body writes to a temporary name in the folder of the target. When it ends without an error the
+    temporary file is flushed to disk and renamed; until then a file that was there before stays as it is.
+    After an error the temporary file is removed.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to be written. The target of a symbolic link is replaced, not the link.
+
+    Yields
+    ------
+    Path
+        Where to write. The body closes the file before it ends.
+
+    Raises
+    ------
+    ValueError
+        As `check_writable`.
+    """
+    check_writable(path)
+    target = Path(os.path.realpath(path))
+    temporary = _create_beside(target)
+    try:
+        with suppress(FileNotFoundError):
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        yield temporary
+        _synchronise(temporary)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    # The rename itself is lost in a power cut until the folder is on disk.
+    _synchronise(target.parent)

@@ -1,0 +1,96 @@
+"""What the two samplings of the fluorescence share: weighted least squares in the element maps.
+
+    Phi_f = sum_e weight_e / 2 || gain_e A w_e - data_e ||^2
+
+The residual is linear in w and, where the probe is unknown, quadratic in the probe through |P|^2.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.vectors import dot
+
+
+class Fluorescence(ABC):
+    """The fluorescence term of a rank.
+
+    Parameters
+    ----------
+    data : (N_e, ...) array of float32 or float64
+        Counts minus background, in the unit of the term; 0 for an element of weight 0.
+    gains, weights : (N_e,) arrays of float64
+        Factor of A_e and weight of each element; an element of weight 0 is left out.
+    probe : PositionedProbe
+        Shared with the diffraction term.
+    full : bool
+        Keep the terms of the Hessian in the residual (probe unknown).
+    """
+
+    def __init__(
+        self,
+        data: NDArray,
+        gains: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        probe: PositionedProbe,
+        full: bool,
+    ) -> None:
+        self.data, self.gains, self.weights, self.probe, self.full = data, gains, weights, probe, full
+        self.active = [int(e) for e in np.flatnonzero(weights)]
+        self.residual = np.zeros_like(data)
+
+    def _loss(self) -> float:
+        return sum(0.5 * float(self.weights[e]) * dot(self.residual[e], self.residual[e]) for e in self.active)
+
+    def losses_along(self, change: NDArray, steps: NDArray, with_probe: bool) -> NDArray[np.float64]:
+        """Return the loss at w + t dw (and P + t dP) for each t in `steps`, from the point last evaluated.
+
+        The residual is a polynomial in t, so its Gram matrix holds all that is needed.
+        """
+        steps = np.asarray(steps, dtype=np.float64)
+        losses = np.zeros(len(steps))
+        for e, terms in self._residual_terms(change, with_probe):
+            gram = np.array([[dot(left, right) for right in terms] for left in terms])
+            powers = steps[:, None] ** np.arange(len(terms))
+            losses += 0.5 * self.weights[e] * np.einsum("si,ij,sj->s", powers, gram, powers)
+        return losses
+
+    @abstractmethod
+    def set_probe(self, probe: NDArray) -> None:
+        """Take the (K, m, m) probe; the shared `PositionedProbe` has it already."""
+
+    @abstractmethod
+    def blur(self, maps: NDArray) -> NDArray:
+        """Return gain_e A w_e for maps (N_e, rows, columns) on the tile."""
+
+    @abstractmethod
+    def gradient(self, maps: NDArray, gradient: NDArray, with_probe: bool) -> float:
+        """Add the gradient in w to `gradient` (N_e, rows, columns); return the loss."""
+
+    @abstractmethod
+    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> None:
+        """Add the Hessian product in w to `product`; the change of the probe is the one it was given."""
+
+    @abstractmethod
+    def probe_gradient(self) -> NDArray:
+        """Return the (K, m, m) gradient in the probe at the point last evaluated."""
+
+    @abstractmethod
+    def probe_product(self) -> NDArray:
+        """Return the (K, m, m) probe part of the last product."""
+
+    @abstractmethod
+    def set_direction(self, direction: NDArray) -> None:
+        """Take the (K, m, m) change of the probe; the shared `PositionedProbe` has it already."""
+
+    @abstractmethod
+    def diagonal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Return the row sums of A^T A on the tile (gain and weight left out): its lumped diagonal."""
+
+    @abstractmethod
+    def _residual_terms(self, change: NDArray, with_probe: bool) -> list[tuple[int, list[NDArray]]]:
+        """Return, for each active element, the residual's coefficients of t^0, t^1, ..."""

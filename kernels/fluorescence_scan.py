@@ -1,0 +1,216 @@
+"""Fluorescence at the scan positions: one count per position and element, no FFT.
+
+count_ej = t_j sum over the patch of |P_j|^2 (w_e)_j: patch extraction and overlap-add again. The weight
+image of a position is Re sum_k conj(left_k) right_k of two positioned probes: the probe with itself, or
+with a change of it where the probe is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.fluorescence import Fluorescence
+from ptyxrf.kernels.probe_shift import PositionedProbe
+
+
+@compiled
+def patch_sums(
+    maps: NDArray, left: NDArray, left_which: NDArray, right: NDArray, right_which: NDArray, corners: NDArray,
+    scales: NDArray, counts: NDArray,
+) -> None:  # fmt: skip
+    """counts[e, b] += scales[b] sum over patch b of (Re sum_k conj(left_k) right_k) maps[e]."""
+    elements = maps.shape[0]
+    _, modes, m, _ = left.shape
+    weight = np.empty(m, maps.dtype)
+    for b in range(corners.shape[0]):
+        row, column = corners[b, 0], corners[b, 1]
+        for i in range(m):
+            weight[:] = 0
+            for k in range(modes):
+                one, other = left[left_which[b], k, i], right[right_which[b], k, i]
+                for l in range(m):  # noqa: E741
+                    weight[l] += one[l].real * other[l].real + one[l].imag * other[l].imag
+            for e in range(elements):
+                source = maps[e, row + i, column : column + m]
+                total = maps.dtype.type(0)
+                for l in range(m):  # noqa: E741
+                    total += weight[l] * source[l]
+                counts[e, b] += scales[b] * total
+
+
+@compiled
+def patch_sums_adjoint(
+    counts: NDArray, left: NDArray, left_which: NDArray, right: NDArray, right_which: NDArray, corners: NDArray,
+    scales: NDArray, maps: NDArray,
+) -> None:  # fmt: skip
+    """Adjoint of `patch_sums` in the maps: maps[e][patch b] += scales[b] counts[e, b] (Re sum_k conj(left) right)."""
+    elements = maps.shape[0]
+    _, modes, m, _ = left.shape
+    weight = np.empty(m, maps.dtype)
+    for b in range(corners.shape[0]):
+        row, column = corners[b, 0], corners[b, 1]
+        for i in range(m):
+            weight[:] = 0
+            for k in range(modes):
+                one, other = left[left_which[b], k, i], right[right_which[b], k, i]
+                for l in range(m):  # noqa: E741
+                    weight[l] += one[l].real * other[l].real + one[l].imag * other[l].imag
+            for e in range(elements):
+                factor = scales[b] * counts[e, b]
+                target = maps[e, row + i, column : column + m]
+                for l in range(m):  # noqa: E741
+                    target[l] += factor * weight[l]
+
+
+@compiled
+def weigh_maps(maps: NDArray, counts: NDArray, corners: NDArray, first: int, m: int, weighed: NDArray) -> None:
+    """weighed[b] = sum_e counts[e, first + b] maps[e][patch first + b], an (m, m) array per position."""
+    for b in range(weighed.shape[0]):
+        row, column = corners[first + b, 0], corners[first + b, 1]
+        for i in range(m):
+            target = weighed[b, i]
+            target[:] = 0
+            for e in range(maps.shape[0]):
+                source = maps[e, row + i, column : column + m]
+                factor = counts[e, first + b]
+                for l in range(m):  # noqa: E741
+                    target[l] += factor * source[l]
+
+
+class ScanFluorescence(Fluorescence):
+    """Counts recorded at the scan positions; see `Fluorescence` for the other parameters.
+
+    Parameters
+    ----------
+    corners : (N, 2) array of int64
+        Patch corners on the tile.
+    exposure : (N,) array of float64
+        t_j.
+    """
+
+    def __init__(
+        self, data: NDArray, gains: NDArray[np.float64], weights: NDArray[np.float64], probe: PositionedProbe,
+        full: bool, corners: NDArray[np.int64], exposure: NDArray[np.float64],
+    ) -> None:  # fmt: skip
+        super().__init__(data, gains, weights, probe, full)
+        self.corners = np.ascontiguousarray(corners)
+        self.exposure = exposure.astype(data.dtype)
+        self._batch = probe.fourier.batch
+        self._maps: NDArray[Any] = np.zeros((0, 0, 0), data.dtype)
+        self._gradient: NDArray[Any] = np.zeros(0)
+        self._product: NDArray[Any] = np.zeros(0)
+
+    def set_probe(self, probe: NDArray) -> None:
+        """The shared `PositionedProbe` has all that is needed."""
+
+    def set_direction(self, direction: NDArray) -> None:
+        """The shared `PositionedProbe` has all that is needed."""
+
+    def _sums(self, maps: NDArray) -> NDArray[Any]:
+        """Return A w without the gains."""
+        counts = np.zeros((len(maps), len(self.corners)), self.data.dtype)
+        stack, which = self.probe.stack, self.probe.which
+        patch_sums(maps, stack, which, stack, which, self.corners, self.exposure, counts)
+        return counts
+
+    def _moved_sums(self, maps: NDArray, squared: bool) -> NDArray[Any]:
+        """Return the sums with the weight 2 Re sum_k conj(P_jk) dP_jk, or |dP_j|^2 where `squared`."""
+        counts = np.zeros((len(maps), len(self.corners)), self.data.dtype)
+        for first in range(0, len(self.corners), self._batch):
+            last = min(first + self._batch, len(self.corners))
+            moved, slots = self.probe.direction(first, last)
+            left, left_which = (moved, slots) if squared else (self.probe.stack, self.probe.which[first:last])
+            part = counts[:, first:last].copy()
+            patch_sums(maps, left, left_which, moved, slots, self.corners[first:last], self.exposure[first:last], part)
+            counts[:, first:last] = part
+        return counts if squared else counts + counts
+
+    def _factors(self, power: int) -> NDArray[Any]:
+        """Return weight_e gain_e^power as a column."""
+        return (self.weights * self.gains**power).astype(self.data.dtype)[:, None]
+
+    def blur(self, maps: NDArray) -> NDArray[Any]:
+        """Return gain_e A w_e at the positions."""
+        return self.gains.astype(self.data.dtype)[:, None] * self._sums(maps)
+
+    def gradient(self, maps: NDArray, gradient: NDArray, with_probe: bool) -> float:
+        """Add the gradient in w; return the loss."""
+        self._maps = maps
+        self.residual = self.blur(maps) - self.data
+        forces = self._factors(1) * self.residual
+        stack, which = self.probe.stack, self.probe.which
+        patch_sums_adjoint(forces, stack, which, stack, which, self.corners, self.exposure, gradient)
+        if with_probe:
+            self._gradient = self._probe_adjoint([(forces, maps, False)])
+        return self._loss()
+
+    def _probe_adjoint(self, terms: list[tuple[NDArray, NDArray, bool]]) -> NDArray[Any]:
+        """Return sum_j S_j^* [2 t_j (sum_e forces_ej w_e) P_j], or with dP_j where a term says so."""
+        m = self.probe.m
+        weighed = np.zeros((self._batch, m, m), self.data.dtype)
+        self.probe.adjoint_start()
+        for first in range(0, len(self.corners), self._batch):
+            last = min(first + self._batch, len(self.corners))
+            fields = np.zeros((last - first, self.probe.modes, m, m), self.probe.dtype)
+            for forces, maps, moved in terms:
+                weigh_maps(maps, forces, self.corners, first, m, weighed[: last - first])
+                versions, slots = (
+                    self.probe.direction(first, last) if moved else (self.probe.stack, self.probe.which[first:last])
+                )
+                fields += weighed[: last - first, None] * versions[slots]
+            fields *= 2 * self.exposure[first:last, None, None, None]
+            self.probe.adjoint_fields(fields, first, last)
+        return self.probe.adjoint_finish().copy()
+
+    def probe_gradient(self) -> NDArray[Any]:
+        """Return the gradient in the probe."""
+        return self._gradient
+
+    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> None:
+        """Add the Hessian product in w."""
+        sums = self._sums(change)
+        if with_probe:
+            sums += self._moved_sums(self._maps, squared=False)
+        forces = self._factors(2) * sums
+        stack, which = self.probe.stack, self.probe.which
+        patch_sums_adjoint(forces, stack, which, stack, which, self.corners, self.exposure, product)
+        if not with_probe:
+            return
+        terms = [(forces, self._maps, False)]
+        if self.full:
+            still = self._factors(1) * self.residual
+            for first in range(0, len(self.corners), self._batch):
+                last = min(first + self._batch, len(self.corners))
+                moved, slots = self.probe.direction(first, last)
+                twice = 2 * np.ascontiguousarray(still[:, first:last])
+                patch_sums_adjoint(
+                    twice, stack, which[first:last], moved, slots, self.corners[first:last],
+                    self.exposure[first:last], product,
+                )  # fmt: skip
+            terms += [(still, change, False), (still, self._maps, True)]
+        self._product = self._probe_adjoint(terms)
+
+    def probe_product(self) -> NDArray[Any]:
+        """Return the probe part of the last product."""
+        return self._product
+
+    def diagonal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Return A^T A 1 on the tile."""
+        total = np.zeros((1, *shape), self.data.dtype)
+        counts = self._sums(np.ones((1, *shape), self.data.dtype))
+        stack, which = self.probe.stack, self.probe.which
+        patch_sums_adjoint(counts, stack, which, stack, which, self.corners, self.exposure, total)
+        return total[0].astype(np.float64)
+
+    def _residual_terms(self, change: NDArray, with_probe: bool) -> list[tuple[int, list[NDArray]]]:
+        parts = [self._sums(change)]
+        if with_probe:
+            parts[0] = parts[0] + self._moved_sums(self._maps, squared=False)
+            parts.append(self._moved_sums(change, squared=False) + self._moved_sums(self._maps, squared=True))
+            parts.append(self._moved_sums(change, squared=True))
+        gains = self.gains.astype(self.data.dtype)
+        return [(e, [self.residual[e], *(gains[e] * part[e] for part in parts)]) for e in self.active]

@@ -1,0 +1,93 @@
+"""Planned, aligned FFTs of a few patterns at a time, and of real maps on a padded grid.
+
+Plans are made once per shape and precision in a process and shared. The transforms are unnormalised;
+the unitary factor 1/m is folded into the scale of each position, which costs nothing.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyfftw
+from numpy.typing import NDArray
+
+#: Bytes of fields that are transformed together: a few patterns, well inside a second-level cache.
+BATCH_BYTES = 128 * 1024
+
+
+def batch_size(modes: int, m: int, dtype: np.dtype) -> int:
+    """Return how many positions to transform together so that their fields stay in cache."""
+    return max(1, BATCH_BYTES // (modes * m * m * np.dtype(dtype).itemsize))
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Return zeros whose first element is aligned for vector FFTs."""
+    return pyfftw.zeros_aligned(shape, dtype=dtype)
+
+
+@cache
+def _pattern_plans(modes: int, m: int, dtype: str, batch: int, direction: str, in_place: bool) -> Any:
+    source = aligned_zeros((batch, modes, m, m), dtype)
+    target = source if in_place else aligned_zeros((batch, modes, m, m), dtype)
+    flags = ["FFTW_MEASURE"]
+    if modes * m * m * np.dtype(dtype).itemsize % pyfftw.simd_alignment:
+        flags.append("FFTW_UNALIGNED")  # a batch may start anywhere
+    return pyfftw.FFTW(source, target, axes=(2, 3), direction=direction, flags=flags, threads=1)
+
+
+class PatternFourier:
+    """Unnormalised 2-D DFTs of fields (B, K, m, m) over the last two axes.
+
+    Parameters
+    ----------
+    modes, m : int
+        K and m.
+    dtype : complex64 or complex128
+    """
+
+    def __init__(self, modes: int, m: int, dtype: np.dtype) -> None:
+        self.modes, self.m, self.dtype = modes, m, np.dtype(dtype)
+        self.batch = batch_size(modes, m, self.dtype)
+
+    def buffer(self) -> NDArray[Any]:
+        """Return an aligned (batch, K, m, m) array of fields."""
+        return aligned_zeros((self.batch, self.modes, self.m, self.m), self.dtype)
+
+    def _run(self, source: NDArray, target: NDArray, direction: str) -> None:
+        in_place = source is target
+        count = source.shape[0]
+        if count == self.batch:
+            plan = _pattern_plans(self.modes, self.m, self.dtype.str, count, direction, in_place)
+            plan.update_arrays(source, target)
+            plan.execute()
+            return
+        plan = _pattern_plans(self.modes, self.m, self.dtype.str, 1, direction, in_place)
+        for b in range(count):
+            one = source[b : b + 1]
+            plan.update_arrays(one, one if in_place else target[b : b + 1])
+            plan.execute()
+
+    def forward(self, source: NDArray, target: NDArray) -> None:
+        """target = sum over the patch of source exp(-2 pi i ...); both (B, K, m, m), B up to the batch."""
+        self._run(source, target, "FFTW_FORWARD")
+
+    def backward(self, source: NDArray, target: NDArray) -> None:
+        """target = sum over the pattern of source exp(+2 pi i ...): m^2 times the inverse of `forward`."""
+        self._run(source, target, "FFTW_BACKWARD")
+
+
+@cache
+def real_plans(rows: int, columns: int, dtype: str) -> tuple[Any, Any]:
+    """Return the plans (forward, backward) of a real (rows, columns) map, bound to their own arrays."""
+    real = aligned_zeros((rows, columns), dtype)
+    half = aligned_zeros((rows, columns // 2 + 1), np.result_type(np.dtype(dtype), np.complex64))
+    forward = pyfftw.FFTW(real, half, axes=(0, 1), direction="FFTW_FORWARD", flags=["FFTW_MEASURE"], threads=1)
+    backward = pyfftw.FFTW(half, real, axes=(0, 1), direction="FFTW_BACKWARD", flags=["FFTW_MEASURE"], threads=1)
+    return forward, backward
+
+
+def good_size(length: int) -> int:
+    """Return the next length at or above `length` that FFTW transforms fast (factors 2, 3, 5, 7)."""
+    return int(pyfftw.next_fast_len(length))

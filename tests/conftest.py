@@ -1,0 +1,26 @@
+"""Fixtures that several test files use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def shared_data() -> Callable[[str], Path]:
+    """Return a function that finds a measured data set, or skips the test where it is absent.
+
+    The folder is that of the environment variable PTYXRF_DATA, or ../shared/data beside the repository.
+    """
+    folder = Path(os.environ.get("PTYXRF_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            pytest.skip(f"no {path}: set PTYXRF_DATA to the folder that has {name}")
+        return path
+
+    return find
