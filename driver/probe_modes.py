@@ -1,0 +1,68 @@
+"""Orthogonal probe modes for a partially coherent beam."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArray[np.complex128]:
+    """Spread the power of one probe over orthogonal modes.
+
+    Mode k starts as the probe times row^a column^b, the monomials in the order of their degree a + b
+    (a source of finite size has modes of Hermite-Gaussian kind); Gram-Schmidt makes the modes
+    orthogonal, and the power of each is `falloff` times that of the one before.
+
+    Parameters
+    ----------
+    probe : (m, m) array of complex
+        The probe; the first mode is this one but for its power.
+    count : int
+        Number of modes K, at least 1.
+    falloff : float
+        Ratio of the powers of successive modes, in (0, 1].
+
+    Returns
+    -------
+    (K, m, m) array of complex128
+        Mutually orthogonal modes; together they have the power of `probe`.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument: a probe that is not a square or is zero, a count below 1 or above what
+        the probe's support can hold, a falloff outside (0, 1].
+    """
+    field = np.asarray(probe, dtype=np.complex128)
+    if field.ndim != 2 or field.shape[0] != field.shape[1]:
+        raise ValueError(f"probe: expected shape (m, m), got {field.shape}")
+    intensity = np.abs(field) ** 2
+    power = intensity.sum()
+    if not (np.isfinite(power) and power > 0):
+        raise ValueError(f"probe: expected finite numbers and some intensity, got a power of {power}")
+    if not isinstance(count, int | np.integer) or count < 1:
+        raise ValueError(f"count: expected an integer of at least 1, got {count!r}")
+    if not 0 < falloff <= 1:
+        raise ValueError(f"falloff: expected a ratio in (0, 1], got {falloff}")
+
+    # Coordinates about the centre of mass in units of the beam's width keep the monomials well apart.
+    index = np.arange(field.shape[0], dtype=np.float64)
+    row = index - (intensity.sum(axis=1) @ index) / power
+    column = index - (intensity.sum(axis=0) @ index) / power
+    width = np.sqrt((intensity.sum(axis=1) @ row**2 + intensity.sum(axis=0) @ column**2) / power)
+    row, column = row / max(width, 1.0), column / max(width, 1.0)
+
+    exponents = [(degree - b, b) for degree in range(count) for b in range(degree + 1)][:count]
+    modes = np.empty((count, *field.shape), dtype=np.complex128)
+    for k, (a, b) in enumerate(exponents):
+        mode = field * (row[:, None] ** a * column**b)
+        start = np.linalg.norm(mode)
+        for _ in range(2):  # one pass of Gram-Schmidt leaves the rounding errors of what it subtracts
+            for other in modes[:k]:
+                mode = mode - np.vdot(other, mode) * other
+        norm = np.linalg.norm(mode)
+        if not norm > 1e-8 * start:
+            raise ValueError(f"count: expected at most {k} modes from the support of this probe, got {count}")
+        modes[k] = mode / norm
+    shares = falloff ** np.arange(count)
+    return modes * np.sqrt(power * shares / shares.sum())[:, None, None]

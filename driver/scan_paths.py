@@ -1,0 +1,252 @@
+"""Where the probe goes: raster, snake, spiral and random scans."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+PATHS = ("raster", "snake", "spiral", "random")
+#: Overlap of neighbouring windows where neither a step nor the size of the grid says otherwise.
+DEFAULT_OVERLAP = 0.5
+#: Displacement of a random scan's positions, as a fraction of the step.
+RANDOM_JITTER = 0.5
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+
+
+def _integer(name: str, value: object, least: int) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+    return int(value)
+
+
+def _pair(name: str, value: object, least: int) -> tuple[int, int]:
+    """Return (rows, columns) from two integers."""
+    if not isinstance(value, tuple | list | np.ndarray) or len(value) != 2:
+        raise ValueError(f"{name}: expected two integers (rows, columns), got {value!r}")
+    return _integer(name, value[0], least), _integer(name, value[1], least)
+
+
+def _sides(per_side: object) -> tuple[int, int]:
+    if isinstance(per_side, tuple | list | np.ndarray):
+        return _pair("per_side", per_side, 1)
+    side = _integer("per_side", per_side, 1)
+    return side, side
+
+
+def scan_step(m: int, overlap: float | None = None, step: float | None = None) -> float:
+    """Step between neighbouring positions.
+
+    Parameters
+    ----------
+    m : int
+        Edge of the probe window in pixels.
+    overlap : float, optional
+        1 - step/m, in [0, 1); default 0.5.
+    step : float, optional
+        The step itself, in pixels, in place of `overlap`.
+
+    Returns
+    -------
+    float
+        Step in pixels.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument: one out of its range, or both given.
+    """
+    m = _integer("m", m, 1)
+    if step is not None:
+        if overlap is not None:
+            raise ValueError(f"step: expected a step or an overlap, got step {step} and overlap {overlap}")
+        if not (np.isfinite(step) and step > 0):
+            raise ValueError(f"step: expected a finite positive number of pixels, got {step}")
+        return float(step)
+    overlap = DEFAULT_OVERLAP if overlap is None else overlap
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap: expected a number in [0, 1), got {overlap}")
+    return (1 - overlap) * m
+
+
+def covered_shape(
+    m: int,
+    *,
+    per_side: int | tuple[int, int] = 8,
+    overlap: float | None = None,
+    step: float | None = None,
+    margin: int = 0,
+) -> tuple[int, int]:
+    """Object grid that a scan of given size and step needs.
+
+    Parameters
+    ----------
+    m : int
+        Edge of the probe window in pixels.
+    per_side : int or (int, int)
+        Positions along rows and columns.
+    overlap, step : float, optional
+        As for `scan_step`.
+    margin : int
+        Pixels left around the outermost windows.
+
+    Returns
+    -------
+    (int, int)
+        (n_rows, n_cols).
+
+    Raises
+    ------
+    ValueError
+        Naming the argument that is out of its range.
+    """
+    spacing = scan_step(m, overlap, step)
+    margin = _integer("margin", margin, 0)
+    rows, columns = (math.ceil((count - 1) * spacing - 1e-9) + m + 2 * margin for count in _sides(per_side))
+    return rows, columns
+
+
+def _axis(
+    room: int, count: int | None, spacing: float | None, margin: int, whole: bool
+) -> tuple[float, int, float]:
+    """Return (first position, count, spacing) along one axis on which positions may run from 0 to `room`.
+
+    Without a spacing the positions fill what the margin leaves; with one they stand in the middle of it.
+    """
+    free = room - 2 * margin
+    if count is not None and spacing is None:
+        return float(margin), count, free / max(count - 1, 1)
+    if spacing is None:
+        raise ValueError(
+            "per_side: expected a number of positions where no overlap or step is given, got None"
+        )
+    if count is None:
+        count = int((free + 1e-9) // spacing) + 1
+    length = (count - 1) * spacing
+    rest = (free - (math.ceil(length - 1e-9) if whole else length)) / 2
+    if rest < -1e-9:
+        fit = int((free + 1e-9) // spacing) + 1
+        raise ValueError(
+            f"per_side: expected at most {fit} positions {spacing:.4g} pixels apart in the {free} pixels "
+            f"that the windows can move by, got {count}; a step of at most {free / (count - 1):.4g} pixels "
+            "would fit them"
+        )
+    return margin + max(math.floor(rest) if whole else rest, 0.0), count, spacing
+
+
+def _fermat(low: NDArray, high: NDArray, count: int) -> NDArray[np.float64]:
+    """Return `count` points of a Fermat spiral that fills the box, from its centre outwards."""
+    half = (high - low) / 2
+    if half.min() <= 0:
+        raise ValueError(
+            "per_side: expected at least 2 positions along rows and columns for a spiral, got a line"
+        )
+    # Points of unit density; the box holds at most the disc around it, whose area over the box's is
+    # pi (h^2 + w^2) / (4 h w). The points nearest the centre in the norm of the box are those inside.
+    many = math.ceil(count * math.pi * (half**2).sum() / (4 * half.prod())) + 16
+    k = np.arange(many)
+    radius, angle = np.sqrt(k / math.pi), k * GOLDEN_ANGLE
+    spiral = np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
+    reach = np.max(np.abs(spiral) / half, axis=1)
+    inside = np.sort(np.argsort(reach, kind="stable")[:count])
+    return (low + high) / 2 + spiral[inside] / max(reach[inside].max(), np.finfo(float).tiny)
+
+
+def scan_positions(
+    path: str,
+    m: int,
+    shape: tuple[int, int] | None = None,
+    *,
+    per_side: int | tuple[int, int] | None = 8,
+    overlap: float | None = None,
+    step: float | None = None,
+    margin: int = 0,
+    jitter: float | None = None,
+    fractional: bool = False,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Positions of a scan, every window inside the object grid.
+
+    Parameters
+    ----------
+    path : {"raster", "snake", "spiral", "random"}
+        Rows one after the other, each from its first column; the same with every second row backwards; a
+        Fermat spiral that fills the rectangle of the raster with as many positions, from its centre
+        outwards (a little denser, since the raster has positions on the border of the rectangle); a raster
+        whose positions are displaced and visited in random order.
+    m : int
+        Edge of the probe window in pixels.
+    shape : (int, int), optional
+        (n_rows, n_cols) of the object grid. Without `overlap` and `step` the positions spread evenly
+        over it; with one of them they stand in its middle. Default: `covered_shape`.
+    per_side : int or (int, int) or None
+        Positions along rows and columns. None: as many as fit (it takes `shape` and a step or an overlap).
+    overlap : float, optional
+        1 - step/m, in [0, 1); 0.5 where there is no `shape` either.
+    step : float, optional
+        Step in pixels, in place of `overlap`.
+    margin : int
+        Pixels left around the outermost windows.
+    jitter : float, optional
+        Each coordinate is displaced by a uniformly random fraction of the step up to this one, and
+        held inside the grid. Default 0; 0.5 for a random path.
+    fractional : bool
+        Keep fractions of pixels; False rounds the positions (not the step, so that the mean overlap
+        is the one asked for).
+    seed : int
+        Of the random numbers; the same seed gives the same positions.
+
+    Returns
+    -------
+    (N, 2) array of float64
+        (row, column) of each window's first pixel, in pixels.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument: one out of its range, or a scan that does not fit, with what would.
+    """
+    if path not in PATHS:
+        raise ValueError(f"path: expected one of {', '.join(PATHS)}, got {path!r}")
+    m = _integer("m", m, 1)
+    margin = _integer("margin", margin, 0)
+    if jitter is None:
+        jitter = RANDOM_JITTER if path == "random" else 0.0
+    if not (np.isfinite(jitter) and jitter >= 0):
+        raise ValueError(f"jitter: expected a finite fraction of the step, at least 0, got {jitter}")
+    counts: tuple[int | None, int | None] = (None, None) if per_side is None else _sides(per_side)
+    spacing = None if shape is not None and overlap is None and step is None else scan_step(m, overlap, step)
+    if shape is None:
+        if per_side is None:
+            raise ValueError("per_side: expected a number of positions where no shape is given, got None")
+        grid = covered_shape(m, per_side=per_side, overlap=overlap, step=step, margin=margin)
+    else:
+        grid = _pair("shape", shape, 1)
+    if min(grid) < m + 2 * margin:
+        raise ValueError(
+            f"shape: expected at least {m + 2 * margin} x {m + 2 * margin} for windows of {m} pixels "
+            f"with a margin of {margin}, got {grid[0]} x {grid[1]}"
+        )
+    room = np.array(grid) - m
+    axes = [_axis(int(room[i]), counts[i], spacing, margin, not fractional) for i in (0, 1)]
+    low = np.array([float(margin), float(margin)]) if shape is None else np.array([axis[0] for axis in axes])
+    length = np.array([axis[1] for axis in axes])
+    steps = np.array([axis[2] for axis in axes])
+    high = low + (length - 1) * steps
+
+    if path == "spiral":
+        positions = _fermat(low, high, int(length.prod()))
+    else:
+        row, column = np.divmod(np.arange(length.prod()), length[1])
+        if path == "snake":
+            column = np.where(row % 2 == 1, length[1] - 1 - column, column)
+        positions = low + np.stack([row, column], axis=1) * steps
+    generator = np.random.default_rng(seed)
+    if jitter > 0:
+        positions = positions + jitter * steps * generator.uniform(-1, 1, positions.shape)
+    if path == "random":
+        positions = generator.permutation(positions)
+    if not fractional:
+        positions = np.floor(positions + 0.5)  # halves up: rounding to even would alternate the steps
+    return np.clip(positions, margin, room - margin).astype(np.float64)

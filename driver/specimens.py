@@ -1,0 +1,390 @@
+"""Specimens to simulate: a Siemens star, cells with particles, and objects made of two pictures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+KINDS = ("magnitude-phase", "real-imaginary")
+#: Elements that X-ray fluorescence microscopes map, in the order in which specimens use them.
+ELEMENTS = ("P", "S", "K", "Ca", "Fe", "Cu", "Zn", "Mn", "Ni", "Cl")
+#: Luma of red, green and blue (ITU-R BT.601).
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """An object with the concentrations that make its imaginary part.
+
+    Parameters
+    ----------
+    real_part : (n_rows, n_cols) array of float64
+        x of the object z = x + i (link_offset + sum_e mu_e w_e).
+    elements : (N_e, n_rows, n_cols) array of float64
+        Concentrations w_e.
+    attenuation : (N_e,) array of float64
+        mu_e.
+    element_names : tuple of str
+        One for each element.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not agree or a number is not finite.
+    """
+
+    real_part: NDArray[np.float64]
+    elements: NDArray[np.float64]
+    attenuation: NDArray[np.float64]
+    element_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for name, ndim in (("real_part", 2), ("elements", 3), ("attenuation", 1)):
+            array = np.array(getattr(self, name), dtype=np.float64)
+            if array.ndim != ndim or array.size == 0:
+                raise ValueError(
+                    f"{name}: expected {ndim} dimension(s) and some values, got shape {array.shape}"
+                )
+            if not np.isfinite(array).all():
+                raise ValueError(
+                    f"{name}: expected finite numbers, got {int((~np.isfinite(array)).sum())} others"
+                )
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "element_names", tuple(self.element_names))
+        if self.elements.shape[1:] != self.real_part.shape:
+            raise ValueError(
+                f"elements: expected maps of shape {self.real_part.shape} as real_part has, "
+                f"got {self.elements.shape[1:]}"
+            )
+        count = len(self.elements)
+        for name in ("attenuation", "element_names"):
+            if len(getattr(self, name)) != count:
+                raise ValueError(f"{name}: expected {count}, one per element, got {len(getattr(self, name))}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_rows, n_cols)."""
+        rows, columns = self.real_part.shape
+        return rows, columns
+
+    def transmission(self, link_offset: float = 0.0) -> NDArray[np.complex128]:
+        """Complex object z = x + i (link_offset + sum_e mu_e w_e), shape (n_rows, n_cols)."""
+        return self.real_part + 1j * (link_offset + np.tensordot(self.attenuation, self.elements, axes=1))
+
+
+def _check_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    if len(shape) != 2 or any(not isinstance(size, int | np.integer) or size < 1 for size in shape):
+        raise ValueError(f"shape: expected two positive integers (n_rows, n_cols), got {shape!r}")
+    return int(shape[0]), int(shape[1])
+
+
+def _check_count(n_elements: int) -> int:
+    if not isinstance(n_elements, int | np.integer) or n_elements < 1:
+        raise ValueError(f"n_elements: expected an integer of at least 1, got {n_elements!r}")
+    return int(n_elements)
+
+
+def _names(count: int) -> tuple[str, ...]:
+    return tuple(ELEMENTS[e] if e < len(ELEMENTS) else f"element {e + 1}" for e in range(count))
+
+
+def _attenuations(count: int) -> NDArray[np.float64]:
+    """Return 1, 2/3, 1/2, 2/5, ...: no two elements attenuate alike."""
+    return np.array([2.0 / (2.0 + e) for e in range(count)])
+
+
+def _assemble(real_part: NDArray, maps: NDArray) -> Specimen:
+    """Scale the maps so that the imaginary part reaches 1 where it is largest."""
+    attenuation = _attenuations(len(maps))
+    largest = np.tensordot(attenuation, maps, axes=1).max()
+    return Specimen(np.clip(real_part, 0, 1), maps / largest, attenuation, _names(len(maps)))
+
+
+def _texture(shape: tuple[int, int], grain: float, generator: np.random.Generator) -> NDArray[np.float64]:
+    """Return white noise smoothed by a Gaussian of `grain` pixels, from 0 to 1."""
+    noise = generator.standard_normal(shape)
+    row, column = np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1])
+    window = np.exp(-2 * (np.pi * grain) ** 2 * (row[:, None] ** 2 + column**2))
+    smooth = np.fft.irfft2(np.fft.rfft2(noise) * window, s=shape)
+    return _unit(smooth) if np.ptp(smooth) > 0 else np.zeros(shape)
+
+
+def _unit(array: NDArray) -> NDArray[np.float64]:
+    return (array - array.min()) / np.ptp(array)
+
+
+def siemens_star(
+    shape: tuple[int, int] = (286, 286), *, n_elements: int = 1, spokes: int = 18, seed: int = 0
+) -> Specimen:
+    """Siemens star: hard radial edges from coarse to fine, cut by rings, on a grained support.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (n_rows, n_cols).
+    n_elements : int
+        Elements; the spokes take turns, and a ring holds all of them.
+    spokes : int
+        Number of spokes, at least `n_elements`.
+    seed : int
+        Of the grain.
+
+    Returns
+    -------
+    Specimen
+        Real part and imaginary part in [0, 1]; concentrations are not negative.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument that is out of its range.
+    """
+    shape, n_elements = _check_shape(shape), _check_count(n_elements)
+    if not isinstance(spokes, int | np.integer) or spokes < max(2, n_elements):
+        raise ValueError(f"spokes: expected an integer of at least {max(2, n_elements)}, got {spokes!r}")
+    generator = np.random.default_rng(seed)
+    row = (np.arange(shape[0]) - (shape[0] - 1) / 2)[:, None]
+    column = np.arange(shape[1]) - (shape[1] - 1) / 2
+    radius = np.hypot(row, column) / (min(shape) / 2)
+    sector = np.floor((np.arctan2(row, column) / (2 * np.pi) + 0.5) * 2 * spokes).astype(int) % (2 * spokes)
+    gaps = (np.abs(radius - 0.33) < 0.02) | (np.abs(radius - 0.62) < 0.02)
+    spoke = (sector % 2 == 0) & (radius < 0.9) & ~gaps
+    rim = (radius > 0.92) & (radius < 0.98)
+
+    grain = _texture(shape, 1.2, generator)
+    maps = np.empty((n_elements, *shape))
+    for e in range(n_elements):
+        own = spoke & (sector // 2 % n_elements == e)
+        maps[e] = own * (0.8 + 0.2 * grain) + rim * (0.3 + 0.2 * _texture(shape, 2.0, generator))
+    # The support under the star shows in the real part alone, so that one part does not give the other.
+    support = 0.12 * _texture(shape, 3.0, generator) + 0.08 * _texture(shape, 1.0, generator)
+    real_part = 1.0 - support - 0.5 * spoke - 0.3 * rim - 0.2 * (gaps & (radius < 0.9))
+    return _assemble(real_part, maps)
+
+
+def _ellipse(
+    shape: tuple[int, int], centre: NDArray, axes: NDArray, angle: float, reach: float
+) -> tuple[tuple[slice, slice], NDArray[np.float64]]:
+    """Return a box around an ellipse, and each of its pixels' distance from the centre (1 on the edge)."""
+    extent = reach * axes.max()
+    low = [max(0, int(np.floor(centre[i] - extent))) for i in (0, 1)]
+    high = [min(shape[i], int(np.ceil(centre[i] + extent)) + 1) for i in (0, 1)]
+    row = np.arange(low[0], high[0])[:, None] - centre[0]
+    column = np.arange(low[1], high[1]) - centre[1]
+    along = (row * np.cos(angle) + column * np.sin(angle)) / axes[0]
+    across = (column * np.cos(angle) - row * np.sin(angle)) / axes[1]
+    return (slice(low[0], high[0]), slice(low[1], high[1])), np.hypot(along, across)
+
+
+def cells(shape: tuple[int, int] = (286, 286), *, n_elements: int = 1, seed: int = 0) -> Specimen:
+    """Cells with particles: smooth bodies that elements share, and sharp particles of their own.
+
+    Every element is in the bodies in proportions of its own; one out of three gathers in the nuclei and
+    one in the membranes. The particles have hard edges.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (n_rows, n_cols).
+    n_elements : int
+        Number of elements N_e.
+    seed : int
+        The same seed gives the same specimen.
+
+    Returns
+    -------
+    Specimen
+        Real part and imaginary part in [0, 1]; concentrations are not negative.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument that is out of its range.
+    """
+    shape, n_elements = _check_shape(shape), _check_count(n_elements)
+    generator = np.random.default_rng(seed)
+    edge = min(shape)
+    squares = shape[0] * shape[1] / edge**2
+    maps = np.zeros((n_elements, *shape))
+    density = np.zeros(shape)
+    for _ in range(max(3, round(8 * squares))):
+        centre = generator.uniform(0, 1, 2) * shape
+        axes = generator.uniform(0.09, 0.2, 2) * edge
+        shares = generator.uniform(0.1, 0.5, n_elements)
+        box, distance = _ellipse(shape, centre, axes, generator.uniform(0, np.pi), 1.6)
+        body = 1 / (1 + np.exp(np.clip((distance - 1) / 0.06, -50, 50)))
+        # The nucleus is off the middle of the body, a membrane lies along its edge.
+        offset = centre + generator.uniform(-0.2, 0.2, 2) * axes.min()
+        inner, inner_distance = _ellipse(shape, offset, 0.45 * axes, generator.uniform(0, np.pi), 1.6)
+        nucleus = 1 / (1 + np.exp(np.clip((inner_distance - 1) / 0.05, -50, 50)))
+        membrane = np.exp(-0.5 * ((distance - 0.95) / 0.06) ** 2)
+        density[box] += 0.5 * body
+        density[inner] += 0.3 * nucleus
+        for e in range(n_elements):
+            maps[e][box] += shares[e] * body
+            if e % 3 == 1 or n_elements == 1:
+                maps[e][inner] += 0.5 * nucleus
+            if e % 3 == 2:
+                maps[e][box] += 0.5 * membrane
+    for e in range(n_elements):
+        maps[e] = 0.6 * np.minimum(maps[e], 1) * (0.5 + 0.5 * _texture(shape, 1.3, generator))
+    real_part = 1 - 0.5 * np.minimum(density, 1) * (0.6 + 0.4 * _texture(shape, 1.8, generator))
+    for e in range(n_elements):
+        for _ in range(max(3, round(24 * squares / np.sqrt(n_elements)))):
+            centre = generator.uniform(0, 1, 2) * shape
+            axes = np.maximum(generator.uniform(0.01, 0.035, 2) * edge, 1.0)
+            box, distance = _ellipse(shape, centre, axes, generator.uniform(0, np.pi), 1.0)
+            particle = distance < 1
+            maps[e][box] += generator.uniform(0.25, 0.6) * particle
+            real_part[box] -= generator.uniform(0.1, 0.4) * particle
+    return _assemble(real_part, maps)
+
+
+def _fit(name: str, image: NDArray, shape: tuple[int, int], *, bins: bool) -> NDArray[np.float64]:
+    """Bin an image as far as it still covers `shape`, where asked to, and crop its centre."""
+    if image.shape[0] < shape[0] or image.shape[1] < shape[1]:
+        raise ValueError(
+            f"{name}: expected at least {shape[0]} x {shape[1]} pixels, "
+            f"got {image.shape[0]} x {image.shape[1]}"
+        )
+    if bins:
+        factor = min(image.shape[0] // shape[0], image.shape[1] // shape[1])
+        rows, columns = image.shape[0] // factor, image.shape[1] // factor
+        image = image[: rows * factor, : columns * factor]
+        image = image.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
+    first = [(image.shape[i] - shape[i]) // 2 for i in (0, 1)]
+    image = image[first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
+    if not np.ptp(image) > 0:
+        raise ValueError(
+            f"{name}: expected an image with some contrast to normalise, got {image.flat[0]} everywhere"
+        )
+    return _unit(image)
+
+
+def from_images(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    kind: str = "magnitude-phase",
+    shape: tuple[int, int] | None = None,
+    name: str = "element 1",
+) -> Specimen:
+    """Object of two grey images, with one element w = Im z, mu = 1.
+
+    The first image is binned (2 x 2, 3 x 3, ...) as far as it still covers `shape`, both are cropped to
+    their centre, then normalised to [0, 1]. So a 512 x 512 first and second image with shape
+    (256, 256) make the composite of arXiv 2511.02153, section 4.5.
+
+    Parameters
+    ----------
+    first : (rows, columns) array of float
+        Magnitude, or real part.
+    second : (rows, columns) array of float
+        Phase in radians, or imaginary part.
+    kind : {"magnitude-phase", "real-imaginary"}
+        What the two are. Both give 0 <= Im z <= 1, so the concentrations are not negative.
+    shape : (int, int), optional
+        (n_rows, n_cols); default: the smaller of the two images along each axis.
+    name : str
+        Name of the element.
+
+    Returns
+    -------
+    Specimen
+        The object.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument: an image that is not grey, is smaller than `shape` or has no contrast, an
+        unknown kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+    images = []
+    for label, image in (("first", first), ("second", second)):
+        array = np.asarray(image, dtype=np.float64)
+        if array.ndim != 2 or array.size == 0:
+            raise ValueError(f"{label}: expected a grey image (rows, columns), got shape {array.shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{label}: expected finite grey values, got NaN or infinity")
+        images.append(array)
+    if shape is None:
+        shape = (
+            min(images[0].shape[0], images[1].shape[0]),
+            min(images[0].shape[1], images[1].shape[1]),
+        )
+    shape = _check_shape(shape)
+    a = _fit("first", images[0], shape, bins=True)
+    b = _fit("second", images[1], shape, bins=False)
+    real_part, imaginary = (a * np.cos(b), a * np.sin(b)) if kind == "magnitude-phase" else (a, b)
+    return Specimen(real_part, imaginary[None], np.ones(1), (name,))
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.float64]:
+    """Read an image as grey values from 0 to 1.
+
+    PNG is read by matplotlib, other formats by Pillow. Colours are weighted as in ITU-R BT.601 and
+    transparency is ignored. Integers are divided by the largest value of their type; images of
+    floating-point numbers (or 32-bit integers), which have no such value, are scaled to reach from 0 to 1.
+
+    Parameters
+    ----------
+    path : path
+        Of the file.
+
+    Returns
+    -------
+    (rows, columns) array of float64
+        Grey values in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If the file is not an image.
+    ImportError
+        If the format needs Pillow and it is not installed.
+    FileNotFoundError
+        If there is no such file.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".png":
+        from matplotlib.image import imread
+
+        try:
+            grey = _grey(np.asarray(imread(path), dtype=np.float64))
+        except SyntaxError as error:  # what Pillow raises where the signature is not that of a PNG
+            raise ValueError(f"path: expected a PNG image, got {path}: {error}") from error
+        return grey
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise ImportError(
+            f"{path.name}: images other than PNG need Pillow: pip install 'ptyxrf[images]'"
+        ) from error
+    try:
+        with Image.open(path) as image:
+            mode = image.mode
+            if mode not in ("L", "F", "I") and not mode.startswith("I;16"):
+                array = np.asarray(image.convert("RGB"))
+            else:
+                array = np.asarray(image)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"path: expected an image, got {path}: {error}") from error
+    if mode in ("F", "I"):
+        if not np.isfinite(array).all():
+            raise ValueError(f"path: expected finite grey values, got NaN or infinity in {path}")
+        values = array.astype(np.float64)
+        return _unit(values) if np.ptp(values) > 0 else np.zeros(values.shape)
+    return _grey(array / np.iinfo(array.dtype).max)
+
+
+def _grey(array: NDArray) -> NDArray[np.float64]:
+    """Return the grey of an image of any number of channels; the last of 2 or of 4 is its alpha."""
+    if array.ndim == 2:
+        return array
+    return array[..., 0].copy() if array.shape[2] < 3 else array[..., :3] @ LUMA

@@ -1,0 +1,78 @@
+"""Small scans for the tests of files."""
+
+import numpy as np
+
+from ptyxrf.driver.geometry import JOULES_PER_KEV, Geometry
+from ptyxrf.driver.scan import Scan
+
+GEOMETRY = Geometry(8.8 * JOULES_PER_KEV, 1.95, 75e-6)
+FIELDS = [
+    "positions",
+    "probe",
+    "shape",
+    "fluorescence",
+    "attenuation",
+    "mask",
+    "exposure",
+    "sensitivity",
+    "background",
+    "count_scale",
+    "fluorescence_count_scale",
+]
+
+
+def example_scan(
+    *, modes=1, sampling="grid", mask=None, geometry=GEOMETRY, dtype=np.uint16, m=12, truth=True
+):
+    rng = np.random.default_rng(7)
+    positions = np.array([(3.3 * i, 2.1 * j) for i in range(3) for j in range(4)]) + 0.17
+    count = len(positions)
+    shape = (24, 23)
+    extra = {}
+    if sampling is not None:
+        maps = rng.poisson(30.0, (3, *shape) if sampling == "grid" else (3, count)).astype(float)
+        maps[2] = np.nan
+        extra = {
+            "fluorescence": maps,
+            "element_names": ["Fe", "Cu/Kα", "light"],
+            "attenuation": [0.1, 1 / 3, -2.0],
+            "sensitivity": [1.0, 2.0, 3.0],
+            "background": [0.0, 0.5, 0.1],
+            "fluorescence_count_scale": [1.0, 0.7, 1.0],
+            "blur": "correlation",
+        }
+    if mask is not None:
+        extra["mask"] = rng.random((m, m) if mask == 2 else (count, m, m)) > 0.1
+    elements = rng.random((3 if sampling else 0, *shape))
+    probe = rng.normal(size=(modes, m, m)) + 1j * rng.normal(size=(modes, m, m))
+    return Scan(
+        rng.poisson(9.0, (count, m, m)).astype(dtype),
+        positions,
+        probe.astype(np.complex64),
+        shape=shape,
+        exposure=1 + 0.1 * rng.random(count),
+        count_scale=rng.random(count),
+        geometry=geometry,
+        units="photons",
+        title="a scan of µm",
+        truth={"object": np.exp(1j * rng.random(shape)), "elements": elements, "probe": probe}
+        if truth
+        else None,
+        **extra,
+    )
+
+
+def same_array(first, second):
+    if first is None or second is None:
+        return first is second
+    first, second = np.asarray(first), np.asarray(second)
+    return first.dtype == second.dtype and np.array_equal(first, second, equal_nan=first.dtype.kind in "fc")
+
+
+def default_dataset(file):
+    """Follow the attributes default and signal as viewers do."""
+    group = file
+    while "default" in group.attrs:
+        group = group[group.attrs["default"]]
+    assert group.attrs["NX_class"] == "NXdata"
+    return group[group.attrs["signal"]]
