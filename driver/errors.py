@@ -43,15 +43,6 @@ def illuminated_area(scan: Scan, probe: NDArray | None = None) -> NDArray[np.boo
     return light > ILLUMINATED * light.max()
 
 
-def remove_phase(values: NDArray, truth: NDArray, *, scale: bool = False) -> NDArray[Any]:
-    """Return `values` times the unit-modulus constant (or, with `scale`, the constant) closest to `truth`."""
-    overlap = np.vdot(values, truth)
-    if scale:
-        power = np.vdot(values, values).real
-        return values * (overlap / power) if power > 0 else values
-    return values * (overlap / abs(overlap)) if overlap != 0 else values
-
-
 def _shifted(values: NDArray, shift: tuple[float, float]) -> NDArray[Any]:
     ramp = np.exp(-2j * np.pi * np.fft.fftfreq(values.shape[0]) * shift[0])[:, None]
     ramp = ramp * np.exp(-2j * np.pi * np.fft.fftfreq(values.shape[1]) * shift[1])
@@ -109,6 +100,7 @@ def align(values: NDArray, truth: NDArray, area: NDArray[np.bool_], *, blind: bo
 
 
 def _constant(values: NDArray, truth: NDArray) -> complex:
+    """Return the unit-modulus constant that takes `values` closest to `truth`."""
     overlap = np.vdot(values, truth)
     return complex(overlap / abs(overlap)) if overlap != 0 else 1.0
 
@@ -133,7 +125,8 @@ def measure_errors(
     Returns
     -------
     dict
-        "mse": ||z - z*||^2 / n^2 raw; "mse_aligned": on the illuminated area without the null directions;
+        "mse": ||z - z*||^2 / n^2 raw, and "mse_illuminated" on the illuminated area; "mse_aligned": there,
+        without the null directions;
         "mse_real", "mse_imaginary": raw, of x and y; "mse_NAME" of each element;
         "mse_imaginary_illuminated" and "mse_NAME_illuminated" on the illuminated area.
     """
@@ -145,6 +138,7 @@ def measure_errors(
     aligned = align(object, truth, area, blind=blind)
     errors = {
         "mse": float((np.abs(difference) ** 2).mean()),
+        "mse_illuminated": float((np.abs(difference)[area] ** 2).mean()),
         "mse_aligned": float((np.abs(aligned - truth)[area] ** 2).mean()),
         "mse_real": float((difference.real**2).mean()),
         "mse_imaginary": float((difference.imag**2).mean()),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.errors import illuminated_area, measure_errors
 from ptyxrf.driver.history import IterationRecord
@@ -18,6 +19,10 @@ from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.truncated_newton import Iteration, NewtonOptions, TruncatedNewton
 
 SOLVERS = ("default", "paper")
+
+#: Largest change of the object, relative to vacuum, for which the linear link of real transmission holds:
+#: the neglected term of the exponential is half its square.
+WEAK_CONTRAST = 0.3
 
 
 def _number(name: str, value: Any, low: float, *, whole: bool = False) -> Any:
@@ -33,6 +38,18 @@ def _probe_start(refine_probe: bool | int) -> int | None:
     if isinstance(refine_probe, bool):
         return 0 if refine_probe else None
     return _number("refine_probe", refine_probe, 0, whole=True)
+
+
+def _warn_of_strong_contrast(z: NDArray[Any], area: NDArray[np.bool_], offset: float) -> None:
+    """Say so where the linear link was used for a specimen that is not weak."""
+    vacuum = 1j * offset
+    strong = float((np.abs(z[area] - vacuum) > WEAK_CONTRAST * abs(vacuum)).mean())
+    if strong > 0.01:
+        warnings.warn(
+            f"link: the linear link expects weak contrast, but {100 * strong:.0f} % of the illuminated object differ "
+            f"from vacuum by more than {100 * WEAK_CONTRAST:.0f} %: the element maps are not quantitative there",
+            stacklevel=3,
+        )
 
 
 def reconstruct(
@@ -104,6 +121,11 @@ def reconstruct(
     ------
     ValueError
         Naming the argument, what was expected and what came.
+
+    Warns
+    -----
+    UserWarning
+        Where the data or the model are suspicious: no count scale, contrast too strong for the linear link.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
@@ -178,8 +200,11 @@ def reconstruct(
 
     newton = TruncatedNewton(objective, options, lambda: objective.work.sweeps, report, prepare)
     vector, reason = newton.run(objective.initial)
+    z = objective.complex_object(vector)
+    if method == "joint" and link == "linear" and link_offset != 0:
+        _warn_of_strong_contrast(z, illuminated_area(scan) if area is None else area, link_offset)
     return Result(
-        object=objective.complex_object(vector),
+        object=z,
         elements=objective.elements_of(vector).copy(),
         probe=objective.probe_of(vector),
         history=history,
