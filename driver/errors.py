@@ -86,10 +86,12 @@ def align(values: NDArray, truth: NDArray, area: NDArray[np.bool_], *, blind: bo
         return values * _constant(values[area], truth[area])
     rows, columns = np.indices(truth.shape)
     for _ in range(3):
-        # the ramp turns up as the peak of the spectrum of values^* truth, the shift as that of their correlation
+        # the ramp is the peak of the spectrum of values^* truth, the shift that of their correlation
         beat = np.where(area, values.conj() * truth, 0)
         ramp = _peak(np.fft.fft2(beat))
-        values = values * np.exp(2j * np.pi * (ramp[0] * rows / truth.shape[0] + ramp[1] * columns / truth.shape[1]))
+        values = values * np.exp(
+            2j * np.pi * (ramp[0] * rows / truth.shape[0] + ramp[1] * columns / truth.shape[1])
+        )
         values = values * _constant(values[area], truth[area])
         spectra = np.fft.fft2(np.where(area, truth - truth[area].mean(), 0)) * np.conj(
             np.fft.fft2(np.where(area, values - values[area].mean(), 0))
@@ -106,7 +108,12 @@ def _constant(values: NDArray, truth: NDArray) -> complex:
 
 
 def measure_errors(
-    object: NDArray, elements: NDArray, scan: Scan, *, blind: bool = False, area: NDArray[np.bool_] | None = None
+    object: NDArray,
+    elements: NDArray,
+    scan: Scan,
+    *,
+    blind: bool = False,
+    area: NDArray[np.bool_] | None = None,
 ) -> dict[str, float]:
     """Compare a reconstruction with the scan's truth.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+from ptyxrf.driver.checks import is_finite_number
 
 #: Planck constant times the speed of light, J m (exact in the SI).
 PLANCK_TIMES_C = 6.62607015e-34 * 299792458.0
@@ -38,7 +38,7 @@ class Geometry:
     def __post_init__(self) -> None:
         for name in ("energy", "distance", "detector_pixel"):
             value = getattr(self, name)
-            if not (np.isscalar(value) and np.isfinite(value) and value > 0):
+            if not (is_finite_number(value) and value > 0):
                 raise ValueError(f"{name}: expected a finite positive number in SI units, got {value!r}")
 
     @property

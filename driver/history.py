@@ -18,7 +18,9 @@ class Reason(Enum):
     LINE_SEARCH = "No step along the search direction lowered the loss any further."
     CALLBACK = "The callback asked to stop."
     STATIONARY = "The start is already stationary: the gradient is zero."
-    NON_FINITE = "The loss or its gradient is not finite at the last accepted point; later steps were rejected."
+    NON_FINITE = (
+        "The loss or its gradient is not finite at the last accepted point; later steps were rejected."
+    )
 
     @property
     def converged(self) -> bool:

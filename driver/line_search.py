@@ -53,7 +53,9 @@ def search_step(problem: Problem, direction: NDArray[Any], value: float, longest
     -------
     Step
     """
-    steps = np.array([t for t in FIRST_STEPS if t < longest] + ([longest] if longest < FIRST_STEPS[-1] else []))
+    steps = np.array(
+        [t for t in FIRST_STEPS if t < longest] + ([longest] if longest < FIRST_STEPS[-1] else [])
+    )
     for candidates in (steps, min(1.0, longest) * np.array(SHORT_STEPS)):
         losses = problem.losses_along(direction, candidates)
         losses = np.where(np.isfinite(losses), losses, np.inf)

@@ -31,10 +31,12 @@ class Link(ABC):
 
     @abstractmethod
     def adjoint(self, fields: NDArray, gradient: NDArray, out: NDArray) -> None:
-        """Add the adjoint of the derivative, applied to a complex gradient in z, to `out` (C, rows, columns)."""
+        """Add the adjoint of the derivative, applied to a gradient in z, to `out` (C, rows, columns)."""
 
     def bend(self, fields: NDArray, change: NDArray, gradient: NDArray, out: NDArray) -> None:
-        """Add the product of the link's own second derivative, weighted by the gradient in z; 0 if linear."""
+        """Add the link's own second derivative times the change, weighted by the gradient in z."""
+        if not self.linear:
+            raise NotImplementedError(f"{type(self).__name__} is not linear and has no second derivative")
 
 
 class CartesianLink(Link):

@@ -9,7 +9,7 @@ Values, gradients and products come out in the units of the data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.amplitudes import load_amplitudes
-from ptyxrf.driver.links import LINKS, CartesianLink, Link, LinearLink
+from ptyxrf.driver.checks import is_finite_number
+from ptyxrf.driver.links import LINKS, CartesianLink, LinearLink, Link
 from ptyxrf.driver.preconditioner import Preconditioner
 from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.weights import resolve_weights, statistical_weights
@@ -33,7 +34,7 @@ from ptyxrf.parallel.reduction import sum_over_ranks
 from ptyxrf.parallel.tile import Tile, whole_plane
 
 METHODS = ("joint", "ptychography", "fluorescence")
-PRECISIONS = {"double": np.dtype(np.float64), "single": np.dtype(np.float32)}
+PRECISIONS: dict[str, np.dtype[Any]] = {"double": np.dtype(np.float64), "single": np.dtype(np.float32)}
 MEMORY = ("cached", "low")
 
 
@@ -59,7 +60,7 @@ class Losses:
     fluorescence: float
 
 
-def _choice(name: str, value: str, allowed: Any) -> str:
+def _choice(name: str, value: str, allowed: Collection[str]) -> str:
     if value not in allowed:
         raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
     return value
@@ -148,10 +149,12 @@ class Objective:
         self.real = PRECISIONS[_choice("precision", precision, PRECISIONS)]
         self.complex = np.result_type(self.real, np.complex64)
         _choice("memory", memory, MEMORY)
-        if not (np.isscalar(link_offset) and np.isfinite(link_offset)):
+        if not is_finite_number(link_offset):
             raise ValueError(f"link_offset: expected a finite number, got {link_offset!r}")
         if method != "ptychography" and (scan.fluorescence is None or not scan.measured.any()):
-            raise ValueError(f"method: expected a scan with fluorescence data for {method!r}, got one without")
+            raise ValueError(
+                f"method: expected a scan with fluorescence data for {method!r}, got one without"
+            )
         if comm is not None and comm.Get_size() > 1:
             raise ValueError(f"comm: expected a communicator of one rank, got {comm.Get_size()} ranks")
         self.scan, self.method, self.curvature, self.comm = scan, method, curvature, comm
@@ -322,7 +325,9 @@ class Objective:
             An unknown is missing or unexpected, or an array has a wrong shape or is not finite.
         """
         if set(arrays) != set(self.unknowns):
-            raise ValueError(f"scatter: expected {', '.join(self.unknowns)}, got {', '.join(arrays) or 'nothing'}")
+            raise ValueError(
+                f"scatter: expected {', '.join(self.unknowns)}, got {', '.join(arrays) or 'nothing'}"
+            )
         vector = np.empty(self.size, self.real)
         fields = vector[: self._field_size].reshape(self._channels, *self.tile.owned.shape)
         for name, where in self._fields.items():
@@ -499,12 +504,12 @@ class Objective:
         cut = self._field_size
         local = np.array(dots(direction[:cut], product[:cut], residual[:cut]))
         if not self.with_probe:
-            return product, tuple(sum_over_ranks(self.comm, local))  # type: ignore[return-value]
+            return product, tuple(sum_over_ranks(self.comm, local))
         share = np.concatenate([product[cut:].astype(np.float64), local])
         share = sum_over_ranks(self.comm, share)
         product[cut:] = share[:-3]
         tail = np.array(dots(direction[cut:], product[cut:], residual[cut:]))
-        return product, tuple(share[-3:] + tail)  # type: ignore[return-value]
+        return product, tuple(share[-3:] + tail)
 
     # ---------------------------------------------------------------- what the solver asks for besides
 
@@ -515,7 +520,7 @@ class Objective:
         return float(sum_over_ranks(self.comm, local)[0]) + dot(left[cut:], right[cut:])
 
     def precondition(self, residual: NDArray, free: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-        """Return M^-1 residual for the preconditioner of the point last evaluated, within the free variables."""
+        """Return M^-1 residual at the point last evaluated, within the free variables."""
         if not self._preconditioned:
             self.preconditioner.update()
             self._preconditioned = True
@@ -605,7 +610,9 @@ class Objective:
         maps = np.ascontiguousarray(self.tile.fill(fields)[self._fields["elements"]])
         blurred = self.fluorescence.blur(maps).astype(np.float64)
         extra = [1] * (blurred.ndim - 1)
-        return blurred * self._fluorescence_size.reshape(-1, *extra) + self.scan.background.reshape(-1, *extra)
+        return blurred * self._fluorescence_size.reshape(-1, *extra) + self.scan.background.reshape(
+            -1, *extra
+        )
 
     def pattern_misfit(self) -> NDArray[np.float64] | None:
         """Return the (N,) losses of the patterns at the point last evaluated, or None without patterns."""

@@ -46,13 +46,19 @@ class Preconditioner:
 
     def _update_fields(self) -> None:
         objective = self._objective
-        light = objective.illumination() if objective.diffraction is not None else np.zeros(objective.tile.owned.shape)
+        light = (
+            objective.illumination()
+            if objective.diffraction is not None
+            else np.zeros(objective.tile.owned.shape)
+        )
         peak = float(light.max())
         self._light = light
         self._object = (light + OBJECT_FLOOR * peak) if peak > 0 else np.ones_like(light)
         if objective.method == "ptychography":
             return
-        mu = np.zeros(objective.scan.N_e) if objective.method == "fluorescence" else objective.scan.attenuation
+        mu = (
+            np.zeros(objective.scan.N_e) if objective.method == "fluorescence" else objective.scan.attenuation
+        )
         own = objective.fluorescence_diagonal()
         floor = OBJECT_FLOOR * (own.reshape(len(own), -1).max(axis=1) + mu**2 * peak)
         own += np.where(floor > 0, floor, 1.0)[:, None, None]

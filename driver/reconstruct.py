@@ -46,8 +46,9 @@ def _warn_of_strong_contrast(z: NDArray[Any], area: NDArray[np.bool_], offset: f
     strong = float((np.abs(z[area] - vacuum) > WEAK_CONTRAST * abs(vacuum)).mean())
     if strong > 0.01:
         warnings.warn(
-            f"link: the linear link expects weak contrast, but {100 * strong:.0f} % of the illuminated object differ "
-            f"from vacuum by more than {100 * WEAK_CONTRAST:.0f} %: the element maps are not quantitative there",
+            f"link: the linear link expects weak contrast, but {100 * strong:.0f} % of the illuminated "
+            f"object differ from vacuum by more than {100 * WEAK_CONTRAST:.0f} %: the maps are not "
+            "quantitative there",
             stacklevel=3,
         )
 
@@ -171,7 +172,11 @@ def reconstruct(
             {}
             if area is None
             else measure_errors(
-                objective.complex_object(iteration.vector), elements, scan, blind=free_from is not None, area=area
+                objective.complex_object(iteration.vector),
+                elements,
+                scan,
+                blind=free_from is not None,
+                area=area,
             )
         )
         record = IterationRecord(

@@ -37,14 +37,18 @@ def _floats(name: str, value: ArrayLike, ndim: int) -> NDArray[np.float64]:
     return array
 
 
-def _per_item(name: str, value: ArrayLike, count: int, what: str, *, zero: bool = False) -> NDArray[np.float64]:
+def _per_item(
+    name: str, value: ArrayLike, count: int, what: str, *, zero: bool = False
+) -> NDArray[np.float64]:
     """Return `count` finite positive (or, with `zero`, non-negative) numbers from one number or `count`."""
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: expected real numbers, got {type(value).__name__}") from error
     if array.shape not in ((), (count,)):
-        raise ValueError(f"{name}: expected a number or {count} of them (one per {what}), got shape {array.shape}")
+        raise ValueError(
+            f"{name}: expected a number or {count} of them (one per {what}), got shape {array.shape}"
+        )
     array = np.broadcast_to(array, (count,)).copy()
     good = np.isfinite(array) & ((array >= 0) if zero else (array > 0))
     if not good.all():
@@ -170,7 +174,9 @@ class Scan:
         truth: Mapping[str, NDArray] | None = None,
         title: str = "",
     ) -> None:
-        if not (hasattr(patterns, "shape") and hasattr(patterns, "dtype") and hasattr(patterns, "__getitem__")):
+        if not (
+            hasattr(patterns, "shape") and hasattr(patterns, "dtype") and hasattr(patterns, "__getitem__")
+        ):
             patterns = np.asarray(patterns)
         self.patterns: Any = patterns
         if len(self.patterns.shape) != 3:
@@ -179,31 +185,43 @@ class Scan:
             raise ValueError(f"patterns: expected real intensities, got dtype {self.patterns.dtype}")
         self.N, self.m, columns = (int(size) for size in self.patterns.shape)
         if self.m != columns:
-            raise ValueError(f"patterns: expected square patterns (N, m, m), got {tuple(self.patterns.shape)}")
+            raise ValueError(
+                f"patterns: expected square patterns (N, m, m), got {tuple(self.patterns.shape)}"
+            )
         if self.N == 0 or self.m == 0:
-            raise ValueError(f"patterns: expected at least one pattern, got shape {tuple(self.patterns.shape)}")
+            raise ValueError(
+                f"patterns: expected at least one pattern, got shape {tuple(self.patterns.shape)}"
+            )
 
         self._set_probe(probe)
         self._set_positions(positions, shape)
         self._set_mask(mask)
         if isinstance(self.patterns, np.ndarray):
             check_patterns(self.patterns, 0, self.mask)
-        self.exposure = np.ones(self.N) if exposure is None else _per_item("exposure", exposure, self.N, "position")
+        self.exposure = (
+            np.ones(self.N) if exposure is None else _per_item("exposure", exposure, self.N, "position")
+        )
 
         self._set_fluorescence(fluorescence, attenuation, element_names)
-        self.sensitivity = _per_item("sensitivity", 1.0 if sensitivity is None else sensitivity, self.N_e, "element")
+        self.sensitivity = _per_item(
+            "sensitivity", 1.0 if sensitivity is None else sensitivity, self.N_e, "element"
+        )
         self.background = _per_item(
             "background", 0.0 if background is None else background, self.N_e, "element", zero=True
         )
         self.count_scale = (
-            None if count_scale is None else _per_item("count_scale", count_scale, self.N, "position", zero=True)
+            None
+            if count_scale is None
+            else _per_item("count_scale", count_scale, self.N, "position", zero=True)
         )
         if fluorescence_count_scale is None and count_scale is not None and np.ndim(count_scale) == 0:
             fluorescence_count_scale = count_scale
         self.fluorescence_count_scale = (
             None
             if fluorescence_count_scale is None
-            else _per_item("fluorescence_count_scale", fluorescence_count_scale, self.N_e, "element", zero=True)
+            else _per_item(
+                "fluorescence_count_scale", fluorescence_count_scale, self.N_e, "element", zero=True
+            )
         )
         if blur not in BLURS:
             raise ValueError(f"blur: expected one of {', '.join(BLURS)}, got {blur!r}")
@@ -241,14 +259,18 @@ class Scan:
             )
         if not np.isfinite(array).all():
             j = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            raise ValueError(f"positions: expected finite pixels, got {tuple(array[j].tolist())} at position {j}")
+            raise ValueError(
+                f"positions: expected finite pixels, got {tuple(array[j].tolist())} at position {j}"
+            )
         nearest = np.round(array)
         snapped = np.where(np.abs(array - nearest) < POSITION_ROUNDING, nearest, array)
         corners = np.floor(snapped)
         if shape is None:
             extent = corners.max(axis=0) + self.m
             if extent.max() > 2**31:
-                raise ValueError(f"positions: expected pixels, got a scan that covers {extent.tolist()} pixels")
+                raise ValueError(
+                    f"positions: expected pixels, got a scan that covers {extent.tolist()} pixels"
+                )
             self.shape = (int(extent[0]), int(extent[1]))
         else:
             try:
@@ -262,8 +284,9 @@ class Scan:
         if outside.any():
             j = int(np.flatnonzero(outside)[0])
             raise ValueError(
-                f"positions: expected every {self.m} x {self.m} window inside the {self.shape[0]} x {self.shape[1]} "
-                f"object grid, got {tuple(array[j].tolist())} at position {j}"
+                f"positions: expected every {self.m} x {self.m} window inside the "
+                f"{self.shape[0]} x {self.shape[1]} object grid, "
+                f"got {tuple(array[j].tolist())} at position {j}"
             )
         self.positions = array
         self.corners = corners.astype(np.int64)
@@ -276,7 +299,8 @@ class Scan:
         array = np.asarray(mask)
         if array.shape not in ((self.m, self.m), (self.N, self.m, self.m)):
             raise ValueError(
-                f"mask: expected shape ({self.m}, {self.m}) or ({self.N}, {self.m}, {self.m}), got {array.shape}"
+                f"mask: expected shape ({self.m}, {self.m}) or ({self.N}, {self.m}, {self.m}), "
+                f"got {array.shape}"
             )
         if array.dtype != np.bool_:
             if array.dtype.kind not in "iu" or not np.isin(array, (0, 1)).all():
@@ -287,7 +311,10 @@ class Scan:
         self.mask = np.ascontiguousarray(array)
 
     def _set_fluorescence(
-        self, fluorescence: ArrayLike | None, attenuation: ArrayLike | None, element_names: Sequence[str] | None
+        self,
+        fluorescence: ArrayLike | None,
+        attenuation: ArrayLike | None,
+        element_names: Sequence[str] | None,
     ) -> None:
         self.fluorescence: NDArray[np.float64] | None = None
         self.sampling: str | None = None
@@ -296,23 +323,27 @@ class Scan:
             try:
                 maps = np.array(fluorescence, dtype=np.float64)
             except (TypeError, ValueError) as error:
-                raise ValueError(f"fluorescence: expected counts, got {type(fluorescence).__name__}") from error
+                raise ValueError(
+                    f"fluorescence: expected counts, got {type(fluorescence).__name__}"
+                ) from error
             if maps.ndim == 3 and maps.shape[1:] == self.shape and maps.shape[0] > 0:
                 self.sampling = "grid"
             elif maps.ndim == 2 and maps.shape[1] == self.N and maps.shape[0] > 0:
                 self.sampling = "scan"
             else:
                 raise ValueError(
-                    f"fluorescence: expected shape (N_e, {self.shape[0]}, {self.shape[1]}) on the object grid or "
-                    f"(N_e, {self.N}) at the positions, got {maps.shape}"
+                    f"fluorescence: expected shape (N_e, {self.shape[0]}, {self.shape[1]}) on the object "
+                    f"grid or (N_e, {self.N}) at the positions, got {maps.shape}"
                 )
             self.fluorescence = maps
             self.N_e = int(maps.shape[0])
         elif attenuation is not None or element_names is not None:
             named = "attenuation" if attenuation is not None else "element_names"
-            raise ValueError(f"{named}: expected none without fluorescence, got {named} for a scan that has no maps")
+            raise ValueError(
+                f"{named}: expected none without fluorescence, got {named} for a scan that has no maps"
+            )
         flat = np.zeros((0, 1)) if self.fluorescence is None else self.fluorescence.reshape(self.N_e, -1)
-        self.measured: NDArray[np.bool_] = ~np.isnan(flat).all(axis=1)
+        self.measured: NDArray[np.bool_] = np.array([not np.isnan(row).all() for row in flat], dtype=bool)
         for e in np.flatnonzero(self.measured):
             if not np.isfinite(flat[e]).all():
                 raise ValueError(
@@ -323,11 +354,15 @@ class Scan:
         if attenuation is not None:
             values = _floats("attenuation", np.atleast_1d(np.asarray(attenuation)), 1)
             if values.shape != (self.N_e,):
-                raise ValueError(f"attenuation: expected {self.N_e} numbers, one per element, got {values.shape[0]}")
+                raise ValueError(
+                    f"attenuation: expected {self.N_e} numbers, one per element, got {values.shape[0]}"
+                )
             if not np.isfinite(values).all():
                 raise ValueError(f"attenuation: expected finite numbers, got {values.tolist()}")
             self.attenuation = values
-        names = [f"element {e + 1}" for e in range(self.N_e)] if element_names is None else list(element_names)
+        names = (
+            [f"element {e + 1}" for e in range(self.N_e)] if element_names is None else list(element_names)
+        )
         if len(names) != self.N_e or not all(isinstance(name, str) for name in names):
             raise ValueError(f"element_names: expected {self.N_e} names, one per element, got {names!r}")
         self.element_names: list[str] = [str(name) for name in names]

@@ -143,7 +143,9 @@ class TruncatedNewton:
         moved = vector + vector.dtype.type(length) * direction
         if self.options.nonnegative:
             where = self.problem.nonnegative
-            np.maximum(moved[where], 0, out=moved[where])  # rounding may step below by one unit in the last place
+            np.maximum(
+                moved[where], 0, out=moved[where]
+            )  # rounding may step below by one unit in the last place
         return moved
 
     def _norm(self, gradient: NDArray, free: NDArray[np.bool_] | None) -> float:
@@ -209,7 +211,12 @@ class TruncatedNewton:
         return vector, Reason.ITERATIONS
 
     def _advance(
-        self, vector: NDArray, value: float, gradient: NDArray, free: NDArray[np.bool_] | None, direction: NDArray
+        self,
+        vector: NDArray,
+        value: float,
+        gradient: NDArray,
+        free: NDArray[np.bool_] | None,
+        direction: NDArray,
     ) -> _Outcome | None:
         """Step along a direction to a lower loss, or along the preconditioned gradient if that fails."""
         problem = self.problem

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.checks import is_finite_number
 from ptyxrf.driver.scan import Scan
 
 WEIGHTS = ("statistical", "gradnorm")
@@ -45,7 +46,8 @@ def statistical_weights(scan: Scan, mean_count: float, integer_patterns: bool) -
     map_scales = np.ones(scan.N_e) if scan.fluorescence_count_scale is None else scan.fluorescence_count_scale
     if scan.count_scale is None and not integer_patterns:
         warnings.warn(
-            "the patterns are not integer counts and the scan has no count_scale: alpha assumes 1 (raw counts)",
+            "the patterns are not integer counts and the scan has no count_scale: "
+            "alpha assumes 1 (raw counts)",
             stacklevel=3,
         )
     if scan.fluorescence_count_scale is None and not (maps[measured] == np.round(maps[measured])).all():
@@ -88,11 +90,13 @@ def resolve_weights(
     ValueError
         alpha is no known name, or has a wrong shape, or is negative or not finite.
     """
-    if not (np.isscalar(alpha_scale) and np.isfinite(alpha_scale) and alpha_scale >= 0):
+    if not (is_finite_number(alpha_scale) and alpha_scale >= 0):
         raise ValueError(f"alpha_scale: expected a finite non-negative number, got {alpha_scale!r}")
     if isinstance(alpha, str):
         if alpha not in WEIGHTS:
-            raise ValueError(f"alpha: expected {' or '.join(WEIGHTS)}, a number or {scan.N_e} numbers, got {alpha!r}")
+            raise ValueError(
+                f"alpha: expected {' or '.join(WEIGHTS)}, a number or {scan.N_e} numbers, got {alpha!r}"
+            )
         values = statistical() if alpha == "statistical" else np.full(scan.N_e, gradnorm())
         values = alpha_scale * values
     else:

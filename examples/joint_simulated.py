@@ -1,6 +1,6 @@
 """Simulate a joint scan of cells with three elements, reconstruct it, and print what the joint fit gains.
 
-    python examples/joint_simulated.py [--out DIR]
+python examples/joint_simulated.py [--out DIR]
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
 
     # 12 x 12 positions, 75 % overlap, 3 % photon noise in both modalities, one count a position and element
-    scan = ptyxrf.simulate("cells", elements=3, per_side=12, overlap=0.75, sampling="scan", noise=0.03, seed=0)
+    scan = ptyxrf.simulate(
+        "cells", elements=3, per_side=12, overlap=0.75, sampling="scan", noise=0.03, seed=0
+    )
 
     with progress(label="joint") as show:
         joint = ptyxrf.reconstruct(scan, "joint", callback=show)

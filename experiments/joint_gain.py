@@ -37,7 +37,13 @@ COLUMNS = ("raw", "illuminated", "aligned", "maps", "maps, best")
 
 def scans(images: tuple[Path, Path] | None, sampling: str, seed: int) -> Iterator[tuple[str, Scan]]:
     """Yield the objects of the experiment by name."""
-    common: dict[str, Any] = {"shape": (SIZE, SIZE), "m": 64, "sampling": sampling, "noise": 0.03, "seed": seed}
+    common: dict[str, Any] = {
+        "shape": (SIZE, SIZE),
+        "m": 64,
+        "sampling": sampling,
+        "noise": 0.03,
+        "seed": seed,
+    }
     if images is not None:
         first, second = (read_image(path) for path in images)
         yield "images", simulate(from_images(first, second, shape=(SIZE, SIZE)), per_side=19, **common)

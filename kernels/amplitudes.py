@@ -27,7 +27,7 @@ DARK = 1e-30
 
 @compiled
 def amplitude_residual(psi: NDArray, amplitudes: NDArray, fields: NDArray, losses: NDArray) -> None:
-    """fields = gradient of the loss with respect to psi; losses[b] = loss of pattern b (float64)."""
+    """Fields = gradient of the loss with respect to psi; losses[b] = loss of pattern b (float64)."""
     count, modes, m, _ = psi.shape
     zero, one = amplitudes.dtype.type(0), amplitudes.dtype.type(1)
     dark = amplitudes.dtype.type(DARK)

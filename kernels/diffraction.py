@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.amplitudes import CURVATURES, amplitude_hessian, amplitude_losses_along, amplitude_residual
+from ptyxrf.kernels.amplitudes import (
+    CURVATURES,
+    amplitude_hessian,
+    amplitude_losses_along,
+    amplitude_residual,
+)
 from ptyxrf.kernels.fourier import PatternFourier, aligned_zeros
 from ptyxrf.kernels.patches import add_patches, multiply_patches, multiply_patches_add, sum_patches
 from ptyxrf.kernels.probe_shift import PositionedProbe

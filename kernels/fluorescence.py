@@ -44,7 +44,9 @@ class Fluorescence(ABC):
         self.residual = np.zeros_like(data)
 
     def _loss(self) -> float:
-        return sum(0.5 * float(self.weights[e]) * dot(self.residual[e], self.residual[e]) for e in self.active)
+        return sum(
+            0.5 * float(self.weights[e]) * dot(self.residual[e], self.residual[e]) for e in self.active
+        )
 
     def losses_along(self, change: NDArray, steps: NDArray, with_probe: bool) -> NDArray[np.float64]:
         """Return the loss at w + t dw (and P + t dP) for each t in `steps`, from the point last evaluated.

@@ -74,7 +74,7 @@ class GridBlur:
         return self._forward(self._output, values).copy()
 
     def blur(self, values: NDArray, kernel: NDArray) -> NDArray[Any]:
-        """Blur a map on the tile by a kernel (its spectrum): values on the window, valid until the next call."""
+        """Blur a map by a kernel (its spectrum): values on the window, valid until the next call."""
         spectrum = self._forward(self._map, values)
         spectrum *= kernel
         return self._backward(self._output)
@@ -136,14 +136,19 @@ class GridFluorescence(Fluorescence):
     def blur(self, maps: NDArray) -> NDArray[Any]:
         """Return gain_e A w_e on the window."""
         return np.stack(
-            [self._scale(gain) * self._blur.blur(values, self._kernel) for gain, values in zip(self.gains, maps, strict=True)]
+            [
+                self._scale(gain) * self._blur.blur(values, self._kernel)
+                for gain, values in zip(self.gains, maps, strict=True)
+            ]
         )
 
     def gradient(self, maps: NDArray, gradient: NDArray, with_probe: bool) -> float:
         """Add the gradient in w; return the loss."""
         self._slope = np.zeros((self._blur.m, self._blur.m))
         for e in self.active:
-            np.multiply(self._blur.blur(maps[e], self._kernel), self._scale(self.gains[e]), out=self.residual[e])
+            np.multiply(
+                self._blur.blur(maps[e], self._kernel), self._scale(self.gains[e]), out=self.residual[e]
+            )
             self.residual[e] -= self.data[e]
             factor = self.weights[e] * self.gains[e]
             gradient[e] += self._scale(factor) * self._blur.blur_adjoint(self.residual[e], self._kernel)
@@ -167,9 +172,14 @@ class GridFluorescence(Fluorescence):
                 product[e] += self._scale(factor) * self._blur.blur_adjoint(blurred, self._kernel)
                 continue
             moved = self._blur.map_spectrum(change[e])
-            blurred = self._blur.blur_spectra(moved * self._kernel + self._maps[e] * self._change, np.ones(1)) * gain
+            blurred = (
+                self._blur.blur_spectra(moved * self._kernel + self._maps[e] * self._change, np.ones(1))
+                * gain
+            )
             product[e] += self._scale(factor) * self._blur.blur_adjoint(blurred, self._kernel)
-            self._bend += factor * self._blur.kernel_adjoint(self._blur.output_spectrum(blurred), self._maps[e])
+            self._bend += factor * self._blur.kernel_adjoint(
+                self._blur.output_spectrum(blurred), self._maps[e]
+            )
             if self.full:
                 product[e] += self._scale(factor) * self._blur.blur_adjoint(self.residual[e], self._change)
                 spectrum = self._blur.output_spectrum(self.residual[e])
@@ -185,7 +195,9 @@ class GridFluorescence(Fluorescence):
     def diagonal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
         """Return A^T A 1 on the tile."""
         ones = np.ones(shape, self.data.dtype)
-        return self._blur.blur_adjoint(self._blur.blur(ones, self._kernel).copy(), self._kernel).astype(np.float64)
+        return self._blur.blur_adjoint(self._blur.blur(ones, self._kernel).copy(), self._kernel).astype(
+            np.float64
+        )
 
     def _residual_terms(self, change: NDArray, with_probe: bool) -> list[tuple[int, list[NDArray]]]:
         terms = []

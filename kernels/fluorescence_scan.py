@@ -44,10 +44,10 @@ def patch_sums(
 
 @compiled
 def patch_sums_adjoint(
-    counts: NDArray, left: NDArray, left_which: NDArray, right: NDArray, right_which: NDArray, corners: NDArray,
-    scales: NDArray, maps: NDArray,
+    counts: NDArray, left: NDArray, left_which: NDArray, right: NDArray, right_which: NDArray,
+    corners: NDArray, scales: NDArray, maps: NDArray,
 ) -> None:  # fmt: skip
-    """Adjoint of `patch_sums` in the maps: maps[e][patch b] += scales[b] counts[e, b] (Re sum_k conj(left) right)."""
+    """Adjoint in the maps: maps[e][patch b] += scales[b] counts[e, b] (Re sum_k conj(left_k) right_k)."""
     elements = maps.shape[0]
     _, modes, m, _ = left.shape
     weight = np.empty(m, maps.dtype)
@@ -67,7 +67,9 @@ def patch_sums_adjoint(
 
 
 @compiled
-def weigh_maps(maps: NDArray, counts: NDArray, corners: NDArray, first: int, m: int, weighed: NDArray) -> None:
+def weigh_maps(
+    maps: NDArray, counts: NDArray, corners: NDArray, first: int, m: int, weighed: NDArray
+) -> None:
     """weighed[b] = sum_e counts[e, first + b] maps[e][patch first + b], an (m, m) array per position."""
     for b in range(weighed.shape[0]):
         row, column = corners[first + b, 0], corners[first + b, 1]
@@ -125,7 +127,16 @@ class ScanFluorescence(Fluorescence):
             moved, slots = self.probe.direction(first, last)
             left, left_which = (moved, slots) if squared else (self.probe.stack, self.probe.which[first:last])
             part = counts[:, first:last].copy()
-            patch_sums(maps, left, left_which, moved, slots, self.corners[first:last], self.exposure[first:last], part)
+            patch_sums(
+                maps,
+                left,
+                left_which,
+                moved,
+                slots,
+                self.corners[first:last],
+                self.exposure[first:last],
+                part,
+            )
             counts[:, first:last] = part
         return counts if squared else counts + counts
 
@@ -159,7 +170,9 @@ class ScanFluorescence(Fluorescence):
             for forces, maps, moved in terms:
                 weigh_maps(maps, forces, self.corners, first, m, weighed[: last - first])
                 versions, slots = (
-                    self.probe.direction(first, last) if moved else (self.probe.stack, self.probe.which[first:last])
+                    self.probe.direction(first, last)
+                    if moved
+                    else (self.probe.stack, self.probe.which[first:last])
                 )
                 fields += weighed[: last - first, None] * versions[slots]
             fields *= 2 * self.exposure[first:last, None, None, None]

@@ -70,11 +70,11 @@ class PatternFourier:
             plan.execute()
 
     def forward(self, source: NDArray, target: NDArray) -> None:
-        """target = sum over the patch of source exp(-2 pi i ...); both (B, K, m, m), B up to the batch."""
+        """Target = sum over the patch of source exp(-2 pi i ...); both (B, K, m, m), B up to the batch."""
         self._run(source, target, "FFTW_FORWARD")
 
     def backward(self, source: NDArray, target: NDArray) -> None:
-        """target = sum over the pattern of source exp(+2 pi i ...): m^2 times the inverse of `forward`."""
+        """Target = sum over the pattern of source exp(+2 pi i ...): m^2 times the inverse of `forward`."""
         self._run(source, target, "FFTW_BACKWARD")
 
 
@@ -83,8 +83,12 @@ def real_plans(rows: int, columns: int, dtype: str) -> tuple[Any, Any]:
     """Return the plans (forward, backward) of a real (rows, columns) map, bound to their own arrays."""
     real = aligned_zeros((rows, columns), dtype)
     half = aligned_zeros((rows, columns // 2 + 1), np.result_type(np.dtype(dtype), np.complex64))
-    forward = pyfftw.FFTW(real, half, axes=(0, 1), direction="FFTW_FORWARD", flags=["FFTW_MEASURE"], threads=1)
-    backward = pyfftw.FFTW(half, real, axes=(0, 1), direction="FFTW_BACKWARD", flags=["FFTW_MEASURE"], threads=1)
+    forward = pyfftw.FFTW(
+        real, half, axes=(0, 1), direction="FFTW_FORWARD", flags=["FFTW_MEASURE"], threads=1
+    )
+    backward = pyfftw.FFTW(
+        half, real, axes=(0, 1), direction="FFTW_BACKWARD", flags=["FFTW_MEASURE"], threads=1
+    )
     return forward, backward
 
 

@@ -54,7 +54,7 @@ def multiply_patches_add(
 def add_patches(
     fields: NDArray, probes: NDArray, which: NDArray, corners: NDArray, scales: NDArray, tile: NDArray
 ) -> None:
-    """Adjoint of `multiply_patches` in the tile: tile[patch b] += scales[b] sum_k conj(probe_k) fields[b, k]."""
+    """Adjoint in the tile: tile[patch b] += scales[b] sum_k conj(probes[which[b], k]) fields[b, k]."""
     count, modes, m, _ = fields.shape
     for b in range(count):
         row, column = corners[b, 0], corners[b, 1]
@@ -72,7 +72,7 @@ def add_patches(
 def sum_patches(
     fields: NDArray, tile: NDArray, which: NDArray, corners: NDArray, scales: NDArray, probes: NDArray
 ) -> None:
-    """Adjoint of `multiply_patches` in the probes: probes[which[b], k] += scales[b] conj(patch b) fields[b, k]."""
+    """Adjoint in the probes: probes[which[b], k] += scales[b] conj(tile[patch b]) fields[b, k]."""
     count, modes, m, _ = fields.shape
     for b in range(count):
         row, column = corners[b, 0], corners[b, 1]
@@ -110,7 +110,7 @@ def add_illumination(
 
 @compiled
 def sum_object_intensity(tile: NDArray, corners: NDArray, weights: NDArray, total: NDArray) -> None:
-    """total += sum_b weights[b] |tile[patch b]|^2, an (m, m) array: the probe's diagonal curvature."""
+    """Total += sum_b weights[b] |tile[patch b]|^2, an (m, m) array: the probe's diagonal curvature."""
     m = total.shape[0]
     for b in range(corners.shape[0]):
         row, column = corners[b, 0], corners[b, 1]

@@ -31,7 +31,9 @@ def ramp_spectra(spectrum: NDArray, row_ramps: NDArray, column_ramps: NDArray, f
 
 
 @compiled
-def ramp_spectra_adjoint(fields: NDArray, row_ramps: NDArray, column_ramps: NDArray, spectrum: NDArray) -> None:
+def ramp_spectra_adjoint(
+    fields: NDArray, row_ramps: NDArray, column_ramps: NDArray, spectrum: NDArray
+) -> None:
     """Adjoint of `ramp_spectra`: spectrum[k] += sum_b conj(ramps of b) * fields[b, k]."""
     count, modes, m, _ = fields.shape
     for b in range(count):
@@ -69,7 +71,9 @@ class PositionedProbe:
         versions = 1 if self.integer else self.count
         self.stack = aligned_zeros((versions, modes, m, m), dtype)
         self.which = np.zeros(self.count, np.int64) if self.integer else np.arange(self.count)
-        self._local = np.zeros(self.fourier.batch, np.int64) if self.integer else np.arange(self.fourier.batch)
+        self._local = (
+            np.zeros(self.fourier.batch, np.int64) if self.integer else np.arange(self.fourier.batch)
+        )
         if not self.integer:
             frequencies = np.fft.fftfreq(m)
             ramps = np.exp(-2j * np.pi * fractions[:, :, None] * frequencies).astype(dtype)

@@ -68,7 +68,7 @@ class Tile:
         return covered
 
     def collect(self, covered: NDArray[Any]) -> NDArray[Any]:
-        """Adjoint of `fill`: the owned pixels of fields (C, rows, columns), contributions of the halo added."""
+        """Adjoint of `fill`: owned pixels of fields (C, rows, columns), contributions of the halo added."""
         if self.owned == self.covered:
             return covered
         return np.ascontiguousarray(covered[(slice(None), *self.owned.within(self.covered).slices)])

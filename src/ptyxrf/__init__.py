@@ -3,23 +3,52 @@
 One nonlinear least-squares problem with shared unknowns, solved by a matrix-free truncated Newton method.
 """
 
-from importlib.metadata import version as _version
+from __future__ import annotations
 
-from ptyxrf.driver.errors import measure_errors
-from ptyxrf.driver.geometry import JOULES_PER_KEV, Geometry
-from ptyxrf.driver.history import IterationRecord, Reason
-from ptyxrf.driver.maps_file import attach_maps, read_maps
-from ptyxrf.driver.objective import Objective
-from ptyxrf.driver.reconstruct import reconstruct
-from ptyxrf.driver.result import Result
-from ptyxrf.driver.result_file import read_result, write_result
-from ptyxrf.driver.scan import Scan
-from ptyxrf.driver.scan_file import read_scan, write_scan
-from ptyxrf.driver.simulate import simulate
-from ptyxrf.driver.specimens import Specimen, from_images, read_image
-from ptyxrf.driver.zone_plate import zone_plate_probe
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-__version__ = _version("ptyxrf")
+if TYPE_CHECKING:
+    from ptyxrf.driver.errors import measure_errors
+    from ptyxrf.driver.geometry import JOULES_PER_KEV, Geometry
+    from ptyxrf.driver.history import IterationRecord, Reason
+    from ptyxrf.driver.maps_file import attach_maps, read_maps
+    from ptyxrf.driver.objective import Objective
+    from ptyxrf.driver.reconstruct import reconstruct
+    from ptyxrf.driver.result import Result
+    from ptyxrf.driver.result_file import read_result, write_result
+    from ptyxrf.driver.scan import Scan
+    from ptyxrf.driver.scan_file import read_scan, write_scan
+    from ptyxrf.driver.simulate import simulate
+    from ptyxrf.driver.specimens import Specimen, from_images, read_image
+    from ptyxrf.driver.zone_plate import zone_plate_probe
+
+__version__ = version("ptyxrf")
+
+# Names are imported when they are first used: `ptyxrf --help` shall not wait for numba and FFTW.
+_MODULES = {
+    "JOULES_PER_KEV": "geometry",
+    "Geometry": "geometry",
+    "IterationRecord": "history",
+    "Objective": "objective",
+    "Reason": "history",
+    "Result": "result",
+    "Scan": "scan",
+    "Specimen": "specimens",
+    "attach_maps": "maps_file",
+    "from_images": "specimens",
+    "measure_errors": "errors",
+    "read_image": "specimens",
+    "read_maps": "maps_file",
+    "read_result": "result_file",
+    "read_scan": "scan_file",
+    "reconstruct": "reconstruct",
+    "simulate": "simulate",
+    "write_result": "result_file",
+    "write_scan": "scan_file",
+    "zone_plate_probe": "zone_plate",
+}
 
 __all__ = [
     "JOULES_PER_KEV",
@@ -43,3 +72,15 @@ __all__ = [
     "write_scan",
     "zone_plate_probe",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"ptyxrf.driver.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

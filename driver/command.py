@@ -1,0 +1,547 @@
+"""The command ``ptyxrf``: one function for each subcommand, and what becomes of errors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ptyxrf.driver.settings import (
+    FILES,
+    POSITIVE,
+    RECONSTRUCT,
+    SIMULATE,
+    TABLES,
+    Number,
+    Setting,
+    Switch,
+    check_value,
+    effective_settings,
+    flag_name,
+    read_settings,
+    settings_text,
+)
+
+# Numba, matplotlib and h5py are imported by the subcommands that use them: help should come at once.
+if TYPE_CHECKING:
+    from ptyxrf.driver.result import Result
+    from ptyxrf.driver.scan import Scan
+
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+
+#: How readers of foreign files turn the positions.
+TURNS = ("swap", "flip_rows", "flip_columns")
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are ValueErrors, so that they end like all other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (see {self.prog} --help)")
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """One row of the table from which the parser is built."""
+
+    name: str
+    usage: str
+    help: str
+    description: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Words after ``ptyxrf``; default: those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 2 for bad input (one line on standard error says what), 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = _show_warning
+        try:
+            options = _parser().parse_args(_separate_iteration(words))
+            return options.run(options)
+        except KeyboardInterrupt:
+            print("ptyxrf: interrupted", file=sys.stderr)
+            return INTERRUPTED
+        except BrokenPipeError:
+            # The reader of the output has gone (as `head` does). Python would complain once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return DONE
+        except OSError as error:
+            message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        except ValueError as error:
+            message = str(error)
+    print("ptyxrf: error: " + " ".join(message.split()), file=sys.stderr)
+    return BAD_INPUT
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print("ptyxrf: warning: " + " ".join(str(message).split()), file=sys.stderr)
+
+
+def _separate_iteration(words: list[str]) -> list[str]:
+    """Give ``--refine-probe`` its value where the next word is none, lest it takes the scan for one."""
+    flag = flag_name("refine_probe")
+    return [
+        f"{word}=true" if word == flag and not following.isdigit() else word
+        for word, following in zip_longest(words, words[1:], fillvalue="")
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ptyxrf",
+        description="Joint reconstruction of X-ray ptychography and X-ray fluorescence.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ptyxrf {version('ptyxrf')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    for entry in SUBCOMMANDS:
+        sub = commands.add_parser(
+            entry.name,
+            usage=f"ptyxrf {entry.name} {entry.usage}",
+            help=entry.help,
+            description=entry.description,
+            allow_abbrev=False,
+        )
+        entry.arguments(sub)
+        sub.set_defaults(run=entry.run)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, title: str, table: Mapping[str, Setting]) -> None:
+    """Give the parser a flag for every setting of a table; a flag that is not given is None."""
+    group = parser.add_argument_group(title)
+    for key, setting in table.items():
+        options: dict[str, Any] = {"dest": key, "default": None, "help": setting.help.replace("%", "%%")}
+        if setting.default not in (None, False):
+            options["help"] += f" (default {'yes' if setting.default is True else setting.default})"
+        if isinstance(setting.kind, Switch):
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            options["metavar"] = setting.kind.metavar
+        group.add_argument(flag_name(key), **options)
+
+
+def _add_settings_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", metavar="FILE", help="settings in TOML; flags override them")
+    parser.add_argument(
+        "--show-settings", action="store_true", help="write the settings that would be used as TOML, and end"
+    )
+
+
+def _settings(options: argparse.Namespace, *tables: str) -> list[dict[str, Any]]:
+    """Return the effective settings of some tables, from the settings file and the flags."""
+    given = read_settings(options.settings) if options.settings is not None else {}
+    flags = vars(options)
+    return [
+        effective_settings(table, given.get(table, {}), {key: flags.get(key) for key in TABLES[table]})
+        for table in tables
+    ]
+
+
+# Output ---------------------------------------------------------------------------------------------------
+
+
+def _check_outputs(paths: Sequence[Path], inputs: Sequence[str | None]) -> None:
+    """Refuse outputs that cannot be written, or would replace an input, before anything is computed."""
+    from ptyxrf.driver.whole_file import check_writable
+
+    for path in paths:
+        for source in inputs:
+            if source is not None and path.resolve() == Path(source).resolve():
+                raise ValueError(f"{path}: is an input, and cannot be the output too")
+        check_writable(path)
+
+
+def _report_path(result: Path) -> Path:
+    if result.is_dir():
+        raise ValueError(f"{result}: cannot be written, it is a folder")
+    picture = result.with_suffix(".png")
+    if picture == result:
+        raise ValueError(f"{result}: expected another ending than .png, which is that of the report")
+    return picture
+
+
+def _outcome(result: Result) -> str:
+    from ptyxrf.driver.info import loss_text
+
+    last = result.history[-1]
+    lines = [
+        f"{result.method}: {loss_text(result)} after {last.iteration} iterations, {last.sweeps:.1f} sweeps, "
+        f"{last.seconds:.1f} s",
+        result.reason.value,
+    ]
+    lines += [f"{name}: {value:.4g}" for name, value in last.errors.items()]
+    return "\n".join(lines)
+
+
+def _without_nan(value: Any) -> Any:
+    """Return the value with null for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# reconstruct ----------------------------------------------------------------------------------------------
+
+
+def _reconstruct_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scan", metavar="SCAN", help="scan file (HDF5, CXI layout)")
+    _add_settings_file(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    _add_settings(parser, "files", FILES)
+    _add_settings(parser, "reconstruction", RECONSTRUCT)
+
+
+def _reconstruct(options: argparse.Namespace) -> int:
+    files, settings = _settings(options, "files", "reconstruct")
+    if options.show_settings:
+        print(settings_text({"files": files, "reconstruct": settings}), end="")
+        return DONE
+    if files["out"] is None:
+        raise ValueError("--out: expected the path of the result, got none")
+    for key in ("elements", "attenuation", "match"):
+        if files[key] is not None and files["maps"] is None:
+            raise ValueError(
+                f"{flag_name(key)}: expected a MAPS file beside it ({flag_name('maps')}), got none"
+            )
+    out = Path(files["out"])
+    outputs = [out, _report_path(out)] if files["report"] else [out]
+    _check_outputs(outputs, [options.scan, files["maps"], options.settings])
+
+    scan = _read_scan(options.scan, files)
+    if files["maps"] is not None:
+        scan = _with_maps(scan, files)
+
+    result = _run(scan, settings, quiet=options.quiet)
+    _write(result, scan, out, picture=files["report"])
+    if not options.quiet:
+        print(_outcome(result))
+        print(f"result: {out}")
+        if files["report"]:
+            print(f"report: {_report_path(out)}")
+    return DONE
+
+
+def _read_scan(path: str, turns: Mapping[str, Any]) -> Scan:
+    from ptyxrf.driver.scan_file import read_scan
+
+    return read_scan(path, **{key: bool(turns[key]) for key in TURNS})
+
+
+def _with_maps(scan: Scan, files: Mapping[str, Any]) -> Scan:
+    from ptyxrf.driver.maps_file import attach_maps, read_maps
+
+    maps = read_maps(files["maps"], files["elements"])
+    more = {} if files["attenuation"] is None else {"attenuation": files["attenuation"]}
+    return attach_maps(scan, maps, match=files["match"], **more)
+
+
+def _run(scan: Scan, settings: Mapping[str, Any], *, quiet: bool, label: str = "") -> Result:
+    from ptyxrf.driver.progress import progress
+    from ptyxrf.driver.reconstruct import reconstruct
+
+    # What is left open is left to the library.
+    given = {key: value for key, value in settings.items() if value is not None}
+    budget = {key: given.get(key) for key in ("max_iterations", "max_sweeps", "max_seconds")}
+    with progress(quiet=quiet, label=label, **budget) as callback:
+        return reconstruct(scan, callback=callback, **given)
+
+
+def _write(result: Result, scan: Scan, out: Path, *, picture: bool) -> None:
+    from ptyxrf.driver.result_file import write_result
+
+    write_result(out, result, scan)
+    if picture:
+        from ptyxrf.driver.report import write_report
+
+        write_report(_report_path(out), result, scan)
+
+
+# simulate -------------------------------------------------------------------------------------------------
+
+
+def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", help="scan file to write")
+    _add_settings_file(parser)
+    parser.add_argument("--quiet", action="store_true", help="no summary")
+    _add_settings(parser, "simulation", SIMULATE)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    (settings,) = _settings(options, "simulate")
+    if options.show_settings:
+        print(settings_text({"simulate": settings}), end="")
+        return DONE
+    out = Path(options.out)
+    images = [settings[key] for key in ("magnitude", "phase", "real", "imaginary")]
+    _check_outputs([out], [options.settings, *images])
+
+    from ptyxrf.driver.scan_file import write_scan
+    from ptyxrf.driver.simulate import simulate
+
+    scan = simulate(**_simulation(settings))
+    write_scan(out, scan)
+    if not options.quiet:
+        print(scan)
+        print(f"scan: {out}")
+    return DONE
+
+
+def _simulation(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `simulate` for the settings of a simulation."""
+    from ptyxrf.driver.geometry import JOULES_PER_KEV
+
+    arguments = {key: value for key, value in settings.items() if value is not None}
+    if "energy_keV" in arguments:
+        arguments["energy"] = arguments.pop("energy_keV") * JOULES_PER_KEV
+    if arguments["sampling"] == "none":
+        arguments["sampling"] = None
+    if isinstance(arguments["per_side"], list):
+        arguments["per_side"] = tuple(arguments["per_side"])
+    pairs = {"magnitude-phase": ("magnitude", "phase"), "real-imaginary": ("real", "imaginary")}
+    given = {key: arguments.pop(key, None) for pair in pairs.values() for key in pair}
+    chosen = [kind for kind, pair in pairs.items() if any(given[key] for key in pair)]
+    if len(chosen) > 1:
+        raise ValueError("magnitude, phase, real, imaginary: expected two images of one kind, got both kinds")
+    for kind in chosen:
+        from ptyxrf.driver.specimens import from_images, read_image
+
+        for key, other in (pairs[kind], pairs[kind][::-1]):
+            if given[key] is None:
+                raise ValueError(f"{key}: expected an image beside {other}, got none")
+        try:
+            images = [read_image(given[key]) for key in pairs[kind]]
+        except ImportError as error:
+            raise ValueError(str(error)) from error
+        n = arguments.get("n")
+        arguments["specimen"] = from_images(*images, kind=kind, shape=None if n is None else (n, n))
+    return arguments
+
+
+# info -----------------------------------------------------------------------------------------------------
+
+
+AT_LEAST_TWO = Number(minimum=2, whole=True)
+
+
+def _info_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="scan file, result file, or MAPS file")
+    parser.add_argument("--json", action="store_true", help="the same as JSON, in SI units")
+    parser.add_argument(
+        "--orientation",
+        action="store_true",
+        help="rank the 8 flips and transposes of the positions by the loss after a few sweeps",
+    )
+    parser.add_argument(
+        "--patterns",
+        metavar="N",
+        default="100",
+        help="patterns for --orientation, around the middle (default 100)",
+    )
+    parser.add_argument(
+        "--sweeps", metavar="X", default="30", help="sweeps that --orientation gives to each (default 30)"
+    )
+    _add_settings(parser, "positions of files of other programs", {key: FILES[key] for key in TURNS})
+
+
+def _info(options: argparse.Namespace) -> int:
+    from ptyxrf.driver.hdf5_layout import reading
+    from ptyxrf.driver.result_file import PROCESS
+
+    patterns = check_value(
+        "--patterns", Setting(AT_LEAST_TWO, None, ""), AT_LEAST_TWO.from_text(options.patterns)
+    )
+    sweeps = check_value("--sweeps", Setting(POSITIVE, None, ""), POSITIVE.from_text(options.sweeps))
+    with reading(options.file) as reader:
+        is_result = reader.own and reader.has(PROCESS)
+        is_maps = reader.has("/MAPS")
+    if is_result or is_maps:
+        if options.orientation:
+            raise ValueError(f"--orientation: expected a scan, got {'a result' if is_result else 'maps'}")
+        facts, text = _result_information(options.file) if is_result else _maps_information(options.file)
+        print(json.dumps(_without_nan(facts), indent=2) if options.json else text)
+        return DONE
+
+    from ptyxrf.driver.info import inspect_scan, scan_text
+
+    scan = _read_scan(options.file, vars(options))
+    information = inspect_scan(scan)
+    facts = information.facts | {
+        "findings": [{"level": finding.level, "text": finding.text} for finding in information.findings]
+    }
+    if not options.json:
+        print(scan_text(information))
+    if options.orientation:
+        from ptyxrf.driver.orientation import rank_orientations, ranking_text
+
+        ranking = rank_orientations(
+            scan,
+            patterns=patterns,
+            max_sweeps=sweeps,
+            report=None if options.json else lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        facts["orientations"] = [
+            {key: getattr(orientation, key) for key in TURNS} | {"loss": loss}
+            for orientation, loss in ranking
+        ]
+        if not options.json:
+            print("\n" + ranking_text(ranking))
+    if options.json:
+        print(json.dumps(_without_nan(facts), indent=2))
+    return DONE
+
+
+def _result_information(path: str) -> tuple[dict[str, Any], str]:
+    from ptyxrf.driver.info import result_facts, result_text
+    from ptyxrf.driver.result_file import read_result
+
+    facts = result_facts(read_result(path))
+    return facts, result_text(facts)
+
+
+def _maps_information(path: str) -> tuple[dict[str, Any], str]:
+    from ptyxrf.driver.info import maps_facts, maps_text
+    from ptyxrf.driver.maps_file import read_maps
+
+    facts = maps_facts(read_maps(path))
+    return facts, maps_text(facts)
+
+
+# demo -----------------------------------------------------------------------------------------------------
+
+#: What the demonstration simulates, at full and at reduced size.
+DEMO: dict[str, Any] = {
+    "n": 224,
+    "m": 64,
+    "per_side": 16,
+    "elements": 3,
+    "dtype": "float32",
+    "title": "simulated cells",
+}
+QUICK_DEMO = DEMO | {"n": 112, "m": 32, "per_side": 11}
+DEMO_SWEEPS = {False: 120.0, True: 40.0}
+
+
+def _demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", metavar="DIR", default="ptyxrf-demo", help="where to write (default ptyxrf-demo)"
+    )
+    parser.add_argument("--quick", action="store_true", help="a smaller object and fewer sweeps")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    folder = Path(options.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"{folder}: expected a folder, got a file") from None
+    scan_path, out = folder / "scan.h5", folder / "result.h5"
+    _check_outputs([scan_path, out, _report_path(out)], [])
+
+    from ptyxrf.driver.report import error_labels
+    from ptyxrf.driver.scan_file import write_scan
+    from ptyxrf.driver.simulate import simulate
+
+    scan = simulate(**(QUICK_DEMO if options.quick else DEMO))
+    write_scan(scan_path, scan)
+    print(scan, flush=True)
+    results = {}
+    for method in ("joint", "ptychography", "fluorescence"):
+        settings = {"method": method, "max_sweeps": DEMO_SWEEPS[options.quick]}
+        results[method] = _run(scan, settings, quiet=options.quiet, label=method)
+    _write(results["joint"], scan, out, picture=True)
+    print("\nmean square errors against the truth, with both data sets and with one:")
+    print(
+        _error_table(
+            {method: result.history[-1].errors for method, result in results.items()}, error_labels(scan)
+        )
+    )
+    print(_gain({method: result.history[-1].errors for method, result in results.items()}, scan))
+    print(f"\nscan:   {scan_path}\nresult: {out}\nreport: {_report_path(out)}")
+    return DONE
+
+
+def _error_table(errors: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]) -> str:
+    """Return errors as a table with a row for each method."""
+    lines = [" " * 14 + "".join(f"{label:>11}" for label in labels.values())]
+    for method, row in errors.items():
+        values = [row.get(name, math.nan) for name in labels]
+        cells = "".join(f"{value:11.2e}" if math.isfinite(value) else f"{'-':>11}" for value in values)
+        lines.append(f"{method:<14}{cells}")
+    return "\n".join(lines)
+
+
+def _gain(errors: Mapping[str, Mapping[str, float]], scan: Scan) -> str:
+    """Return in a sentence how much smaller the errors of the joint reconstruction are."""
+    joint, maps = errors["joint"], [f"mse_{name}_illuminated" for name in scan.element_names]
+    ratios = [errors["fluorescence"][name] / joint[name] for name in maps]
+    gain = errors["ptychography"]["mse"] / joint["mse"]
+    return (
+        f"joint: the object's error is 1/{gain:.3g} of ptychography's, "
+        f"the maps' are 1/{min(ratios):.2g} to 1/{max(ratios):.2g} of fluorescence's"
+    )
+
+
+SUBCOMMANDS = (
+    Subcommand(
+        "demo",
+        "[--out DIR] [--quick]",
+        "simulate a small joint scan, reconstruct it, and show what the joint method gains",
+        "Simulate cells with three elements, reconstruct them from both data sets and from each alone, and "
+        "write scan.h5, result.h5 and result.png (the report of the joint reconstruction).",
+        _demo_arguments,
+        _demo,
+    ),
+    Subcommand(
+        "simulate",
+        "OUT.h5 [--settings FILE] [flags]",
+        "simulate a scan",
+        "Simulate diffraction patterns and fluorescence of a scan and write them to a scan file.",
+        _simulate_arguments,
+        _simulate,
+    ),
+    Subcommand(
+        "reconstruct",
+        "SCAN.h5 --out RESULT.h5 [--settings FILE] [flags]",
+        "reconstruct a scan",
+        "Reconstruct the object, the element maps and, where asked to, the probe of a scan. Writes a result "
+        "file and, beside it, a report as PNG.",
+        _reconstruct_arguments,
+        _reconstruct,
+    ),
+    Subcommand(
+        "info",
+        "FILE [--json] [--orientation]",
+        "say what is in a file, and what is wrong or suspicious",
+        "Say what is in a scan, its units, overlap, photons and the memory that a reconstruction needs, and "
+        "everything wrong or suspicious about it; or what is in a result.",
+        _info_arguments,
+        _info,
+    ),
+)
