@@ -15,6 +15,8 @@ from ptyxrf.driver.scan import Scan
 
 #: A pixel is illuminated where sum_j |P_j|^2 exceeds this fraction of its maximum.
 ILLUMINATED = 1e-3
+#: Least-squares steps that refine the alignment of a blind reconstruction.
+REFINEMENTS = 5
 
 
 def illumination(scan: Scan, probe: NDArray | None = None) -> NDArray[np.float64]:
@@ -87,18 +89,36 @@ def align(values: NDArray, truth: NDArray, area: NDArray[np.bool_], *, blind: bo
     rows, columns = np.indices(truth.shape)
     for _ in range(3):
         # the ramp is the peak of the spectrum of values^* truth, the shift that of their correlation
-        beat = np.where(area, values.conj() * truth, 0)
-        ramp = _peak(np.fft.fft2(beat))
-        values = values * np.exp(
-            2j * np.pi * (ramp[0] * rows / truth.shape[0] + ramp[1] * columns / truth.shape[1])
-        )
+        values = _tilted(values, _peak(np.fft.fft2(np.where(area, values.conj() * truth, 0))))
         values = values * _constant(values[area], truth[area])
         spectra = np.fft.fft2(np.where(area, truth - truth[area].mean(), 0)) * np.conj(
             np.fft.fft2(np.where(area, values - values[area].mean(), 0))
         )
         values = _shifted(values, _peak(np.fft.ifft2(spectra)))
-    power = np.vdot(values[area], values[area]).real
-    return values * (np.vdot(values[area], truth[area]) / power if power > 0 else 1.0)
+    for _ in range(REFINEMENTS):
+        # the edge of the area biases both peaks a little; least squares in what remains do not see it:
+        # truth ~ c values + 2 pi i (ramp . r) values - shift . grad values
+        down, across = np.gradient(values)
+        basis = [
+            values,
+            1j * values,
+            2j * np.pi * rows / truth.shape[0] * values,
+            2j * np.pi * columns / truth.shape[1] * values,
+            -down,
+            -across,
+        ]
+        matrix = np.array([[np.vdot(left[area], right[area]).real for right in basis] for left in basis])
+        right = np.array([np.vdot(left[area], truth[area]).real for left in basis])
+        c_re, c_im, *small = np.linalg.lstsq(matrix, right, rcond=None)[0]
+        values = (c_re + 1j * c_im) * _shifted(_tilted(values, (small[0], small[1])), (small[2], small[3]))
+    return values
+
+
+def _tilted(values: NDArray, ramp: tuple[float, float]) -> NDArray[Any]:
+    """Return values times a linear phase of `ramp` turns over the rows and over the columns."""
+    rows, columns = np.indices(values.shape)
+    turns = ramp[0] * rows / values.shape[0] + ramp[1] * columns / values.shape[1]
+    return values * np.exp(2j * np.pi * turns)
 
 
 def _constant(values: NDArray, truth: NDArray) -> complex:

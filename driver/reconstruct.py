@@ -72,7 +72,7 @@ def reconstruct(
     max_seconds: float | None = None,
     inner_limit: int | None = None,
     gradient_tolerance: float = 1e-6,
-    loss_tolerance: float = 1e-5,
+    loss_tolerance: float = 1e-4,
     preconditioner: bool | None = None,
     solver: str = "default",
     memory: str = "cached",
@@ -91,7 +91,7 @@ def reconstruct(
         Hessian of the inner solves; default "positive", or "full" for the paper's solver.
     refine_probe : bool or int
         False: the scan's probe is right. True: it is an unknown. A number: it becomes one after so many
-        iterations.
+        iterations, or earlier where the object converges before.
     rescale_probe : bool, optional
         Scale the given probe so that z = 1 explains the mean count; default: where the probe is refined.
     start : mapping, optional
@@ -197,10 +197,11 @@ def reconstruct(
         history.append(record)
         return callback(record) if callback is not None else False
 
-    def prepare(number: int) -> bool:
-        frozen = free_from is not None and number <= free_from
-        changed = number > 0 and frozen != objective.probe_is_frozen
-        objective.probe_is_frozen = frozen
+    def prepare(number: int, converged: bool) -> bool:
+        """Free the probe when its iteration has come, or as soon as the rest has nothing more to gain."""
+        frozen = free_from is not None and free_from > 0 and number <= free_from and not converged
+        changed = number > 0 and objective.probe_is_frozen and not frozen
+        objective.probe_is_frozen = frozen and (number == 0 or objective.probe_is_frozen)
         return changed
 
     newton = TruncatedNewton(objective, options, lambda: objective.work.sweeps, report, prepare)

@@ -259,7 +259,7 @@ RECONSTRUCT = {
     ),
     "gradient_tolerance": Setting(NOT_NEGATIVE, 1e-6, "stop when the gradient has fallen to this fraction"),
     "loss_tolerance": Setting(
-        NOT_NEGATIVE, 1e-5, "stop when the loss falls by less than this fraction in three iterations running"
+        NOT_NEGATIVE, 1e-4, "stop when the loss falls by less than this fraction in three iterations running"
     ),
     "preconditioner": Setting(
         Switch(), None, "precondition the inner iteration (default: yes, but not for the paper's solver)"

@@ -21,6 +21,10 @@ from ptyxrf.driver.line_search import search_step
 #: A step that fails to lower the loss is cut by this factor, this many times.
 BACKTRACK, BACKTRACKS = 0.25, 6
 
+#: A step shorter than this says that too much of the direction was lost at the bounds: from then on the inner
+#: solve takes twice as many rounds. Early on one round does, and more would be wasted.
+SHORT_STEP, MOST_ROUNDS = 0.5, 8
+
 
 @dataclass(frozen=True)
 class NewtonOptions:
@@ -54,7 +58,7 @@ class NewtonOptions:
     model_tolerance: float = 0.5
     residual_tolerance: float = 1e-3
     gradient_tolerance: float = 1e-6
-    loss_tolerance: float = 1e-5
+    loss_tolerance: float = 1e-4
     patience: int = 3
     nonnegative: bool = True
 
@@ -103,8 +107,9 @@ class TruncatedNewton:
     report : callable
         Given each `Iteration`; a true answer stops the solver.
     prepare : callable, optional
-        Called with the number of each iteration before it begins; a true answer says that the problem
-        has changed (another unknown is free) and must be evaluated again.
+        Called with the number of an iteration before it begins, and False; or with True instead of stopping
+        where there is nothing more to gain. A true answer says that the problem has changed (another
+        unknown is free): it is evaluated again, and the solver goes on.
     """
 
     def __init__(
@@ -113,11 +118,11 @@ class TruncatedNewton:
         options: NewtonOptions,
         sweeps: Callable[[], float],
         report: Callable[[Iteration], Any],
-        prepare: Callable[[int], bool] | None = None,
+        prepare: Callable[[int, bool], bool] | None = None,
     ) -> None:
         self.problem, self.options = problem, options
         self._sweeps, self._report = sweeps, report
-        self._prepare = prepare or (lambda number: False)
+        self._prepare = prepare or (lambda number, converged: False)
 
     def _free(self, vector: NDArray, gradient: NDArray) -> NDArray[np.bool_] | None:
         """Return which variables may move: all but those at their bound whose gradient pushes against it."""
@@ -158,7 +163,7 @@ class TruncatedNewton:
         clock = time.perf_counter
         began = clock()
         vector = self._moved(start, np.zeros_like(start), 0.0)
-        self._prepare(0)
+        self._prepare(0, False)
         value, gradient = problem.value_and_gradient(vector)
         free = self._free(vector, gradient)
         norm = first_norm = self._norm(gradient, free)
@@ -166,14 +171,16 @@ class TruncatedNewton:
             return vector, Reason.CALLBACK
         if not (np.isfinite(value) and np.isfinite(norm)):
             return vector, Reason.NON_FINITE
-        if norm == 0:
-            return vector, Reason.STATIONARY
-        slow = 0
-        for number in range(1, options.max_iterations + 1):
-            if self._prepare(number):
+        settled = Reason.STATIONARY if norm == 0 else None
+        number, slow, rounds = 0, 0, 1
+        while number < options.max_iterations:
+            if self._prepare(number + 1, settled is not None):
                 value, gradient = problem.value_and_gradient(vector)
                 free = self._free(vector, gradient)
                 first_norm = max(first_norm, self._norm(gradient, free))
+                settled, slow = None, 0
+            if settled is not None:
+                return vector, settled
             if clock() - began >= options.max_seconds:
                 return vector, Reason.SECONDS
             # a gradient and a line search follow the inner solve
@@ -182,33 +189,38 @@ class TruncatedNewton:
                 return vector, Reason.SWEEPS
             direction = newton_direction(
                 problem,
+                vector,
                 gradient,
-                free,
+                problem.nonnegative if options.nonnegative else slice(0, 0),
                 limit=int(min(options.inner_limit, affordable)),
                 model_tolerance=options.model_tolerance,
                 residual_tolerance=options.residual_tolerance,
+                rounds=rounds,
             )
             outcome = self._advance(vector, value, gradient, free, direction.vector)
-            if outcome is None and not np.isfinite(direction.vector).all():
-                return vector, Reason.NON_FINITE
             if outcome is None:
-                return vector, Reason.LINE_SEARCH
+                finite = bool(np.isfinite(direction.vector).all())
+                settled = Reason.LINE_SEARCH if finite else Reason.NON_FINITE
+                continue
+            number += 1
             decrease = value - outcome.value
             vector, value, gradient = outcome.vector, outcome.value, outcome.gradient
             free = self._free(vector, gradient)
             norm = self._norm(gradient, free)
+            if outcome.length < SHORT_STEP:
+                rounds = min(2 * rounds, MOST_ROUNDS)
             note = direction.stop.value + (f", {outcome.note}" if outcome.note else "")
             iteration = Iteration(
                 number, value, norm, direction.steps, outcome.length, note, clock() - began, vector
             )
             if self._report(iteration):
                 return vector, Reason.CALLBACK
-            if norm <= options.gradient_tolerance * first_norm:
-                return vector, Reason.GRADIENT
             slow = slow + 1 if decrease < options.loss_tolerance * abs(value) else 0
-            if slow >= options.patience:
-                return vector, Reason.LOSS
-        return vector, Reason.ITERATIONS
+            if norm <= options.gradient_tolerance * first_norm:
+                settled = Reason.GRADIENT
+            elif slow >= options.patience:
+                settled = Reason.LOSS
+        return vector, settled or Reason.ITERATIONS
 
     def _advance(
         self,
