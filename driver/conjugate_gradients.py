@@ -141,9 +141,8 @@ def newton_direction(
         if not crossed.any() or run.stop in (InnerStop.CURVATURE, InnerStop.NON_FINITE):
             return Direction(solution, used, run.stop)
         np.maximum(solution[bounded], room, out=solution[bounded])
-        if (
-            rounds == 0 or limit - used < 2
-        ):  # a further round needs a product for the residual and one for a step
+        # a further round needs a product for the residual and one for a step
+        if rounds == 0 or limit - used < 2:
             return Direction(solution, used, run.stop)
         product, _ = problem.product_with_dots(solution, None)
         used += 1
