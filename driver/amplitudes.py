@@ -13,7 +13,9 @@ from ptyxrf.driver.scan import Scan, check_patterns
 READ_BYTES = 32 * 1024 * 1024
 
 
-def load_amplitudes(scan: Scan, positions: NDArray[np.int64], dtype: Any) -> tuple[NDArray[Any], float, int]:
+def load_amplitudes(
+    scan: Scan, positions: NDArray[np.int64], dtype: Any
+) -> tuple[NDArray[Any], float, int, bool]:
     """Read the patterns of some positions as amplitudes.
 
     Parameters
@@ -31,6 +33,8 @@ def load_amplitudes(scan: Scan, positions: NDArray[np.int64], dtype: Any) -> tup
         Sum of the good intensities.
     pixels : int
         Number of good pixels.
+    whole : bool
+        Whether all good intensities are whole numbers, as raw counts are.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def load_amplitudes(scan: Scan, positions: NDArray[np.int64], dtype: Any) -> tup
     """
     count, m = len(positions), scan.m
     amplitudes = np.empty((count, m, m), dtype)
-    total, pixels = 0.0, 0
+    total, pixels, whole = 0.0, 0, True
     block = max(1, READ_BYTES // (8 * m * m))
     for first in range(0, count, block):
         chosen = positions[first : first + block]
@@ -58,8 +62,9 @@ def load_amplitudes(scan: Scan, positions: NDArray[np.int64], dtype: Any) -> tup
         else:
             pixels += patterns.size
         total += float(patterns.sum())
+        whole = whole and bool((patterns == np.round(patterns)).all())
         roots = np.sqrt(patterns)
         if mask is not None:
             roots[~mask] = -1.0
         amplitudes[first : first + len(chosen)] = np.fft.ifftshift(roots, axes=(1, 2))
-    return amplitudes, total, pixels
+    return amplitudes, total, pixels, whole

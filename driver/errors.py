@@ -20,7 +20,7 @@ REFINEMENTS = 5
 
 
 def illumination(scan: Scan, probe: NDArray | None = None) -> NDArray[np.float64]:
-    """Return sum_j t_j |P_j|^2 on the object grid, integer corners.
+    """Return sum_j |P_j|^2 on the object grid, each at the integer corner of its position.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def illumination(scan: Scan, probe: NDArray | None = None) -> NDArray[np.float64
     """
     intensity = (np.abs(scan.probe if probe is None else probe) ** 2).sum(axis=0).astype(np.float64)
     total = np.zeros(scan.shape)
-    for (row, column), t in zip(scan.corners, scan.exposure, strict=True):
-        total[row : row + scan.m, column : column + scan.m] += t * intensity
+    for row, column in scan.corners:
+        total[row : row + scan.m, column : column + scan.m] += intensity
     return total
 
 

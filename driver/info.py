@@ -673,7 +673,7 @@ def result_text(facts: dict[str, Any]) -> str:
     ]
     lines += [(f"  {name}", f"{value:.6g}") for name, value in facts["errors"].items()]
     lines += [(f"  {key}", f"{value}") for key, value in facts["settings"].items()]
-    return "\n".join(f"{name:<21}{value}" for name, value in lines)
+    return "\n".join(f"{name:<27}{value}" for name, value in lines)
 
 
 def maps_facts(maps: CountMaps) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Step:
 
 def _parabola(steps: NDArray, losses: NDArray, best: int) -> float:
     """Return the minimum of the parabola through the best point and its neighbours."""
-    if best == 0 or best == len(steps) - 1:
+    if best == 0 or best == len(steps) - 1 or not np.isfinite(losses[best - 1 : best + 2]).all():
         return float(steps[best])
     (a, b, c), (fa, fb, fc) = steps[best - 1 : best + 2], losses[best - 1 : best + 2]
     denominator = (b - a) * (fb - fc) - (b - c) * (fb - fa)

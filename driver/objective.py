@@ -208,12 +208,11 @@ class Objective:
             self.mean_count = float((np.abs(scan.probe) ** 2).sum()) / scan.m**2
             self.integer_patterns = True
         else:
-            amplitudes, total, pixels = load_amplitudes(scan, tile.positions, self.real)
-            total, pixels = sum_over_ranks(self.comm, np.array([total, pixels], dtype=np.float64))
+            amplitudes, total, pixels, whole = load_amplitudes(scan, tile.positions, self.real)
+            local = np.array([total, pixels, not whole], dtype=np.float64)
+            total, pixels, not_whole = sum_over_ranks(self.comm, local)
+            self.integer_patterns = not_whole == 0
             self.mean_count = total / pixels if total > 0 else 1.0
-            sample = np.asarray(scan.patterns[0:1], dtype=np.float64)
-            sample = sample[np.isfinite(sample)]
-            self.integer_patterns = bool((sample == np.round(sample)).all())
             masked = amplitudes < 0
             amplitudes *= self.real.type(1 / np.sqrt(self.mean_count))
             amplitudes[masked] = -1

@@ -247,7 +247,8 @@ class TruncatedNewton:
             for _ in range(BACKTRACKS if length > 0 else 0):
                 trial = self._moved(vector, direction, length)
                 new_value, new_gradient = problem.value_and_gradient(trial)
-                if np.isfinite(new_value) and new_value < value:
+                finite = np.isfinite(new_value) and np.isfinite(problem.dot(new_gradient, new_gradient))
+                if finite and new_value < value:
                     return _Outcome(trial, new_value, new_gradient, length, note)
                 length *= BACKTRACK
         problem.value_and_gradient(vector)

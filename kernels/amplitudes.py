@@ -79,7 +79,7 @@ def amplitude_hessian(psi: NDArray, amplitudes: NDArray, low: float, high: float
                     c = min(max(measured[l] / np.sqrt(bright), low), high)
                     c = c if square > dark else zero
                     across = one - c if measured[l] >= zero else zero
-                    parallel = (f_re * c_re + f_im * c_im) * (c / bright) if measured[l] >= zero else zero
+                    parallel = (f_re * c_re + f_im * c_im) / bright * c if measured[l] >= zero else zero
                     change[l] = complex(across * c_re + parallel * f_re, across * c_im + parallel * f_im)
                 continue
             power[:] = zero
@@ -95,7 +95,7 @@ def amplitude_hessian(psi: NDArray, amplitudes: NDArray, low: float, high: float
                 c = min(max(measured[l] / np.sqrt(bright), low), high)
                 c = c if power[l] > dark else zero
                 power[l] = one - c if measured[l] >= zero else zero
-                along[l] = along[l] * (c / bright) if measured[l] >= zero else zero
+                along[l] = along[l] / bright * c if measured[l] >= zero else zero
             for k in range(modes):
                 far = psi[b, k, i]
                 change = fields[b, k, i]

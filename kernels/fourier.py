@@ -93,5 +93,5 @@ def real_plans(rows: int, columns: int, dtype: str) -> tuple[Any, Any]:
 
 
 def good_size(length: int) -> int:
-    """Return the next length at or above `length` that FFTW transforms fast (factors 2, 3, 5, 7)."""
+    """Return the next length at or above `length` that FFTW transforms fast (small prime factors)."""
     return int(pyfftw.next_fast_len(length))

@@ -1,0 +1,370 @@
+"""The model stated plainly in NumPy, position by position: slow, and independent of the package.
+
+Transforms are matrices, blurs are lists of (sample, kernel pixel, map pixel) made by loops, so that every
+adjoint is a transpose of something written out. Patterns and masks stay in detector order throughout.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+def detector_order(m):
+    """Frequencies of a pattern: the zero frequency stands at index m//2."""
+    return np.array([i - m // 2 for i in range(m)])
+
+
+def signed_order(m):
+    """Frequencies of a DFT: 0, 1, ..., then the negative ones (m/2 counts as -m/2)."""
+    return np.array([k if k < (m + 1) // 2 else k - m for k in range(m)])
+
+
+def dft_matrix(m, frequencies=None):
+    """Unitary DFT matrix; rows in detector order unless frequencies are given."""
+    rows = detector_order(m) if frequencies is None else frequencies
+    return np.exp(-2j * np.pi * np.outer(rows, np.arange(m)) / m) / np.sqrt(m)
+
+
+def shift_matrix(m, fraction):
+    """Move the content of a vector by a fraction of a pixel to higher indices."""
+    k = signed_order(m)
+    transform = dft_matrix(m, k)
+    return transform.conj().T @ np.diag(np.exp(-2j * np.pi * k * fraction / m)) @ transform
+
+
+def shift(field, fraction):
+    """S_j of (..., m, m) arrays."""
+    m = field.shape[-1]
+    return shift_matrix(m, fraction[0]) @ field @ shift_matrix(m, fraction[1]).T
+
+
+def shift_adjoint(field, fraction):
+    m = field.shape[-1]
+    return shift_matrix(m, fraction[0]).conj().T @ field @ shift_matrix(m, fraction[1]).conj()
+
+
+def patch(array, corner, m):
+    """Pixels [r, r + m) x [c, c + m) of an array, one by one, so that none can wrap around."""
+    values = np.empty((*array.shape[:-2], m, m), array.dtype)
+    for i in range(m):
+        for col in range(m):
+            values[..., i, col] = array[..., corner[0] + i, corner[1] + col]
+    return values
+
+
+def add_patch(array, corner, values):
+    """Adjoint of `patch`."""
+    m = values.shape[-1]
+    for i in range(m):
+        for col in range(m):
+            array[..., corner[0] + i, corner[1] + col] += values[..., i, col]
+
+
+def modulus(psi):
+    """|psi| of (K, m, m) modes."""
+    return np.sqrt(sum(abs(mode) ** 2 for mode in psi))
+
+
+def unit_fields(psi, b):
+    """q and c, both 0 where |psi| = 0."""
+    size = modulus(psi)
+    lit = size > 0
+    safe = np.where(lit, size, 1.0)
+    return np.where(lit, psi / safe, 0), np.where(lit, b / safe, 0)
+
+
+def amplitude_loss(psi, b, good):
+    return 0.5 * np.sum(np.where(good, modulus(psi) - b, 0.0) ** 2)
+
+
+def amplitude_gradient(psi, b, good):
+    q, _ = unit_fields(psi, b)
+    return np.where(good, psi - b * q, 0)
+
+
+def amplitude_hessian(psi, b, good, dpsi, curvature):
+    q, c = unit_fields(psi, b)
+    if curvature == "gauss-newton":
+        c = np.where(modulus(psi) > 0, 1.0, 0.0)
+    elif curvature == "positive":
+        c = np.minimum(c, 1.0)
+    along = sum((one.conj() * other).real for one, other in zip(q, dpsi, strict=True))
+    return np.where(good, (1 - c) * dpsi + c * q * along, 0)
+
+
+def grid_terms(shape, m, correlation):
+    """List (sample, version 0, kernel pixel, map pixel, factor) of a same-size linear convolution."""
+    rows, columns = shape
+    terms = []
+    for r in range(rows):
+        for c in range(columns):
+            for i in range(m):
+                for col in range(m):
+                    down, right = (i - m // 2, col - m // 2)
+                    row, column = (r + down, c + right) if correlation else (r - down, c - right)
+                    if 0 <= row < rows and 0 <= column < columns:
+                        terms.append((r * columns + c, 0, i * m + col, row * columns + column, 1.0))
+    return terms
+
+
+def scan_terms(shape, m, corners, exposure):
+    """The same list for one count per position, with a kernel for each."""
+    return [
+        (j, j, i * m + col, (corner[0] + i) * shape[1] + corner[1] + col, exposure[j])
+        for j, corner in enumerate(corners)
+        for i in range(m)
+        for col in range(m)
+    ]
+
+
+class Bilinear:
+    """samples = sum over the terms of factor * kernel * map, and its two adjoints."""
+
+    def __init__(self, terms, samples, versions, m, shape):
+        columns = list(zip(*terms, strict=True))
+        self.sample, self.version, self.kernel, self.pixel = (np.array(c) for c in columns[:4])
+        self.factor = np.array(columns[4])
+        self.samples, self.versions, self.m, self.shape = samples, versions, m, shape
+
+    def _kernels(self, kernels):
+        return np.reshape(kernels, (self.versions, -1))[self.version, self.kernel]
+
+    def apply(self, kernels, w):
+        out = np.zeros(self.samples)
+        np.add.at(out, self.sample, self.factor * self._kernels(kernels) * w.ravel()[self.pixel])
+        return out
+
+    def maps_adjoint(self, kernels, out):
+        w = np.zeros(self.shape[0] * self.shape[1])
+        np.add.at(w, self.pixel, self.factor * self._kernels(kernels) * out[self.sample])
+        return w.reshape(self.shape)
+
+    def kernels_adjoint(self, w, out):
+        kernels = np.zeros((self.versions, self.m * self.m))
+        np.add.at(
+            kernels, (self.version, self.kernel), self.factor * w.ravel()[self.pixel] * out[self.sample]
+        )
+        return kernels.reshape(self.versions, self.m, self.m)
+
+
+@dataclass
+class Model:
+    """Phi of a scan. `alpha` holds N_e weights, 0 for an element without data."""
+
+    patterns: Any
+    positions: Any
+    probe: Any
+    shape: tuple[int, int]
+    mask: Any = None
+    exposure: Any = None
+    fluorescence: Any = None
+    attenuation: Any = None
+    sensitivity: Any = None
+    background: Any = None
+    blur: str = "convolution"
+    alpha: Any = None
+    method: str = "joint"
+    link_offset: float = 0.0
+    curvature: str = "full"
+
+    def __post_init__(self):
+        self.N, self.m = self.patterns.shape[:2]
+        self.corners = np.floor(self.positions).astype(int)
+        self.fractions = self.positions - self.corners
+        good = np.ones((self.m, self.m), bool) if self.mask is None else np.asarray(self.mask)
+        self.good = np.broadcast_to(good, self.patterns.shape)
+        self.b = np.sqrt(np.where(self.good, self.patterns, 0.0))
+        if self.exposure is None:
+            self.exposure = np.ones(self.N)
+        self.F = dft_matrix(self.m)
+        if self.fluorescence is None:
+            self.N_e = 0
+            return
+        self.N_e = len(self.fluorescence)
+        self.grid = np.ndim(self.fluorescence) == 3
+        ones = np.ones(self.N_e)
+        self.attenuation = ones if self.attenuation is None else np.asarray(self.attenuation)
+        self.sensitivity = ones if self.sensitivity is None else np.asarray(self.sensitivity)
+        self.background = 0 * ones if self.background is None else np.asarray(self.background)
+        self.data = np.reshape(self.fluorescence, (self.N_e, -1))
+        if self.grid:
+            terms = grid_terms(self.shape, self.m, self.blur == "correlation")
+        else:
+            terms = scan_terms(self.shape, self.m, self.corners, self.exposure)
+        versions = 1 if self.grid else self.N
+        self.bilinear = Bilinear(terms, self.data.shape[1], versions, self.m, self.shape)
+
+    # ------------------------------------------------------------ optics
+
+    def object(self, u):
+        if self.method == "ptychography":
+            return u["real_part"] + 1j * u["imaginary_part"]
+        return u["real_part"] + 1j * (self.link_offset + self.composition(u["elements"]))
+
+    def composition(self, elements):
+        return sum(mu * w for mu, w in zip(self.attenuation, elements, strict=True))
+
+    def far_field(self, j, exit_waves):
+        return np.sqrt(self.exposure[j]) * (self.F @ exit_waves @ self.F.T)
+
+    def far_field_adjoint(self, j, fields):
+        return np.sqrt(self.exposure[j]) * (self.F.conj().T @ fields @ self.F.conj())
+
+    def exit_waves(self, j, z, probe):
+        return shift(probe, self.fractions[j]) * patch(z, self.corners[j], self.m)
+
+    def intensities(self, z, probe):
+        """Noiseless patterns."""
+        return np.array(
+            [modulus(self.far_field(j, self.exit_waves(j, z, probe))) ** 2 for j in range(self.N)]
+        )
+
+    # ------------------------------------------------------------ fluorescence
+
+    def kernels(self, left, right):
+        """Re sum_k conj(left_k) right_k: one for the grid, one per position for a scan."""
+        if self.grid:
+            return sum((a.conj() * b).real for a, b in zip(left, right, strict=True))[None]
+        moved = [(shift(left, f), shift(right, f)) for f in self.fractions]
+        return np.array([sum((a.conj() * b).real for a, b in zip(*pair, strict=True)) for pair in moved])
+
+    def kernels_adjoint(self, probe, weights):
+        """Gradient in the probe of sum weights * kernels(probe, probe)."""
+        if self.grid:
+            return 2 * probe * weights[0]
+        moved = (
+            shift_adjoint(2 * shift(probe, f) * h, f) for f, h in zip(self.fractions, weights, strict=True)
+        )
+        return sum(moved)
+
+    def counts(self, elements, probe):
+        """A_e w_e + B_e as the detector records it."""
+        k = self.kernels(probe, probe)
+        out = [s * self.bilinear.apply(k, w) + b
+               for s, w, b in zip(self.sensitivity, elements, self.background, strict=True)]  # fmt: skip
+        return np.reshape(out, np.shape(self.fluorescence))
+
+    def residuals(self, elements, probe):
+        """A_e w_e + B_e - D_e, with 0 for an element of weight 0."""
+        out = self.counts(elements, probe).reshape(self.N_e, -1) - self.data
+        return [r if a > 0 else np.zeros_like(r) for a, r in zip(self.alpha, out, strict=True)]
+
+    # ------------------------------------------------------------ objective
+
+    def losses(self, u):
+        """(Phi_p, Phi_f); 0 for a modality that the method does not have."""
+        probe = u.get("probe", self.probe)
+        ptychography = fluorescence = 0.0
+        if self.method != "fluorescence":
+            z = self.object(u)
+            for j in range(self.N):
+                psi = self.far_field(j, self.exit_waves(j, z, probe))
+                ptychography += amplitude_loss(psi, self.b[j], self.good[j]) / self.N
+        if self.method != "ptychography":
+            for a, r in zip(self.alpha, self.residuals(u["elements"], probe), strict=True):
+                fluorescence += a / (2 * self.N_e) * np.sum(r**2)
+        return ptychography, fluorescence
+
+    def value(self, u):
+        return sum(self.losses(u))
+
+    def _fields(self, u, g_z, g_w, g_probe):
+        """Complex gradients or products as the unknowns of `u`."""
+        out = {}
+        if "real_part" in u:
+            out["real_part"] = g_z.real
+        if "imaginary_part" in u:
+            out["imaginary_part"] = g_z.imag
+        if "elements" in u:
+            own = np.array(g_w)
+            if self.method == "joint":
+                own = own + np.array([mu * g_z.imag for mu in self.attenuation])
+            out["elements"] = own
+        if "probe" in u:
+            out["probe"] = g_probe
+        return out
+
+    def gradient(self, u):
+        probe = u.get("probe", self.probe)
+        g_z, g_probe = np.zeros(self.shape, complex), np.zeros(self.probe.shape, complex)
+        g_w = [np.zeros(self.shape) for _ in range(self.N_e)]
+        if self.method != "fluorescence":
+            z = self.object(u)
+            for j in range(self.N):
+                corner, fraction = self.corners[j], self.fractions[j]
+                psi = self.far_field(j, self.exit_waves(j, z, probe))
+                back = self.far_field_adjoint(j, amplitude_gradient(psi, self.b[j], self.good[j])) / self.N
+                add_patch(g_z, corner, (shift(probe, fraction).conj() * back).sum(axis=0))
+                g_probe += shift_adjoint(patch(z, corner, self.m).conj() * back, fraction)
+        if self.method != "ptychography":
+            k = self.kernels(probe, probe)
+            h = np.zeros(k.shape)
+            for e, r in enumerate(self.residuals(u["elements"], probe)):
+                factor = self.alpha[e] / self.N_e * self.sensitivity[e]
+                g_w[e] += factor * self.bilinear.maps_adjoint(k, r)
+                h += factor * self.bilinear.kernels_adjoint(u["elements"][e], r)
+            g_probe += self.kernels_adjoint(probe, h)
+        return self._fields(u, g_z, g_w, g_probe)
+
+    def product(self, u, du):
+        """Hessian of the chosen curvature at u, applied to du."""
+        full = self.curvature == "full"
+        probe, dprobe = u.get("probe", self.probe), du.get("probe", np.zeros(self.probe.shape, complex))
+        h_z, h_probe = np.zeros(self.shape, complex), np.zeros(self.probe.shape, complex)
+        h_w = [np.zeros(self.shape) for _ in range(self.N_e)]
+        if self.method != "fluorescence":
+            z = self.object(u)
+            dz = self.object(du) - (0 if self.method == "ptychography" else 1j * self.link_offset)
+            for j in range(self.N):
+                corner, fraction = self.corners[j], self.fractions[j]
+                z_j, dz_j = patch(z, corner, self.m), patch(dz, corner, self.m)
+                p_j, dp_j = shift(probe, fraction), shift(dprobe, fraction)
+                psi, dpsi = self.far_field(j, p_j * z_j), self.far_field(j, dp_j * z_j + p_j * dz_j)
+                bent = amplitude_hessian(psi, self.b[j], self.good[j], dpsi, self.curvature)
+                back = self.far_field_adjoint(j, bent) / self.N
+                in_z, in_probe = p_j.conj() * back, z_j.conj() * back
+                if full:
+                    force = (
+                        self.far_field_adjoint(j, amplitude_gradient(psi, self.b[j], self.good[j])) / self.N
+                    )
+                    in_z = in_z + dp_j.conj() * force
+                    in_probe = in_probe + dz_j.conj() * force
+                add_patch(h_z, corner, in_z.sum(axis=0))
+                h_probe += shift_adjoint(in_probe, fraction)
+        if self.method != "ptychography":
+            k, dk = self.kernels(probe, probe), 2 * self.kernels(probe, dprobe)
+            h, dh = np.zeros(k.shape), np.zeros(k.shape)
+            for e, r in enumerate(self.residuals(u["elements"], probe)):
+                factor, s = self.alpha[e] / self.N_e * self.sensitivity[e], self.sensitivity[e]
+                w, dw = u["elements"][e], du["elements"][e]
+                dr = s * (self.bilinear.apply(k, dw) + self.bilinear.apply(dk, w))
+                h_w[e] += factor * self.bilinear.maps_adjoint(k, dr)
+                dh += factor * self.bilinear.kernels_adjoint(w, dr)
+                if full:
+                    h_w[e] += factor * self.bilinear.maps_adjoint(dk, r)
+                    dh += factor * self.bilinear.kernels_adjoint(dw, r)
+                    h += factor * self.bilinear.kernels_adjoint(w, r)
+            h_probe += self.kernels_adjoint(probe, dh) + self.kernels_adjoint(dprobe, h)
+        return self._fields(u, h_z, h_w, h_probe)
+
+
+def inner(left, right):
+    """Real dot product of two sets of unknowns; a complex gradient is d/dRe + i d/dIm."""
+    return sum(float(np.sum((np.conj(left[name]) * right[name]).real)) for name in left)
+
+
+def random_complex(rng, shape, dtype=np.complex128):
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(dtype)
+
+
+def relative(value, expected):
+    """Largest difference over the largest expected modulus."""
+    value, expected = np.asarray(value), np.asarray(expected)
+    assert value.shape == expected.shape, (value.shape, expected.shape)
+    scale = np.abs(expected).max()
+    return float(np.abs(value - expected).max() / (scale if scale > 0 else 1.0))
+
+
+#: Relative differences that rounding explains, by the dtype of the fields.
+ROUNDING = {np.complex64: 3e-6, np.complex128: 1e-13, np.float32: 3e-6, np.float64: 1e-13}
