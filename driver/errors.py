@@ -15,8 +15,9 @@ from ptyxrf.driver.scan import Scan
 
 #: A pixel is illuminated where sum_j |P_j|^2 exceeds this fraction of its maximum.
 ILLUMINATED = 1e-3
-#: Least-squares steps that refine the alignment of a blind reconstruction.
-REFINEMENTS = 5
+#: Most least-squares steps that refine the alignment of a blind reconstruction, and the remaining shift
+#: (pixels) and ramp (turns) at which they end.
+REFINEMENTS, SETTLED = 5, 1e-3
 
 
 def illumination(scan: Scan, probe: NDArray | None = None) -> NDArray[np.float64]:
@@ -99,18 +100,18 @@ def align(values: NDArray, truth: NDArray, area: NDArray[np.bool_], *, blind: bo
         # the edge of the area biases both peaks a little; least squares in what remains do not see it:
         # truth ~ c values + 2 pi i (ramp . r) values - shift . grad values
         down, across = np.gradient(values)
-        basis = [
-            values,
-            1j * values,
-            2j * np.pi * rows / truth.shape[0] * values,
-            2j * np.pi * columns / truth.shape[1] * values,
-            -down,
-            -across,
+        inside = values[area]
+        turns = [
+            2j * np.pi * index[area] / size for index, size in zip((rows, columns), truth.shape, strict=True)
         ]
-        matrix = np.array([[np.vdot(left[area], right[area]).real for right in basis] for left in basis])
-        right = np.array([np.vdot(left[area], truth[area]).real for left in basis])
-        c_re, c_im, *small = np.linalg.lstsq(matrix, right, rcond=None)[0]
+        basis = np.stack(
+            [inside, 1j * inside, turns[0] * inside, turns[1] * inside, -down[area], -across[area]]
+        ).view(np.float64)
+        gram, right = basis @ basis.T, basis @ truth[area].view(np.float64)
+        c_re, c_im, *small = np.linalg.lstsq(gram, right, rcond=None)[0]
         values = (c_re + 1j * c_im) * _shifted(_tilted(values, (small[0], small[1])), (small[2], small[3]))
+        if np.abs(small).max() < SETTLED:
+            break
     return values
 
 

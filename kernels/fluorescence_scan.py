@@ -18,23 +18,28 @@ from ptyxrf.kernels.probe_shift import PositionedProbe
 
 
 @compiled
+def weight_row(left: NDArray, right: NDArray, i: int, weight: NDArray) -> None:
+    """Set weight to row i of Re sum_k conj(left[k]) right[k], of two (K, m, m) probes."""
+    weight[:] = 0
+    for k in range(left.shape[0]):
+        one, other = left[k, i], right[k, i]
+        for l in range(weight.size):  # noqa: E741
+            weight[l] += one[l].real * other[l].real + one[l].imag * other[l].imag
+
+
+@compiled
 def patch_sums(
-    maps: NDArray, left: NDArray, left_which: NDArray, right: NDArray, right_which: NDArray, corners: NDArray,
-    scales: NDArray, counts: NDArray,
+    maps: NDArray, left: NDArray, left_which: NDArray, right: NDArray, right_which: NDArray,
+    corners: NDArray, scales: NDArray, counts: NDArray,
 ) -> None:  # fmt: skip
     """counts[e, b] += scales[b] sum over patch b of (Re sum_k conj(left_k) right_k) maps[e]."""
-    elements = maps.shape[0]
-    _, modes, m, _ = left.shape
+    m = left.shape[3]
     weight = np.empty(m, maps.dtype)
     for b in range(corners.shape[0]):
         row, column = corners[b, 0], corners[b, 1]
         for i in range(m):
-            weight[:] = 0
-            for k in range(modes):
-                one, other = left[left_which[b], k, i], right[right_which[b], k, i]
-                for l in range(m):  # noqa: E741
-                    weight[l] += one[l].real * other[l].real + one[l].imag * other[l].imag
-            for e in range(elements):
+            weight_row(left[left_which[b]], right[right_which[b]], i, weight)
+            for e in range(maps.shape[0]):
                 source = maps[e, row + i, column : column + m]
                 total = maps.dtype.type(0)
                 for l in range(m):  # noqa: E741
@@ -48,18 +53,13 @@ def patch_sums_adjoint(
     corners: NDArray, scales: NDArray, maps: NDArray,
 ) -> None:  # fmt: skip
     """Adjoint in the maps: maps[e][patch b] += scales[b] counts[e, b] (Re sum_k conj(left_k) right_k)."""
-    elements = maps.shape[0]
-    _, modes, m, _ = left.shape
+    m = left.shape[3]
     weight = np.empty(m, maps.dtype)
     for b in range(corners.shape[0]):
         row, column = corners[b, 0], corners[b, 1]
         for i in range(m):
-            weight[:] = 0
-            for k in range(modes):
-                one, other = left[left_which[b], k, i], right[right_which[b], k, i]
-                for l in range(m):  # noqa: E741
-                    weight[l] += one[l].real * other[l].real + one[l].imag * other[l].imag
-            for e in range(elements):
+            weight_row(left[left_which[b]], right[right_which[b]], i, weight)
+            for e in range(maps.shape[0]):
                 factor = scales[b] * counts[e, b]
                 target = maps[e, row + i, column : column + m]
                 for l in range(m):  # noqa: E741

@@ -134,8 +134,8 @@ class PositionedProbe:
 
     def adjoint_fields(self, fields: NDArray, first: int, last: int) -> None:
         """Take whole (B, K, m, m) fields of these positions into the sum."""
-        target, slots = self.adjoint_target(first, last)
-        np.add.at(target, slots, fields)
+        target, _ = self.adjoint_target(first, last)
+        target += fields.sum(axis=0) if self.integer else fields
         self.adjoint_add(first, last)
 
     def adjoint_finish(self) -> NDArray[Any]:
