@@ -2,11 +2,11 @@
 
     python -m ptyxrf.experiments.joint_gain [--images MAGNITUDE PHASE] [--seeds 3] [--json FILE]
 
-Objects: two images as magnitude and phase on 256 x 256 pixels (arXiv 2511.02153, section 4.5), where they
-are given, and procedural cells with three elements on 256 x 256. Probe 64 x 64, known; 3 % Poisson noise in
-both modalities; start x = y = 0.5. Printed for each method are medians over the seeds at the last iterate:
-the raw error ||z - z*||^2 / n^2, the same on the illuminated area, the aligned error there, the mean error
-of the element maps there, and their error at the best iterate.
+Objects: two images as magnitude and phase, where they are given, on 256 x 256 pixels (arXiv 2511.02153,
+section 4.5) and on 154 x 154; and procedural cells with three elements on 256 x 256. Probe 64 x 64, known;
+3 % Poisson noise in both modalities; start x = y = 0.5. Printed for each method are medians over the seeds
+at the last iterate: the raw error ||z - z*||^2 / n^2, the same on the illuminated area, the aligned error
+there, the mean error of the element maps there, and their error at the best iterate.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.simulate import simulate
 from ptyxrf.driver.specimens import from_images, read_image
 
-SIZE = 256
 #: (method, alpha) of each row; alpha counts for the joint method alone.
 ROWS = (
     ("ptychography", "statistical"),
@@ -37,17 +36,13 @@ COLUMNS = ("raw", "illuminated", "aligned", "maps", "maps, best")
 
 def scans(images: tuple[Path, Path] | None, sampling: str, seed: int) -> Iterator[tuple[str, Scan]]:
     """Yield the objects of the experiment by name."""
-    common: dict[str, Any] = {
-        "shape": (SIZE, SIZE),
-        "m": 64,
-        "sampling": sampling,
-        "noise": 0.03,
-        "seed": seed,
-    }
+    common: dict[str, Any] = {"m": 64, "sampling": sampling, "noise": 0.03, "seed": seed}
     if images is not None:
         first, second = (read_image(path) for path in images)
-        yield "images", simulate(from_images(first, second, shape=(SIZE, SIZE)), per_side=19, **common)
-    yield "cells", simulate("cells", elements=3, per_side=13, **common)
+        for name, size, per_side in (("images 256", 256, 19), ("images 154", 154, 10)):
+            specimen = from_images(first, second, shape=(size, size))
+            yield name, simulate(specimen, n=size, per_side=per_side, **common)
+    yield "cells", simulate("cells", elements=3, n=256, per_side=13, **common)
 
 
 def run(scan: Scan, method: str, alpha: str, iterations: int) -> dict[str, float]:
@@ -86,17 +81,17 @@ def main() -> None:
         for seed in range(options.seeds):
             for name, scan in scans(images, sampling, seed):
                 for method, alpha in ROWS:
-                    label = f"{name:7s} {sampling:5s} {method}" + (f", {alpha}" if method == "joint" else "")
+                    label = f"{name:10s} {sampling:5s} {method}" + (f", {alpha}" if method == "joint" else "")
                     table.setdefault(label, []).append(run(scan, method, alpha, options.iterations))
     heads = "".join(f"{column:>14s}" for column in COLUMNS)
-    print(f"{'':38s}{heads}{'sweeps':>9s}{'seconds':>9s}")
+    print(f"{'':41s}{heads}{'sweeps':>9s}{'seconds':>9s}")
     medians = {}
-    for label in sorted(table, key=lambda label: label[:13]):
+    for label in sorted(table, key=lambda label: label[:16]):
         rows = table[label]
         middle = {key: float(np.median([row[key] for row in rows])) for key in rows[0]}
         medians[label] = middle
         figures = "".join(f"{middle[column]:14.2e}" for column in COLUMNS)
-        print(f"{label:38s}{figures}{middle['sweeps']:9.0f}{middle['seconds']:9.1f}")
+        print(f"{label:41s}{figures}{middle['sweeps']:9.0f}{middle['seconds']:9.1f}")
     if options.json:
         options.json.write_text(json.dumps({"medians": medians, "runs": table}, indent=1))
 
