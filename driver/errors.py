@@ -87,7 +87,9 @@ def align(values: NDArray, truth: NDArray, area: NDArray[np.bool_], *, blind: bo
     truth = np.asarray(truth, dtype=np.complex128)
     if not blind:
         return values * _constant(values[area], truth[area])
-    rows, columns = np.indices(truth.shape)
+    down_turns, across_turns = (
+        index / size for index, size in zip(np.nonzero(area), truth.shape, strict=True)
+    )
     for _ in range(3):
         # the ramp is the peak of the spectrum of values^* truth, the shift that of their correlation
         values = _tilted(values, _peak(np.fft.fft2(np.where(area, values.conj() * truth, 0))))
@@ -101,11 +103,9 @@ def align(values: NDArray, truth: NDArray, area: NDArray[np.bool_], *, blind: bo
         # truth ~ c values + 2 pi i (ramp . r) values - shift . grad values
         down, across = np.gradient(values)
         inside = values[area]
-        turns = [
-            2j * np.pi * index[area] / size for index, size in zip((rows, columns), truth.shape, strict=True)
-        ]
+        slope = 2j * np.pi * inside
         basis = np.stack(
-            [inside, 1j * inside, turns[0] * inside, turns[1] * inside, -down[area], -across[area]]
+            [inside, 1j * inside, slope * down_turns, slope * across_turns, -down[area], -across[area]]
         ).view(np.float64)
         gram, right = basis @ basis.T, basis @ truth[area].view(np.float64)
         c_re, c_im, *small = np.linalg.lstsq(gram, right, rcond=None)[0]

@@ -12,6 +12,7 @@ class Reason(Enum):
 
     GRADIENT = "The gradient fell below the requested fraction of its first norm."
     LOSS = "The loss stopped falling by more than the requested fraction."
+    NOISE = "The data are fitted to within their noise: further iterations would fit the noise."
     ITERATIONS = "The requested number of iterations was reached."
     SWEEPS = "The budget of sweeps over the positions was used up."
     SECONDS = "The time budget was used up."
@@ -25,7 +26,7 @@ class Reason(Enum):
     @property
     def converged(self) -> bool:
         """Whether the solver stopped because there was nothing left to gain."""
-        return self in (Reason.GRADIENT, Reason.LOSS, Reason.LINE_SEARCH, Reason.STATIONARY)
+        return self in (Reason.GRADIENT, Reason.LOSS, Reason.NOISE, Reason.LINE_SEARCH, Reason.STATIONARY)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.errors import illuminated_area, measure_errors
-from ptyxrf.driver.history import IterationRecord
+from ptyxrf.driver.history import IterationRecord, Reason
 from ptyxrf.driver.links import Link
+from ptyxrf.driver.noise_level import noise_level
 from ptyxrf.driver.objective import Objective
 from ptyxrf.driver.result import Result
 from ptyxrf.driver.scan import Scan
@@ -73,6 +74,7 @@ def reconstruct(
     inner_limit: int | None = None,
     gradient_tolerance: float = 1e-6,
     loss_tolerance: float = 1e-4,
+    noise_stop: bool = True,
     preconditioner: bool | None = None,
     solver: str = "default",
     memory: str = "cached",
@@ -107,6 +109,9 @@ def reconstruct(
     gradient_tolerance, loss_tolerance : float
         Stop when the gradient norm falls below this fraction of the first, or the loss by less than this
         fraction in three iterations running; 0 turns a test off.
+    noise_stop : bool
+        Stop when the fluorescence, and with it the patterns, are fitted to within their noise, where the
+        scan tells it (see `ptyxrf.driver.noise_level`): further iterations would bring it into the maps.
     preconditioner : bool, optional
         Default True, or False for the paper's solver.
     solver : {"default", "paper"}
@@ -165,8 +170,11 @@ def reconstruct(
 
     history: list[IterationRecord] = []
     area = illuminated_area(scan) if scan.truth else None
+    level = noise_level(objective) if noise_stop else None
+    fitted = False
 
     def report(iteration: Iteration) -> Any:
+        nonlocal fitted
         elements = objective.elements_of(iteration.vector)
         errors = (
             {}
@@ -195,7 +203,10 @@ def reconstruct(
             errors,
         )
         history.append(record)
-        return callback(record) if callback is not None else False
+        if callback is not None and callback(record):
+            return True
+        fitted = level is not None and not objective.probe_is_frozen and level.reached(objective.losses)
+        return fitted
 
     def prepare(number: int, converged: bool) -> bool:
         """Free the probe when its iteration has come, or as soon as the rest has nothing more to gain."""
@@ -206,6 +217,7 @@ def reconstruct(
 
     newton = TruncatedNewton(objective, options, lambda: objective.work.sweeps, report, prepare)
     vector, reason = newton.run(objective.initial)
+    reason = Reason.NOISE if fitted else reason
     z = objective.complex_object(vector)
     if method == "joint" and link == "linear" and link_offset != 0:
         _warn_of_strong_contrast(z, illuminated_area(scan) if area is None else area, link_offset)
@@ -237,6 +249,7 @@ def reconstruct(
             "inner_limit": options.inner_limit,
             "gradient_tolerance": options.gradient_tolerance,
             "loss_tolerance": options.loss_tolerance,
+            "noise_stop": bool(noise_stop),
             "nonnegative": options.nonnegative,
         },
         predicted_fluorescence=objective.predicted_fluorescence(vector),

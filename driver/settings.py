@@ -261,6 +261,9 @@ RECONSTRUCT = {
     "loss_tolerance": Setting(
         NOT_NEGATIVE, 1e-4, "stop when the loss falls by less than this fraction in three iterations running"
     ),
+    "noise_stop": Setting(
+        Switch(), True, "stop when the data are fitted to within their noise, where the scan tells it"
+    ),
     "preconditioner": Setting(
         Switch(), None, "precondition the inner iteration (default: yes, but not for the paper's solver)"
     ),
