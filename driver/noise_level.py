@@ -16,7 +16,7 @@ from ptyxrf.driver.objective import Losses, Objective
 
 #: A fit with u unknowns and n data leaves the fraction 1 - u/n of the noise. The ptychography has to come
 #: this close to it, for its part is well determined and only gains by going on.
-SETTLED_SHARE = 0.75
+SETTLED_SHARE = 0.6
 
 
 @dataclass(frozen=True)

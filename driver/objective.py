@@ -184,6 +184,7 @@ class Objective:
         self._load(memory == "cached")
         self.initial = self._start(start or {}, rescale_probe)
         self._set_weights(alpha, alpha_scale)
+        self._set_probe(self._unpack(self.initial)[1])  # what needs only the probe may be asked from now on
         self.preconditioner = Preconditioner(self)
 
     # ---------------------------------------------------------------- building

@@ -37,6 +37,11 @@ def test_level_is_the_loss_that_the_truth_has(sampling):
     assert 0.5 < level.ptychography / objective.losses.ptychography < 1
 
 
+def test_level_is_known_before_the_first_evaluation():
+    fresh, evaluated = ptyxrf.Objective(cells()), losses_at_the_truth(cells())
+    assert noise_level(fresh).ptychography == pytest.approx(noise_level(evaluated).ptychography)
+
+
 def test_raw_counts_need_no_scale():
     scan = cells(noise="counting", photons=200.0)
     with_scale = noise_level(ptyxrf.Objective(scan))
