@@ -30,7 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "model test 0.25": {"model_tolerance": 0.25},
     "model test 0.1": {"model_tolerance": 0.1},
-    "inner limit 15": {"inner_limit": 15},
+    "inner limit 30": {"inner_limit": 30},
     "inner limit 60": {"inner_limit": 60},
     "floor 1 %": {"floor": 0.01},
     "floor 10 %": {"floor": 0.1},

@@ -55,7 +55,12 @@ def load_amplitudes(
         mask = None
         if scan.mask is not None:
             mask = np.broadcast_to(scan.mask if scan.mask.ndim == 2 else scan.mask[chosen], patterns.shape)
-        check_patterns(patterns, start, mask)
+        try:
+            check_patterns(patterns, start, mask)
+        except ValueError as error:
+            # a lazy source knows the file and the dataset it reads
+            where = getattr(scan.patterns, "label", "")
+            raise ValueError(f"{where}: {error}" if where else str(error)) from None
         if mask is not None:
             patterns = np.where(mask, patterns, 0.0)
             pixels += int(mask.sum())

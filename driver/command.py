@@ -90,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return DONE
         except OSError as error:
             message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        except (MemoryError, OverflowError, RecursionError) as error:
+            message = f"{type(error).__name__}: {error}".rstrip(": ")
         except ValueError as error:
             message = str(error)
     print("ptyxrf: error: " + " ".join(message.split()), file=sys.stderr)
@@ -104,7 +106,7 @@ def _separate_iteration(words: list[str]) -> list[str]:
     """Give ``--refine-probe`` its value where the next word is none, lest it takes the scan for one."""
     flag = flag_name("refine_probe")
     return [
-        f"{word}=true" if word == flag and not following.isdigit() else word
+        f"{word}=true" if word == flag and not following.lstrip("-").isdigit() else word
         for word, following in zip_longest(words, words[1:], fillvalue="")
     ]
 
@@ -501,9 +503,9 @@ def _gain(errors: Mapping[str, Mapping[str, float]], scan: Scan) -> str:
     """Return in a sentence how much smaller the errors of the joint reconstruction are."""
     joint, maps = errors["joint"], [f"mse_{name}_illuminated" for name in scan.element_names]
     ratios = [errors["fluorescence"][name] / joint[name] for name in maps]
-    gain = errors["ptychography"]["mse"] / joint["mse"]
+    gain = errors["ptychography"]["mse_aligned"] / joint["mse_aligned"]
     return (
-        f"joint: the object's error is 1/{gain:.3g} of ptychography's, "
+        f"joint: the object's error (without the global phase) is 1/{gain:.2g} of ptychography's, "
         f"the maps' are 1/{min(ratios):.2g} to 1/{max(ratios):.2g} of fluorescence's"
     )
 

@@ -560,7 +560,8 @@ def scan_text(information: ScanInformation) -> str:
         (
             "overlap",
             f"{percent(facts['overlap_window'])} of the window (1 - step/{m}), "
-            f"{percent(facts['overlap_probe'])} of the probe's width",
+            f"{percent(None if facts['overlap_probe'] is None else max(facts['overlap_probe'], 0.0))} "
+            "of the probe's width",
         ),
         (
             "counts",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -324,6 +325,12 @@ def values_at_positions(
         start = edge if origin is None else origin[i]
         indices.append(_fractional_index(start + (-metres[:, i] if flip else metres[:, i]), axis, name))
     rows, columns = indices
+    used = len(np.unique(np.rint(np.stack([rows, columns])), axis=1).T)
+    if 2 * used < scan.N:
+        warnings.warn(
+            f"maps: the {scan.N} positions fall on only {used} map points: the map is too coarse",
+            stacklevel=3,
+        )
     if match == "nearest":
         return values[..., np.rint(rows).astype(int), np.rint(columns).astype(int)]
     top = np.clip(np.floor(rows).astype(int), 0, max(len(maps.y) - 2, 0))

@@ -66,6 +66,16 @@ def _choice(name: str, value: str, allowed: Collection[str]) -> str:
     return value
 
 
+def _real_numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected real numbers, got {type(value).__name__}") from None
+
+
 class Objective:
     """Phi = Phi_p + Phi_f of a scan, as a function of one real vector of unknowns.
 
@@ -144,6 +154,8 @@ class Objective:
         memory: str = "cached",
         rescale_probe: bool = False,
     ) -> None:
+        if not isinstance(scan, Scan):
+            raise ValueError(f"scan: expected a Scan (read_scan reads files), got {type(scan).__name__}")
         _choice("method", method, METHODS)
         _choice("curvature", curvature, CURVATURES)
         self.real = PRECISIONS[_choice("precision", precision, PRECISIONS)]
@@ -195,6 +207,8 @@ class Objective:
         if isinstance(link, str):
             _choice("link", link, LINKS)
             return LinearLink(self.scan.attenuation, offset)
+        if not isinstance(link, Link):
+            raise ValueError(f"link: expected {', '.join(LINKS)} or a Link, got {type(link).__name__}")
         return link
 
     def _load(self, keep_far_fields: bool) -> None:
@@ -285,6 +299,8 @@ class Objective:
         return norms[0] / (self.scan.N * norms[1]) if norms[1] > 0 else 1.0
 
     def _start(self, start: Mapping[str, ArrayLike], rescale_probe: bool) -> NDArray[Any]:
+        if not isinstance(start, Mapping):
+            raise ValueError(f"start: expected a mapping of names to values, got {type(start).__name__}")
         allowed = (*CartesianLink.unknowns, "elements", "probe")
         for name in start:
             if name not in allowed:
@@ -300,6 +316,8 @@ class Objective:
             raise ValueError(
                 f"start: expected a probe of shape {self.scan.probe.shape}, got {self._initial_probe.shape}"
             )
+        if not np.isfinite(self._initial_probe).all():
+            raise ValueError("start: expected a finite probe, got NaN or infinity")
         self._initial_real_part = start.get("real_part", 1.0)
         return self.scatter(**{name: start.get(name, defaults[name]) for name in self.unknowns})
 
@@ -332,11 +350,13 @@ class Objective:
         fields = vector[: self._field_size].reshape(self._channels, *self.tile.owned.shape)
         for name, where in self._fields.items():
             shape = (self.scan.N_e, *self.scan.shape) if name == "elements" else self.scan.shape
-            values = np.asarray(arrays[name], dtype=np.float64)
+            values = _real_numbers(name, arrays[name])
             if values.shape not in ((), shape):
                 raise ValueError(f"{name}: expected shape {shape} or a number, got {values.shape}")
-            if not np.isfinite(values).all():
-                raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+            if not (np.abs(values) <= np.finfo(self.real).max).all():  # NaN compares false
+                raise ValueError(
+                    f"{name}: expected finite numbers, got NaN or infinity (or too large for {self.real})"
+                )
             fields[where] = values[(..., *self.tile.owned.slices)] if values.shape else values
         if self.refine_probe:
             probe = np.asarray(arrays["probe"])

@@ -46,6 +46,11 @@ class PatternFile:
         self.dtype = np.dtype(dtype)
 
     @property
+    def label(self) -> str:
+        """File and dataset, for messages."""
+        return f"{self.path}: {self.name}"
+
+    @property
     def ndim(self) -> int:
         """Number of dimensions."""
         return len(self.shape)

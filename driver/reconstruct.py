@@ -28,7 +28,7 @@ WEAK_CONTRAST = 0.3
 
 def _number(name: str, value: Any, low: float, *, whole: bool = False) -> Any:
     good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not good or math.isnan(value) or value < low or (whole and int(value) != value):
+    if not good or math.isnan(value) or value < low or (whole and value % 1 != 0):
         kind = "a whole number" if whole else "a number"
         raise ValueError(f"{name}: expected {kind} of at least {low:g}, got {value!r}")
     return int(value) if whole else float(value)
@@ -36,7 +36,7 @@ def _number(name: str, value: Any, low: float, *, whole: bool = False) -> Any:
 
 def _probe_start(refine_probe: bool | int) -> int | None:
     """Return the iteration before which the probe is freed, or None where it is known."""
-    if isinstance(refine_probe, bool):
+    if isinstance(refine_probe, bool | np.bool_):
         return 0 if refine_probe else None
     return _number("refine_probe", refine_probe, 0, whole=True)
 
@@ -105,7 +105,7 @@ def reconstruct(
     max_sweeps, max_seconds : float, optional
         Budgets: sweeps over the positions (a gradient or Hessian product is 1, a forward pass 1/2), seconds.
     inner_limit : int, optional
-        Most Hessian products in an iteration; default 30, or 50 for the paper's solver.
+        Most Hessian products in an iteration; default 15, or 50 for the paper's solver.
     gradient_tolerance, loss_tolerance : float
         Stop when the gradient norm falls below this fraction of the first, or the loss by less than this
         fraction in three iterations running; 0 turns a test off.
@@ -133,16 +133,31 @@ def reconstruct(
     UserWarning
         Where the data or the model are suspicious: no count scale, contrast too strong for the linear link.
     """
+    if not isinstance(scan, Scan):
+        raise ValueError(f"scan: expected a Scan (read_scan reads files), got {type(scan).__name__}")
+    if callback is not None and not callable(callback):
+        raise ValueError(
+            f"callback: expected a function of an IterationRecord, got {type(callback).__name__}"
+        )
+    for name, value in (
+        ("nonnegative", nonnegative),
+        ("noise_stop", noise_stop),
+        ("rescale_probe", rescale_probe),
+        ("preconditioner", preconditioner),
+    ):
+        if value is not None and not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name}: expected True or False, got {value!r}")
     if solver not in SOLVERS:
         raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
     plain = solver == "paper"
-    curvature = curvature or ("full" if plain else "positive")
+    if curvature is None:
+        curvature = "full" if plain else "positive"
     free_from = _probe_start(refine_probe)
     options = NewtonOptions(
         max_iterations=_number("max_iterations", max_iterations, 0, whole=True),
         max_sweeps=np.inf if max_sweeps is None else _number("max_sweeps", max_sweeps, 0),
         max_seconds=np.inf if max_seconds is None else _number("max_seconds", max_seconds, 0),
-        inner_limit=(50 if plain else 30)
+        inner_limit=(50 if plain else 15)
         if inner_limit is None
         else _number("inner_limit", inner_limit, 1, whole=True),
         gradient_tolerance=_number("gradient_tolerance", gradient_tolerance, 0),
@@ -218,6 +233,11 @@ def reconstruct(
     newton = TruncatedNewton(objective, options, lambda: objective.work.sweeps, report, prepare)
     vector, reason = newton.run(objective.initial)
     reason = Reason.NOISE if fitted else reason
+    if reason is Reason.NON_FINITE and history[-1].iteration == 0:
+        raise ValueError(
+            f"scan: expected data, start and weights with a finite loss and gradient, got a loss of "
+            f"{history[0].loss} at the start (in {precision} precision)"
+        )
     z = objective.complex_object(vector)
     if method == "joint" and link == "linear" and link_offset != 0:
         _warn_of_strong_contrast(z, illuminated_area(scan) if area is None else area, link_offset)

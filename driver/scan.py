@@ -27,11 +27,19 @@ class PatternSource(Protocol):
     def __getitem__(self, key: Any) -> Any: ...
 
 
-def _floats(name: str, value: ArrayLike, ndim: int) -> NDArray[np.float64]:
+def _real(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """Return a copy as float64; complex numbers, strings and ragged lists are refused."""
     try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected real numbers, got {type(value).__name__}") from error
+        array = np.array(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array of real numbers, got a ragged sequence") from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
+    return array.astype(np.float64)
+
+
+def _floats(name: str, value: ArrayLike, ndim: int) -> NDArray[np.float64]:
+    array = _real(name, value)
     if array.ndim != ndim:
         raise ValueError(f"{name}: expected {ndim} dimension(s), got shape {array.shape}")
     return array
@@ -41,10 +49,7 @@ def _per_item(
     name: str, value: ArrayLike, count: int, what: str, *, zero: bool = False
 ) -> NDArray[np.float64]:
     """Return `count` finite positive (or, with `zero`, non-negative) numbers from one number or `count`."""
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: expected real numbers, got {type(value).__name__}") from error
+    array = _real(name, value)
     if array.shape not in ((), (count,)):
         raise ValueError(
             f"{name}: expected a number or {count} of them (one per {what}), got shape {array.shape}"
@@ -177,7 +182,7 @@ class Scan:
         if not (
             hasattr(patterns, "shape") and hasattr(patterns, "dtype") and hasattr(patterns, "__getitem__")
         ):
-            patterns = np.asarray(patterns)
+            patterns = _real("patterns", patterns)
         self.patterns: Any = patterns
         if len(self.patterns.shape) != 3:
             raise ValueError(f"patterns: expected shape (N, m, m), got {tuple(self.patterns.shape)}")
@@ -320,12 +325,7 @@ class Scan:
         self.sampling: str | None = None
         self.N_e = 0
         if fluorescence is not None:
-            try:
-                maps = np.array(fluorescence, dtype=np.float64)
-            except (TypeError, ValueError) as error:
-                raise ValueError(
-                    f"fluorescence: expected counts, got {type(fluorescence).__name__}"
-                ) from error
+            maps = _real("fluorescence", fluorescence)
             if maps.ndim == 3 and maps.shape[1:] == self.shape and maps.shape[0] > 0:
                 self.sampling = "grid"
             elif maps.ndim == 2 and maps.shape[1] == self.N and maps.shape[0] > 0:
@@ -365,6 +365,8 @@ class Scan:
         )
         if len(names) != self.N_e or not all(isinstance(name, str) for name in names):
             raise ValueError(f"element_names: expected {self.N_e} names, one per element, got {names!r}")
+        if len(set(names)) != len(names):
+            raise ValueError(f"element_names: expected a different name for each element, got {names!r}")
         self.element_names: list[str] = [str(name) for name in names]
 
     def _set_truth(self, truth: Mapping[str, NDArray] | None) -> None:
@@ -374,11 +376,15 @@ class Scan:
             "probe": self.probe.shape,
         }
         self.truth: dict[str, NDArray] = {}
+        if truth is not None and not isinstance(truth, Mapping):
+            raise ValueError(f"truth: expected a mapping of names to arrays, got {type(truth).__name__}")
         for name, array in (truth or {}).items():
             if name not in expected:
                 raise ValueError(f"truth: expected keys among {', '.join(expected)}, got {name!r}")
             if np.shape(array) != expected[name]:
                 raise ValueError(f"truth: expected {name} of shape {expected[name]}, got {np.shape(array)}")
+            if np.asarray(array).dtype.kind not in "fiuc":
+                raise ValueError(f"truth: expected {name} in numbers, got {np.asarray(array).dtype}")
             self.truth[name] = np.asarray(array)
 
     @property

@@ -295,7 +295,7 @@ def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
     return {
         "positions": reader.array(POSITIONS),
         "probe": reader.array(ILLUMINATION),
-        "shape": tuple(int(size) for size in reader.array(f"{GEOMETRY}/object_shape")),
+        "shape": _object_shape(reader),
         "exposure": reader.array(EXPOSURE),
         "geometry": None if nominal else geometry,
         "truth": {name: array for name, array in truth.items() if array is not None},
@@ -374,8 +374,17 @@ def _detector_pixels(reader: Hdf5Reader) -> tuple[float, float]:
     return reader.number(present[0]), reader.number(present[-1])
 
 
+def _object_shape(reader: Hdf5Reader) -> tuple[int, int]:
+    name = f"{GEOMETRY}/object_shape"
+    shape = np.asarray(reader.array(name))
+    if shape.shape != (2,) or shape.dtype.kind not in "iu":
+        raise reader.error(name, f"expected rows and columns, got {shape.dtype} of shape {shape.shape}")
+    return int(shape[0]), int(shape[1])
+
+
 def _good_pixels(reader: Hdf5Reader, mask: NDArray[Any]) -> NDArray[np.bool_]:
     """Return a CXI mask (0 = good) as booleans, True = good."""
+    mask = np.asarray(mask)
     if mask.dtype.kind not in "iubf":
         raise reader.error(MASK, f"expected integers, 0 = good, got {mask.dtype}")
     return (mask == 0) | (mask == HAS_SIGNAL)
@@ -389,7 +398,22 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
         if reader.own or reader.has(name):
             arguments[key] = reader.text(name)
     name = f"{FLUORESCENCE}/data"
-    if not (reader.text(f"{FLUORESCENCE}/sampling") != "none" if reader.own else reader.has(name)):
+    if reader.own:
+        sampling = reader.text(f"{FLUORESCENCE}/sampling")
+        dimensions = {"none": 0, "scan": 2, "grid": 3}
+        if sampling not in dimensions:
+            raise reader.error(
+                f"{FLUORESCENCE}/sampling", f"expected {', '.join(dimensions)}, got {sampling!r}"
+            )
+        if sampling == "none":
+            return arguments
+        data = np.asarray(reader.array(name))
+        if data.ndim != dimensions[sampling]:
+            raise reader.error(
+                name,
+                f"expected {dimensions[sampling]} dimensions for {sampling} sampling, got shape {data.shape}",
+            )
+    elif not reader.has(name):
         return arguments
     arguments["fluorescence"] = reader.array(name)
     for key in PER_ELEMENT:

@@ -77,11 +77,15 @@ class Number(Kind):
         # bool is an int to Python, but true is not a number in a settings file.
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
             raise ValueError
-        if not math.isfinite(value) or not self.minimum <= value <= self.maximum:
+        try:
+            value = value if self.whole else float(value)
+        except OverflowError:
+            raise ValueError from None
+        if not self.minimum <= value <= self.maximum or abs(value) == math.inf:
             raise ValueError
         if self.open_start and value == self.minimum:
             raise ValueError
-        return value if self.whole else float(value)
+        return value
 
 
 @dataclass(frozen=True)
@@ -255,7 +259,7 @@ RECONSTRUCT = {
     "max_sweeps": Setting(NOT_NEGATIVE, None, "stop after X sweeps over all positions"),
     "max_seconds": Setting(NOT_NEGATIVE, None, "stop after X seconds"),
     "inner_limit": Setting(
-        COUNT, None, "at most N Hessian products in one iteration (default 30; 50 for the paper's solver)"
+        COUNT, None, "at most N Hessian products in one iteration (default 15; 50 for the paper's solver)"
     ),
     "gradient_tolerance": Setting(NOT_NEGATIVE, 1e-6, "stop when the gradient has fallen to this fraction"),
     "loss_tolerance": Setting(
@@ -415,7 +419,7 @@ def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:
     try:
         with open(path, "rb") as file:
             tables = tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOML, its encoding, a number of 5000 digits
         raise ValueError(f"{path}: expected settings in TOML, got {error}") from None
     settings: dict[str, dict[str, Any]] = {}
     for table, entries in tables.items():

@@ -54,7 +54,7 @@ class NewtonOptions:
     max_iterations: int = 100
     max_sweeps: float = np.inf
     max_seconds: float = np.inf
-    inner_limit: int = 30
+    inner_limit: int = 15
     model_tolerance: float = 0.5
     residual_tolerance: float = 1e-3
     gradient_tolerance: float = 1e-6

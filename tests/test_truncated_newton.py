@@ -514,6 +514,7 @@ def test_reasons_are_sentences():
     assert {r for r in Reason if r.converged} == {
         Reason.GRADIENT,
         Reason.LOSS,
+        Reason.NOISE,
         Reason.LINE_SEARCH,
         Reason.STATIONARY,
     }
