@@ -120,6 +120,8 @@ class Objective:
         The weights in use.
     mean_count : float
         mean(d); Phi_p / mean_count is the loss with amplitudes divided by the root of the mean count.
+    channels : dict of str to slice
+        Which of the fields of `fields_of` each unknown is.
     nonnegative : slice
         Where in a vector the elements stand, which a solver may bound below by 0.
     work : Work
@@ -180,17 +182,17 @@ class Objective:
 
         names = self.link.unknowns if method != "fluorescence" else ("elements",)
         self.unknowns: tuple[str, ...] = names + (("probe",) if refine_probe else ())
-        self._fields: dict[str, slice] = {}
+        self.channels: dict[str, slice] = {}
         channels = 0
         for name in names:
             width = scan.N_e if name == "elements" else 1
-            self._fields[name] = slice(channels, channels + width)
+            self.channels[name] = slice(channels, channels + width)
             channels += width
-        self._channels = channels
+        self._channel_count = channels
         self._pixels = self.tile.owned.shape[0] * self.tile.owned.shape[1]
         self._field_size = channels * self._pixels
         self.size = self._field_size + (2 * scan.probe.size if refine_probe else 0)
-        where = self._fields.get("elements", slice(0, 0))
+        where = self.channels.get("elements", slice(0, 0))
         self.nonnegative = slice(where.start * self._pixels, where.stop * self._pixels)
 
         self._load(memory == "cached")
@@ -289,7 +291,7 @@ class Objective:
         self.diffraction.gradient(self.link.forward(covered), gradient, False)
         parts = np.stack([gradient.real, gradient.imag])
         maps = np.zeros_like(covered)
-        where = self._fields["elements"]
+        where = self.channels["elements"]
         self.fluorescence.gradient(np.ascontiguousarray(covered[where]), maps[where], False)
         norms = []
         for values in (self.tile.collect(parts), self.tile.collect(maps)):
@@ -347,8 +349,8 @@ class Objective:
                 f"scatter: expected {', '.join(self.unknowns)}, got {', '.join(arrays) or 'nothing'}"
             )
         vector = np.empty(self.size, self.real)
-        fields = vector[: self._field_size].reshape(self._channels, *self.tile.owned.shape)
-        for name, where in self._fields.items():
+        fields = self.fields_of(vector)
+        for name, where in self.channels.items():
             shape = (self.scan.N_e, *self.scan.shape) if name == "elements" else self.scan.shape
             values = _real_numbers(name, arrays[name])
             if values.shape not in ((), shape):
@@ -364,14 +366,14 @@ class Objective:
                 raise ValueError(f"probe: expected shape {self.scan.probe.shape}, got {probe.shape}")
             if not np.isfinite(probe).all():
                 raise ValueError("probe: expected finite numbers, got NaN or infinity")
-            self._probe_part(vector)[...] = probe
+            self.probe_part(vector)[...] = probe
         return vector
 
     def gather(self, vector: NDArray) -> dict[str, NDArray[Any]]:
         """Return the unknowns of a vector as global arrays, the inverse of `scatter`."""
         fields, probe = self._unpack(self._checked(vector))
         arrays: dict[str, NDArray[Any]] = {}
-        for name, where in self._fields.items():
+        for name, where in self.channels.items():
             arrays[name] = fields[where].copy() if name == "elements" else fields[where][0].copy()
         if self.refine_probe:
             arrays["probe"] = probe.copy()
@@ -383,14 +385,18 @@ class Objective:
             raise ValueError(f"vector: expected shape ({self.size},), got {array.shape}")
         return np.ascontiguousarray(array, dtype=self.real)
 
-    def _probe_part(self, vector: NDArray) -> NDArray[Any]:
+    def fields_of(self, vector: NDArray) -> NDArray[Any]:
+        """Return the owned fields of a vector (also one of bool) as a (C, rows, columns) view."""
+        return vector[: self._field_size].reshape(self._channel_count, *self.tile.owned.shape)
+
+    def probe_part(self, vector: NDArray) -> NDArray[Any]:
         """Return the probe in a vector as a complex (K, m, m) view, in the units of the data."""
         return vector[self._field_size :].view(self.complex).reshape(self.scan.probe.shape)
 
     def _unpack(self, vector: NDArray) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the owned fields (C, rows, columns) and the probe of a vector."""
-        fields = vector[: self._field_size].reshape(self._channels, *self.tile.owned.shape)
-        probe = self._probe_part(vector) if self.refine_probe else self._initial_probe
+        fields = self.fields_of(vector)
+        probe = self.probe_part(vector) if self.refine_probe else self._initial_probe
         return fields, probe
 
     @property
@@ -445,7 +451,7 @@ class Objective:
             if moved:
                 probe_sum += self.probe.adjoint_finish() / self.real.type(self.scan.N)
         if self.fluorescence is not None:
-            where = self._fields["elements"]
+            where = self.channels["elements"]
             losses[1] = self.fluorescence.gradient(np.ascontiguousarray(covered[where]), out[where], moved)
             if moved:
                 probe_sum += self.fluorescence.probe_gradient()
@@ -462,7 +468,7 @@ class Objective:
         vector = np.zeros(self.size, self.real)
         np.multiply(owned.reshape(-1), self.real.type(self.mean_count), out=vector[: self._field_size])
         if self.with_probe:
-            self._probe_part(vector)[...] = probe_sum * self._unit
+            self.probe_part(vector)[...] = probe_sum * self._unit
         return vector
 
     def _local_product(self, direction: NDArray) -> NDArray[Any]:
@@ -485,7 +491,7 @@ class Objective:
             if moved:
                 probe_sum += self.probe.adjoint_finish() / self.real.type(self.scan.N)
         if self.fluorescence is not None:
-            where = self._fields["elements"]
+            where = self.channels["elements"]
             self.fluorescence.product(np.ascontiguousarray(covered[where]), out[where], moved)
             if moved:
                 probe_sum += self.fluorescence.probe_product()
@@ -571,7 +577,7 @@ class Objective:
             derivative = self.link.derivative(self._covered, covered)
             losses += self.diffraction.losses_along(derivative, steps, moved) / self.scan.N
         if self.fluorescence is not None:
-            maps = np.ascontiguousarray(covered[self._fields["elements"]])
+            maps = np.ascontiguousarray(covered[self.channels["elements"]])
             losses += self.fluorescence.losses_along(maps, steps, moved)
         # with a moving probe there are two transforms for each pattern instead of one
         self.work.forwards += 2 if moved and self.diffraction is not None else 1
@@ -615,7 +621,7 @@ class Objective:
     def elements_of(self, vector: NDArray) -> NDArray[Any]:
         """Return the (N_e, n_rows, n_cols) element maps of a vector; N_e = 0 for ptychography."""
         fields, _ = self._unpack(self._checked(vector))
-        return fields[self._fields.get("elements", slice(0, 0))]
+        return fields[self.channels.get("elements", slice(0, 0))]
 
     def probe_of(self, vector: NDArray) -> NDArray[Any]:
         """Return the (K, m, m) probe of a vector."""
@@ -627,7 +633,7 @@ class Objective:
             return None
         fields, probe = self._unpack(self._checked(vector))
         self._set_probe(probe)
-        maps = np.ascontiguousarray(self.tile.fill(fields)[self._fields["elements"]])
+        maps = np.ascontiguousarray(self.tile.fill(fields)[self.channels["elements"]])
         blurred = self.fluorescence.blur(maps).astype(np.float64)
         extra = [1] * (blurred.ndim - 1)
         return blurred * self._fluorescence_size.reshape(-1, *extra) + self.scan.background.reshape(

@@ -76,11 +76,9 @@ class Preconditioner:
             return residual.copy() if free is None else residual * free
         objective = self._objective
         out = np.zeros_like(residual)
-        cut = objective._field_size
-        shape = (objective._channels, *objective.tile.owned.shape)
-        source, target = residual[:cut].reshape(shape), out[:cut].reshape(shape)
-        kept = None if free is None else free[:cut].reshape(shape)
-        for name, where in objective._fields.items():
+        source, target = objective.fields_of(residual), objective.fields_of(out)
+        kept = None if free is None else objective.fields_of(free)
+        for name, where in objective.channels.items():
             if name != "elements":
                 target[where] = source[where] / self._object
                 continue
@@ -92,5 +90,5 @@ class Preconditioner:
             weight = self._light / (1 + self._light * (mu**2 * inverse).sum(axis=0))
             target[where] = scaled - inverse * mu * (weight * (mu * scaled).sum(axis=0))
         if objective.with_probe:
-            objective._probe_part(out)[...] = objective._probe_part(residual) / self._probe
+            objective.probe_part(out)[...] = objective.probe_part(residual) / self._probe
         return out
