@@ -14,7 +14,7 @@ import pyfftw
 from numpy.typing import NDArray
 
 #: Bytes of fields that are transformed together: a few patterns, well inside a second-level cache.
-BATCH_BYTES = 128 * 1024
+BATCH_BYTES = 256 * 1024
 
 
 def batch_size(modes: int, m: int, dtype: np.dtype) -> int:
