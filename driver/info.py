@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +15,6 @@ from ptyxrf.driver.scan import Scan
 
 #: Patterns are read this many bytes at a time.
 BLOCK_BYTES = 64 * 2**20
-#: Distances between positions are computed for so many pairs at most; the median needs no more.
-PAIRS = 20_000_000
 #: Share of the intensity that counts as the probe's width.
 WIDTH_SHARE = 0.8
 #: Below this overlap (1 - step / probe width) ptychography becomes ambiguous.
@@ -37,24 +34,20 @@ def median_step(positions: NDArray[np.float64]) -> float | None:
     Parameters
     ----------
     positions : (N, 2) array of float
-        Where the probe stood. Of many positions an even selection is compared with all.
+        Where the probe stood.
 
     Returns
     -------
     float or None
         None for a single position. Positions that coincide are not each other's neighbours.
     """
-    count = len(positions)
-    chosen = positions[:: max(1, math.ceil(count * count / PAIRS))]
-    nearest = []
-    for first in range(0, len(chosen), max(1, 4_000_000 // count)):
-        some = chosen[first : first + max(1, 4_000_000 // count)]
-        squares = (some[:, :1] - positions[:, 0]) ** 2 + (some[:, 1:] - positions[:, 1]) ** 2
-        squares[squares < 1e-12] = np.inf
-        nearest.append(squares.min(axis=1))
-    squares = np.concatenate(nearest)
-    squares = squares[np.isfinite(squares)]
-    return float(np.sqrt(np.median(squares))) if squares.size else None
+    from scipy.spatial import KDTree
+
+    places, index = np.unique(np.round(positions, 6), axis=0, return_inverse=True)
+    if len(places) < 2:
+        return None
+    distance, _ = KDTree(places).query(places, k=2)
+    return float(np.median(distance[index.ravel(), 1]))
 
 
 def probe_width(probe: NDArray[Any]) -> float:
@@ -124,7 +117,8 @@ def summarise_patterns(scan: Scan) -> PatternSummary:
     for first in range(0, count, size):
         block = np.asarray(scan.patterns[first : first + size], dtype=np.float64)
         finite = np.isfinite(block)
-        good = _good(scan.mask, first, block)
+        mask = scan.mask_at(slice(first, first + len(block)))
+        good = np.broadcast_to(True if mask is None else mask, block.shape)
         not_finite += int((good & ~finite).sum())
         block = np.where(good & finite, block, 0.0)
         negative += int((block < 0).sum())
@@ -133,12 +127,6 @@ def summarise_patterns(scan: Scan) -> PatternSummary:
         totals[first : first + size] = block.sum(axis=(1, 2))
         maxima[first : first + size] = block.max(axis=(1, 2))
     return PatternSummary(total / count, totals, maxima, not_finite, negative, whole)
-
-
-def _good(mask: NDArray[np.bool_] | None, first: int, block: NDArray[np.float64]) -> NDArray[np.bool_]:
-    if mask is None:
-        return np.ones(block.shape, dtype=bool)
-    return np.broadcast_to(mask if mask.ndim == 2 else mask[first : first + len(block)], block.shape)
 
 
 def memory_needed(scan: Scan, precision: str = "single") -> dict[str, int]:

@@ -66,9 +66,6 @@ def nearest_points(
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return which point is nearest to each cell of a raster, and how far it is.
 
-    By jump flooding (G. Rong, T.-S. Tan, I3D 2006): each cell asks cells at halving distances which point
-    they know, so the work does not depend on the number of points.
-
     Parameters
     ----------
     points : (N, 2) array of float
@@ -83,24 +80,12 @@ def nearest_points(
     distance : array of float
         The larger of the distances along rows and columns.
     """
-    nearest = np.full(shape, -1, dtype=np.intp)
-    seeds = np.clip(np.rint(points).astype(np.intp), 0, np.array(shape) - 1)
-    nearest[seeds[:, 0], seeds[:, 1]] = np.arange(len(points))
-    rows, columns = np.indices(shape, sparse=True)
+    from scipy.spatial import KDTree
 
-    def squares(index: NDArray[np.intp]) -> NDArray[np.float64]:
-        far = (points[index, 0] - rows) ** 2 + (points[index, 1] - columns) ** 2
-        return np.where(index < 0, np.inf, far)
-
-    best = squares(nearest)
-    jump = 1 << max(max(shape) - 1, 1).bit_length()
-    while jump := jump // 2:
-        for i, j in ((i, j) for i in (-jump, 0, jump) for j in (-jump, 0, jump) if i or j):
-            asked = nearest[np.clip(rows + i, 0, shape[0] - 1), np.clip(columns + j, 0, shape[1] - 1)]
-            far = squares(asked)
-            closer = far < best
-            nearest[closer], best[closer] = asked[closer], far[closer]
-    return nearest, np.maximum(np.abs(points[nearest, 0] - rows), np.abs(points[nearest, 1] - columns))
+    cells = np.indices(shape).reshape(2, -1).T
+    _, found = KDTree(points).query(cells)
+    distance = np.abs(points[found] - cells).max(axis=1)
+    return found.reshape(shape), distance.reshape(shape)
 
 
 def error_labels(scan: Scan) -> dict[str, str]:

@@ -193,12 +193,13 @@ def test_median_step():
     assert median_step(grid[:1]) is None
 
 
-def test_median_step_of_many_positions_is_sampled(monkeypatch):
+def test_median_step_of_many_positions():
     rng = np.random.default_rng(0)
     points = rng.random((3000, 2)) * 100
-    exact = median_step(points)
-    monkeypatch.setattr("ptyxrf.driver.info.PAIRS", 1_000_000)
-    assert median_step(points) == pytest.approx(exact, rel=0.15)
+    squares = ((points[:, None] - points) ** 2).sum(axis=2)
+    np.fill_diagonal(squares, np.inf)
+    exact = np.sqrt(np.median(squares.min(axis=1)))
+    assert median_step(points) == pytest.approx(exact, rel=1e-6)
 
 
 def test_probe_width():
