@@ -52,9 +52,9 @@ def load_amplitudes(
             patterns = np.asarray(scan.patterns[start:stop], dtype=np.float64)
         else:
             patterns = np.stack([np.asarray(scan.patterns[int(j)], dtype=np.float64) for j in chosen])
-        mask = None
-        if scan.mask is not None:
-            mask = np.broadcast_to(scan.mask if scan.mask.ndim == 2 else scan.mask[chosen], patterns.shape)
+        mask = scan.mask_at(chosen)
+        if mask is not None:
+            mask = np.broadcast_to(mask, patterns.shape)
         try:
             check_patterns(patterns, start, mask)
         except ValueError as error:

@@ -6,8 +6,20 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
 def is_finite_number(value: Any) -> bool:
     """Return whether a value is one finite real number, of Python or of numpy."""
     return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(float(value)))
+
+
+def real_array(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """Return a copy as float64; complex numbers, strings, booleans and ragged lists are refused by name."""
+    try:
+        array = np.array(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array of real numbers, got a ragged sequence") from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
+    return array.astype(np.float64)

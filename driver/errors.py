@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.scan import Scan
+from ptyxrf.kernels.patches import add_illumination
 
 #: A pixel is illuminated where sum_j |P_j|^2 exceeds this fraction of its maximum.
 ILLUMINATED = 1e-3
@@ -33,10 +34,9 @@ def illumination(scan: Scan, probe: NDArray | None = None) -> NDArray[np.float64
     -------
     (n_rows, n_cols) array of float64
     """
-    intensity = (np.abs(scan.probe if probe is None else probe) ** 2).sum(axis=0).astype(np.float64)
+    versions = np.asarray(scan.probe if probe is None else probe, dtype=np.complex128)[None]
     total = np.zeros(scan.shape)
-    for row, column in scan.corners:
-        total[row : row + scan.m, column : column + scan.m] += intensity
+    add_illumination(versions, np.zeros(scan.N, np.int64), scan.corners, np.ones(scan.N), 1, total)
     return total
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Real
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.checks import is_finite_number
 
 #: Name of the noise of data that are counts already: a count adds 1 (eta = 1).
 COUNTING = "counting"
@@ -38,7 +37,7 @@ def check_level(name: str, level: float | str) -> float | str:
         if level != COUNTING:
             raise ValueError(f"{name}: expected a level of at least 0 or {COUNTING!r}, got {level!r}")
         return level
-    if not isinstance(level, Real) or not 0 <= float(level) < math.inf:  # NaN compares false
+    if not is_finite_number(level) or level < 0:
         raise ValueError(f"{name}: expected a finite level of at least 0 or {COUNTING!r}, got {level!r}")
     return float(level)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.amplitudes import load_amplitudes
-from ptyxrf.driver.checks import is_finite_number
+from ptyxrf.driver.checks import is_finite_number, real_array
 from ptyxrf.driver.links import LINKS, CartesianLink, LinearLink, Link
 from ptyxrf.driver.preconditioner import Preconditioner
 from ptyxrf.driver.scan import Scan
@@ -64,16 +64,6 @@ def _choice(name: str, value: str, allowed: Collection[str]) -> str:
     if value not in allowed:
         raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
     return value
-
-
-def _real_numbers(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiub":
-            raise TypeError
-        return array.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected real numbers, got {type(value).__name__}") from None
 
 
 class Objective:
@@ -177,6 +167,7 @@ class Objective:
         self.refine_probe = bool(refine_probe)
         self.probe_is_frozen = False
         self._preconditioned = False
+        self._probe_now: NDArray[Any] | None = None
         self.work = Work()
         self.tile: Tile = whole_plane(scan.shape, scan.N)
 
@@ -239,10 +230,10 @@ class Objective:
         self._unit = np.sqrt(self.mean_count)
         self.fluorescence: Fluorescence | None = None
         if self.method != "ptychography":
-            self.fluorescence = self._fluorescence_term(np.where(scan.measured, 1.0, 0.0))
+            self.fluorescence = self._fluorescence_term()
 
-    def _fluorescence_term(self, alpha: NDArray[np.float64]) -> Fluorescence:
-        """Return the fluorescence term with weights alpha_e, in internal units."""
+    def _fluorescence_term(self) -> Fluorescence:
+        """Return the fluorescence term in internal units, with alpha_e = 1 where there are data."""
         scan, tile = self.scan, self.tile
         counts = np.asarray(scan.fluorescence)
         background = scan.background.reshape(-1, *([1] * (counts.ndim - 1)))
@@ -250,9 +241,10 @@ class Objective:
         size = np.sqrt((net**2).reshape(scan.N_e, -1).mean(axis=1))
         size = np.where(size > 0, size, 1.0)
         gains = scan.sensitivity * self.mean_count / size
-        weights = alpha * size**2 / (scan.N_e * self.mean_count)
         net /= size.reshape(background.shape)
         self._fluorescence_size = size
+        self.alpha = np.where(scan.measured, 1.0, 0.0)
+        weights = self._internal_weights()
         full = self.curvature == "full"
         if scan.sampling == "grid":
             inner = tile.owned.within(tile.covered)
@@ -264,13 +256,14 @@ class Objective:
         data = np.ascontiguousarray(net[:, tile.positions], dtype=self.real)
         return ScanFluorescence(data, gains, weights, self.probe, full, self.corners, self.exposure)
 
+    def _internal_weights(self) -> NDArray[np.float64]:
+        return self.alpha * self._fluorescence_size**2 / (self.scan.N_e * self.mean_count)
+
     def _set_weights(self, alpha: str | ArrayLike, alpha_scale: float) -> None:
         scan = self.scan
-        if self.method == "ptychography":
+        if self.fluorescence is None:
             self.alpha = np.zeros(scan.N_e)
-        elif self.method == "fluorescence":
-            self.alpha = np.where(scan.measured, 1.0, 0.0)
-        else:
+        elif self.method == "joint":
             self.alpha = resolve_weights(
                 alpha,
                 alpha_scale,
@@ -278,7 +271,7 @@ class Objective:
                 lambda: statistical_weights(scan, self.mean_count, self.integer_patterns),
                 self._gradient_ratio,
             )
-            self.fluorescence = self._fluorescence_term(self.alpha)
+            self.fluorescence.set_weights(self._internal_weights())
 
     def _gradient_ratio(self) -> float:
         """Return ||grad_z Phi_p(z0)|| / ||grad_w Phi_f(w0)|| (arXiv 2511.02153, section 2.3)."""
@@ -313,14 +306,17 @@ class Objective:
         defaults: dict[str, ArrayLike] = {
             "real_part": 1.0, "imaginary_part": self.link_offset, "elements": 0.0, "probe": probe,
         }  # fmt: skip
-        self._initial_probe = np.array(start.get("probe", probe), dtype=np.complex128)
+        try:
+            self._initial_probe = np.array(start.get("probe", probe), dtype=np.complex128)
+        except (TypeError, ValueError):
+            raise ValueError("start: expected a probe of complex numbers, got something else") from None
         if self._initial_probe.shape != self.scan.probe.shape:
             raise ValueError(
                 f"start: expected a probe of shape {self.scan.probe.shape}, got {self._initial_probe.shape}"
             )
         if not np.isfinite(self._initial_probe).all():
             raise ValueError("start: expected a finite probe, got NaN or infinity")
-        self._initial_real_part = start.get("real_part", 1.0)
+        self._initial_real_part = self._field_values("real_part", start.get("real_part", 1.0))
         return self.scatter(**{name: start.get(name, defaults[name]) for name in self.unknowns})
 
     # ---------------------------------------------------------------- vectors
@@ -351,14 +347,7 @@ class Objective:
         vector = np.empty(self.size, self.real)
         fields = self.fields_of(vector)
         for name, where in self.channels.items():
-            shape = (self.scan.N_e, *self.scan.shape) if name == "elements" else self.scan.shape
-            values = _real_numbers(name, arrays[name])
-            if values.shape not in ((), shape):
-                raise ValueError(f"{name}: expected shape {shape} or a number, got {values.shape}")
-            if not (np.abs(values) <= np.finfo(self.real).max).all():  # NaN compares false
-                raise ValueError(
-                    f"{name}: expected finite numbers, got NaN or infinity (or too large for {self.real})"
-                )
+            values = self._field_values(name, arrays[name])
             fields[where] = values[(..., *self.tile.owned.slices)] if values.shape else values
         if self.refine_probe:
             probe = np.asarray(arrays["probe"])
@@ -368,6 +357,18 @@ class Objective:
                 raise ValueError("probe: expected finite numbers, got NaN or infinity")
             self.probe_part(vector)[...] = probe
         return vector
+
+    def _field_values(self, name: str, value: ArrayLike) -> NDArray[np.float64]:
+        """Return a global field (or a number that fills it), checked."""
+        shape = (self.scan.N_e, *self.scan.shape) if name == "elements" else self.scan.shape
+        values = real_array(name, value)
+        if values.shape not in ((), shape):
+            raise ValueError(f"{name}: expected shape {shape} or a number, got {values.shape}")
+        if not (np.abs(values) <= np.finfo(self.real).max).all():  # NaN compares false
+            raise ValueError(
+                f"{name}: expected finite numbers, got NaN or infinity (or too large for {self.real})"
+            )
+        return values
 
     def gather(self, vector: NDArray) -> dict[str, NDArray[Any]]:
         """Return the unknowns of a vector as global arrays, the inverse of `scatter`."""
@@ -405,17 +406,16 @@ class Objective:
         return self.refine_probe and not self.probe_is_frozen
 
     def _set_probe(self, probe: NDArray) -> None:
+        """Take a probe, in the units of the data; one that it has already costs nothing (no new shifts)."""
+        if self._probe_now is not None and np.array_equal(self._probe_now, probe):
+            return
+        self._probe_now = probe.copy()
         normalised = (probe / self._unit).astype(self.complex)
         self.probe.set(normalised)
         if self.fluorescence is not None:
             self.fluorescence.set_probe(normalised)
 
     # ---------------------------------------------------------------- value, gradient, product
-
-    def _object(self, covered: NDArray) -> NDArray[Any]:
-        if self.method == "fluorescence":
-            return np.zeros((0, 0), self.complex)
-        return self.link.forward(covered)
 
     def value_and_gradient(self, vector: NDArray) -> tuple[float, NDArray[Any]]:
         """Evaluate the objective and its gradient, and remember the point for products.
@@ -441,7 +441,7 @@ class Objective:
         probe_sum = np.zeros(self.scan.probe.shape, self.complex)
         losses = np.zeros(2)
         if self.diffraction is not None:
-            z = self._object(covered)
+            z = self.link.forward(covered)
             gradient_z = np.zeros(z.shape, self.complex)
             self.probe.adjoint_start()
             losses[0] = self.diffraction.gradient(z, gradient_z, moved) / self.scan.N
@@ -604,7 +604,7 @@ class Objective:
         """Return 1/N sum_j t_j |z_j|^2, the (m, m) diagonal curvature of the probe."""
         total = np.zeros((self.scan.m, self.scan.m), self.real)
         if self.diffraction is not None:
-            z = self._object(self._covered)
+            z = self.link.forward(self._covered)
             sum_object_intensity(z, self.corners, self.exposure.astype(self.real), total)
         return sum_over_ranks(self.comm, total.astype(np.float64)) / self.scan.N
 

@@ -71,8 +71,9 @@ def middle_positions(positions: NDArray[np.float64], count: int) -> NDArray[np.i
 def probe_scale_is_rough(scan: Scan, indices: NDArray[np.intp]) -> bool:
     """Return whether the probe carries far more or fewer counts than the patterns of these positions."""
     patterns = np.asarray(scan.patterns[indices], dtype=np.float64)
-    if scan.mask is not None:
-        patterns = np.where(scan.mask if scan.mask.ndim == 2 else scan.mask[indices], patterns, 0.0)
+    mask = scan.mask_at(indices)
+    if mask is not None:
+        patterns = np.where(mask, patterns, 0.0)
     counts = float(patterns.sum(axis=(1, 2)).mean())
     intensity = float(np.sum(np.abs(scan.probe.astype(np.complex128)) ** 2))
     return not 1 / ROUGH_SCALE <= counts / intensity <= ROUGH_SCALE
@@ -118,7 +119,7 @@ def rank_orientations(
     if refine_probe is None:
         refine_probe = rough
     data = np.asarray(scan.patterns[chosen])
-    mask = scan.mask if scan.mask is None or scan.mask.ndim == 2 else scan.mask[chosen]
+    mask = scan.mask_at(chosen)
     ranking = []
     for orientation in ORIENTATIONS:
         part = Scan(

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.checks import real_array
 from ptyxrf.driver.geometry import Geometry
 
 #: Positions closer than this (pixels) to an integer are that integer: it is the rounding error of a
@@ -27,19 +28,8 @@ class PatternSource(Protocol):
     def __getitem__(self, key: Any) -> Any: ...
 
 
-def _real(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    """Return a copy as float64; complex numbers, strings and ragged lists are refused."""
-    try:
-        array = np.array(value)
-    except ValueError as error:
-        raise ValueError(f"{name}: expected an array of real numbers, got a ragged sequence") from error
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
-    return array.astype(np.float64)
-
-
 def _floats(name: str, value: ArrayLike, ndim: int) -> NDArray[np.float64]:
-    array = _real(name, value)
+    array = real_array(name, value)
     if array.ndim != ndim:
         raise ValueError(f"{name}: expected {ndim} dimension(s), got shape {array.shape}")
     return array
@@ -49,7 +39,7 @@ def _per_item(
     name: str, value: ArrayLike, count: int, what: str, *, zero: bool = False
 ) -> NDArray[np.float64]:
     """Return `count` finite positive (or, with `zero`, non-negative) numbers from one number or `count`."""
-    array = _real(name, value)
+    array = real_array(name, value)
     if array.shape not in ((), (count,)):
         raise ValueError(
             f"{name}: expected a number or {count} of them (one per {what}), got shape {array.shape}"
@@ -182,7 +172,7 @@ class Scan:
         if not (
             hasattr(patterns, "shape") and hasattr(patterns, "dtype") and hasattr(patterns, "__getitem__")
         ):
-            patterns = _real("patterns", patterns)
+            patterns = real_array("patterns", patterns)
         self.patterns: Any = patterns
         if len(self.patterns.shape) != 3:
             raise ValueError(f"patterns: expected shape (N, m, m), got {tuple(self.patterns.shape)}")
@@ -325,7 +315,7 @@ class Scan:
         self.sampling: str | None = None
         self.N_e = 0
         if fluorescence is not None:
-            maps = _real("fluorescence", fluorescence)
+            maps = real_array("fluorescence", fluorescence)
             if maps.ndim == 3 and maps.shape[1:] == self.shape and maps.shape[0] > 0:
                 self.sampling = "grid"
             elif maps.ndim == 2 and maps.shape[1] == self.N and maps.shape[0] > 0:
@@ -386,6 +376,10 @@ class Scan:
             if np.asarray(array).dtype.kind not in "fiuc":
                 raise ValueError(f"truth: expected {name} in numbers, got {np.asarray(array).dtype}")
             self.truth[name] = np.asarray(array)
+
+    def mask_at(self, chosen: Any) -> NDArray[np.bool_] | None:
+        """Return the mask of some patterns (a slice or indices): (m, m) where all share one, or None."""
+        return self.mask if self.mask is None or self.mask.ndim == 2 else self.mask[chosen]
 
     @property
     def pixel_size(self) -> float | None:

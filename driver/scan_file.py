@@ -398,6 +398,7 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
         if reader.own or reader.has(name):
             arguments[key] = reader.text(name)
     name = f"{FLUORESCENCE}/data"
+    data: Any = None
     if reader.own:
         sampling = reader.text(f"{FLUORESCENCE}/sampling")
         dimensions = {"none": 0, "scan": 2, "grid": 3}
@@ -413,9 +414,11 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
                 name,
                 f"expected {dimensions[sampling]} dimensions for {sampling} sampling, got shape {data.shape}",
             )
-    elif not reader.has(name):
+    elif reader.has(name):
+        data = reader.array(name)
+    else:
         return arguments
-    arguments["fluorescence"] = reader.array(name)
+    arguments["fluorescence"] = data
     for key in PER_ELEMENT:
         name = f"{FLUORESCENCE}/{key}"
         arguments[key] = reader.array(name) if reader.own else reader.optional(name)

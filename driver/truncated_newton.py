@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.conjugate_gradients import InnerStop, Problem, newton_direction
+from ptyxrf.driver.conjugate_gradients import Problem, newton_direction
 from ptyxrf.driver.history import Reason
 from ptyxrf.driver.line_search import search_step
 
@@ -123,11 +123,12 @@ class TruncatedNewton:
         self.problem, self.options = problem, options
         self._sweeps, self._report = sweeps, report
         self._prepare = prepare or (lambda number, converged: False)
+        self._bounded = problem.nonnegative if options.nonnegative else slice(0, 0)
 
     def _free(self, vector: NDArray, gradient: NDArray) -> NDArray[np.bool_] | None:
         """Return which variables may move: all but those at their bound whose gradient pushes against it."""
-        where = self.problem.nonnegative
-        if not self.options.nonnegative or where.start == where.stop:
+        where = self._bounded
+        if where.start == where.stop:
             return None
         free = np.ones(len(vector), bool)
         free[where] = (vector[where] > 0) | (gradient[where] < 0)
@@ -135,8 +136,8 @@ class TruncatedNewton:
 
     def _within_bounds(self, vector: NDArray, direction: NDArray) -> float:
         """Cut a direction so that a full step ends within the bounds; return the longest step that does."""
-        where = self.problem.nonnegative
-        if not self.options.nonnegative or where.start == where.stop:
+        where = self._bounded
+        if where.start == where.stop:
             return np.inf
         np.maximum(direction[where], -vector[where], out=direction[where])
         downward = direction[where] < 0
@@ -146,11 +147,8 @@ class TruncatedNewton:
 
     def _moved(self, vector: NDArray, direction: NDArray, length: float) -> NDArray[Any]:
         moved = vector + vector.dtype.type(length) * direction
-        if self.options.nonnegative:
-            where = self.problem.nonnegative
-            np.maximum(
-                moved[where], 0, out=moved[where]
-            )  # rounding may step below by one unit in the last place
+        bounded = moved[self._bounded]
+        np.maximum(bounded, 0, out=bounded)  # rounding may step below by one unit in the last place
         return moved
 
     def _norm(self, gradient: NDArray, free: NDArray[np.bool_] | None) -> float:
@@ -191,7 +189,7 @@ class TruncatedNewton:
                 problem,
                 vector,
                 gradient,
-                problem.nonnegative if options.nonnegative else slice(0, 0),
+                self._bounded,
                 limit=int(min(options.inner_limit, affordable)),
                 model_tolerance=options.model_tolerance,
                 residual_tolerance=options.residual_tolerance,
@@ -262,6 +260,3 @@ class _Outcome:
     gradient: NDArray[Any]
     length: float
     note: str
-
-
-__all__ = ["InnerStop", "Iteration", "NewtonOptions", "TruncatedNewton"]

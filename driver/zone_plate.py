@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.checks import is_finite_number
 from ptyxrf.driver.geometry import JOULES_PER_KEV, PLANCK_TIMES_C
 
 #: Photon energy of a probe when none is given, in joules.
@@ -25,7 +24,7 @@ LARGEST_LOSS = 0.1
 
 
 def _positive(name: str, value: float) -> float:
-    if not isinstance(value, Real) or not 0 < float(value) < math.inf:  # NaN compares false
+    if not is_finite_number(value) or value <= 0:
         raise ValueError(f"{name}: expected a finite positive number in SI units, got {value!r}")
     return float(value)
 

@@ -39,9 +39,14 @@ class Fluorescence(ABC):
         probe: PositionedProbe,
         full: bool,
     ) -> None:
-        self.data, self.gains, self.weights, self.probe, self.full = data, gains, weights, probe, full
-        self.active = [int(e) for e in np.flatnonzero(weights)]
+        self.data, self.gains, self.probe, self.full = data, gains, probe, full
+        self.set_weights(weights)
         self.residual = np.zeros_like(data)
+
+    def set_weights(self, weights: NDArray[np.float64]) -> None:
+        """Take new (N_e,) weights."""
+        self.weights = weights
+        self.active = [int(e) for e in np.flatnonzero(weights)]
 
     def _loss(self) -> float:
         return sum(

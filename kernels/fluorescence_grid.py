@@ -82,14 +82,12 @@ class GridBlur:
     def blur_adjoint(self, values: NDArray, kernel: NDArray) -> NDArray[Any]:
         """Adjoint of `blur`: a map on the tile, valid until the next call."""
         spectrum = self._forward(self._output, values)
-        np.conjugate(spectrum, out=spectrum)
-        spectrum *= kernel
-        np.conjugate(spectrum, out=spectrum)
+        spectrum *= np.conjugate(kernel)
         return self._backward(self._map)
 
-    def blur_spectra(self, values: NDArray, kernel: NDArray) -> NDArray[Any]:
-        """`blur` of a map given by its spectrum, valid until the next call."""
-        np.multiply(values, kernel, out=self._plans[1].input_array)
+    def window_values(self, spectrum: NDArray) -> NDArray[Any]:
+        """Return the values on the window of a map blurred in its spectrum, valid until the next call."""
+        self._plans[1].input_array[...] = spectrum
         return self._backward(self._output)
 
     def kernel_adjoint(self, output: NDArray, values: NDArray) -> NDArray[Any]:
@@ -172,10 +170,8 @@ class GridFluorescence(Fluorescence):
                 product[e] += self._scale(factor) * self._blur.blur_adjoint(blurred, self._kernel)
                 continue
             moved = self._blur.map_spectrum(change[e])
-            blurred = (
-                self._blur.blur_spectra(moved * self._kernel + self._maps[e] * self._change, np.ones(1))
-                * gain
-            )
+            spectrum = moved * self._kernel + self._maps[e] * self._change
+            blurred = gain * self._blur.window_values(spectrum)
             product[e] += self._scale(factor) * self._blur.blur_adjoint(blurred, self._kernel)
             self._bend += factor * self._blur.kernel_adjoint(
                 self._blur.output_spectrum(blurred), self._maps[e]
@@ -208,12 +204,12 @@ class GridFluorescence(Fluorescence):
             if bent is None:
                 parts.append(gain * self._blur.blur(change[e], self._kernel))
             else:
-                still, moved, one = self._maps[e], self._blur.map_spectrum(change[e]), np.ones(1)
+                still, moved = self._maps[e], self._blur.map_spectrum(change[e])
                 for spectrum in (
                     moved * self._kernel + still * self._change,
                     moved * self._change + still * bent,
                     moved * bent,
                 ):
-                    parts.append(gain * self._blur.blur_spectra(spectrum, one))
+                    parts.append(gain * self._blur.window_values(spectrum))
             terms.append((e, parts))
         return terms

@@ -368,3 +368,22 @@ def relative(value, expected):
 
 #: Relative differences that rounding explains, by the dtype of the fields.
 ROUNDING = {np.complex64: 3e-6, np.complex128: 1e-13, np.float32: 3e-6, np.float64: 1e-13}
+
+
+def model_of(scan, **more):
+    """The model of a `ptyxrf.Scan`; what a scan does not hold (alpha, method, ...) comes with `more`."""
+    maps = {}
+    if scan.fluorescence is not None:
+        names = ("fluorescence", "attenuation", "sensitivity", "background")
+        maps = {name: getattr(scan, name) for name in names}
+    return Model(
+        scan.patterns,
+        scan.positions,
+        scan.probe,
+        scan.shape,
+        mask=scan.mask,
+        exposure=scan.exposure,
+        blur=scan.blur,
+        **maps,
+        **more,
+    )

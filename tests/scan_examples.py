@@ -1,6 +1,10 @@
 """Small scans for the tests of files."""
 
+import re
+
+import h5py
 import numpy as np
+import pytest
 
 from ptyxrf.driver.geometry import JOULES_PER_KEV, Geometry
 from ptyxrf.driver.scan import Scan
@@ -76,3 +80,19 @@ def default_dataset(file):
         group = group[group.attrs["default"]]
     assert group.attrs["NX_class"] == "NXdata"
     return group[group.attrs["signal"]]
+
+
+def assert_lost_datasets_are_named(path, read, unread):
+    """Delete each dataset in turn, but for those of the names in `unread`: reading has to name it."""
+    whole = path.read_bytes()
+    names = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    lost = [name for name in names if name.split("/")[-1] not in unread.split()]
+    assert len(lost) > 20
+    for name in lost:
+        path.write_bytes(whole)
+        with h5py.File(path, "a") as file:
+            del file[name]
+        with pytest.raises(ValueError, match=rf"{re.escape(path.name)}: /{name}: no such dataset"):
+            read(path)

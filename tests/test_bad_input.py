@@ -156,6 +156,13 @@ def test_missing_fluorescence(method):
         ptyxrf.reconstruct(scan(sampling=None), method)
 
 
+@pytest.mark.parametrize("start", [{"real_part": "a"}, {"real_part": np.zeros((2, 2))}, {"probe": "a"}])
+def test_a_start_is_checked_where_it_is_no_unknown_too(start):
+    name = next(iter(start)) if "probe" not in start else "start"
+    with pytest.raises(ValueError, match=f"^{name}: expected"):
+        ptyxrf.reconstruct(scan(), "fluorescence", start=start)
+
+
 def test_a_start_that_is_not_finite():
     spoilt = scan()
     spoilt.patterns[0, 0, 0] = 1e300  # too large for single precision

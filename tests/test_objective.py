@@ -143,19 +143,8 @@ def build(case, precision="double", alpha=0.04, **options):
         **options,
     )
     weights = np.where(scan.measured, 1.0 if case["method"] == "fluorescence" else alpha, 0.0)
-    has_maps = scan.fluorescence is not None
-    model = naive.Model(
-        scan.patterns,
-        scan.positions,
-        scan.probe,
-        scan.shape,
-        mask=scan.mask,
-        exposure=scan.exposure,
-        fluorescence=scan.fluorescence,
-        attenuation=scan.attenuation if has_maps else None,
-        sensitivity=scan.sensitivity if has_maps else None,
-        background=scan.background if has_maps else None,
-        blur=scan.blur,
+    model = naive.model_of(
+        scan,
         alpha=weights,
         method=case["method"],
         link_offset=case["offset"],
@@ -462,19 +451,7 @@ def test_gradnorm_weights(sampling, start):
         "mask": 2,
     }
     scan = make_scan(case)
-    model = naive.Model(
-        scan.patterns,
-        scan.positions,
-        scan.probe,
-        scan.shape,
-        mask=scan.mask,
-        exposure=scan.exposure,
-        fluorescence=scan.fluorescence,
-        attenuation=scan.attenuation,
-        sensitivity=scan.sensitivity,
-        alpha=scan.measured.astype(float),
-        method="fluorescence",
-    )
+    model = naive.model_of(scan, alpha=scan.measured.astype(float), method="fluorescence")
     given = start or {"real_part": 1.0, "elements": 0.0}
     x, w = np.full(scan.shape, given["real_part"]), np.full((3, *scan.shape), given["elements"])
     g_w = model.gradient({"elements": w})["elements"]
@@ -736,3 +713,15 @@ def test_damaged_patterns_are_named():
         mask[2, 5] = False
         objective = Objective(scan.replace(patterns=Lazy(patterns), mask=mask), "ptychography")
         assert np.isfinite(objective.value_and_gradient(objective.initial)[0])
+
+
+def test_a_known_probe_is_shifted_once(monkeypatch):
+    """With fractions each new probe costs a transform per position; the same one again must not."""
+    scan = make_scan(DEFAULTS | {"fraction": True, "sampling": "scan"})
+    objective = Objective(scan, "joint", alpha=1.0)
+    calls = []
+    monkeypatch.setattr(objective.probe, "set", calls.append)
+    for _ in range(2):
+        objective.value_and_gradient(objective.initial)
+    objective.predicted_fluorescence(objective.initial)
+    assert not calls

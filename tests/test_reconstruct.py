@@ -272,18 +272,7 @@ def test_records_and_result():
         assert after.seconds >= before.seconds
         assert after.products - before.products == after.inner_steps
     assert result.loss == result.history[-1].loss
-    model = naive.Model(
-        scan.patterns,
-        scan.positions,
-        scan.probe,
-        scan.shape,
-        exposure=scan.exposure,
-        fluorescence=scan.fluorescence,
-        attenuation=scan.attenuation,
-        sensitivity=scan.sensitivity,
-        background=scan.background,
-        alpha=np.array(result.settings["alpha_used"]),
-    )
+    model = naive.model_of(scan, alpha=np.array(result.settings["alpha_used"]))
     losses = model.losses({"real_part": result.object.real, "elements": result.elements})
     assert result.history[-1].ptychography_loss == pytest.approx(losses[0], rel=1e-9)
     assert result.history[-1].fluorescence_loss == pytest.approx(losses[1], rel=1e-9)
