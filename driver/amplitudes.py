@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.scan import Scan, check_patterns
+from ptyxrf.driver.stored_array import StoredArray
 
-#: Patterns read at a time, in bytes of float64.
-READ_BYTES = 32 * 1024 * 1024
+#: Patterns read at a time, in bytes of float64. Some four arrays of this size live while reading.
+READ_BYTES = 8 * 1024 * 1024
 
 
 def load_amplitudes(
@@ -22,7 +23,7 @@ def load_amplitudes(
     ----------
     scan : Scan
     positions : (n,) array of int64
-        Which patterns, in increasing order.
+        Which patterns, in any order; they are read in the order of the file.
     dtype : float32 or float64
 
     Returns
@@ -45,18 +46,16 @@ def load_amplitudes(
     amplitudes = np.empty((count, m, m), dtype)
     total, pixels, whole = 0.0, 0, True
     block = max(1, READ_BYTES // (8 * m * m))
+    order = np.argsort(positions)
     for first in range(0, count, block):
-        chosen = positions[first : first + block]
-        start, stop = int(chosen[0]), int(chosen[-1]) + 1
-        if stop - start == len(chosen):  # one contiguous read wherever the order allows it
-            patterns = np.asarray(scan.patterns[start:stop], dtype=np.float64)
-        else:
-            patterns = np.stack([np.asarray(scan.patterns[int(j)], dtype=np.float64) for j in chosen])
+        places = order[first : first + block]
+        chosen = positions[places]
+        patterns = _patterns(scan, chosen)
         mask = scan.mask_at(chosen)
         if mask is not None:
             mask = np.broadcast_to(mask, patterns.shape)
         try:
-            check_patterns(patterns, start, mask)
+            check_patterns(patterns, chosen, mask)
         except ValueError as error:
             # a lazy source knows the file and the dataset it reads
             where = getattr(scan.patterns, "label", "")
@@ -71,5 +70,16 @@ def load_amplitudes(
         roots = np.sqrt(patterns)
         if mask is not None:
             roots[~mask] = -1.0
-        amplitudes[first : first + len(chosen)] = np.fft.ifftshift(roots, axes=(1, 2))
+        amplitudes[places] = np.fft.ifftshift(roots, axes=(1, 2))
     return amplitudes, total, pixels, whole
+
+
+def _patterns(scan: Scan, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Read patterns by increasing indices: a slice where they follow each other."""
+    start, stop = int(chosen[0]), int(chosen[-1]) + 1
+    if stop - start == len(chosen):
+        return np.asarray(scan.patterns[start:stop], dtype=np.float64)
+    if isinstance(scan.patterns, np.ndarray | StoredArray):
+        # a pattern file makes one request for each unbroken run
+        return np.asarray(scan.patterns[chosen], dtype=np.float64)
+    return np.stack([np.asarray(scan.patterns[int(j)], dtype=np.float64) for j in chosen])

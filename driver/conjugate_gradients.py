@@ -45,6 +45,12 @@ class Problem(Protocol):
     def losses_along(self, direction: NDArray, steps: ArrayLike) -> NDArray[np.float64]:
         """Return the value at the remembered point plus t d for several t."""
 
+    def any(self, *flags: bool) -> bool:
+        """Return whether a flag is set on some rank."""
+
+    def smallest(self, value: float) -> float:
+        """Return the smallest value over all ranks."""
+
 
 class InnerStop(Enum):
     """How an inner solve ended."""
@@ -120,7 +126,7 @@ def newton_direction(
     """
     solution = np.zeros_like(gradient)
     residual = -gradient
-    if bounded.start == bounded.stop:
+    if not problem.any(bounded.start != bounded.stop):
         run = _conjugate_gradients(
             problem, solution, residual, None, limit, model_tolerance, residual_tolerance
         )
@@ -138,7 +144,7 @@ def newton_direction(
         )
         used += run.steps
         crossed = solution[bounded] < room
-        if not crossed.any() or run.stop in (InnerStop.CURVATURE, InnerStop.NON_FINITE):
+        if run.stop in (InnerStop.CURVATURE, InnerStop.NON_FINITE) or not problem.any(bool(crossed.any())):
             return Direction(solution, used, run.stop)
         np.maximum(solution[bounded], room, out=solution[bounded])
         # a further round needs a product for the residual and one for a step

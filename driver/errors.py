@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.scan import Scan
 from ptyxrf.kernels.patches import add_illumination
+from ptyxrf.parallel.halo import HaloField
+from ptyxrf.parallel.reduction import Ranks
+from ptyxrf.parallel.startup import agreed
+from ptyxrf.parallel.tile import Tile, whole_plane
 
 #: A pixel is illuminated where sum_j |P_j|^2 exceeds this fraction of its maximum.
 ILLUMINATED = 1e-3
@@ -44,6 +48,19 @@ def illuminated_area(scan: Scan, probe: NDArray | None = None) -> NDArray[np.boo
     """Return where sum_j |P_j|^2 > 1e-3 of its maximum, (n_rows, n_cols)."""
     light = illumination(scan, probe)
     return light > ILLUMINATED * light.max()
+
+
+def illuminated_part(scan: Scan, tile: Tile, ranks: Ranks) -> NDArray[np.bool_]:
+    """Return the illuminated area on the pixels that a rank owns; all ranks take part."""
+    field = HaloField(ranks, tile, 1, np.float64)
+    corners = scan.corners[tile.positions] - (tile.covered.row_start, tile.covered.column_start)
+    probes = np.asarray(scan.probe, dtype=np.complex128)[None]
+    count = len(corners)
+    add_illumination(probes, np.zeros(count, np.int64), corners, np.ones(count), 1, field.covered[0])
+    light = field.collect()[0]
+    area = light > ILLUMINATED * ranks.largest(float(light.max(initial=0.0)))[0]
+    field.close()
+    return area
 
 
 def _shifted(values: NDArray, shift: tuple[float, float]) -> NDArray[Any]:
@@ -124,8 +141,107 @@ def _tilted(values: NDArray, ramp: tuple[float, float]) -> NDArray[Any]:
 
 def _constant(values: NDArray, truth: NDArray) -> complex:
     """Return the unit-modulus constant that takes `values` closest to `truth`."""
-    overlap = np.vdot(values, truth)
-    return complex(overlap / abs(overlap)) if overlap != 0 else 1.0
+    return _direction(complex(np.vdot(values, truth)))
+
+
+def _direction(overlap: complex) -> complex:
+    """Return a number divided by its modulus; 1 for 0."""
+    return overlap / abs(overlap) if overlap != 0 else 1.0
+
+
+class ErrorMeter:
+    """Compares the parts of a reconstruction that ranks hold with the scan's truth.
+
+    Parameters
+    ----------
+    scan : Scan
+        With a `truth`; without one there are no errors.
+    tile : Tile
+        What this rank owns.
+    ranks : Ranks
+        All of them make the same calls.
+    blind : bool
+        Whether the probe was an unknown.
+    area : (rows, columns) array of bool, optional
+        The illuminated area on the owned pixels, where it is known already.
+
+    Attributes
+    ----------
+    area : (rows, columns) array of bool
+    """
+
+    def __init__(
+        self,
+        scan: Scan,
+        tile: Tile,
+        ranks: Ranks,
+        *,
+        blind: bool = False,
+        area: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self._ranks, self._blind = ranks, blind
+        self.area = illuminated_part(scan, tile, ranks) if area is None else area
+        owned = tile.owned.slices
+        self._object: NDArray[Any] | None = None
+        self._elements: dict[str, NDArray[Any]] = {}
+        if "object" not in scan.truth:
+            return
+        self._object = agreed(ranks.comm, lambda: np.asarray(scan.truth["object"][owned]))
+        if "elements" in scan.truth:
+            maps = agreed(ranks.comm, lambda: np.asarray(scan.truth["elements"][(slice(None), *owned)]))
+            self._elements = dict(zip(scan.element_names, maps, strict=True))
+        self._pixels = scan.shape[0] * scan.shape[1]
+        self._lit = float(ranks.sum(np.array([self.area.sum()], dtype=np.float64))[0])
+
+    def measure(self, object: NDArray, elements: NDArray) -> dict[str, float]:
+        """Return the errors of a reconstruction, see `measure_errors`.
+
+        Parameters
+        ----------
+        object : (rows, columns) array of complex
+            On the owned pixels.
+        elements : (N_e, rows, columns) array of float
+            Empty for ptychography alone.
+        """
+        truth, area = self._object, self.area
+        if truth is None:
+            return {}
+        values = np.asarray(object, dtype=np.complex128)
+        difference = values - truth
+        pixels, lit = self._pixels, self._lit
+        squares = {
+            "mse": (np.sum(np.abs(difference) ** 2), pixels),
+            "mse_illuminated": (np.sum(np.abs(difference[area]) ** 2), lit),
+            "mse_aligned": (self._aligned(values, truth), lit),
+            "mse_real": (np.sum(difference.real**2), pixels),
+            "mse_imaginary": (np.sum(difference.imag**2), pixels),
+            "mse_imaginary_illuminated": (np.sum(difference.imag[area] ** 2), lit),
+        }
+        if len(elements):
+            for (name, true), map_ in zip(self._elements.items(), elements, strict=False):
+                square = (map_.astype(np.float64) - true) ** 2
+                squares[f"mse_{name}"] = (square.sum(), pixels)
+                squares[f"mse_{name}_illuminated"] = (square[area].sum(), lit)
+        sums = self._ranks.sum(np.array([value for value, _ in squares.values()], dtype=np.float64))
+        means = sums / np.array([count for _, count in squares.values()])
+        errors = {name: float(mean) for name, mean in zip(squares, means, strict=True)}
+        if self._blind and self._ranks.size > 1:
+            del errors["mse_aligned"]
+        return errors
+
+    def _aligned(self, values: NDArray[np.complex128], truth: NDArray[Any]) -> float:
+        """Return this rank's share of the squared error without the null directions."""
+        area = self.area
+        if self._blind:
+            # a shift and a ramp are found on the whole object only
+            return (
+                float(np.sum(np.abs(align(values, truth, area, blind=True) - truth)[area] ** 2))
+                if self._ranks.size == 1
+                else 0.0
+            )
+        overlap = np.vdot(values[area], truth[area])
+        overlap = complex(*self._ranks.sum(np.array([overlap.real, overlap.imag])))
+        return float(np.sum(np.abs(values[area] * _direction(overlap) - truth[area]) ** 2))
 
 
 def measure_errors(
@@ -154,27 +270,12 @@ def measure_errors(
     -------
     dict
         "mse": ||z - z*||^2 / n^2 raw, and "mse_illuminated" on the illuminated area; "mse_aligned": there,
-        without the null directions;
+        without the null directions (left out of the history where the probe is an unknown and several ranks
+        hold the object: measure it on the gathered result);
         "mse_real", "mse_imaginary": raw, of x and y; "mse_NAME" of each element;
         "mse_imaginary_illuminated" and "mse_NAME_illuminated" on the illuminated area.
     """
     if "object" not in scan.truth:
         return {}
-    truth = scan.truth["object"]
-    area = illuminated_area(scan) if area is None else area
-    difference = np.asarray(object, dtype=np.complex128) - truth
-    aligned = align(object, truth, area, blind=blind)
-    errors = {
-        "mse": float((np.abs(difference) ** 2).mean()),
-        "mse_illuminated": float((np.abs(difference)[area] ** 2).mean()),
-        "mse_aligned": float((np.abs(aligned - truth)[area] ** 2).mean()),
-        "mse_real": float((difference.real**2).mean()),
-        "mse_imaginary": float((difference.imag**2).mean()),
-        "mse_imaginary_illuminated": float((difference.imag[area] ** 2).mean()),
-    }
-    if len(elements) and "elements" in scan.truth:
-        for name, values, true in zip(scan.element_names, elements, scan.truth["elements"], strict=True):
-            square = (values.astype(np.float64) - true) ** 2
-            errors[f"mse_{name}"] = float(square.mean())
-            errors[f"mse_{name}_illuminated"] = float(square[area].mean())
-    return errors
+    meter = ErrorMeter(scan, whole_plane(scan.shape, scan.N), Ranks(), blind=blind, area=area)
+    return meter.measure(object, elements)

@@ -122,7 +122,11 @@ class Hdf5Writer:
         """Write an array that need not be there (None: skip); it is noted, so a loss shows on reading."""
         if values is not None:
             self.array(name, values, **options)
-            self._optional.append(name)
+            self.note_optional(name)
+
+    def note_optional(self, name: str) -> None:
+        """Note a dataset that need not be in such a file but is in this one."""
+        self._optional.append(name)
 
     def scalar(self, name: str, value: Any, **attributes: Any) -> h5py.Dataset:
         """Write one value; what fits lies in the header of the dataset, which has a checksum."""
@@ -274,9 +278,13 @@ class Hdf5Reader:
         except READ_ERRORS as error:
             raise self.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
 
+    def optional_dataset(self, name: str) -> h5py.Dataset | None:
+        """Return a dataset, or None where the file never had it."""
+        return self.dataset(name) if name in self._optional or self.has(name) else None
+
     def optional(self, name: str) -> Any:
         """Return the values of a dataset, or None where the file never had it."""
-        return self.array(name) if name in self._optional or self.has(name) else None
+        return None if self.optional_dataset(name) is None else self.array(name)
 
     def number(self, name: str) -> float:
         """Return a dataset that holds one number (or one and the same for each pattern)."""

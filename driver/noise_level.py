@@ -53,19 +53,19 @@ def noise_level(objective: Objective) -> NoiseLevel | None:
     -------
     NoiseLevel or None
     """
-    scan = objective.scan
-    if objective.fluorescence is None or scan.fluorescence is None:
+    scan, data, ranks = objective.scan, objective.data, objective.ranks
+    if objective.fluorescence is None or data is None:
         return None
-    counts = scan.fluorescence.reshape(scan.N_e, -1)[objective.alpha > 0]
+    weighed = objective.alpha > 0
     scales = scan.fluorescence_count_scale
     if scales is None:
-        if not (counts == np.round(counts)).all():
+        if not data.whole:
             return None
         scales = np.ones(scan.N_e)
-    variances = scales[objective.alpha > 0] * np.maximum(counts, 0).sum(axis=1)
+    variances = (scales * data.total)[weighed]
     if not variances.size or not (variances > 0).all():
         return None
-    fluorescence = float((objective.alpha[objective.alpha > 0] * variances).sum()) / (2 * scan.N_e)
+    fluorescence = float((objective.alpha[weighed] * variances).sum()) / (2 * scan.N_e)
     if objective.diffraction is None:
         return NoiseLevel(np.nan, fluorescence)
 
@@ -74,8 +74,11 @@ def noise_level(objective: Objective) -> NoiseLevel | None:
     scale = np.ones(scan.N) if scan.count_scale is None else scan.count_scale
     good = np.array([np.count_nonzero(pattern >= 0) for pattern in objective.diffraction.amplitudes])
     light = objective.illumination()
-    unknowns = 2 * np.count_nonzero(light > ILLUMINATED * light.max())
-    left = 1 - SETTLED_SHARE * unknowns / good.sum()
+    (peak,) = ranks.largest(float(light.max(initial=0.0)))
+    lit = np.count_nonzero(light > ILLUMINATED * peak)
+    sums = np.array([lit, good.sum(), (good * scale[objective.tile.positions]).sum()], dtype=np.float64)
+    lit_pixels, pixels, variance = ranks.sum(sums)
+    left = 1 - SETTLED_SHARE * 2 * lit_pixels / pixels
     if not (scale > 0).all() or left <= 0:
         return None
-    return NoiseLevel(float(left * (good * scale).sum() / (8 * scan.N)), fluorescence)
+    return NoiseLevel(float(left * variance / (8 * scan.N)), fluorescence)

@@ -1,6 +1,7 @@
 """The joint objective on one rank's tile: value, gradient, Hessian product, preconditioner, line losses.
 
 unknowns (owned pixels) -> halo -> tile -> kernels over the rank's positions -> halo -> owned gradient.
+The halo travels while positions are computed that do not touch it (`ptyxrf.parallel.pipeline`).
 
 Inside, amplitudes are divided by s = sqrt(mean count) and the probe with them, and the fluorescence of
 each element by its root mean square, so that every field is of order 1 whatever the unit of the data.
@@ -9,7 +10,7 @@ Values, gradients and products come out in the units of the data.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.amplitudes import load_amplitudes
 from ptyxrf.driver.checks import is_finite_number, real_array
+from ptyxrf.driver.fluorescence_data import FluorescenceData, load_fluorescence
 from ptyxrf.driver.links import LINKS, CartesianLink, LinearLink, Link
 from ptyxrf.driver.preconditioner import Preconditioner
 from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.warm_up import warm_up
 from ptyxrf.driver.weights import resolve_weights, statistical_weights
 from ptyxrf.kernels.amplitudes import CURVATURES
 from ptyxrf.kernels.diffraction import Diffraction
@@ -30,12 +33,20 @@ from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
 from ptyxrf.kernels.patches import add_illumination, sum_object_intensity
 from ptyxrf.kernels.probe_shift import PositionedProbe
 from ptyxrf.kernels.vectors import dot, dots
-from ptyxrf.parallel.reduction import sum_over_ranks
-from ptyxrf.parallel.tile import Tile, whole_plane
+from ptyxrf.parallel.gather import gather_tiles
+from ptyxrf.parallel.halo import HaloField
+from ptyxrf.parallel.partition import Partition, Reach
+from ptyxrf.parallel.pipeline import overlapped
+from ptyxrf.parallel.reduction import Ranks
+from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank, share_plans
+from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
 
 METHODS = ("joint", "ptychography", "fluorescence")
 PRECISIONS: dict[str, np.dtype[Any]] = {"double": np.dtype(np.float64), "single": np.dtype(np.float32)}
 MEMORY = ("cached", "low")
+
+#: Index of some pixels in fields (C, rows, columns).
+Pixels = tuple[slice, slice, slice]
 
 
 @dataclass
@@ -66,6 +77,23 @@ def _choice(name: str, value: str, allowed: Collection[str]) -> str:
     return value
 
 
+def blur_reach(scan: Scan, method: str, margin: int = 0) -> Reach:
+    """Return how far a rank looks beyond its own pixels for the blur of maps on the grid.
+
+    Parameters
+    ----------
+    scan : Scan
+    method : {"joint", "ptychography", "fluorescence"}
+    margin : int
+        Further pixels around every patch.
+    """
+    if method == "ptychography" or scan.sampling != "grid":
+        return Reach(margin=margin)
+    # out[r] = sum_s k[s] w[r - s + m//2], with the sign of s the other way for a correlation
+    ends = scan.m - 1 - scan.m // 2, scan.m // 2
+    return Reach(*(ends[::-1] if scan.blur == "correlation" else ends), margin)
+
+
 class Objective:
     """Phi = Phi_p + Phi_f of a scan, as a function of one real vector of unknowns.
 
@@ -86,7 +114,8 @@ class Objective:
         Starting values by the names of the unknowns, global arrays or numbers. Default: x = 1,
         y = link_offset (w = 0), the scan's probe.
     comm : communicator or None
-        None: one rank, without MPI.
+        The ranks that share the work, each with a part of the object and of the positions; all of them
+        make the same calls. None: one rank, without MPI.
     alpha_scale : float
         Factor of weights given by name.
     link : {"linear"} or Link
@@ -96,6 +125,8 @@ class Objective:
     memory : {"cached", "low"}
         low: keep no far fields (8 bytes less per pattern pixel in single precision) and compute them
         again in each product.
+    margin : int
+        Pixels that the halo keeps around every patch beyond what it touches, for positions that may move.
     rescale_probe : bool
         Scale the scan's probe so that z = 1 explains the mean count, unless `start` has a probe. The unitary
         DFT keeps sums, so the pattern of z = 1 has a mean of sum |P|^2 / m^2.
@@ -108,6 +139,10 @@ class Objective:
         The start as a vector.
     alpha : (N_e,) array of float64
         The weights in use.
+    tile : Tile
+        What this rank owns and covers.
+    ranks : Ranks
+        The communicator, with a count of what was sent.
     mean_count : float
         mean(d); Phi_p / mean_count is the loss with amplitudes divided by the root of the mean count.
     channels : dict of str to slice
@@ -144,6 +179,7 @@ class Objective:
         link: str | Link = "linear",
         link_offset: float = 0.0,
         memory: str = "cached",
+        margin: int = 0,
         rescale_probe: bool = False,
     ) -> None:
         if not isinstance(scan, Scan):
@@ -155,13 +191,30 @@ class Objective:
         _choice("memory", memory, MEMORY)
         if not is_finite_number(link_offset):
             raise ValueError(f"link_offset: expected a finite number, got {link_offset!r}")
-        if method != "ptychography" and (scan.fluorescence is None or not scan.measured.any()):
-            raise ValueError(
-                f"method: expected a scan with fluorescence data for {method!r}, got one without"
+        if isinstance(margin, bool) or not isinstance(margin, int | np.integer) or margin < 0:
+            raise ValueError(f"margin: expected a whole number of at least 0, got {margin!r}")
+        self.ranks = Ranks(comm)
+        if self.ranks.size > 1:
+            # on one rank kernels are compiled as they are met
+            kind = (
+                method,
+                precision,
+                curvature,
+                bool(refine_probe),
+                scan.sampling,
+                bool(scan.fractions.any()),
             )
-        if comm is not None and comm.Get_size() > 1:
-            raise ValueError(f"comm: expected a communicator of one rank, got {comm.Get_size()} ranks")
-        self.scan, self.method, self.curvature, self.comm = scan, method, curvature, comm
+            first_on_each_node(self.ranks.comm, lambda: warm_up(*kind))
+        self.scan, self.method, self.curvature = scan, method, curvature
+        self.data: FluorescenceData | None = None
+        self.tile: Tile = self._make_tile(int(margin))
+        if method != "ptychography":
+            if scan.fluorescence is not None:
+                self.data = load_fluorescence(scan, self.tile, self.ranks)
+            if self.data is None or not self.data.measured.any():
+                raise ValueError(
+                    f"method: expected a scan with fluorescence data for {method!r}, got one without"
+                )
         self.link = self._make_link(link, float(link_offset))
         self.link_offset = float(link_offset)
         self.refine_probe = bool(refine_probe)
@@ -169,7 +222,6 @@ class Objective:
         self._preconditioned = False
         self._probe_now: NDArray[Any] | None = None
         self.work = Work()
-        self.tile: Tile = whole_plane(scan.shape, scan.N)
 
         names = self.link.unknowns if method != "fluorescence" else ("elements",)
         self.unknowns: tuple[str, ...] = names + (("probe",) if refine_probe else ())
@@ -180,7 +232,7 @@ class Objective:
             self.channels[name] = slice(channels, channels + width)
             channels += width
         self._channel_count = channels
-        self._pixels = self.tile.owned.shape[0] * self.tile.owned.shape[1]
+        self._pixels = self.tile.owned.size
         self._field_size = channels * self._pixels
         self.size = self._field_size + (2 * scan.probe.size if refine_probe else 0)
         where = self.channels.get("elements", slice(0, 0))
@@ -193,6 +245,30 @@ class Objective:
         self.preconditioner = Preconditioner(self)
 
     # ---------------------------------------------------------------- building
+
+    def _make_tile(self, margin: int) -> Tile:
+        """Return this rank's part of positions and pixels; the first rank makes the partition."""
+        scan = self.scan
+        if self.ranks.size == 1:
+            return whole_plane(scan.shape, scan.N)
+        reach = blur_reach(scan, self.method, margin)
+        partition = from_first_rank(
+            self.ranks.comm, lambda: Partition(scan.corners, scan.m, scan.shape, self.ranks.size, reach)
+        )
+        return tile_of(partition, self.ranks.rank, scan.corners)
+
+    def _halo_field(self, channels: int, dtype: Any) -> HaloField:
+        """Return fields for an exchange that is over before the next one of its kind; they are kept."""
+        key = channels, np.dtype(dtype)
+        if key not in self._scratch:
+            self._scratch[key] = HaloField(self.ranks, self.tile, *key)
+        return self._scratch[key]
+
+    def _collected(self, covered: NDArray[Any]) -> NDArray[Any]:
+        """Return the owned pixels of fields (C, rows, columns) on the covered ones, halos added."""
+        field = self._halo_field(len(covered), covered.dtype)
+        field.covered[...] = covered
+        return field.collect()
 
     def _make_link(self, link: str | Link, offset: float) -> Link:
         if self.method == "ptychography":
@@ -210,17 +286,29 @@ class Objective:
         corners = scan.corners[tile.positions] - (tile.covered.row_start, tile.covered.column_start)
         exposure = scan.exposure[tile.positions]
         self.corners, self.exposure = np.ascontiguousarray(corners), exposure
+        self._scratch: dict[tuple[int, np.dtype[Any]], HaloField] = {}
+        self._point, self._change, self._result = (
+            HaloField(self.ranks, tile, self._channel_count, self.real) for _ in range(3)
+        )
+        self._z, self._change_z, self._product_z = (
+            np.zeros(tile.covered.shape, self.complex) for _ in range(3)
+        )
+        # the gradient in z is needed later only where the link bends
+        self._gradient_z = self._product_z if self.link.linear else np.zeros_like(self._z)
         self.probe = PositionedProbe(scan.fractions[tile.positions], scan.K, scan.m, self.complex)
+        share_plans(self.ranks.comm, self.probe.fourier.plan)
         self.diffraction: Diffraction | None = None
         if self.method == "fluorescence":
             self.mean_count = float((np.abs(scan.probe) ** 2).sum()) / scan.m**2
             self.integer_patterns = True
         else:
-            amplitudes, total, pixels, whole = load_amplitudes(scan, tile.positions, self.real)
+            amplitudes, total, pixels, whole = agreed(
+                self.ranks.comm, lambda: load_amplitudes(scan, tile.positions, self.real)
+            )
             local = np.array([total, pixels, not whole], dtype=np.float64)
-            total, pixels, not_whole = sum_over_ranks(self.comm, local)
-            self.integer_patterns = not_whole == 0
-            self.mean_count = total / pixels if total > 0 else 1.0
+            total, pixels, not_whole = self.ranks.sum(local)
+            self.integer_patterns = bool(not_whole == 0)
+            self.mean_count = float(total / pixels) if total > 0 else 1.0
             masked = amplitudes < 0
             amplitudes *= self.real.type(1 / np.sqrt(self.mean_count))
             amplitudes[masked] = -1
@@ -229,69 +317,64 @@ class Objective:
             )
         self._unit = np.sqrt(self.mean_count)
         self.fluorescence: Fluorescence | None = None
-        if self.method != "ptychography":
-            self.fluorescence = self._fluorescence_term()
+        if self.data is not None:
+            self.fluorescence = self._fluorescence_term(self.data)
 
-    def _fluorescence_term(self) -> Fluorescence:
+    def _fluorescence_term(self, counts: FluorescenceData) -> Fluorescence:
         """Return the fluorescence term in internal units, with alpha_e = 1 where there are data."""
         scan, tile = self.scan, self.tile
-        counts = np.asarray(scan.fluorescence)
-        background = scan.background.reshape(-1, *([1] * (counts.ndim - 1)))
-        net = np.where(np.isnan(counts), 0.0, counts - background)
-        size = np.sqrt((net**2).reshape(scan.N_e, -1).mean(axis=1))
+        size = np.sqrt(counts.mean_square)
         size = np.where(size > 0, size, 1.0)
         gains = scan.sensitivity * self.mean_count / size
-        net /= size.reshape(background.shape)
+        data = np.ascontiguousarray(
+            counts.net / size.reshape(-1, *([1] * (counts.net.ndim - 1))), dtype=self.real
+        )
         self._fluorescence_size = size
-        self.alpha = np.where(scan.measured, 1.0, 0.0)
+        self.alpha = np.where(counts.measured, 1.0, 0.0)
         weights = self._internal_weights()
         full = self.curvature == "full"
         if scan.sampling == "grid":
-            inner = tile.owned.within(tile.covered)
-            window = ((inner.row_start, inner.row_stop), (inner.column_start, inner.column_stop))
-            data = np.ascontiguousarray(net[(slice(None), *tile.owned.slices)], dtype=self.real)
+            rows, columns = tile.inner
+            window = ((rows.start, rows.stop), (columns.start, columns.stop))
             return GridFluorescence(
                 data, gains, weights, self.probe, full, tile.covered.shape, window, scan.blur == "correlation"
             )
-        data = np.ascontiguousarray(net[:, tile.positions], dtype=self.real)
         return ScanFluorescence(data, gains, weights, self.probe, full, self.corners, self.exposure)
 
     def _internal_weights(self) -> NDArray[np.float64]:
         return self.alpha * self._fluorescence_size**2 / (self.scan.N_e * self.mean_count)
 
     def _set_weights(self, alpha: str | ArrayLike, alpha_scale: float) -> None:
-        scan = self.scan
-        if self.fluorescence is None:
+        scan, data = self.scan, self.data
+        if self.fluorescence is None or data is None:
             self.alpha = np.zeros(scan.N_e)
         elif self.method == "joint":
             self.alpha = resolve_weights(
                 alpha,
                 alpha_scale,
-                scan,
-                lambda: statistical_weights(scan, self.mean_count, self.integer_patterns),
+                data.measured,
+                lambda: statistical_weights(scan, data, self.mean_count, self.integer_patterns),
                 self._gradient_ratio,
             )
             self.fluorescence.set_weights(self._internal_weights())
 
     def _gradient_ratio(self) -> float:
         """Return ||grad_z Phi_p(z0)|| / ||grad_w Phi_f(w0)|| (arXiv 2511.02153, section 2.3)."""
-        fields, probe = self._unpack(self.initial)
-        covered = self.tile.fill(fields)
-        self._set_probe(probe)
         if self.diffraction is None or self.fluorescence is None:
             raise ValueError("alpha: 'gradnorm' needs both modalities")
+        fields, probe = self._unpack(self.initial)
+        self._set_probe(probe)
+        covered = self._point.fill(fields)
         gradient = np.zeros(self.tile.covered.shape, self.complex)
         self.diffraction.gradient(self.link.forward(covered), gradient, False)
-        parts = np.stack([gradient.real, gradient.imag])
-        maps = np.zeros_like(covered)
-        where = self.channels["elements"]
-        self.fluorescence.gradient(np.ascontiguousarray(covered[where]), maps[where], False)
-        norms = []
-        for values in (self.tile.collect(parts), self.tile.collect(maps)):
-            flat = np.ascontiguousarray(values)
-            norms.append(float(np.sqrt(sum_over_ranks(self.comm, np.array([dot(flat, flat)]))[0])))
-        self.work = Work()
-        return norms[0] / (self.scan.N * norms[1]) if norms[1] > 0 else 1.0
+        maps = np.zeros_like(covered[self.channels["elements"]])
+        self.fluorescence.gradient(np.ascontiguousarray(covered[self.channels["elements"]]), maps, False)
+        squares = []
+        for values in (gradient[None], maps):
+            flat = np.ascontiguousarray(self._collected(values)).view(self.real)
+            squares.append(dot(flat, flat))
+        first, second = np.sqrt(self.ranks.sum(np.array(squares)))
+        return float(first / (self.scan.N * second)) if second > 0 else 1.0
 
     def _start(self, start: Mapping[str, ArrayLike], rescale_probe: bool) -> NDArray[Any]:
         if not isinstance(start, Mapping):
@@ -316,13 +399,13 @@ class Objective:
             )
         if not np.isfinite(self._initial_probe).all():
             raise ValueError("start: expected a finite probe, got NaN or infinity")
-        self._initial_real_part = self._field_values("real_part", start.get("real_part", 1.0))
+        self._initial_real_part = self._own(self._field_values("real_part", start.get("real_part", 1.0)))
         return self.scatter(**{name: start.get(name, defaults[name]) for name in self.unknowns})
 
     # ---------------------------------------------------------------- vectors
 
     def scatter(self, **arrays: ArrayLike) -> NDArray[Any]:
-        """Make this rank's vector of unknowns from global arrays.
+        """Make this rank's vector of unknowns from global arrays, the same on every rank.
 
         Parameters
         ----------
@@ -347,8 +430,7 @@ class Objective:
         vector = np.empty(self.size, self.real)
         fields = self.fields_of(vector)
         for name, where in self.channels.items():
-            values = self._field_values(name, arrays[name])
-            fields[where] = values[(..., *self.tile.owned.slices)] if values.shape else values
+            fields[where] = self._own(self._field_values(name, arrays[name]))
         if self.refine_probe:
             probe = np.asarray(arrays["probe"])
             if probe.shape != self.scan.probe.shape:
@@ -357,6 +439,10 @@ class Objective:
                 raise ValueError("probe: expected finite numbers, got NaN or infinity")
             self.probe_part(vector)[...] = probe
         return vector
+
+    def _own(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return this rank's part of a global field, or the number that fills it."""
+        return values[(..., *self.tile.owned.slices)] if values.shape else values
 
     def _field_values(self, name: str, value: ArrayLike) -> NDArray[np.float64]:
         """Return a global field (or a number that fills it), checked."""
@@ -371,11 +457,15 @@ class Objective:
         return values
 
     def gather(self, vector: NDArray) -> dict[str, NDArray[Any]]:
-        """Return the unknowns of a vector as global arrays, the inverse of `scatter`."""
+        """Return the unknowns of a vector as global arrays on every rank, the inverse of `scatter`.
+
+        All ranks take part. This is the one place where a rank holds the whole object.
+        """
         fields, probe = self._unpack(self._checked(vector))
+        whole = gather_tiles(self.ranks.comm, self.tile, fields)
         arrays: dict[str, NDArray[Any]] = {}
         for name, where in self.channels.items():
-            arrays[name] = fields[where].copy() if name == "elements" else fields[where][0].copy()
+            arrays[name] = whole[where] if name == "elements" else whole[where][0]
         if self.refine_probe:
             arrays["probe"] = probe.copy()
         return arrays
@@ -431,72 +521,168 @@ class Objective:
             The part of the probe is d/dRe + i d/dIm as (re, im) pairs.
         """
         fields, probe = self._unpack(self._checked(vector))
-        fields = fields.copy()  # the caller may change the vector; products refer to this point
         self._preconditioned = False
         self._set_probe(probe)
-        covered = self.tile.fill(fields)
-        self._covered = covered
-        out = np.zeros_like(covered)
+        # the point stays in its halo field: the caller may change the vector, products refer to this point
+        point, out = self._point, self._result
+        point.start_fill(fields)
         moved = self.with_probe
         probe_sum = np.zeros(self.scan.probe.shape, self.complex)
         losses = np.zeros(2)
+        out.covered[...] = 0
+        self._gradient_z[...] = 0
+
+        def complete() -> None:
+            if self.fluorescence is not None:
+                losses[1] = self.fluorescence.gradient(self._maps(point), self._maps(out), moved)
+
+        def to_object(pixels: Pixels) -> NDArray[Any]:
+            return self.link.forward(point.covered[pixels])
+
+        batches = self._work(point, out, self._z, self._gradient_z, to_object, complete)
         if self.diffraction is not None:
-            z = self.link.forward(covered)
-            gradient_z = np.zeros(z.shape, self.complex)
-            self.probe.adjoint_start()
-            losses[0] = self.diffraction.gradient(z, gradient_z, moved) / self.scan.N
-            gradient_z *= self.real.type(1 / self.scan.N)
-            self._gradient_z = gradient_z
-            self.link.adjoint(covered, gradient_z, out)
+            if moved:
+                self.probe.adjoint_start()
+            losses[0] = self.diffraction.gradient(self._z, self._gradient_z, moved, batches) / self.scan.N
             if moved:
                 probe_sum += self.probe.adjoint_finish() / self.real.type(self.scan.N)
-        if self.fluorescence is not None:
-            where = self.channels["elements"]
-            losses[1] = self.fluorescence.gradient(np.ascontiguousarray(covered[where]), out[where], moved)
-            if moved:
-                probe_sum += self.fluorescence.probe_gradient()
+        else:
+            self._without_patterns(batches)
+        if moved and self.fluorescence is not None:
+            probe_sum += self.fluorescence.probe_gradient()
+        gradient = self._pack(self._finish(point, out, self._gradient_z), probe_sum)
         self.work.gradients += 1
-        losses = sum_over_ranks(self.comm, losses) * self.mean_count
+        if moved:
+            # the shares of the ranks in the gradient of the probe travel with the losses
+            cut = self._field_size
+            shares = self.ranks.sum(np.concatenate([gradient[cut:].astype(np.float64), losses]))
+            gradient[cut:], losses = shares[:-2], shares[-2:]
+        else:
+            losses = self.ranks.sum(losses)
+        losses = losses * self.mean_count
         self.losses = Losses(
             float(losses[0]) if self.diffraction is not None else np.nan,
             float(losses[1]) if self.fluorescence is not None else np.nan,
         )
-        return float(losses.sum()), self._pack(self.tile.collect(out), probe_sum)
+        return float(losses.sum()), gradient
+
+    def _maps(self, field: HaloField) -> NDArray[Any]:
+        """Return the element maps on the covered pixels."""
+        return field.covered[self.channels["elements"]]
+
+    def _work(
+        self,
+        incoming: HaloField,
+        outgoing: HaloField | None,
+        tile: NDArray[Any],
+        result: NDArray[Any],
+        to_object: Callable[[Pixels], NDArray[Any]],
+        complete: Callable[[], None],
+    ) -> Iterator[tuple[int, int]]:
+        """Yield batches of positions while halos travel; `tile` is made of the fields as they arrive.
+
+        Parameters
+        ----------
+        incoming, outgoing : HaloField
+            See `overlapped`.
+        tile : (rows, columns) array of complex
+            Set to what `to_object` makes of the incoming fields: at once where they are owned, the rest as it
+            arrives.
+        result : (rows, columns) array of complex
+            What the positions add to; its halo is taken into the outgoing fields before it leaves.
+        to_object : callable
+            Given pixels, returns z there, or its change, from the incoming fields.
+        complete : callable
+            Called when all incoming fields are there, before outgoing ones leave.
+        """
+        sources = self.tile.sources
+
+        def arrived(k: int) -> None:
+            where = sources[k].pixels.slices
+            tile[where] = to_object((slice(None), *where))
+
+        def leaving(k: int) -> None:
+            if outgoing is not None:
+                self._to_fields(incoming, outgoing, result, sources[k].pixels.slices)
+
+        if self.diffraction is not None:
+            tile[self.tile.inner] = to_object((slice(None), *self.tile.inner))
+        else:
+
+            def arrived(k: int) -> None:
+                """There is no object without patterns."""
+
+            def leaving(k: int) -> None:
+                """Nothing but the maps adds to the outgoing fields."""
+
+        batch = self.probe.fourier.batch
+        return overlapped(batch, incoming, outgoing, arrived=arrived, complete=complete, leaving=leaving)
+
+    def _to_fields(
+        self, incoming: HaloField, out: HaloField, result: NDArray[Any], where: tuple[slice, slice]
+    ) -> None:
+        """Add what the positions left in some pixels to the fields there."""
+        part = result[where]
+        part *= self.real.type(1 / self.scan.N)
+        pixels = (slice(None), *where)
+        point, target = self._point.covered[pixels], out.covered[pixels]
+        self.link.adjoint(point, part, target)
+        if incoming is self._change and not self.link.linear:
+            self.link.bend(point, incoming.covered[pixels], self._gradient_z[where], target)
+
+    def _finish(self, incoming: HaloField, out: HaloField, result: NDArray[Any]) -> NDArray[Any]:
+        """Return the owned pixels of the outgoing fields, complete."""
+        if self.diffraction is not None:
+            self._to_fields(incoming, out, result, self.tile.inner)
+        return out.finish_collect()
+
+    def _to_change(self, pixels: Pixels) -> NDArray[Any]:
+        """Return the change of z that belongs to the incoming change of the fields."""
+        return self.link.derivative(self._point.covered[pixels], self._change.covered[pixels])
+
+    @staticmethod
+    def _without_patterns(batches: Iterator[tuple[int, int]]) -> None:
+        """Run the exchange where no position has anything to compute."""
+        for _ in batches:
+            pass
 
     def _pack(self, owned: NDArray, probe_sum: NDArray) -> NDArray[Any]:
         """Return a gradient or a product as a vector in the units of the data."""
         vector = np.zeros(self.size, self.real)
-        np.multiply(owned.reshape(-1), self.real.type(self.mean_count), out=vector[: self._field_size])
+        np.multiply(owned, self.real.type(self.mean_count), out=self.fields_of(vector))
         if self.with_probe:
             self.probe_part(vector)[...] = probe_sum * self._unit
         return vector
 
     def _local_product(self, direction: NDArray) -> NDArray[Any]:
         """Return the Hessian product with this rank's share of the probe part."""
-        change, probe_change = self._unpack(direction)
-        covered = self.tile.fill(change)
-        out = np.zeros_like(covered)
+        fields, probe_change = self._unpack(direction)
+        change, out = self._change, self._result
+        change.start_fill(fields)
         moved = self.with_probe
         probe_sum = np.zeros(self.scan.probe.shape, self.complex)
         if moved:
             self._set_direction(probe_change)
+        out.covered[...] = 0
+        self._product_z[...] = 0
+
+        def complete() -> None:
+            if self.fluorescence is not None:
+                self.fluorescence.product(self._maps(change), self._maps(out), moved)
+
+        batches = self._work(change, out, self._change_z, self._product_z, self._to_change, complete)
         if self.diffraction is not None:
-            product_z = np.zeros(self.tile.covered.shape, self.complex)
-            self.probe.adjoint_start()
-            self.diffraction.product(self.link.derivative(self._covered, covered), product_z, moved)
-            product_z *= self.real.type(1 / self.scan.N)
-            self.link.adjoint(self._covered, product_z, out)
-            if not self.link.linear:
-                self.link.bend(self._covered, covered, self._gradient_z, out)
+            if moved:
+                self.probe.adjoint_start()
+            self.diffraction.product(self._change_z, self._product_z, moved, batches)
             if moved:
                 probe_sum += self.probe.adjoint_finish() / self.real.type(self.scan.N)
-        if self.fluorescence is not None:
-            where = self.channels["elements"]
-            self.fluorescence.product(np.ascontiguousarray(covered[where]), out[where], moved)
-            if moved:
-                probe_sum += self.fluorescence.probe_product()
+        else:
+            self._without_patterns(batches)
+        if moved and self.fluorescence is not None:
+            probe_sum += self.fluorescence.probe_product()
         self.work.products += 1
-        return self._pack(self.tile.collect(out), probe_sum)
+        return self._pack(self._finish(change, out, self._product_z), probe_sum)
 
     def _set_direction(self, probe_change: NDArray) -> None:
         normalised = (probe_change / self._unit).astype(self.complex)
@@ -530,9 +716,9 @@ class Objective:
         cut = self._field_size
         local = np.array(dots(direction[:cut], product[:cut], residual[:cut]))
         if not self.with_probe:
-            return product, tuple(sum_over_ranks(self.comm, local))
+            return product, tuple(self.ranks.sum(local))
         share = np.concatenate([product[cut:].astype(np.float64), local])
-        share = sum_over_ranks(self.comm, share)
+        share = self.ranks.sum(share)
         product[cut:] = share[:-3]
         tail = np.array(dots(direction[cut:], product[cut:], residual[cut:]))
         return product, tuple(share[-3:] + tail)
@@ -543,7 +729,7 @@ class Objective:
         """Return the dot product of two vectors over all ranks; the replicated probe counts once."""
         cut = self._field_size
         local = np.array([dot(left[:cut], right[:cut])])
-        return float(sum_over_ranks(self.comm, local)[0]) + dot(left[cut:], right[cut:])
+        return float(self.ranks.sum(local)[0]) + dot(left[cut:], right[cut:])
 
     def precondition(self, residual: NDArray, free: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """Return M^-1 residual at the point last evaluated, within the free variables."""
@@ -551,6 +737,14 @@ class Objective:
             self.preconditioner.update()
             self._preconditioned = True
         return self.preconditioner.apply(residual, free)
+
+    def any(self, *flags: bool) -> bool:
+        """Return whether a flag is set on some rank, so that all ranks decide alike."""
+        return self.ranks.any(*flags)
+
+    def smallest(self, value: float) -> float:
+        """Return the smallest value over the ranks."""
+        return -float(self.ranks.largest(-value)[0])
 
     def losses_along(self, direction: NDArray, steps: ArrayLike) -> NDArray[np.float64]:
         """Return the objective at the point last evaluated plus t * direction, for each t in `steps`.
@@ -567,21 +761,26 @@ class Objective:
         (S,) array of float64
         """
         steps = np.asarray(steps, dtype=np.float64)
-        change, probe_change = self._unpack(self._checked(direction))
-        covered = self.tile.fill(change)
+        fields, probe_change = self._unpack(self._checked(direction))
+        change = self._change
+        change.start_fill(fields)
         moved = self.with_probe
         if moved:
             self._set_direction(probe_change)
         losses = np.zeros(len(steps))
+
+        def complete() -> None:
+            if self.fluorescence is not None:
+                losses[...] += self.fluorescence.losses_along(self._maps(change), steps, moved)
+
+        batches = self._work(change, None, self._change_z, self._product_z, self._to_change, complete)
         if self.diffraction is not None:
-            derivative = self.link.derivative(self._covered, covered)
-            losses += self.diffraction.losses_along(derivative, steps, moved) / self.scan.N
-        if self.fluorescence is not None:
-            maps = np.ascontiguousarray(covered[self.channels["elements"]])
-            losses += self.fluorescence.losses_along(maps, steps, moved)
+            losses += self.diffraction.losses_along(self._change_z, steps, moved, batches) / self.scan.N
+        else:
+            self._without_patterns(batches)
         # with a moving probe there are two transforms for each pattern instead of one
         self.work.forwards += 2 if moved and self.diffraction is not None else 1
-        return sum_over_ranks(self.comm, losses) * self.mean_count
+        return self.ranks.sum(losses) * self.mean_count
 
     # ---------------------------------------------------------------- sums that the preconditioner needs
 
@@ -590,7 +789,7 @@ class Objective:
         total = np.zeros((1, *self.tile.covered.shape), self.real)
         weights = self.exposure.astype(self.real)
         add_illumination(self.probe.stack, self.probe.which, self.corners, weights, 1, total[0])
-        return self.tile.collect(total)[0].astype(np.float64) * (self.mean_count / self.scan.N)
+        return self._collected(total)[0].astype(np.float64) * (self.mean_count / self.scan.N)
 
     def fluorescence_diagonal(self) -> NDArray[np.float64]:
         """Return A^T A 1 with gains and weights, (N_e, rows, columns) on the owned pixels."""
@@ -598,28 +797,27 @@ class Objective:
             return np.zeros((self.scan.N_e, *self.tile.owned.shape))
         flat = self.fluorescence.diagonal(self.tile.covered.shape)
         factors = self.fluorescence.weights * self.fluorescence.gains**2 * self.mean_count
-        return factors[:, None, None] * self.tile.collect(flat[None])
+        return factors[:, None, None] * self._collected(flat[None])
 
     def object_intensity(self) -> NDArray[np.float64]:
         """Return 1/N sum_j t_j |z_j|^2, the (m, m) diagonal curvature of the probe."""
         total = np.zeros((self.scan.m, self.scan.m), self.real)
         if self.diffraction is not None:
-            z = self.link.forward(self._covered)
-            sum_object_intensity(z, self.corners, self.exposure.astype(self.real), total)
-        return sum_over_ranks(self.comm, total.astype(np.float64)) / self.scan.N
+            sum_object_intensity(self._z, self.corners, self.exposure.astype(self.real), total)
+        return self.ranks.sum(total.astype(np.float64)) / self.scan.N
 
     # ---------------------------------------------------------------- what a user sees
 
     def complex_object(self, vector: NDArray) -> NDArray[Any]:
-        """Return the (n_rows, n_cols) object z of a vector."""
+        """Return the object z of a vector on the owned pixels (all of them on one rank)."""
         fields, _ = self._unpack(self._checked(vector))
         if self.method == "fluorescence":
-            real = np.broadcast_to(np.asarray(self._initial_real_part, self.real), self.scan.shape)
+            real = np.broadcast_to(np.asarray(self._initial_real_part, self.real), self.tile.owned.shape)
             fields = np.concatenate([real[None], fields])
         return self.link.forward(fields)
 
     def elements_of(self, vector: NDArray) -> NDArray[Any]:
-        """Return the (N_e, n_rows, n_cols) element maps of a vector; N_e = 0 for ptychography."""
+        """Return the (N_e, rows, columns) element maps of a vector on the owned pixels; N_e = 0 without."""
         fields, _ = self._unpack(self._checked(vector))
         return fields[self.channels.get("elements", slice(0, 0))]
 
@@ -628,12 +826,15 @@ class Objective:
         return np.array(self._unpack(self._checked(vector))[1])
 
     def predicted_fluorescence(self, vector: NDArray) -> NDArray[np.float64] | None:
-        """Return A_e w_e + B_e as the scan records it, or None without fluorescence."""
+        """Return A_e w_e + B_e as the scan records it, or None without fluorescence.
+
+        On the owned pixels, or at this rank's positions in the order of ``tile.positions``.
+        """
         if self.fluorescence is None:
             return None
         fields, probe = self._unpack(self._checked(vector))
         self._set_probe(probe)
-        maps = np.ascontiguousarray(self.tile.fill(fields)[self.channels["elements"]])
+        maps = self._change.fill(fields)[self.channels["elements"]]
         blurred = self.fluorescence.blur(maps).astype(np.float64)
         extra = [1] * (blurred.ndim - 1)
         return blurred * self._fluorescence_size.reshape(-1, *extra) + self.scan.background.reshape(
@@ -641,5 +842,5 @@ class Objective:
         )
 
     def pattern_misfit(self) -> NDArray[np.float64] | None:
-        """Return the (N,) losses of the patterns at the point last evaluated, or None without patterns."""
+        """Return the losses of this rank's patterns at the point last evaluated, or None without patterns."""
         return None if self.diffraction is None else self.diffraction.pattern_losses * self.mean_count

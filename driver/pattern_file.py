@@ -1,74 +1,31 @@
-"""Diffraction patterns that stay in their file until they are needed."""
+"""Diffraction patterns, and masks of each pattern, that stay in their file until they are needed."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.hdf5_layout import READ_ERRORS, reading
+from ptyxrf.driver.hdf5_layout import READ_ERRORS
+from ptyxrf.driver.stored_array import StoredArray
+
+#: CXI: this bit alone says that the pixel has signal above the background; it is a good pixel.
+HAS_SIGNAL = 0x00001000
 
 
-class PatternFile:
-    """Patterns in an HDF5 dataset, read as they are sliced.
+def good_pixels(mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return a CXI mask (0 = good) as booleans, True = good."""
+    return (mask == 0) | (mask == HAS_SIGNAL)
 
-    The file is opened for each access and closed again, so that the object can be pickled, and used on
-    both sides of a fork.
 
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    name : str
-        The dataset, of shape (N, m, m).
-    shape : tuple of int
-        Its shape.
-    dtype : dtype
-        Its dtype.
-
-    Attributes
-    ----------
-    path : Path
-        Absolute path of the file.
-    name, shape, dtype
-        As given.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str], name: str, shape: tuple[int, ...], dtype: np.dtype
-    ) -> None:
-        self.path = Path(path).absolute()
-        self.name = name
-        self.shape = tuple(int(size) for size in shape)
-        self.dtype = np.dtype(dtype)
-
-    @property
-    def label(self) -> str:
-        """File and dataset, for messages."""
-        return f"{self.path}: {self.name}"
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
+class PatternFile(StoredArray):
+    """Patterns (N, m, m) in an HDF5 dataset; see `StoredArray` for the parameters."""
 
     def _read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """Read patterns by sorted indices without repetitions, one request for each unbroken run."""
         block = np.empty((len(indices), *self.shape[1:]), self.dtype)
-        with reading(self.path) as reader:
-            dataset = reader.dataset(self.name)
-            if dataset.shape != self.shape or dataset.dtype != self.dtype:
-                raise reader.error(
-                    self.name,
-                    f"has changed since it was opened: {dataset.dtype} {dataset.shape} "
-                    f"instead of {self.dtype} {self.shape}",
-                )
+        with self._open() as (reader, dataset):
             ends = np.flatnonzero(np.diff(indices, append=-1) != 1) + 1
             for first, last in zip([0, *ends.tolist()], ends.tolist(), strict=False):
                 low, high = int(indices[first]), int(indices[last - 1]) + 1
@@ -120,10 +77,12 @@ class PatternFile:
             local = inverse.reshape(wanted.shape)
         return block[(local, *rest)]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        if copy is False:
-            raise ValueError("patterns are in a file: an array of them is always a copy")
-        return self[:].astype(dtype or self.dtype, copy=False)
 
-    def __repr__(self) -> str:
-        return f"<PatternFile: {self.path}, {self.name}, {self.dtype} {self.shape}>"
+class MaskFile(PatternFile):
+    """Masks (N, m, m) in an HDF5 dataset: 0 = good in the file, True = good as they are sliced."""
+
+    def _read(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return good_pixels(super()._read(indices))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:].astype(dtype or bool, copy=False)

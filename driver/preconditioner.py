@@ -51,7 +51,7 @@ class Preconditioner:
             if objective.diffraction is not None
             else np.zeros(objective.tile.owned.shape)
         )
-        peak = float(light.max())
+        (peak,) = objective.ranks.largest(float(light.max(initial=0.0)))
         self._light = light
         self._object = (light + OBJECT_FLOOR * peak) if peak > 0 else np.ones_like(light)
         if objective.method == "ptychography":
@@ -60,7 +60,8 @@ class Preconditioner:
             np.zeros(objective.scan.N_e) if objective.method == "fluorescence" else objective.scan.attenuation
         )
         own = objective.fluorescence_diagonal()
-        floor = OBJECT_FLOOR * (own.reshape(len(own), -1).max(axis=1) + mu**2 * peak)
+        most = objective.ranks.largest(*own.reshape(len(own), -1).max(axis=1, initial=0.0))
+        floor = OBJECT_FLOOR * (most + mu**2 * peak)
         own += np.where(floor > 0, floor, 1.0)[:, None, None]
         self._own = own
         self._mu = mu

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.errors import illuminated_area, measure_errors
+from ptyxrf.driver.errors import ErrorMeter, illuminated_part
 from ptyxrf.driver.history import IterationRecord, Reason
 from ptyxrf.driver.links import Link
 from ptyxrf.driver.noise_level import noise_level
 from ptyxrf.driver.objective import Objective
-from ptyxrf.driver.result import Result
+from ptyxrf.driver.result import Result, TiledResult
 from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.truncated_newton import Iteration, NewtonOptions, TruncatedNewton
+from ptyxrf.parallel.reduction import Ranks
 
 SOLVERS = ("default", "paper")
 
@@ -41,10 +42,12 @@ def _probe_start(refine_probe: bool | int) -> int | None:
     return _number("refine_probe", refine_probe, 0, whole=True)
 
 
-def _warn_of_strong_contrast(z: NDArray[Any], area: NDArray[np.bool_], offset: float) -> None:
+def _warn_of_strong_contrast(z: NDArray[Any], area: NDArray[np.bool_], offset: float, ranks: Ranks) -> None:
     """Say so where the linear link was used for a specimen that is not weak."""
     vacuum = 1j * offset
-    strong = float((np.abs(z[area] - vacuum) > WEAK_CONTRAST * abs(vacuum)).mean())
+    beyond = np.abs(z[area] - vacuum) > WEAK_CONTRAST * abs(vacuum)
+    count, pixels = ranks.sum(np.array([beyond.sum(), beyond.size], dtype=np.float64))
+    strong = count / pixels
     if strong > 0.01:
         warnings.warn(
             f"link: the linear link expects weak contrast, but {100 * strong:.0f} % of the illuminated "
@@ -80,8 +83,11 @@ def reconstruct(
     memory: str = "cached",
     callback: Callable[[IterationRecord], Any] | None = None,
     comm: Any = None,
-) -> Result:
+) -> Result | TiledResult:
     """Reconstruct a scan.
+
+    With a communicator of several ranks each one calls this with the same arguments and gets its part of the
+    result.
 
     Parameters
     ----------
@@ -117,11 +123,12 @@ def reconstruct(
     solver : {"default", "paper"}
         paper: truncated Newton as arXiv 2511.02153 describes it: full Hessian, no preconditioner.
     callback : callable, optional
-        Given the `IterationRecord` of each iteration; a true answer stops the reconstruction.
+        Given the `IterationRecord` of each iteration; a true answer, on any rank, stops the reconstruction.
 
     Returns
     -------
-    Result
+    Result or TiledResult
+        The latter where several ranks share the work.
 
     Raises
     ------
@@ -184,24 +191,16 @@ def reconstruct(
     objective.preconditioner.identity = not (preconditioner if preconditioner is not None else not plain)
 
     history: list[IterationRecord] = []
-    area = illuminated_area(scan) if scan.truth else None
+    meter = (
+        ErrorMeter(scan, objective.tile, objective.ranks, blind=free_from is not None) if scan.truth else None
+    )
     level = noise_level(objective) if noise_stop else None
     fitted = False
 
     def report(iteration: Iteration) -> Any:
         nonlocal fitted
-        elements = objective.elements_of(iteration.vector)
-        errors = (
-            {}
-            if area is None
-            else measure_errors(
-                objective.complex_object(iteration.vector),
-                elements,
-                scan,
-                blind=free_from is not None,
-                area=area,
-            )
-        )
+        z, elements = objective.complex_object(iteration.vector), objective.elements_of(iteration.vector)
+        errors = {} if meter is None else meter.measure(z, elements)
         record = IterationRecord(
             iteration.number,
             iteration.value,
@@ -240,8 +239,10 @@ def reconstruct(
         )
     z = objective.complex_object(vector)
     if method == "joint" and link == "linear" and link_offset != 0:
-        _warn_of_strong_contrast(z, illuminated_area(scan) if area is None else area, link_offset)
-    return Result(
+        ranks = objective.ranks
+        area = illuminated_part(scan, objective.tile, ranks) if meter is None else meter.area
+        _warn_of_strong_contrast(z, area, link_offset, ranks)
+    part = Result(
         object=z,
         elements=objective.elements_of(vector).copy(),
         probe=objective.probe_of(vector),
@@ -275,3 +276,4 @@ def reconstruct(
         predicted_fluorescence=objective.predicted_fluorescence(vector),
         pattern_misfit=objective.pattern_misfit(),
     )
+    return part if objective.ranks.size == 1 else TiledResult(part, objective.tile, objective.ranks)

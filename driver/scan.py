@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,15 +17,40 @@ POSITION_ROUNDING = 1e-9
 
 BLURS = ("convolution", "correlation")
 
+#: Values of lazy maps, masks and true arrays that are checked at a time.
+CHECKED_VALUES = 1 << 22
 
-class PatternSource(Protocol):
-    """Patterns that are read when they are needed: an h5py dataset, or anything that slices like one."""
+
+class ArraySource(Protocol):
+    """Values that are read when they are needed: an h5py dataset, or anything that slices like one."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
     def dtype(self) -> np.dtype: ...  # noqa: D102
     def __getitem__(self, key: Any) -> Any: ...
+
+
+def _is_lazy(value: Any) -> bool:
+    """Return whether a value is an array that is read when it is sliced."""
+    return not isinstance(value, np.ndarray) and all(
+        hasattr(value, name) for name in ("shape", "dtype", "__getitem__")
+    )
+
+
+def blocks_of_rows(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
+    """Yield indices that cut an array into blocks of a few million values, by its second last axis.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        At least two dimensions.
+    """
+    *leading, rows, columns = shape
+    step = max(1, CHECKED_VALUES // max(columns, 1))
+    for index in np.ndindex(*leading):
+        for first in range(0, rows, step):
+            yield (*index, slice(first, min(first + step, rows)))
 
 
 def _floats(name: str, value: ArrayLike, ndim: int) -> NDArray[np.float64]:
@@ -53,15 +78,14 @@ def _per_item(
     return array
 
 
-def check_patterns(block: NDArray, first: int, mask: NDArray[np.bool_] | None) -> None:
+def check_patterns(block: NDArray, indices: NDArray[np.int64], mask: NDArray[np.bool_] | None) -> None:
     """Refuse patterns that hold NaN, infinities or negative counts outside the mask.
 
     Parameters
     ----------
     block : (B, m, m) array of real numbers
-        Patterns `first` to `first + B - 1` of the scan.
-    first : int
-        Index of the first of them, for the message.
+    indices : (B,) array of int64
+        Which patterns of the scan they are, for the message.
     mask : (m, m) or (B, m, m) array of bool, optional
         True = good.
 
@@ -78,8 +102,35 @@ def check_patterns(block: NDArray, first: int, mask: NDArray[np.bool_] | None) -
         value = block[j, row, column]
         raise ValueError(
             f"patterns: expected finite non-negative intensities outside the mask, got {value} "
-            f"in pattern {first + j} at pixel ({row}, {column})"
+            f"in pattern {int(indices[j])} at pixel ({row}, {column})"
         )
+
+
+def measured_elements(
+    missing: NDArray[np.int64], infinite: NDArray[np.int64], shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Return which elements have data, from the numbers of NaN and infinities in each map.
+
+    Parameters
+    ----------
+    missing, infinite : (N_e,) array of int64
+    shape : tuple of int
+        Of all maps, (N_e, ...).
+
+    Raises
+    ------
+    ValueError
+        A map is neither finite nor NaN everywhere.
+    """
+    measured = missing < np.prod(shape[1:])
+    bad = measured & (missing + infinite > 0)
+    if bad.any():
+        e = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"fluorescence: expected finite counts (or NaN everywhere for an element without data), "
+            f"got {int(missing[e] + infinite[e])} non-finite values for element {e}"
+        )
+    return measured
 
 
 class Scan:
@@ -97,14 +148,14 @@ class Scan:
         Probe modes, in the unit whose squared modulus is that of `patterns` (unitary DFT).
     shape : (int, int), optional
         (n_rows, n_cols) of the object grid; default: what the positions cover.
-    fluorescence : (N_e, n_rows, n_cols) or (N_e, N) array of float, optional
+    fluorescence : (N_e, n_rows, n_cols) or (N_e, N) array or lazy source of float, optional
         Counts per element: on the object grid (``grid`` sampling) or one per position (``scan``).
         An element whose values are all NaN has no data; it still enters the object.
     attenuation : (N_e,) array of float, optional
         mu_e of the link y = link_offset + sum_e mu_e w_e; default 1 for each element.
     element_names : sequence of str, optional
         Default: "element 1", "element 2", ...
-    mask : (m, m) or (N, m, m) array of bool, optional
+    mask : (m, m) array, or (N, m, m) array or lazy source of bool, optional
         True = good, in detector order like the patterns.
     exposure : (N,) array of float, optional
         Ion chamber times live time at each position, relative (mean 1); default 1.
@@ -124,7 +175,7 @@ class Scan:
     units : str
         Unit of the fluorescence values, for labels.
     truth : mapping, optional
-        What a simulation knows: arrays "object", "elements" and "probe", any of them.
+        What a simulation knows: arrays (or lazy sources) "object", "elements" and "probe", any of them.
     title : str
         A line about the scan.
 
@@ -138,26 +189,29 @@ class Scan:
         Position minus corner, in [0, 1).
     sampling : {"grid", "scan", None}
         How the fluorescence was sampled.
-    measured : (N_e,) array of bool
-        Which elements have fluorescence data.
 
     Raises
     ------
     ValueError
         Naming the argument, what was expected and what came.
+
+    Notes
+    -----
+    What is lazy is checked when it is read: by the ranks of a reconstruction, each its own part, or by
+    `check`.
     """
 
     def __init__(
         self,
-        patterns: ArrayLike | PatternSource,
+        patterns: ArrayLike | ArraySource,
         positions: ArrayLike,
         probe: ArrayLike,
         *,
         shape: tuple[int, int] | None = None,
-        fluorescence: ArrayLike | None = None,
+        fluorescence: ArrayLike | ArraySource | None = None,
         attenuation: ArrayLike | None = None,
         element_names: Sequence[str] | None = None,
-        mask: ArrayLike | None = None,
+        mask: ArrayLike | ArraySource | None = None,
         exposure: ArrayLike | None = None,
         sensitivity: ArrayLike | None = None,
         background: ArrayLike | None = None,
@@ -169,9 +223,7 @@ class Scan:
         truth: Mapping[str, NDArray] | None = None,
         title: str = "",
     ) -> None:
-        if not (
-            hasattr(patterns, "shape") and hasattr(patterns, "dtype") and hasattr(patterns, "__getitem__")
-        ):
+        if not (isinstance(patterns, np.ndarray) or _is_lazy(patterns)):
             patterns = real_array("patterns", patterns)
         self.patterns: Any = patterns
         if len(self.patterns.shape) != 3:
@@ -192,7 +244,8 @@ class Scan:
         self._set_positions(positions, shape)
         self._set_mask(mask)
         if isinstance(self.patterns, np.ndarray):
-            check_patterns(self.patterns, 0, self.mask)
+            mask = None if self.mask is None else np.asarray(self.mask)
+            check_patterns(self.patterns, np.arange(self.N), mask)
         self.exposure = (
             np.ones(self.N) if exposure is None else _per_item("exposure", exposure, self.N, "position")
         )
@@ -287,9 +340,12 @@ class Scan:
         self.corners = corners.astype(np.int64)
         self.fractions = snapped - corners
 
-    def _set_mask(self, mask: ArrayLike | None) -> None:
-        self.mask: NDArray[np.bool_] | None = None
+    def _set_mask(self, mask: ArrayLike | ArraySource | None) -> None:
+        self.mask: Any = None
         if mask is None:
+            return
+        if _is_lazy(mask) and tuple(mask.shape) == (self.N, self.m, self.m):  # type: ignore[union-attr]
+            self.mask = mask
             return
         array = np.asarray(mask)
         if array.shape not in ((self.m, self.m), (self.N, self.m, self.m)):
@@ -307,39 +363,38 @@ class Scan:
 
     def _set_fluorescence(
         self,
-        fluorescence: ArrayLike | None,
+        fluorescence: ArrayLike | ArraySource | None,
         attenuation: ArrayLike | None,
         element_names: Sequence[str] | None,
     ) -> None:
-        self.fluorescence: NDArray[np.float64] | None = None
+        self.fluorescence: Any = None
         self.sampling: str | None = None
         self.N_e = 0
+        self._measured: NDArray[np.bool_] | None = np.zeros(0, bool)
         if fluorescence is not None:
-            maps = real_array("fluorescence", fluorescence)
-            if maps.ndim == 3 and maps.shape[1:] == self.shape and maps.shape[0] > 0:
+            maps: Any = fluorescence
+            if not _is_lazy(maps):
+                maps = real_array("fluorescence", maps)
+            elif maps.dtype.kind not in "fiu":
+                raise ValueError(f"fluorescence: expected real numbers, got {maps.dtype}")
+            shape = tuple(maps.shape)
+            if len(shape) == 3 and shape[1:] == self.shape and shape[0] > 0:
                 self.sampling = "grid"
-            elif maps.ndim == 2 and maps.shape[1] == self.N and maps.shape[0] > 0:
+            elif len(shape) == 2 and shape[1] == self.N and shape[0] > 0:
                 self.sampling = "scan"
             else:
                 raise ValueError(
                     f"fluorescence: expected shape (N_e, {self.shape[0]}, {self.shape[1]}) on the object "
-                    f"grid or (N_e, {self.N}) at the positions, got {maps.shape}"
+                    f"grid or (N_e, {self.N}) at the positions, got {shape}"
                 )
             self.fluorescence = maps
-            self.N_e = int(maps.shape[0])
+            self.N_e = int(shape[0])
+            self._measured = None if _is_lazy(maps) else self._find_measured()
         elif attenuation is not None or element_names is not None:
             named = "attenuation" if attenuation is not None else "element_names"
             raise ValueError(
                 f"{named}: expected none without fluorescence, got {named} for a scan that has no maps"
             )
-        flat = np.zeros((0, 1)) if self.fluorescence is None else self.fluorescence.reshape(self.N_e, -1)
-        self.measured: NDArray[np.bool_] = np.array([not np.isnan(row).all() for row in flat], dtype=bool)
-        for e in np.flatnonzero(self.measured):
-            if not np.isfinite(flat[e]).all():
-                raise ValueError(
-                    f"fluorescence: expected finite counts (or NaN everywhere for an element without data), "
-                    f"got {int((~np.isfinite(flat[e])).sum())} non-finite values for element {e}"
-                )
         self.attenuation = np.ones(self.N_e)
         if attenuation is not None:
             values = _floats("attenuation", np.atleast_1d(np.asarray(attenuation)), 1)
@@ -373,9 +428,46 @@ class Scan:
                 raise ValueError(f"truth: expected keys among {', '.join(expected)}, got {name!r}")
             if np.shape(array) != expected[name]:
                 raise ValueError(f"truth: expected {name} of shape {expected[name]}, got {np.shape(array)}")
-            if np.asarray(array).dtype.kind not in "fiuc":
-                raise ValueError(f"truth: expected {name} in numbers, got {np.asarray(array).dtype}")
-            self.truth[name] = np.asarray(array)
+            values: Any = array if _is_lazy(array) else np.asarray(array)
+            if values.dtype.kind not in "fiuc":
+                raise ValueError(f"truth: expected {name} in numbers, got {values.dtype}")
+            self.truth[name] = values
+
+    def _find_measured(self) -> NDArray[np.bool_]:
+        """Return which elements have data; a map that is neither whole nor absent is refused."""
+        missing = np.zeros(self.N_e, np.int64)
+        infinite = np.zeros(self.N_e, np.int64)
+        for index in blocks_of_rows(self.fluorescence.shape):
+            block = np.asarray(self.fluorescence[index], dtype=np.float64)
+            # (N_e, N) counts at the positions come several elements at a time
+            which, axis = (index[0], None) if block.ndim == 2 and self.sampling == "grid" else (index[-1], 1)
+            missing[which] += np.isnan(block).sum(axis=axis)
+            infinite[which] += np.isinf(block).sum(axis=axis)
+        return measured_elements(missing, infinite, self.fluorescence.shape)
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """(N_e,) array: which elements have fluorescence data; lazy maps are read for it once."""
+        if self._measured is None:
+            self._measured = self._find_measured()
+        return self._measured
+
+    def check(self) -> None:
+        """Read lazy maps, masks and true arrays once, block by block, and refuse what is damaged or wrong.
+
+        Raises
+        ------
+        ValueError
+            Naming the argument, or the file and the dataset.
+        """
+        _ = self.measured
+        if _is_lazy(self.mask):
+            blocks = (np.asarray(self.mask[index]) for index in blocks_of_rows(self.mask.shape))
+            if not sum(int(block.sum()) for block in blocks):
+                raise ValueError("mask: expected some good pixels (True), got none")
+        for array in self.truth.values():
+            for index in blocks_of_rows(array.shape) if _is_lazy(array) else ():
+                np.asarray(array[index])
 
     def mask_at(self, chosen: Any) -> NDArray[np.bool_] | None:
         """Return the mask of some patterns (a slice or indices): (m, m) where all share one, or None."""

@@ -24,8 +24,9 @@ from ptyxrf.driver.hdf5_layout import (
     reading,
     writing,
 )
-from ptyxrf.driver.pattern_file import PatternFile
-from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.pattern_file import MaskFile, PatternFile, good_pixels
+from ptyxrf.driver.scan import Scan, blocks_of_rows
+from ptyxrf.driver.stored_array import StoredArray
 
 PATTERNS = f"{DETECTOR}/data"
 TRANSLATION = f"{GEOMETRY}/translation"
@@ -45,9 +46,6 @@ PROBE_PLACES = (
     f"{ENTRY}/image_1/process_1/final_illumination",
     f"{ENTRY}/image_1/probe",
 )
-
-#: CXI: this bit alone says that the pixel has signal above the background; it is a good pixel.
-HAS_SIGNAL = 0x00001000
 
 #: Patterns of one chunk: a rank that reads its own patterns decompresses little that it does not want.
 CHUNK_BYTES = 1 << 18
@@ -137,7 +135,17 @@ def write_scan(path: str | os.PathLike[str], scan: Scan) -> None:
         if scan.truth:
             writer.group(f"{ENTRY}/truth_1", "NXcollection")
         for name in TRUE_ARRAYS:
-            writer.optional(f"{ENTRY}/truth_1/{name}", scan.truth.get(name), interpretation="image")
+            if name in scan.truth:
+                place = f"{ENTRY}/truth_1/{name}"
+                _write_blocks(writer, place, scan.truth[name], interpretation="image")
+                writer.note_optional(place)
+
+
+def _write_blocks(writer: Hdf5Writer, name: str, values: Any, **options: Any) -> None:
+    """Write an array that may be in another file, a few rows at a time."""
+    dataset = writer.create(name, values.shape, values.dtype, **options)
+    for index in blocks_of_rows(values.shape):
+        dataset[index] = np.asarray(values[index])
 
 
 def _write_patterns(writer: Hdf5Writer, scan: Scan) -> None:
@@ -159,8 +167,11 @@ def _write_patterns(writer: Hdf5Writer, scan: Scan) -> None:
         last = min(first + block, scan.N)
         dataset[first:last] = np.asarray(scan.patterns[first:last])
     if scan.mask is not None:
-        compress = scan.mask.ndim == 3
-        writer.optional(MASK, (~scan.mask).astype(np.uint32), compress=compress, interpretation="image")
+        each = len(scan.mask.shape) == 3
+        masks = writer.create(MASK, scan.mask.shape, np.uint32, compress=each, interpretation="image")
+        for index in blocks_of_rows(scan.mask.shape):
+            masks[index] = ~np.asarray(scan.mask[index])
+        writer.note_optional(MASK)
     writer.optional(f"{DETECTOR}/count_scale", scan.count_scale)
     writer.array(EXPOSURE, scan.exposure)
     # Diffraction patterns show little on a linear scale.
@@ -203,7 +214,9 @@ def _write_fluorescence(writer: Hdf5Writer, scan: Scan) -> None:
         return
     group.attrs["signal"] = "data"
     interpretation = "image" if scan.sampling == "grid" else "spectrum"
-    writer.array(f"{FLUORESCENCE}/data", scan.fluorescence, interpretation=interpretation, units=scan.units)
+    _write_blocks(
+        writer, f"{FLUORESCENCE}/data", scan.fluorescence, interpretation=interpretation, units=scan.units
+    )
     writer.texts(f"{FLUORESCENCE}/element_names", scan.element_names)
     for name in PER_ELEMENT:
         writer.array(f"{FLUORESCENCE}/{name}", getattr(scan, name))
@@ -212,9 +225,17 @@ def _write_fluorescence(writer: Hdf5Writer, scan: Scan) -> None:
 
 
 def read_scan(
-    path: str | os.PathLike[str], *, swap: bool = False, flip_rows: bool = False, flip_columns: bool = False
+    path: str | os.PathLike[str],
+    *,
+    swap: bool = False,
+    flip_rows: bool = False,
+    flip_columns: bool = False,
+    check: bool = True,
 ) -> Scan:
-    """Read a scan from a CXI file; the patterns stay in the file until they are sliced.
+    """Read a scan from a CXI file; patterns, maps, masks of each pattern and true arrays stay in the file.
+
+    They are read as they are sliced, so that each rank of a reconstruction reads only its own part. The scan
+    can be pickled and sent to other ranks.
 
     Files of other programs are read too: positions then come from the translations of the sample
     (column = -x/dx, row = -y/dy, smallest shifted to 0, dx = wavelength * distance / (m * detector
@@ -230,6 +251,9 @@ def read_scan(
         For files of other programs: x and y of the translations are exchanged.
     flip_rows, flip_columns : bool
         For files of other programs: y (x) of the translations has the other sign.
+    check : bool
+        Read maps, masks and true arrays once to see that they are whole (see `Scan.check`). Patterns are
+        checked when they are used.
 
     Returns
     -------
@@ -256,14 +280,15 @@ def read_scan(
             arguments = _own_arguments(reader)
         else:
             arguments = _foreign_arguments(reader, m, swap, flip_rows, flip_columns)
-        mask = reader.optional(MASK)
-        if mask is not None:
-            arguments["mask"] = _good_pixels(reader, mask)
+        arguments["mask"] = _mask(reader)
         arguments["count_scale"] = reader.optional(f"{DETECTOR}/count_scale")
         arguments |= _fluorescence(reader)
         title = f"{ENTRY}/title"
         arguments["title"] = reader.text(title) if reader.own or reader.has(title) else ""
-        return Scan(patterns, **arguments)
+        scan = Scan(patterns, **arguments)
+        if check:
+            scan.check()
+        return scan
 
 
 def _first(reader: Hdf5Reader, places: tuple[str, ...], what: str) -> str:
@@ -291,14 +316,18 @@ def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
         reader.number(f"{DETECTOR}/x_pixel_size"),
     )
     nominal = bool(reader.dataset(f"{SOURCE}/energy").attrs["nominal"])
-    truth = {name: reader.optional(f"{ENTRY}/truth_1/{name}") for name in TRUE_ARRAYS}
+    places = {name: f"{ENTRY}/truth_1/{name}" for name in TRUE_ARRAYS}
     return {
         "positions": reader.array(POSITIONS),
         "probe": reader.array(ILLUMINATION),
         "shape": _object_shape(reader),
         "exposure": reader.array(EXPOSURE),
         "geometry": None if nominal else geometry,
-        "truth": {name: array for name, array in truth.items() if array is not None},
+        "truth": {
+            name: _stored(reader, place)
+            for name, place in places.items()
+            if reader.optional_dataset(place) is not None
+        },
     }
 
 
@@ -382,12 +411,22 @@ def _object_shape(reader: Hdf5Reader) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def _good_pixels(reader: Hdf5Reader, mask: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return a CXI mask (0 = good) as booleans, True = good."""
-    mask = np.asarray(mask)
-    if mask.dtype.kind not in "iubf":
-        raise reader.error(MASK, f"expected integers, 0 = good, got {mask.dtype}")
-    return (mask == 0) | (mask == HAS_SIGNAL)
+def _mask(reader: Hdf5Reader) -> Any:
+    """Return the mask, or None: read where all patterns share one, lazy where each has its own."""
+    if reader.optional_dataset(MASK) is None:
+        return None
+    dataset = reader.dataset(MASK)
+    if dataset.dtype.kind not in "iubf":
+        raise reader.error(MASK, f"expected integers, 0 = good, got {dataset.dtype}")
+    if dataset.ndim == 3:
+        return MaskFile(reader.path, MASK, dataset.shape, dataset.dtype)
+    return good_pixels(np.asarray(reader.array(MASK)))
+
+
+def _stored(reader: Hdf5Reader, name: str) -> StoredArray:
+    """Return a dataset that stays in the file."""
+    dataset = reader.dataset(name)
+    return StoredArray(reader.path, name, dataset.shape, dataset.dtype)
 
 
 def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
@@ -408,14 +447,14 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
             )
         if sampling == "none":
             return arguments
-        data = np.asarray(reader.array(name))
+        data = _stored(reader, name)
         if data.ndim != dimensions[sampling]:
             raise reader.error(
                 name,
                 f"expected {dimensions[sampling]} dimensions for {sampling} sampling, got shape {data.shape}",
             )
     elif reader.has(name):
-        data = reader.array(name)
+        data = _stored(reader, name)
     else:
         return arguments
     arguments["fluorescence"] = data

@@ -137,13 +137,10 @@ class TruncatedNewton:
     def _within_bounds(self, vector: NDArray, direction: NDArray) -> float:
         """Cut a direction so that a full step ends within the bounds; return the longest step that does."""
         where = self._bounded
-        if where.start == where.stop:
-            return np.inf
         np.maximum(direction[where], -vector[where], out=direction[where])
         downward = direction[where] < 0
-        if not downward.any():
-            return np.inf
-        return max(1.0, float((vector[where][downward] / -direction[where][downward]).min()))
+        room = vector[where][downward] / -direction[where][downward]
+        return max(1.0, self.problem.smallest(float(room.min(initial=np.inf))))
 
     def _moved(self, vector: NDArray, direction: NDArray, length: float) -> NDArray[Any]:
         moved = vector + vector.dtype.type(length) * direction
@@ -165,7 +162,8 @@ class TruncatedNewton:
         value, gradient = problem.value_and_gradient(vector)
         free = self._free(vector, gradient)
         norm = first_norm = self._norm(gradient, free)
-        if self._report(Iteration(0, value, norm, 0, 0.0, "start", clock() - began, vector)):
+        start_report = Iteration(0, value, norm, 0, 0.0, "start", clock() - began, vector)
+        if problem.any(bool(self._report(start_report))):
             return vector, Reason.CALLBACK
         if not (np.isfinite(value) and np.isfinite(norm)):
             return vector, Reason.NON_FINITE
@@ -179,7 +177,8 @@ class TruncatedNewton:
                 settled, slow = None, 0
             if settled is not None:
                 return vector, settled
-            if clock() - began >= options.max_seconds:
+            # the clocks of the ranks differ, their decisions may not
+            if problem.any(clock() - began >= options.max_seconds):
                 return vector, Reason.SECONDS
             # a gradient and a line search follow the inner solve
             affordable = options.max_sweeps - self._sweeps() - 2
@@ -197,8 +196,8 @@ class TruncatedNewton:
             )
             outcome = self._advance(vector, value, gradient, free, direction.vector)
             if outcome is None:
-                finite = bool(np.isfinite(direction.vector).all())
-                settled = Reason.LINE_SEARCH if finite else Reason.NON_FINITE
+                broken = problem.any(not np.isfinite(direction.vector).all())
+                settled = Reason.NON_FINITE if broken else Reason.LINE_SEARCH
                 continue
             number += 1
             decrease = value - outcome.value
@@ -211,7 +210,7 @@ class TruncatedNewton:
             iteration = Iteration(
                 number, value, norm, direction.steps, outcome.length, note, clock() - began, vector
             )
-            if self._report(iteration):
+            if problem.any(bool(self._report(iteration))):
                 return vector, Reason.CALLBACK
             slow = slow + 1 if decrease < options.loss_tolerance * abs(value) else 0
             if norm <= options.gradient_tolerance * first_norm:
@@ -236,7 +235,7 @@ class TruncatedNewton:
                 problem.value_and_gradient(vector)
                 residual = -gradient if free is None else -gradient * free
                 direction = problem.precondition(residual, free)
-            if not np.isfinite(direction).all():
+            if problem.any(not np.isfinite(direction).all()):
                 continue
             longest = self._within_bounds(vector, direction)
             if not problem.dot(gradient, direction) < 0:

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.checks import is_finite_number
+from ptyxrf.driver.fluorescence_data import FluorescenceData
 from ptyxrf.driver.scan import Scan
 
 WEIGHTS = ("statistical", "gradnorm")
 
 
-def statistical_weights(scan: Scan, mean_count: float, integer_patterns: bool) -> NDArray[np.float64]:
+def statistical_weights(
+    scan: Scan, data: FluorescenceData, mean_count: float, integer_patterns: bool
+) -> NDArray[np.float64]:
     """Return the maximum-likelihood weights alpha_e = (N_e / N) sigma_b^2 / sigma_De^2.
 
     The amplitude of a Poisson count scaled by eta has variance eta/4, so sigma_b^2 = mean_j eta_j / 4; a
@@ -24,6 +27,8 @@ def statistical_weights(scan: Scan, mean_count: float, integer_patterns: bool) -
     Parameters
     ----------
     scan : Scan
+    data : FluorescenceData
+        Of all maps.
     mean_count : float
         mean(d) over the good pixels of all patterns.
     integer_patterns : bool
@@ -39,9 +44,8 @@ def statistical_weights(scan: Scan, mean_count: float, integer_patterns: bool) -
     UserWarning
         Where data that are no integers come without a count scale.
     """
-    maps = np.asarray(scan.fluorescence, dtype=np.float64).reshape(scan.N_e, -1)
-    measured = scan.measured
-    means = np.where(measured, np.abs(np.where(measured[:, None], maps, 0.0)).mean(axis=1), 1.0)
+    measured = data.measured
+    means = np.where(measured, data.mean_modulus, 1.0)
     pattern_scale = 1.0 if scan.count_scale is None else float(scan.count_scale.mean())
     map_scales = np.ones(scan.N_e) if scan.fluorescence_count_scale is None else scan.fluorescence_count_scale
     if scan.count_scale is None and not integer_patterns:
@@ -50,7 +54,7 @@ def statistical_weights(scan: Scan, mean_count: float, integer_patterns: bool) -
             "alpha assumes 1 (raw counts)",
             stacklevel=3,
         )
-    if scan.fluorescence_count_scale is None and not (maps[measured] == np.round(maps[measured])).all():
+    if scan.fluorescence_count_scale is None and not data.whole:
         warnings.warn(
             "the fluorescence is not in integer counts and the scan has no fluorescence_count_scale: "
             "alpha assumes 1 (raw counts)",
@@ -70,7 +74,7 @@ def statistical_weights(scan: Scan, mean_count: float, integer_patterns: bool) -
 def resolve_weights(
     alpha: str | ArrayLike,
     alpha_scale: float,
-    scan: Scan,
+    measured: NDArray[np.bool_],
     statistical: Callable[[], NDArray[np.float64]],
     gradnorm: Callable[[], float],
 ) -> NDArray[np.float64]:
@@ -81,7 +85,8 @@ def resolve_weights(
     alpha : {"statistical", "gradnorm"} or float or (N_e,) array of float
     alpha_scale : float
         Factor of the weights that a name stands for.
-    scan : Scan
+    measured : (N_e,) array of bool
+        Which elements have data; the others get the weight 0.
     statistical, gradnorm : callable
         Compute what the names stand for, if asked: (N_e,) weights, or the ratio of the gradient norms.
 
@@ -95,18 +100,18 @@ def resolve_weights(
     if isinstance(alpha, str):
         if alpha not in WEIGHTS:
             raise ValueError(
-                f"alpha: expected {' or '.join(WEIGHTS)}, a number or {scan.N_e} numbers, got {alpha!r}"
+                f"alpha: expected {' or '.join(WEIGHTS)}, a number or {len(measured)} numbers, got {alpha!r}"
             )
-        values = statistical() if alpha == "statistical" else np.full(scan.N_e, gradnorm())
+        values = statistical() if alpha == "statistical" else np.full(len(measured), gradnorm())
         values = alpha_scale * values
     else:
         try:
             values = np.array(alpha, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(f"alpha: expected a name or numbers, got {alpha!r}") from error
-        if values.shape not in ((), (scan.N_e,)):
-            raise ValueError(f"alpha: expected a number or {scan.N_e} numbers, got shape {values.shape}")
-        values = np.broadcast_to(values, (scan.N_e,)).copy()
+        if values.shape not in ((), (len(measured),)):
+            raise ValueError(f"alpha: expected a number or {len(measured)} numbers, got shape {values.shape}")
+        values = np.broadcast_to(values, (len(measured),)).copy()
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ValueError(f"alpha: expected finite non-negative weights, got {values.tolist()}")
-    return np.where(scan.measured, values, 0.0)
+    return np.where(measured, values, 0.0)

@@ -8,6 +8,7 @@ low-memory mode, where a product computes them again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,12 @@ class Diffraction:
         self._tile: NDArray[Any] = np.zeros((0, 0), probe.dtype)
         self._nothing = np.zeros((0, probe.modes, self.m, self.m), probe.dtype)
 
-    def _batches(self, first: int, last: int) -> range:
-        return range(first, last, self.fourier.batch)
+    def _batches(self, batches: Iterable[tuple[int, int]] | None) -> Iterable[tuple[int, int]]:
+        """Return the given batches of positions, or those of all positions in order."""
+        if batches is not None:
+            return batches
+        size = self.fourier.batch
+        return ((first, min(first + size, self.count)) for first in range(0, self.count, size))
 
     def _far_fields(self, first: int, last: int, scratch: NDArray) -> NDArray[Any]:
         """Return psi of positions first..last-1: kept, or computed again into `scratch`."""
@@ -84,9 +89,13 @@ class Diffraction:
         return psi
 
     def gradient(
-        self, tile: NDArray, gradient: NDArray, with_probe: bool, first: int = 0, last: int | None = None
+        self,
+        tile: NDArray,
+        gradient: NDArray,
+        with_probe: bool,
+        batches: Iterable[tuple[int, int]] | None = None,
     ) -> float:
-        """Add the gradient over positions first..last-1 to a tile, and to the probe's adjoint sum.
+        """Add the gradient over the positions to a tile, and to the probe's adjoint sum.
 
         Parameters
         ----------
@@ -96,19 +105,20 @@ class Diffraction:
             sum_j P_j^* F^* (psi - b q) is added to it.
         with_probe : bool
             Add sum_j S_j^* [conj(z_j) F^* (psi - b q)] to the adjoint sum of the probe.
+        batches : iterable of (int, int), optional
+            First position and one beyond the last of each batch, at most `fourier.batch` positions; together
+            all of them. What is needed of a tile may become valid only when its batch is asked for.
 
         Returns
         -------
         float
-            The loss of these positions.
+            The loss of the positions.
         """
-        last = self.count if last is None else last
         self._tile = tile
         stack, which = self.probe.stack, self.probe.which
         if with_probe and self.full and self._exits is None:
             self._exits = aligned_zeros((self.count, self.probe.modes, self.m, self.m), self.probe.dtype)
-        for start in self._batches(first, last):
-            end = min(start + self.fourier.batch, last)
+        for start, end in self._batches(batches):
             corners, scales = self.corners[start:end], self.scales[start:end]
             fields = self._fields[: end - start]
             psi = self._psi[start:end] if self._psi is not None else self._more[: end - start]
@@ -123,12 +133,16 @@ class Diffraction:
                 self.probe.adjoint_add(start, end)
                 if self._exits is not None:
                     self._exits[start:end] = fields
-        return float(self.pattern_losses[first:last].sum())
+        return float(self.pattern_losses.sum())
 
     def product(
-        self, change: NDArray, product: NDArray, with_probe: bool, first: int = 0, last: int | None = None
+        self,
+        change: NDArray,
+        product: NDArray,
+        with_probe: bool,
+        batches: Iterable[tuple[int, int]] | None = None,
     ) -> None:
-        """Add the Hessian product over positions first..last-1 to a tile, and to the probe's adjoint sum.
+        """Add the Hessian product over the positions to a tile, and to the probe's adjoint sum.
 
         Parameters
         ----------
@@ -138,11 +152,11 @@ class Diffraction:
             The product is added to it.
         with_probe : bool
             Whether the probe changes too.
+        batches : iterable of (int, int), optional
+            As for `gradient`.
         """
-        last = self.count if last is None else last
         stack, which = self.probe.stack, self.probe.which
-        for start in self._batches(first, last):
-            end = min(start + self.fourier.batch, last)
+        for start, end in self._batches(batches):
             corners, scales = self.corners[start:end], self.scales[start:end]
             fields = self._fields[: end - start]
             psi = self._far_fields(start, end, self._more)
@@ -164,7 +178,13 @@ class Diffraction:
                     sum_patches(self._exits[start:end], change, slots, corners, scales, target)
                 self.probe.adjoint_add(start, end)
 
-    def losses_along(self, change: NDArray, steps: NDArray, with_probe: bool) -> NDArray[np.float64]:
+    def losses_along(
+        self,
+        change: NDArray,
+        steps: NDArray,
+        with_probe: bool,
+        batches: Iterable[tuple[int, int]] | None = None,
+    ) -> NDArray[np.float64]:
         """Return the loss at z + t dz (and P + t dP) for each t in `steps`; nothing is stored.
 
         Parameters
@@ -175,6 +195,8 @@ class Diffraction:
             The values of t.
         with_probe : bool
             Whether the probe changes too.
+        batches : iterable of (int, int), optional
+            As for `gradient`.
 
         Returns
         -------
@@ -184,8 +206,7 @@ class Diffraction:
         steps = np.asarray(steps, dtype=self.amplitudes.dtype)
         stack, which = self.probe.stack, self.probe.which
         bends = self.fourier.buffer() if with_probe else self._nothing
-        for start in self._batches(0, self.count):
-            end = min(start + self.fourier.batch, self.count)
+        for start, end in self._batches(batches):
             corners, scales = self.corners[start:end], self.scales[start:end]
             fields = self._fields[: end - start]
             psi = self._far_fields(start, end, self._more)

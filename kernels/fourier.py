@@ -55,6 +55,16 @@ class PatternFourier:
         """Return an aligned (batch, K, m, m) array of fields."""
         return aligned_zeros((self.batch, self.modes, self.m, self.m), self.dtype)
 
+    def plan(self) -> None:
+        """Make all plans that transforms of these fields need, so that none is made during the work."""
+        for count in {1, self.batch}:
+            for direction, in_place in (
+                ("FFTW_FORWARD", True),
+                ("FFTW_FORWARD", False),
+                ("FFTW_BACKWARD", True),
+            ):
+                _pattern_plans(self.modes, self.m, self.dtype.str, count, direction, in_place)
+
     def _run(self, source: NDArray, target: NDArray, direction: str) -> None:
         in_place = source is target
         count = source.shape[0]
@@ -95,3 +105,19 @@ def real_plans(rows: int, columns: int, dtype: str) -> tuple[Any, Any]:
 def good_size(length: int) -> int:
     """Return the next length at or above `length` that FFTW transforms fast (small prime factors)."""
     return int(pyfftw.next_fast_len(length))
+
+
+def plan_wisdom() -> tuple[bytes, ...]:
+    """Return what the planner has learned in this process, to be given to others."""
+    return tuple(pyfftw.export_wisdom())
+
+
+def take_wisdom(wisdom: tuple[bytes, ...]) -> bool:
+    """Take what a planner has learned elsewhere; return whether all of it could be used."""
+    return all(pyfftw.import_wisdom(wisdom))
+
+
+def forget_plans() -> None:
+    """Make plans anew from now on, with the wisdom of the moment."""
+    _pattern_plans.cache_clear()
+    real_plans.cache_clear()

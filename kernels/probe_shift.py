@@ -80,7 +80,7 @@ class PositionedProbe:
             self._rows, self._columns = (np.ascontiguousarray(ramps[:, axis]) for axis in (0, 1))
             self._fields = self.fourier.buffer()
         self._direction: NDArray[Any] = np.zeros((1, modes, m, m), dtype)
-        self._sum: NDArray[Any] = np.zeros((1, modes, m, m), dtype)
+        self._sums: list[NDArray[Any]] = []
 
     def _spectrum(self, probe: NDArray) -> NDArray[Any]:
         """Return the spectrum, with the 1/m^2 of the inverse transform folded in."""
@@ -114,13 +114,16 @@ class PositionedProbe:
         return fields, self._local[: last - first]
 
     def adjoint_start(self) -> None:
-        """Begin a sum over positions of S_j^* fields_j."""
-        self._sum = np.zeros((1, self.modes, self.m, self.m), self.dtype)
+        """Begin a sum over positions of S_j^* fields_j.
+
+        A sum may be begun and finished while another one is under way.
+        """
+        self._sums.append(np.zeros((1, self.modes, self.m, self.m), self.dtype))
 
     def adjoint_target(self, first: int, last: int) -> tuple[NDArray, NDArray]:
         """Return (arrays to add the fields of positions first..last-1 to, which of them each one uses)."""
         if self.integer:
-            return self._sum, self._local[: last - first]
+            return self._sums[-1], self._local[: last - first]
         fields = self._fields[: last - first]
         fields[...] = 0
         return fields, self._local[: last - first]
@@ -130,7 +133,7 @@ class PositionedProbe:
         if not self.integer:
             fields = self._fields[: last - first]
             self.fourier.forward(fields, fields)
-            ramp_spectra_adjoint(fields, self._rows[first:last], self._columns[first:last], self._sum[0])
+            ramp_spectra_adjoint(fields, self._rows[first:last], self._columns[first:last], self._sums[-1][0])
 
     def adjoint_fields(self, fields: NDArray, first: int, last: int) -> None:
         """Take whole (B, K, m, m) fields of these positions into the sum."""
@@ -140,7 +143,8 @@ class PositionedProbe:
 
     def adjoint_finish(self) -> NDArray[Any]:
         """Return the (K, m, m) sum."""
+        (total,) = self._sums.pop()
         if self.integer:
-            return self._sum[0]
+            return total
         # S^* = ifft2 conj(ramp) fft2: the ramps and fft2 are done, batch by batch
-        return np.fft.ifft2(self._sum[0].astype(np.complex128)).astype(self.dtype)
+        return np.fft.ifft2(total.astype(np.complex128)).astype(self.dtype)

@@ -1,17 +1,81 @@
-"""Sums over the ranks."""
+"""Reductions over the ranks, and a count of what they and the halo exchange cost."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def sum_over_ranks(comm: Any, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the sum of `values` over the ranks of `comm`, the same on each; None is one rank."""
-    if comm is None or comm.Get_size() == 1:
-        return values
-    total = np.empty_like(values)
-    comm.Allreduce(values, total)
-    return total
+@dataclass
+class Traffic:
+    """What a rank has sent and waited for since the start.
+
+    Attributes
+    ----------
+    messages, bytes : int
+        Sent to neighbours.
+    exchange_seconds : float
+        Spent in starting, testing and awaiting them.
+    reductions : int
+        Reductions over all ranks.
+    reduction_seconds : float
+        Spent in them, waiting for other ranks included.
+    """
+
+    messages: int = 0
+    bytes: int = 0
+    exchange_seconds: float = 0.0
+    reductions: int = 0
+    reduction_seconds: float = 0.0
+
+
+class Ranks:
+    """The ranks of a communicator as the objective and the solver see them.
+
+    Parameters
+    ----------
+    comm : communicator or None
+        None: one rank, without MPI.
+
+    Attributes
+    ----------
+    comm : communicator or None
+        None where there is one rank.
+    rank, size : int
+        Which one this is, and how many there are.
+    traffic : Traffic
+    """
+
+    def __init__(self, comm: Any = None) -> None:
+        self.comm = None if comm is None or comm.Get_size() == 1 else comm
+        self.size = 1 if self.comm is None else int(self.comm.Get_size())
+        self.rank = 0 if self.comm is None else int(self.comm.Get_rank())
+        self.traffic = Traffic()
+
+    def _reduce(self, values: NDArray[np.float64], operation: str) -> NDArray[np.float64]:
+        if self.comm is None:
+            return values
+        from mpi4py import MPI
+
+        began = time.perf_counter()
+        total = np.empty_like(values)
+        self.comm.Allreduce(values, total, getattr(MPI, operation))
+        self.traffic.reductions += 1
+        self.traffic.reduction_seconds += time.perf_counter() - began
+        return total
+
+    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums of float64 values over the ranks, the same on each."""
+        return self._reduce(values, "SUM")
+
+    def largest(self, *values: float) -> NDArray[np.float64]:
+        """Return the largest of each value over the ranks."""
+        return self._reduce(np.array(values, dtype=np.float64), "MAX")
+
+    def any(self, *flags: bool) -> bool:
+        """Return whether a flag is set on some rank, so that all ranks decide alike."""
+        return bool(self.largest(float(any(flags)))[0] > 0)

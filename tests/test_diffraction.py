@@ -117,7 +117,8 @@ def test_against_the_model(case, keep, with_probe):
 @pytest.mark.parametrize("with_probe", [False, True])
 @pytest.mark.parametrize("keep", [True, False], ids=["cached", "low"])
 def test_losses_along(case, keep, with_probe):
-    term, _ = case.term(keep=keep)
+    term, positioned = case.term(keep=keep)
+    positioned.adjoint_start()
     term.gradient(case.z, np.zeros(case.shape, case.dtype), with_probe)
     steps = np.array([0.0, 0.4, 1.0, -1.3])
     expected = [COUNT * case.model.value(case.point(t, with_probe)) for t in steps]
@@ -139,22 +140,23 @@ def test_low_memory_equals_cached(case, with_probe):
         np.testing.assert_allclose(low, cached, rtol=0, atol=0.1 * case.tolerance * np.abs(cached).max())
 
 
-def test_in_two_parts(case):
-    """Positions may be taken in parts, as between two tests of an exchange."""
+def test_in_given_batches(case):
+    """Positions may be taken in batches of any size, as between two tests of an exchange."""
     term, positioned = case.term()
     whole, parts = np.zeros((2, *case.shape), case.dtype)
     positioned.adjoint_start()
     loss = term.gradient(case.z, whole, True)
     probe = positioned.adjoint_finish().copy()
     positioned.adjoint_start()
-    split = term.gradient(case.z, parts, True, 0, 3) + term.gradient(case.z, parts, True, 3)
+    batches = [(first, first + 1) for first in range(term.count)]
+    split = term.gradient(case.z, parts, True, iter(batches))
     assert split == pytest.approx(loss, rel=case.tolerance)
     assert naive.relative(parts, whole) < case.tolerance
     assert naive.relative(positioned.adjoint_finish(), probe) < case.tolerance
     whole[...], parts[...] = 0, 0
+    positioned.adjoint_start()
     term.product(case.dz, whole, True)
-    term.product(case.dz, parts, True, 0, 3)
-    term.product(case.dz, parts, True, 3)
+    term.product(case.dz, parts, True, iter(batches))
     assert naive.relative(parts, whole) < case.tolerance
 
 

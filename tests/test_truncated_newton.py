@@ -52,6 +52,12 @@ class Problem:
     def dot(self, left, right):
         return float(left @ right)
 
+    def any(self, *flags):
+        return any(flags)
+
+    def smallest(self, value):
+        return value
+
     def losses_along(self, direction, steps):
         self._count(0.5)
         return np.array([self.function(self.point + t * direction) for t in steps], float)
