@@ -15,6 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ptyxrf.driver.launch import Failure, alone, communicator, launched, say, together
 from ptyxrf.driver.settings import (
     FILES,
     POSITIVE,
@@ -33,7 +34,7 @@ from ptyxrf.driver.settings import (
 
 # Numba, matplotlib and h5py are imported by the subcommands that use them: help should come at once.
 if TYPE_CHECKING:
-    from ptyxrf.driver.result import Result
+    from ptyxrf.driver.result import Result, TiledResult
     from ptyxrf.driver.scan import Scan
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
@@ -72,18 +73,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 2 for bad input (one line on standard error says what), 130 after Ctrl-C.
+        Exit status: 0, 2 for bad input (one line on standard error says what), 130 after Ctrl-C. The same on
+        every rank.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _, rank = launched(os.environ)
+    try:
+        comm = communicator()
+    except ValueError as error:
+        if rank == 0:
+            say(f"ptyxrf: error: {error}")
+        return BAD_INPUT
+
+    def run(comm: Any) -> int:
+        return _run_subcommand(words, comm)
+
+    return alone(run) if comm is None else together(comm, run)
+
+
+def _run_subcommand(words: list[str], comm: Any) -> int:
+    """Run the subcommand that the words name; raise `Failure` for errors that are the user's to mend."""
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _show_warning if _is_first(comm) else _no_warning
         try:
             options = _parser().parse_args(_separate_iteration(words))
+            options.comm = comm
             return options.run(options)
         except KeyboardInterrupt:
-            print("ptyxrf: interrupted", file=sys.stderr)
-            return INTERRUPTED
+            raise Failure(INTERRUPTED, "interrupted") from None
         except BrokenPipeError:
             # The reader of the output has gone (as `head` does). Python would complain once more at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,8 +112,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             message = f"{type(error).__name__}: {error}".rstrip(": ")
         except ValueError as error:
             message = str(error)
-    print("ptyxrf: error: " + " ".join(message.split()), file=sys.stderr)
-    return BAD_INPUT
+    raise Failure(BAD_INPUT, "error: " + " ".join(message.split()))
+
+
+def _is_first(comm: Any) -> bool:
+    return comm is None or comm.Get_rank() == 0
+
+
+def _on_first_rank(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Return a subcommand that the first rank runs while the others wait."""
+    return lambda options: _from_first_rank(options.comm, lambda: run(options))
+
+
+def _no_warning(*_: Any, **__: Any) -> None:
+    """Say nothing: the first rank does."""
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -186,7 +216,7 @@ def _report_path(result: Path) -> Path:
     return picture
 
 
-def _outcome(result: Result) -> str:
+def _outcome(result: Result | TiledResult) -> str:
     from ptyxrf.driver.info import loss_text
 
     last = result.history[-1]
@@ -231,15 +261,17 @@ def _reconstruct(options: argparse.Namespace) -> int:
             raise ValueError(
                 f"{flag_name(key)}: expected a MAPS file beside it ({flag_name('maps')}), got none"
             )
-    out = Path(files["out"])
-    outputs = [out, _report_path(out)] if files["report"] else [out]
-    _check_outputs(outputs, [options.scan, files["maps"], options.settings])
+    out, comm = Path(files["out"]), options.comm
 
-    scan = _read_scan(options.scan, files)
-    if files["maps"] is not None:
-        scan = _with_maps(scan, files)
+    def read() -> Scan:
+        outputs = [out, _report_path(out)] if files["report"] else [out]
+        _check_outputs(outputs, [options.scan, files["maps"], options.settings])
+        # of several ranks each checks what it reads itself
+        scan = _read_scan(options.scan, files, check=comm is None)
+        return scan if files["maps"] is None else _with_maps(scan, files)
 
-    result = _run(scan, settings, quiet=options.quiet)
+    scan = _from_first_rank(comm, read)
+    result = _run(scan, settings, quiet=options.quiet, comm=comm)
     _write(result, scan, out, picture=files["report"])
     if not options.quiet:
         print(_outcome(result))
@@ -249,10 +281,16 @@ def _reconstruct(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _read_scan(path: str, turns: Mapping[str, Any]) -> Scan:
+def _from_first_rank(comm: Any, function: Callable[[], Any]) -> Any:
+    from ptyxrf.parallel.startup import from_first_rank
+
+    return from_first_rank(comm, function)
+
+
+def _read_scan(path: str, turns: Mapping[str, Any], *, check: bool = True) -> Scan:
     from ptyxrf.driver.scan_file import read_scan
 
-    return read_scan(path, **{key: bool(turns[key]) for key in TURNS})
+    return read_scan(path, check=check, **{key: bool(turns[key]) for key in TURNS})
 
 
 def _with_maps(scan: Scan, files: Mapping[str, Any]) -> Scan:
@@ -263,18 +301,20 @@ def _with_maps(scan: Scan, files: Mapping[str, Any]) -> Scan:
     return attach_maps(scan, maps, match=files["match"], **more)
 
 
-def _run(scan: Scan, settings: Mapping[str, Any], *, quiet: bool, label: str = "") -> Result:
+def _run(
+    scan: Scan, settings: Mapping[str, Any], *, quiet: bool, comm: Any, label: str = ""
+) -> Result | TiledResult:
     from ptyxrf.driver.progress import progress
     from ptyxrf.driver.reconstruct import reconstruct
 
     # What is left open is left to the library.
     given = {key: value for key, value in settings.items() if value is not None}
     budget = {key: given.get(key) for key in ("max_iterations", "max_sweeps", "max_seconds")}
-    with progress(quiet=quiet, label=label, **budget) as callback:
-        return reconstruct(scan, callback=callback, **given)
+    with progress(quiet=quiet or not _is_first(comm), label=label, **budget) as callback:
+        return reconstruct(scan, callback=callback, comm=comm, **given)
 
 
-def _write(result: Result, scan: Scan, out: Path, *, picture: bool) -> None:
+def _write(result: Result | TiledResult, scan: Scan, out: Path, *, picture: bool) -> None:
     from ptyxrf.driver.result_file import write_result
 
     write_result(out, result, scan)
@@ -458,25 +498,30 @@ def _demo_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    folder = Path(options.out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise ValueError(f"{folder}: expected a folder, got a file") from None
+    folder, comm = Path(options.out), options.comm
     scan_path, out = folder / "scan.h5", folder / "result.h5"
-    _check_outputs([scan_path, out, _report_path(out)], [])
 
     from ptyxrf.driver.report import error_labels
     from ptyxrf.driver.scan_file import write_scan
     from ptyxrf.driver.simulate import simulate
 
-    scan = simulate(**(QUICK_DEMO if options.quick else DEMO))
-    write_scan(scan_path, scan)
+    def make() -> Scan:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise ValueError(f"{folder}: expected a folder, got a file") from None
+        _check_outputs([scan_path, out, _report_path(out)], [])
+        write_scan(scan_path, simulate(**(QUICK_DEMO if options.quick else DEMO)))
+        return _read_scan(str(scan_path), dict.fromkeys(TURNS, False), check=False)
+
+    scan = _from_first_rank(comm, make)
     print(scan, flush=True)
+    if comm is not None:
+        print(f"on {comm.Get_size()} ranks", flush=True)
     results = {}
     for method in ("joint", "ptychography", "fluorescence"):
         settings = {"method": method, "max_sweeps": DEMO_SWEEPS[options.quick]}
-        results[method] = _run(scan, settings, quiet=options.quiet, label=method)
+        results[method] = _run(scan, settings, quiet=options.quiet, comm=comm, label=method)
     _write(results["joint"], scan, out, picture=True)
     print("\nmean square errors against the truth, with both data sets and with one:")
     print(
@@ -526,7 +571,7 @@ SUBCOMMANDS = (
         "simulate a scan",
         "Simulate diffraction patterns and fluorescence of a scan and write them to a scan file.",
         _simulate_arguments,
-        _simulate,
+        _on_first_rank(_simulate),
     ),
     Subcommand(
         "reconstruct",
@@ -544,6 +589,6 @@ SUBCOMMANDS = (
         "Say what is in a scan, its units, overlap, photons and the memory that a reconstruction needs, and "
         "everything wrong or suspicious about it; or what is in a result.",
         _info_arguments,
-        _info,
+        _on_first_rank(_info),
     ),
 )

@@ -38,10 +38,7 @@ def illumination(scan: Scan, probe: NDArray | None = None) -> NDArray[np.float64
     -------
     (n_rows, n_cols) array of float64
     """
-    versions = np.asarray(scan.probe if probe is None else probe, dtype=np.complex128)[None]
-    total = np.zeros(scan.shape)
-    add_illumination(versions, np.zeros(scan.N, np.int64), scan.corners, np.ones(scan.N), 1, total)
-    return total
+    return illumination_part(scan, whole_plane(scan.shape, scan.N), Ranks(), probe)
 
 
 def illuminated_area(scan: Scan, probe: NDArray | None = None) -> NDArray[np.bool_]:
@@ -50,17 +47,24 @@ def illuminated_area(scan: Scan, probe: NDArray | None = None) -> NDArray[np.boo
     return light > ILLUMINATED * light.max()
 
 
-def illuminated_part(scan: Scan, tile: Tile, ranks: Ranks) -> NDArray[np.bool_]:
-    """Return the illuminated area on the pixels that a rank owns; all ranks take part."""
+def illumination_part(
+    scan: Scan, tile: Tile, ranks: Ranks, probe: NDArray | None = None
+) -> NDArray[np.float64]:
+    """Return `illumination` on the pixels that a rank owns; all ranks take part."""
     field = HaloField(ranks, tile, 1, np.float64)
     corners = scan.corners[tile.positions] - (tile.covered.row_start, tile.covered.column_start)
-    probes = np.asarray(scan.probe, dtype=np.complex128)[None]
+    versions = np.asarray(scan.probe if probe is None else probe, dtype=np.complex128)[None]
     count = len(corners)
-    add_illumination(probes, np.zeros(count, np.int64), corners, np.ones(count), 1, field.covered[0])
+    add_illumination(versions, np.zeros(count, np.int64), corners, np.ones(count), 1, field.covered[0])
     light = field.collect()[0]
-    area = light > ILLUMINATED * ranks.largest(float(light.max(initial=0.0)))[0]
     field.close()
-    return area
+    return light
+
+
+def illuminated_part(scan: Scan, tile: Tile, ranks: Ranks) -> NDArray[np.bool_]:
+    """Return the illuminated area on the pixels that a rank owns; all ranks take part."""
+    light = illumination_part(scan, tile, ranks)
+    return light > ILLUMINATED * ranks.largest(float(light.max(initial=0.0)))[0]
 
 
 def _shifted(values: NDArray, shift: tuple[float, float]) -> NDArray[Any]:

@@ -200,8 +200,18 @@ def writing(path: str | os.PathLike[str], title: str, default: str) -> Iterator[
     ValueError
         If the path cannot be written.
     """
-    # The format of HDF5 1.10 has checksums on metadata too, and every reader in use understands it.
-    with whole_file(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+    with whole_file(path) as temporary, creating(temporary, title, default) as writer:
+        yield writer
+
+
+#: The format of HDF5 1.10 has checksums on metadata too, and every reader in use understands it.
+FORMAT_LIMITS = ("v110", "v110")
+
+
+@contextmanager
+def creating(path: Path, title: str, default: str) -> Iterator[Hdf5Writer]:
+    """Make a CXI file under a temporary name; parameters as for `writing`."""
+    with h5py.File(path, "w", libver=FORMAT_LIMITS) as file:
         file.attrs["NX_class"] = "NXroot"
         file.attrs["default"] = "entry_1"
         file.attrs["creator"] = "ptyxrf"

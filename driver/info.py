@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.geometry import JOULES_PER_KEV
 from ptyxrf.driver.maps_file import CountMaps
-from ptyxrf.driver.result import Result
+from ptyxrf.driver.result import Result, TiledResult
 from ptyxrf.driver.scan import Scan
 
 #: Patterns are read this many bytes at a time.
@@ -601,7 +601,7 @@ def scan_text(information: ScanInformation) -> str:
     return "\n".join(shown)
 
 
-def loss_text(result: Result) -> str:
+def loss_text(result: Result | TiledResult) -> str:
     """Return the loss, and the loss in units of the mean count, in which it does not hang on the exposure.
 
     Parameters

@@ -94,9 +94,13 @@ def progress(
         return Progress(lambda record: None, lambda: None)
     if not stream.isatty():
         prefix = f"{label}: " if label else ""
-        return Progress(
-            lambda record: print(prefix + record_line(record), file=stream, flush=True), lambda: None
-        )
+
+        def line(record: IterationRecord) -> None:
+            # in one piece: an interrupt or another process must not come between the line and its end
+            stream.write(f"{prefix}{record_line(record)}\n")
+            stream.flush()
+
+        return Progress(line, lambda: None)
 
     # A terminal that does not tell its size (0 x 0) gets a usual one, where tqdm would show nothing.
     columns, rows = shutil.get_terminal_size()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from ptyxrf.driver.errors import illuminated_area, illumination
+from ptyxrf.driver.drawn_pixels import DrawnPixels, drawn_pixels, gather_drawn_pixels
+from ptyxrf.driver.errors import ILLUMINATED
 from ptyxrf.driver.info import loss_text, median_step
-from ptyxrf.driver.result import Result
+from ptyxrf.driver.result import Result, TiledResult
 from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.whole_file import whole_file
+from ptyxrf.parallel.gather import gather_positions
+from ptyxrf.parallel.startup import from_first_rank
 
 #: Width of one cell, what is left for the colour bar beside it, margins and the gap below a row, inches.
 CELL, GAP, LEFT, HEADER, ROW_GAP = 2.95, 0.85, 0.4, 0.95, 0.6
@@ -209,22 +213,26 @@ class _Sheet:
 
 
 class _Report:
-    def __init__(self, result: Result, scan: Scan) -> None:
-        self.result, self.scan = result, scan
-        self.pixel = scan.pixel_size
-        self.lit = illuminated_area(scan, result.probe)
-        light = illumination(scan, result.probe)
+    def __init__(self, result: Result | TiledResult, scan: Scan, pixels: DrawnPixels) -> None:
+        self.result, self.scan, self.pixels = result, scan, pixels
+        # of a drawn sample, in metres where the geometry is known and in pixels elsewhere
+        self.pixel = (scan.pixel_size or 1.0) * pixels.step
+        light = pixels.light
+        self.lit = light > ILLUMINATED * light.max()
         self.bright = light > BRIGHT * light.max()
         rows, columns = (np.flatnonzero(self.lit.any(axis=axis)) for axis in (1, 0))
         self.box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
         self.has_object = result.method != "fluorescence"
-        self.has_maps = result.method != "ptychography" and len(result.elements) > 0
+        self.has_maps = result.method != "ptychography" and len(pixels.elements) > 0
         self.errors = any(np.isfinite(v) and v > 0 for r in result.history for v in r.errors.values())
-        self.true_elements = self.has_maps and "elements" in scan.truth
-        self.centres = scan.positions + scan.m // 2
+        self.true_elements = self.has_maps and len(pixels.true_elements) > 0
+        self.misfits = (
+            result.part.pattern_misfit if isinstance(result, TiledResult) else result.pattern_misfit
+        )
+        self.centres = (scan.positions + scan.m // 2) / pixels.step
         # Pairs of positions may lie closer than the scan is dense: then the area of each decides.
-        extent = np.ptp(scan.positions, axis=0)
-        self.spacing = max(median_step(scan.positions) or 1.0, math.sqrt(float(extent.prod()) / scan.N))
+        extent = np.ptp(self.centres, axis=0)
+        self.spacing = max(median_step(self.centres) or 1.0, math.sqrt(float(extent.prod()) / scan.N))
 
     def draw(self) -> Figure:
         shape = [part.stop - part.start for part in self.box]
@@ -232,13 +240,13 @@ class _Report:
         rows: list[tuple[float, list[int]]] = []
         if self.has_object:
             rows.append((ratio, [2, 2]))
-        misfit = self.has_object and self.result.pattern_misfit is not None
+        misfit = self.has_object and self.misfits is not None
         # Probe and misfit take a cell each, the curves share the rest.
         small = 1 + misfit
         rest = COLUMNS - small
         rows.append((1.0, [1] * small + ([rest - rest // 2, rest // 2] if self.errors else [rest])))
         if self.has_maps:
-            panels = len(self.result.elements) * (4 if self.true_elements else 2)
+            panels = len(self.pixels.elements) * (4 if self.true_elements else 2)
             for first in range(0, panels, COLUMNS):
                 rows.append((ratio, [1] * min(COLUMNS, panels - first)))
         sheet = _Sheet(rows)
@@ -252,7 +260,7 @@ class _Report:
         if self.errors:
             self.error_curves(sheet.panel())
         if self.has_maps:
-            for e in range(len(self.result.elements)):
+            for e in range(len(self.pixels.elements)):
                 self.element(sheet, e)
         self.title(sheet.figure)
         return sheet.figure
@@ -330,9 +338,9 @@ class _Report:
         axes.set_title(title, size=10.5, loc="left", pad=5)
         axes.set(xticks=[], yticks=[], anchor="NW")
         axes.spines[:].set_visible(False)
-        length = scale_bar_length(shape[1] * (self.pixel or 1.0))
-        pixels = length / (self.pixel or 1.0)
-        label = length_text(length) if self.pixel else f"{length:g} px"
+        length = scale_bar_length(shape[1] * self.pixel)
+        pixels = length / self.pixel
+        label = length_text(length) if self.scan.pixel_size else f"{length:g} px"
         # In the lower left corner, in a colour that shows on any map by its rim.
         colour, rim = ("0.15", "white") if dark else ("white", "0.1")
         x, y = 0.05 * shape[1] - 0.5, 0.95 * shape[0] - 0.5
@@ -353,7 +361,7 @@ class _Report:
         )
 
     def object(self, sheet: _Sheet) -> None:
-        field, free = self.result.object, self.result.method == "ptychography"
+        field, free = self.pixels.object, self.result.method == "ptychography"
         if free:
             refined = not np.array_equal(self.result.probe, self.scan.probe)
             field = without_null_directions(field, self.lit, ramp=refined)
@@ -410,7 +418,7 @@ class _Report:
         key.axis("off")
 
     def misfit(self, axes: Axes) -> None:
-        values = np.asarray(self.result.pattern_misfit)
+        values = np.asarray(self.misfits)
         low, high = _limits(values)
         self.tiles(axes, values, "misfit of each pattern", Normalize(low, high), "magma")
 
@@ -454,23 +462,23 @@ class _Report:
     def element(self, sheet: _Sheet, e: int) -> None:
         scan, name = self.scan, self.scan.element_names[e]
         axes = sheet.panel()
-        if scan.fluorescence is None or not scan.measured[e]:
+        data = None if self.pixels.counts is None else self.pixels.counts[e]
+        if data is None or np.isnan(data).all():
             shape = tuple(part.stop - part.start for part in self.box)
             axes.imshow(np.zeros(shape), cmap=matplotlib.colors.ListedColormap([BLANK]))
             axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center", color="0.4")
             self.finish(axes, f"{name}: measured", shape, dark=True)
         else:
-            data = scan.fluorescence[e]
             draw = self.image if scan.sampling == "grid" else self.tiles
             within = data[self.bright] if scan.sampling == "grid" else data
             norm = Normalize(*_limits(within, from_zero=True))
             draw(axes, data, f"{name}: measured", norm, "inferno", scan.units)
-        found = np.asarray(self.result.elements[e], dtype=np.float64)
+        found = np.asarray(self.pixels.elements[e], dtype=np.float64)
         norm = Normalize(*_limits(found[self.bright], from_zero=True))
         if not self.true_elements:
             self.image(sheet.panel(), found, f"{name}: reconstructed", norm, "inferno")
             return
-        truth = np.asarray(scan.truth["elements"][e], dtype=np.float64)
+        truth = self.pixels.true_elements[e]
         norm = Normalize(*_limits(np.stack([truth, found])[:, self.bright], from_zero=True))
         self.image(sheet.panel(), found, f"{name}: reconstructed", norm, "inferno")
         self.image(sheet.panel(), truth, f"{name}: truth", norm, "inferno")
@@ -502,21 +510,37 @@ def draw_report(result: Result, scan: Scan) -> Figure:
     matplotlib.figure.Figure
         With an Agg canvas: nothing is registered with pyplot.
     """
-    return _Report(result, scan).draw()
+    return _Report(result, scan, drawn_pixels(result, scan)).draw()
 
 
-def write_report(path: str | Path, result: Result, scan: Scan) -> None:
+def write_report(path: str | Path, result: Result | TiledResult, scan: Scan) -> None:
     """Write the picture of a result as PNG, whole or not at all.
 
     Parameters
     ----------
     path : path
         Where to.
-    result : Result
-        What `ptyxrf.reconstruct` returned.
+    result : Result or TiledResult
+        What `ptyxrf.reconstruct` returned. Of the latter, whose parts all ranks bring, the first rank draws
+        every so many pixels, so that it never holds more than a picture.
     scan : Scan
         What it was made from.
     """
-    figure = draw_report(result, scan)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png")
+
+    def write(pixels: DrawnPixels | None, drawn: Result | TiledResult) -> None:
+        if pixels is None:  # the first rank has them
+            return
+        figure = _Report(drawn, scan, pixels).draw()
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, format="png")
+
+    if not isinstance(result, TiledResult):
+        write(drawn_pixels(result, scan), result)
+        return
+    comm = result.ranks.comm
+    samples = gather_drawn_pixels(result, scan)
+    misfit = result.part.pattern_misfit
+    if misfit is not None:
+        misfit = gather_positions(comm, result.tile, misfit)
+    drawn = replace(result, part=replace(result.part, pattern_misfit=misfit))
+    from_first_rank(comm, lambda: write(samples, drawn))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,16 @@ from ptyxrf.driver.hdf5_layout import (
     SAMPLE,
     Hdf5Reader,
     Hdf5Writer,
+    creating,
     reading,
     writing,
 )
 from ptyxrf.driver.history import IterationRecord, Reason
-from ptyxrf.driver.result import Result
+from ptyxrf.driver.result import Result, TiledResult
 from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.tiled_file import whole_shared_file, write_tiles
+from ptyxrf.parallel.gather import gather_positions
+from ptyxrf.parallel.startup import from_first_rank
 
 PROCESS = f"{ENTRY}/process_1"
 HISTORY = f"{ENTRY}/history_1"
@@ -53,8 +58,13 @@ def _plain(value: Any) -> Any:
     raise ValueError(f"settings: expected numbers, strings and lists of them, got {type(value).__name__}")
 
 
-def write_result(path: str | os.PathLike[str], result: Result, scan: Scan | None = None) -> None:
+def write_result(
+    path: str | os.PathLike[str], result: Result | TiledResult, scan: Scan | None = None
+) -> None:
     """Write a result to a CXI file, whole or not at all.
+
+    A result that several ranks hold goes to one file, in tiles: all ranks call this, and no rank ever holds
+    the whole object. The file is the same as from one rank.
 
     ``image_1`` holds the object and is what viewers open first, ``image_2`` and so on one element map
     each, under its name.
@@ -63,8 +73,7 @@ def write_result(path: str | os.PathLike[str], result: Result, scan: Scan | None
     ----------
     path : path-like
         The file; a file that is there is replaced when the new one is complete.
-    result : Result
-        With global arrays (see `Result.gather`).
+    result : Result or TiledResult
     scan : Scan, optional
         Adds what belongs to the scan: element names, positions, and axes in metres where its geometry is
         known.
@@ -74,52 +83,102 @@ def write_result(path: str | os.PathLike[str], result: Result, scan: Scan | None
     ValueError
         If the path cannot be written, or a setting is neither a number nor a string.
     """
-    settings = json.dumps(result.settings, default=_plain)
+    if isinstance(result, TiledResult):
+        _write_tiled(path, result, scan)
+        return
     title = scan.title if scan is not None else ""
+    settings = _settings_text(result)
     with writing(path, title, "image_1") as writer:
-        names = [f"element {e + 1}" for e in range(len(result.elements))]
-        if scan is not None and scan.N_e == len(names):
-            names = scan.element_names
-        pixel = None if scan is None else scan.pixel_size
-        _write_image(writer, 0, result.object, "object", pixel)
-        for e, name in enumerate(names):
-            _write_image(writer, e + 1, result.elements[e], name, pixel)
-        writer.probe(result.probe)
-        _write_history(writer, result.history)
-        _write_process(writer, result, settings)
-        if names:
-            writer.texts(f"{PROCESS}/element_names", names)
-        if result.predicted_fluorescence is not None:
-            grid = result.predicted_fluorescence.ndim == 3
-            writer.group(FLUORESCENCE, "NXdata", signal="predicted")
-            writer.optional(
-                PREDICTED, result.predicted_fluorescence, interpretation="image" if grid else "spectrum"
-            )
-        writer.optional(MISFIT, result.pattern_misfit)
-        if scan is not None:
-            writer.group(SAMPLE, "NXsample")
-            writer.group(GEOMETRY, "NXcollection")
-            writer.array(f"{GEOMETRY}/positions", scan.positions, units="pixel")
+        _write_frame(writer, result, scan, settings, result.object.shape)
+        tiles = _tiles(result)
+        for name, values in tiles.items():
+            writer.file[name][...] = values
 
 
-def _write_image(
-    writer: Hdf5Writer, index: int, image: NDArray[Any], title: str, pixel_size: float | None
+def _settings_text(result: Result) -> str:
+    return json.dumps(result.settings, default=_plain)
+
+
+def _tiles(result: Result) -> dict[str, NDArray[Any]]:
+    """Return what covers the pixels of the grid, by its place in the file."""
+    tiles = {f"{image_name(0)}/data": result.object}
+    tiles |= {f"{image_name(e + 1)}/data": values for e, values in enumerate(result.elements)}
+    predicted = result.predicted_fluorescence
+    if predicted is not None and predicted.ndim == 3:
+        tiles[PREDICTED] = predicted
+    return tiles
+
+
+def _write_tiled(path: str | os.PathLike[str], result: TiledResult, scan: Scan | None) -> None:
+    """Write the parts of all ranks: the first one makes the file, then each adds its tiles."""
+    part, tile, comm = result.part, result.tile, result.ranks.comm
+    # what belongs to the positions is as small as these
+    predicted, misfit = part.predicted_fluorescence, part.pattern_misfit
+    if predicted is not None and predicted.ndim == 2:
+        predicted = gather_positions(comm, tile, predicted)
+    if misfit is not None:
+        misfit = gather_positions(comm, tile, misfit)
+    part = replace(part, predicted_fluorescence=predicted, pattern_misfit=misfit)
+
+    def make(temporary: Path) -> None:
+        settings = _settings_text(part)
+        with creating(temporary, "" if scan is None else scan.title, "image_1") as writer:
+            _write_frame(writer, part, scan, settings, tile.grid)
+
+    with whole_shared_file(comm, path) as temporary:
+        from_first_rank(comm, lambda: make(temporary))
+        write_tiles(comm, temporary, tile.owned, _tiles(part))
+
+
+def _write_frame(
+    writer: Hdf5Writer, result: Result, scan: Scan | None, settings: str, grid: tuple[int, ...]
 ) -> None:
-    """Write one image; the dataset is made first and filled then, so that tiles can come one by one."""
+    """Write everything but the pixels; for these there are datasets, to be filled at once or in tiles."""
+    names = [f"element {e + 1}" for e in range(len(result.elements))]
+    if scan is not None and scan.N_e == len(names):
+        names = scan.element_names
+    pixel = None if scan is None else scan.pixel_size
+    _make_image(writer, 0, grid, result.object.dtype, "object", pixel)
+    for e, name in enumerate(names):
+        _make_image(writer, e + 1, grid, result.elements.dtype, name, pixel)
+    writer.probe(result.probe)
+    _write_history(writer, result.history)
+    _write_process(writer, result, settings)
+    if names:
+        writer.texts(f"{PROCESS}/element_names", names)
+    predicted = result.predicted_fluorescence
+    if predicted is not None:
+        writer.group(FLUORESCENCE, "NXdata", signal="predicted")
+        if predicted.ndim == 3:
+            shape = (len(predicted), *grid)
+            writer.create(PREDICTED, shape, predicted.dtype, interpretation="image")
+            writer.note_optional(PREDICTED)
+        else:
+            writer.optional(PREDICTED, predicted, interpretation="spectrum")
+    writer.optional(MISFIT, result.pattern_misfit)
+    if scan is not None:
+        writer.group(SAMPLE, "NXsample")
+        writer.group(GEOMETRY, "NXcollection")
+        writer.array(f"{GEOMETRY}/positions", scan.positions, units="pixel")
+
+
+def _make_image(
+    writer: Hdf5Writer, index: int, shape: tuple[int, ...], dtype: Any, title: str, pixel_size: float | None
+) -> None:
+    """Make the group and the dataset of one image."""
     name = image_name(index)
     group = writer.group(name, "NXdata", signal="data", title=title)
-    dataset = writer.create(f"{name}/data", image.shape, image.dtype, interpretation="image")
-    dataset[...] = image
+    writer.create(f"{name}/data", shape, dtype, interpretation="image")
     writer.text(f"{name}/data_space", "real")
     if pixel_size is None:
         return
-    for axis, size in zip(("y", "x"), image.shape, strict=True):
+    for axis, size in zip(("y", "x"), shape, strict=True):
         if index == 0:
             writer.array(f"{name}/{axis}", np.arange(size) * pixel_size, units="m")
         else:
             writer.link(f"{name}/{axis}", f"{image_name(0)}/{axis}")
     group.attrs["axes"] = ["y", "x"]
-    extent = [image.shape[1] * pixel_size, image.shape[0] * pixel_size, 0.0]
+    extent = [shape[1] * pixel_size, shape[0] * pixel_size, 0.0]
     writer.array(f"{name}/image_size", extent, units="m")
 
 

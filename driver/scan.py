@@ -223,9 +223,10 @@ class Scan:
         truth: Mapping[str, NDArray] | None = None,
         title: str = "",
     ) -> None:
-        if not (isinstance(patterns, np.ndarray) or _is_lazy(patterns)):
-            patterns = real_array("patterns", patterns)
         self.patterns: Any = patterns
+        if not (isinstance(patterns, np.ndarray) or _is_lazy(patterns)):
+            values: Any = patterns
+            self.patterns = real_array("patterns", values)
         if len(self.patterns.shape) != 3:
             raise ValueError(f"patterns: expected shape (N, m, m), got {tuple(self.patterns.shape)}")
         if self.patterns.dtype.kind not in "fiub":

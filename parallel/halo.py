@@ -9,6 +9,7 @@ requests on sub-array datatypes: nothing is packed by hand, and one call starts 
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,9 @@ from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.tile import Tile
 
 FILL_TAG, COLLECT_TAG = 1, 2
+
+#: Seconds between two tests of what is under way: often enough for messages to move, at no cost.
+TEST_INTERVAL = 1e-4
 
 
 class HaloField:
@@ -43,31 +47,30 @@ class HaloField:
     def __init__(self, ranks: Ranks, tile: Tile, channels: int, dtype: Any) -> None:
         self.ranks, self.tile = ranks, tile
         self.covered: NDArray[Any] = np.zeros((channels, *tile.covered.shape), dtype)
-        self._types: list[Any] = []
+        self._made: list[Any] = []
         self._fill: tuple[list[Any], list[Any]] | None = None
         self._collect: tuple[list[Any], list[Any]] | None = None
         self._returned: list[NDArray[Any]] = []
         self._active: list[Any] = []
+        self._tested = 0.0
+        # MPI keeps what was made for it until it is given back; Python's end counts as the field's
+        self._release = weakref.finalize(self, _give_back, self._made)
 
     # ---------------------------------------------------------------- requests
 
-    def _type_of(self, pixels: Rectangle) -> tuple[Any, Any]:
-        """Return the datatype of some pixels of all channels within `covered`, and its bytes as numbers."""
-        from mpi4py.util.dtlib import from_numpy_dtype
+    def _message(self, pixels: Rectangle) -> list[Any]:
+        """Return the buffer of some pixels of all channels, as MPI wants it."""
+        from mpi4py import MPI
 
         channels, rows, columns = self.covered.shape
-        made = from_numpy_dtype(self.covered.dtype).Create_subarray(
+        made = MPI.Datatype.fromcode(self.covered.dtype.char).Create_subarray(
             (channels, rows, columns),
             (channels, *pixels.shape),
             (0, pixels.row_start, pixels.column_start),
         )
         made.Commit()
-        self._types.append(made)
-        return self.covered, (1, made)
-
-    def _message(self, pixels: Rectangle) -> list[Any]:
-        array, (count, datatype) = self._type_of(pixels)
-        return [array, count, datatype]
+        self._made.append(made)
+        return [self.covered, 1, made]
 
     def _fill_requests(self) -> tuple[list[Any], list[Any]]:
         """Return the sends to the destinations and the receives from the sources."""
@@ -83,6 +86,7 @@ class HaloField:
                     for shared in self.tile.sources
                 ],
             )
+            self._made += [*self._fill[0], *self._fill[1]]
         return self._fill
 
     def _collect_requests(self) -> tuple[list[Any], list[Any]]:
@@ -103,6 +107,7 @@ class HaloField:
                     for shared, buffer in zip(self.tile.destinations, self._returned, strict=True)
                 ],
             )
+            self._made += [*self._collect[0], *self._collect[1]]
         return self._collect
 
     def _sent(self, messages: Iterable[Rectangle]) -> None:
@@ -113,13 +118,14 @@ class HaloField:
 
     def test(self) -> None:
         """Let MPI move what is under way; without such calls long messages stand still."""
-        if self._active:
+        began = time.perf_counter()
+        if self._active and began - self._tested > TEST_INTERVAL:
             from mpi4py import MPI
 
-            began = time.perf_counter()
             if MPI.Request.Testall(self._active):
                 self._active = []
-            self.ranks.traffic.exchange_seconds += time.perf_counter() - began
+            self._tested = time.perf_counter()
+            self.ranks.traffic.exchange_seconds += self._tested - began
 
     # ---------------------------------------------------------------- owner to halo
 
@@ -188,8 +194,6 @@ class HaloField:
             self.send_back(k)
         return self.finish_collect()
 
-    # ----------------------------------------------------------------
-
     def _wait(self) -> None:
         if self._active:
             from mpi4py import MPI
@@ -200,11 +204,15 @@ class HaloField:
             self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
     def close(self) -> None:
-        """Give back requests and datatypes; the fields stay."""
-        for requests in (self._fill, self._collect):
-            for request in (*requests[0], *requests[1]) if requests else ():
-                request.Free()
-        for datatype in self._types:
-            datatype.Free()
-        self._fill = self._collect = None
-        self._types = []
+        """Give back requests and datatypes; the fields stay, but are not exchanged any more."""
+        self._release()
+
+
+def _give_back(made: list[Any]) -> None:
+    """Free requests and datatypes, unless MPI has ended (after an error on the way out)."""
+    if made:
+        from mpi4py import MPI
+
+        if not MPI.Is_finalized():
+            for handle in made:
+                handle.Free()

@@ -126,7 +126,7 @@ class Partition:
             low_edges[each, 2 * axis + 1] = np.where(split, cut, low_edges[each, 2 * axis + 1])
             high_edges[each, 2 * axis] = cut
             # children in the order of their ranks; a node of one rank goes on as it is
-            below = made + 2 * (np.cumsum(split) - split)
+            below: NDArray[np.int64] = made + 2 * (np.cumsum(split) - split)
             tree.axis[names[split]], tree.cut[names[split]] = axis[split], cut[split]
             tree.low[names[split]] = below[split]
             made += 2 * int(split.sum())

@@ -79,9 +79,9 @@ def overlapped(
         receive(end)
         yield start, end
         incoming.test()
-        if outgoing is not None:
-            outgoing.test()
         if start >= outer:
             send(end)
+            if outgoing is not None:
+                outgoing.test()
     finish_receiving()
     send(count)

@@ -51,7 +51,7 @@ class Ranks:
     """
 
     def __init__(self, comm: Any = None) -> None:
-        self.comm = None if comm is None or comm.Get_size() == 1 else comm
+        self.comm: Any = None if comm is None or comm.Get_size() == 1 else comm
         self.size = 1 if self.comm is None else int(self.comm.Get_size())
         self.rank = 0 if self.comm is None else int(self.comm.Get_rank())
         self.traffic = Traffic()

@@ -1,0 +1,295 @@
+"""Weak and strong scaling of Hessian products, beside an Allreduce of the whole object in the same run.
+
+    python benchmarks/scaling.py [--ranks 1 2] [--n 1024 --m 128 --per-side 32] [--weak] [--out DIR]
+
+Each number of ranks is launched with mpiexec in turn, `--rounds` times over, so that all see the same
+machine. Strong: the same scan on more ranks. Weak (`--weak`): as many positions and pixels a rank. The
+patterns are made when they are sliced, so each rank holds its own only. Written are scaling.json and
+scaling.png: seconds per product, the share of communication, messages and bytes, memory above that of a
+rank with nothing to do; and the same product with the object replicated and all-reduced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.zone_plate import zone_plate_probe
+
+
+class MadePatterns:
+    """Patterns (N, m, m) of float32 that are made when they are sliced, each from its own seed."""
+
+    def __init__(self, count: int, m: int) -> None:
+        self.shape, self.dtype = (count, m, m), np.dtype(np.float32)
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        wanted = np.arange(self.shape[0])[key]
+        made = [
+            np.random.default_rng(int(j)).random(self.shape[1:], dtype=np.float32) * 100.0
+            for j in np.atleast_1d(wanted)
+        ]
+        return made[0] if np.ndim(wanted) == 0 else np.stack(made)
+
+
+def make_scan(n: int, m: int, per_side: int) -> Scan:
+    """Return a raster of per_side^2 positions over n^2 pixels."""
+    places = np.round(np.linspace(0, n - m, per_side))
+    positions = np.stack(np.meshgrid(places, places, indexing="ij"), axis=-1).reshape(-1, 2)
+    return Scan(MadePatterns(len(positions), m), positions, zone_plate_probe(m), shape=(n, n))
+
+
+def resident() -> int:
+    """Return the resident memory of this process in bytes."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def peak() -> int:
+    """Return the most resident memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def work(options: argparse.Namespace) -> None:
+    """Measure on the ranks of this launch; the first one prints a JSON object."""
+    from mpi4py import MPI
+
+    from ptyxrf.driver.launch import world
+    from ptyxrf.driver.objective import Objective
+    from ptyxrf.driver.warm_up import warm_up
+    from ptyxrf.parallel.startup import first_on_each_node
+
+    comm = world()
+    first_on_each_node(
+        comm, lambda: warm_up("ptychography", options.precision, "positive", False, None, False)
+    )
+    scan = make_scan(options.n, options.m, options.per_side)
+    comm.Barrier()
+    idle = resident()
+    objective = Objective(scan, "ptychography", precision=options.precision, comm=comm)
+    objective.value_and_gradient(objective.initial)
+    rng = np.random.default_rng(comm.Get_rank())
+    direction = rng.standard_normal(objective.size).astype(objective.real)
+    for _ in range(2):
+        objective.product_with_dots(direction, direction)
+    memory = peak() - idle
+
+    def timed(repeats: int, call: Any) -> list[float]:
+        seconds = []
+        for _ in range(repeats):
+            comm.Barrier()
+            began = time.perf_counter()
+            call()
+            seconds.append(comm.allreduce(time.perf_counter() - began, MPI.MAX))
+        return seconds
+
+    traffic = objective.ranks.traffic
+    before = (
+        traffic.messages,
+        traffic.bytes,
+        traffic.exchange_seconds,
+        traffic.reductions,
+        traffic.reduction_seconds,
+    )
+    products = timed(options.repeats, lambda: objective.product_with_dots(direction, direction))
+    after = (
+        traffic.messages,
+        traffic.bytes,
+        traffic.exchange_seconds,
+        traffic.reductions,
+        traffic.reduction_seconds,
+    )
+    messages, sent, exchange, reductions, reduction = (
+        (last - first) / options.repeats for first, last in zip(before, after, strict=True)
+    )
+
+    row = {
+        "ranks": comm.Get_size(),
+        "n": options.n,
+        "m": options.m,
+        "positions": scan.N,
+        "precision": options.precision,
+        "product_seconds": statistics.median(products),
+        "exchange_seconds": statistics.mean(comm.allgather(exchange)),
+        "reduction_seconds": statistics.mean(comm.allgather(reduction)),
+        "reductions": reductions,
+        "messages": comm.allgather(messages),
+        "bytes": comm.allgather(sent),
+        "memory": comm.allgather(memory),
+        "balance": max(comm.allgather(len(objective.tile.positions))) * comm.Get_size() / scan.N,
+    }
+    if not options.no_baseline:
+        row["baseline"] = replicated(objective, scan, comm, timed, options.repeats)
+    if comm.Get_rank() == 0:
+        print(json.dumps(row), flush=True)
+
+
+def replicated(objective: Any, scan: Scan, comm: Any, timed: Any, repeats: int) -> dict[str, float]:
+    """Time the product of the same positions on a replicated object, which is summed over the ranks."""
+    from ptyxrf.kernels.diffraction import Diffraction
+
+    kept = objective.diffraction
+    corners = scan.corners[objective.tile.positions]
+    term = Diffraction(
+        kept.amplitudes,
+        corners,
+        np.ones(len(corners)),
+        objective.probe,
+        "positive",
+    )
+    z = np.ones(scan.shape, objective.complex)
+    product, total = np.zeros_like(z), np.zeros_like(z)
+    term.gradient(z, product, False)
+    waited = [0.0]
+
+    def call() -> None:
+        product[...] = 0
+        term.product(z, product, False)
+        began = time.perf_counter()
+        comm.Allreduce(product, total)
+        waited[0] += time.perf_counter() - began
+
+    call()
+    waited[0] = 0.0
+    seconds = timed(repeats, call)
+    return {
+        "product_seconds": statistics.median(seconds),
+        "allreduce_seconds": statistics.mean(comm.allgather(waited[0] / repeats)),
+        "bytes": float(product.nbytes),
+    }
+
+
+def launch(ranks: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure on a number of ranks and return what the first one printed."""
+    scale = ranks**0.5 if options.weak else 1.0
+    n = round(options.m + (options.n - options.m) * scale)
+    per_side = round(options.per_side * scale)
+    command = [
+        *(options.mpiexec.split()), "-n", str(ranks), sys.executable, "-m", "mpi4py", __file__, "--worker",
+        "--n", str(n), "--m", str(options.m), "--per-side", str(per_side),
+        "--precision", options.precision, "--repeats", str(options.repeats),
+        *(["--no-baseline"] if options.no_baseline else []),
+    ]  # fmt: skip
+    one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **one_thread}
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def median_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one row with the medians over the rounds."""
+
+    def middle(values: list[Any]) -> Any:
+        if isinstance(values[0], dict):
+            return {key: middle([value[key] for value in values]) for key in values[0]}
+        if isinstance(values[0], list):
+            return [middle(list(parts)) for parts in zip(*values, strict=True)]
+        return values[0] if isinstance(values[0], str) else statistics.median(values)
+
+    return middle(rows)
+
+
+def draw(rows: list[dict[str, Any]], weak: bool, path: Path) -> None:
+    """Draw time per product and where it goes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    times, shares, memory = figure.subplots(1, 3)
+    ranks = [row["ranks"] for row in rows]
+    first = rows[0]["product_seconds"] * (1 if weak else ranks[0])
+    times.loglog(ranks, [1e3 * row["product_seconds"] for row in rows], "o-", label="tiles and halos")
+    if "baseline" in rows[0]:
+        times.loglog(
+            ranks, [1e3 * row["baseline"]["product_seconds"] for row in rows], "s--", label="Allreduce"
+        )
+        shares.semilogx(
+            ranks,
+            [100 * row["baseline"]["allreduce_seconds"] / row["baseline"]["product_seconds"] for row in rows],
+            "s--",
+            label="Allreduce of the object",
+        )
+    times.loglog(ranks, [1e3 * first / (1 if weak else r) for r in ranks], "k:", label="ideal")
+    times.set(title="time per Hessian product", ylabel="milliseconds", xlabel="ranks")
+    for key, label in (("exchange_seconds", "halo exchange"), ("reduction_seconds", "dot products")):
+        shares.semilogx(ranks, [100 * row[key] / row["product_seconds"] for row in rows], "o-", label=label)
+    shares.set(title="share of communication", ylabel="percent", xlabel="ranks", ylim=(0, None))
+    memory.loglog(ranks, [max(row["memory"]) / 2**20 for row in rows], "o-", label="most of a rank")
+    memory.set(title="memory above an idle rank", ylabel="MiB", xlabel="ranks")
+    for axes in (times, shares, memory):
+        axes.set_xticks(ranks, [str(r) for r in ranks])
+        axes.minorticks_off()
+        axes.legend(frameon=False, fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--n", type=int, default=1024, help="edge of the object on one rank")
+    parser.add_argument("--m", type=int, default=128)
+    parser.add_argument("--per-side", type=int, default=32, help="positions along an edge on one rank")
+    parser.add_argument("--precision", choices=("single", "double"), default="single")
+    parser.add_argument("--weak", action="store_true", help="let the scan grow with the ranks")
+    parser.add_argument("--repeats", type=int, default=15, help="products of each launch")
+    parser.add_argument("--rounds", type=int, default=3, help="launches of each number of ranks")
+    parser.add_argument("--no-baseline", action="store_true", help="leave out the Allreduce of the object")
+    parser.add_argument(
+        "--mpiexec",
+        default=str(Path(sys.executable).with_name("mpiexec")),
+        help="launcher and its options (srun --mpi=pmi2, for one)",
+    )
+    parser.add_argument("--out", type=Path, help="folder for scaling.json and scaling.png")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(options)
+        return
+    launches: dict[int, list[dict[str, Any]]] = {ranks: [] for ranks in options.ranks}
+    for _ in range(options.rounds):
+        for ranks in options.ranks:
+            launches[ranks].append(launch(ranks, options))
+    rows = [median_row(launches[ranks]) for ranks in options.ranks]
+    print(
+        f"{'ranks':>5} {'n':>6} {'N':>7} {'product ms':>11} {'of first':>9} {'comm %':>7} "
+        f"{'kB/rank':>9} {'MiB/rank':>9} {'Allreduce ms':>13} {'exchange ms':>12}"
+    )
+    for row in rows:
+        waiting = row["exchange_seconds"] + row["reduction_seconds"]
+        base = row.get("baseline", {}).get("allreduce_seconds", float("nan"))
+        print(
+            f"{row['ranks']:5.0f} {row['n']:6.0f} {row['positions']:7.0f} "
+            f"{1e3 * row['product_seconds']:11.2f} "
+            f"{row['product_seconds'] / rows[0]['product_seconds']:9.3f} "
+            f"{100 * waiting / row['product_seconds']:7.2f} {max(row['bytes']) / 1e3:9.1f} "
+            f"{max(row['memory']) / 2**20:9.1f} {1e3 * base:13.3f} {1e3 * waiting:12.3f}"
+        )
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "scaling.json").write_text(
+            json.dumps({"rows": rows, "launches": launches}, indent=1) + "\n"
+        )
+        draw(rows, options.weak, options.out / "scaling.png")
+        print(f"written: {options.out / 'scaling.json'}, {options.out / 'scaling.png'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Several ranks write one HDF5 file, each its own tiles.
+
+With an h5py that was built on parallel HDF5 all ranks write at once; with the usual one they take turns.
+Either way no rank holds more than its tiles, and the file replaces an old one only when it is whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+from numpy.typing import NDArray
+
+from ptyxrf.driver.hdf5_layout import FORMAT_LIMITS, READ_ERRORS
+from ptyxrf.driver.whole_file import whole_file
+from ptyxrf.parallel.rectangle import Rectangle
+from ptyxrf.parallel.startup import agreed, from_first_rank
+
+#: Tag of the message that says whose turn it is.
+TURN = 3
+
+
+def parallel_hdf5() -> bool:
+    """Return whether this h5py can write one file from several ranks at once."""
+    return bool(h5py.get_config().mpi)
+
+
+@contextmanager
+def whole_shared_file(comm: Any, path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write a file from all ranks, whole or not at all (see `whole_file`).
+
+    Parameters
+    ----------
+    comm : communicator
+    path : path-like
+
+    Yields
+    ------
+    Path
+        The temporary name, on every rank. An error in the body must be one of all ranks.
+
+    Raises
+    ------
+    ValueError
+        On every rank, as `whole_file`.
+    """
+    first = comm.Get_rank() == 0
+    target = whole_file(path)
+    temporary = from_first_rank(comm, target.__enter__)
+    try:
+        yield temporary
+    except BaseException as error:
+        if first:
+            target.__exit__(type(error), error, error.__traceback__)
+        raise
+    from_first_rank(comm, lambda: target.__exit__(None, None, None))
+
+
+def write_tiles(
+    comm: Any,
+    path: Path,
+    owned: Rectangle,
+    tiles: Mapping[str, NDArray[Any]],
+    *,
+    at_once: bool | None = None,
+) -> None:
+    """Fill datasets of a file with the tiles of all ranks.
+
+    Parameters
+    ----------
+    comm : communicator
+    path : Path
+        A file with the datasets, closed on every rank.
+    owned : Rectangle
+        Where the tiles of this rank belong.
+    tiles : mapping
+        Name of the dataset -> (..., rows, columns) array; the same names on every rank.
+    at_once : bool, optional
+        Write in parallel; default: where h5py can.
+
+    Raises
+    ------
+    ValueError
+        On every rank, if one of them cannot write.
+    """
+    if parallel_hdf5() if at_once is None else at_once:
+        _write_at_once(comm, path, owned, tiles)
+    else:
+        _write_in_turn(comm, path, owned, tiles)
+
+
+def _described(path: Path, write: Callable[[], None]) -> None:
+    try:
+        write()
+    except READ_ERRORS as error:
+        raise ValueError(f"{path}: cannot be written ({error})") from error
+
+
+def _write_at_once(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
+    def write() -> None:
+        with h5py.File(path, "r+", driver="mpio", comm=comm, libver=FORMAT_LIMITS) as file:
+            for name, tile in tiles.items():
+                # chunks that several ranks share are put together by the library: all must take part
+                with file[name].collective:
+                    file[name][(..., *owned.slices)] = tile
+
+    # inside the library ranks wait for each other: one that fails alone is beyond a common verdict
+    _described(path, write)
+
+
+def _write_in_turn(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
+    rank, size = comm.Get_rank(), comm.Get_size()
+
+    def write() -> None:
+        with h5py.File(path, "r+", libver=FORMAT_LIMITS) as file:
+            for name, tile in tiles.items():
+                file[name][(..., *owned.slices)] = tile
+
+    failure: Exception | None = None
+    if rank > 0:
+        failure = comm.recv(source=rank - 1, tag=TURN)
+    if failure is None and owned.size > 0:
+        try:
+            _described(path, write)
+        except ValueError as error:
+            failure = error
+    if rank < size - 1:
+        comm.send(failure, dest=rank + 1, tag=TURN)
+
+    def verdict() -> None:
+        if failure is not None:
+            raise failure
+
+    agreed(comm, verdict)
