@@ -508,9 +508,10 @@ class Scan:
         }
         arguments.update(changes)
         maps = arguments["fluorescence"]
-        if maps is not None and len(maps) == self.N_e:
+        count = 0 if maps is None else maps.shape[0] if _is_lazy(maps) else len(maps)
+        if maps is not None and count == self.N_e:
             arguments = {name: getattr(self, name) for name in per_element} | arguments
-        elif "truth" not in changes and len(() if maps is None else maps) != self.N_e:
+        elif "truth" not in changes and count != self.N_e:
             arguments["truth"] = {name: array for name, array in self.truth.items() if name != "elements"}
         return Scan(**arguments)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.hdf5_layout import FORMAT_LIMITS, READ_ERRORS
@@ -104,12 +105,26 @@ def _write_at_once(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, 
     def write() -> None:
         with h5py.File(path, "r+", driver="mpio", comm=comm, libver=FORMAT_LIMITS) as file:
             for name, tile in tiles.items():
+                dataset = file[name]
                 # chunks that several ranks share are put together by the library: all must take part
-                with file[name].collective:
-                    file[name][(..., *owned.slices)] = tile
+                if owned.size > 0:
+                    with dataset.collective:
+                        dataset[(..., *owned.slices)] = tile
+                else:
+                    _write_nothing(dataset)
 
     # inside the library ranks wait for each other: one that fails alone is beyond a common verdict
     _described(path, write)
+
+
+def _write_nothing(dataset: h5py.Dataset) -> None:
+    """Take part in a collective write with no values; indexing would leave the other ranks waiting."""
+    transfer = h5py.h5p.create(h5py.h5p.DATASET_XFER)
+    transfer.set_dxpl_mpio(h5py.h5fd.MPIO_COLLECTIVE)
+    nowhere, nothing = dataset.id.get_space(), h5py.h5s.create_simple((1,))
+    nowhere.select_none()
+    nothing.select_none()
+    dataset.id.write(nothing, nowhere, np.zeros(1, dataset.dtype), dxpl=transfer)
 
 
 def _write_in_turn(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:

@@ -9,6 +9,7 @@ seconds. The cuts form a tree, in which the owners of any rectangle are found wi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,7 @@ class Partition:
             low_edges[each, 2 * axis + 1] = np.where(split, cut, low_edges[each, 2 * axis + 1])
             high_edges[each, 2 * axis] = cut
             # children in the order of their ranks; a node of one rank goes on as it is
-            below: NDArray[np.int64] = made + 2 * (np.cumsum(split) - split)
+            below: Any = made + 2 * (np.cumsum(split) - split)
             tree.axis[names[split]], tree.cut[names[split]] = axis[split], cut[split]
             tree.low[names[split]] = below[split]
             made += 2 * int(split.sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -75,12 +76,14 @@ def _minimum() -> Any:
 
 
 def _portable(error: Exception | None) -> Exception | None:
-    """Return an error that can be pickled: what other libraries raise often cannot."""
-    if error is None or type(error) in (ValueError, OSError, MemoryError, ImportError, NotImplementedError):
-        return error
-    if isinstance(error, OSError):
-        return OSError(error.errno, error.strerror, error.filename)
-    return RuntimeError(f"{type(error).__name__}: {error}")
+    """Return an error that can be sent to other ranks; what other libraries raise sometimes cannot."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        if isinstance(error, OSError):
+            return OSError(error.errno, error.strerror, error.filename)
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def first_on_each_node(comm: Any, function: Callable[[], Any]) -> None:

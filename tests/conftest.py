@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ptyxrf.driver.launch import LAUNCHERS
+
+#: Tests of several ranks run under a launcher, from test_ranks.py.
+collect_ignore = [] if any(size in os.environ for size, _ in LAUNCHERS) else ["ranks"]
+
 
 @pytest.fixture
 def shared_data() -> Callable[[str], Path]:

@@ -1,0 +1,98 @@
+"""Scans and objectives that together use every feature, with sizes that do not divide."""
+
+import numpy as np
+
+from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.simulate import simulate
+
+#: name -> (what is simulated, how it is reconstructed)
+CASES = {
+    "raster-grid": (
+        {"path": "raster", "per_side": (7, 5), "sampling": "grid", "elements": 3, "overlap": 0.7},
+        {"method": "joint"},
+    ),
+    "raster-grid-correlation": (
+        {"path": "raster", "per_side": (2, 9), "sampling": "grid", "elements": 2, "blur": "correlation"},
+        {"method": "joint", "margin": 3},
+    ),
+    "spiral-scan-modes": (
+        {
+            "path": "spiral", "per_side": 6, "sampling": "scan", "elements": 3, "overlap": 0.7,
+            "fractional": True, "modes": 2,
+        },
+        {"method": "joint", "memory": "low"},
+    ),
+    "random-grid-probe": (
+        {
+            "path": "random", "per_side": 6, "sampling": "grid", "elements": 3, "overlap": 0.75,
+            "fractional": True, "modes": 2,
+        },
+        {"method": "joint", "refine_probe": True},
+    ),
+    "random-scan-probe": (
+        {
+            "path": "random", "per_side": 6, "sampling": "scan", "elements": 1, "overlap": 0.75,
+            "fractional": True, "modes": 2,
+        },
+        {"method": "joint", "refine_probe": True},
+    ),
+    "random-grid-full": (
+        {"path": "random", "per_side": 5, "sampling": "grid", "elements": 2, "overlap": 0.7},
+        {"method": "joint", "refine_probe": True, "curvature": "full"},
+    ),
+    "spiral-scan-full": (
+        {
+            "path": "spiral", "per_side": 5, "sampling": "scan", "elements": 2, "overlap": 0.7,
+            "fractional": True,
+        },
+        {"method": "joint", "refine_probe": True, "curvature": "full", "alpha": "gradnorm"},
+    ),
+    "snake-ptychography": (
+        {"path": "snake", "per_side": (3, 11), "sampling": None, "overlap": 0.6},
+        {"method": "ptychography", "curvature": "gauss-newton"},
+    ),
+    "fluorescence-grid": (
+        {"path": "raster", "per_side": 5, "sampling": "grid", "elements": 2, "overlap": 0.6},
+        {"method": "fluorescence"},
+    ),
+    "fluorescence-scan": (
+        {"path": "raster", "per_side": 5, "sampling": "scan", "elements": 1, "overlap": 0.6},
+        {"method": "fluorescence"},
+    ),
+    "three-positions": (
+        {"path": "raster", "per_side": (1, 3), "sampling": "grid", "elements": 1, "overlap": 0.5},
+        {"method": "joint"},
+    ),
+}  # fmt: skip
+
+
+def make_scan(name, *, m=15):
+    """Simulate a case; masks, exposure, an element without data and margins come on top."""
+    what, _ = CASES[name]
+    scan = simulate("cells", m=m, seed=3, margin=2, **what)
+    rng = np.random.default_rng(5)
+    changes = {"exposure": 1 + 0.1 * rng.random(scan.N)}
+    if name == "raster-grid":
+        changes["mask"] = rng.random((scan.N, m, m)) > 0.05
+        maps = np.array(scan.fluorescence)
+        maps[1] = np.nan
+        changes |= {"fluorescence": maps, "background": [0.1, 0.0, 0.3], "sensitivity": [1.0, 1.0, 2.0]}
+    return scan.replace(**changes)
+
+
+def random_unknowns(scan: Scan, unknowns, seed):
+    """Global arrays of every unknown, the same on every rank."""
+    rng = np.random.default_rng(seed)
+    shapes = {"elements": (scan.N_e, *scan.shape)}
+    arrays = {name: rng.random(shapes.get(name, scan.shape)) for name in unknowns if name != "probe"}
+    if "probe" in unknowns:
+        noise = rng.standard_normal((2, *scan.probe.shape))
+        arrays["probe"] = scan.probe * (1 + 0.1 * noise[0] + 0.1j * noise[1])
+    return arrays
+
+
+def relative(value, expected):
+    """Norm of the difference over the norm of what is expected."""
+    value, expected = np.asarray(value), np.asarray(expected)
+    assert value.shape == expected.shape and value.dtype == expected.dtype
+    return float(np.linalg.norm(value - expected) / max(np.linalg.norm(expected), 1e-300))

@@ -1,0 +1,167 @@
+"""Ranks read their own patterns and write one file."""
+
+import os
+import time
+
+import h5py
+import numpy as np
+import pytest
+from cases import CASES, make_scan
+
+from ptyxrf.driver.pattern_file import PatternFile
+from ptyxrf.driver.reconstruct import reconstruct
+from ptyxrf.driver.report import write_report
+from ptyxrf.driver.result import TiledResult
+from ptyxrf.driver.result_file import read_result, write_result
+from ptyxrf.driver.scan_file import read_scan, write_scan
+from ptyxrf.driver.stored_array import StoredArray
+from ptyxrf.driver.tiled_file import parallel_hdf5, write_tiles
+from ptyxrf.parallel.rectangle import Rectangle
+from ptyxrf.parallel.startup import from_first_rank
+
+
+@pytest.fixture
+def folder(comm, tmp_path_factory):
+    """Return one folder for all ranks."""
+    return comm.bcast(tmp_path_factory.mktemp("files") if comm.Get_rank() == 0 else None)
+
+
+def stored(comm, folder, name):
+    """Write the scan of a case and read it as the command does."""
+
+    def make():
+        write_scan(folder / "scan.h5", make_scan(name))
+        return read_scan(folder / "scan.h5", check=False)
+
+    return from_first_rank(comm, make)
+
+
+def short(scan, name, comm=None):
+    settings = {key: value for key, value in CASES[name][1].items() if key != "margin"}
+    return reconstruct(scan, precision="double", max_iterations=2, comm=comm, **settings)
+
+
+@pytest.mark.parametrize("name", ["raster-grid", "spiral-scan-modes", "snake-ptychography"])
+def test_each_rank_reads_its_own_patterns(comm, folder, name, monkeypatch):
+    scan = stored(comm, folder, name)
+    read, values = [], [0]
+    read_patterns, read_values = PatternFile._read, StoredArray.__getitem__
+
+    def remember_patterns(self, indices):
+        if type(self) is PatternFile:
+            read.append(np.array(indices))
+        return read_patterns(self, indices)
+
+    def remember_values(self, key):
+        result = read_values(self, key)
+        values[0] += np.size(result)
+        return result
+
+    monkeypatch.setattr(PatternFile, "_read", remember_patterns)
+    monkeypatch.setattr(StoredArray, "__getitem__", remember_values)
+    ours = short(scan, name, comm)
+    mine = np.concatenate([np.zeros(0, int), *read])
+    everything = np.concatenate(comm.allgather(mine))
+    np.testing.assert_array_equal(np.sort(everything), np.arange(scan.N))
+    if isinstance(ours, TiledResult):
+        np.testing.assert_array_equal(np.sort(mine), np.sort(ours.tile.positions))
+        # maps and true arrays: no more than the owned pixels of each
+        fields = (scan.N_e if scan.sampling == "grid" else 0) + 1 + scan.N_e
+        at_positions = scan.N_e * scan.N if scan.sampling == "scan" else 0
+        assert values[0] <= fields * ours.tile.owned.size + at_positions
+    monkeypatch.undo()
+    one = short(read_scan(folder / "scan.h5"), name)
+    assert ours.loss == pytest.approx(one.loss, rel=1e-11)
+
+
+@pytest.mark.parametrize(
+    "name", ["raster-grid", "spiral-scan-modes", "snake-ptychography", "three-positions"]
+)
+def test_one_result_file(comm, folder, name):
+    scan = stored(comm, folder, name)
+    ours = short(scan, name, comm)
+    write_result(folder / "ours.h5", ours, scan)
+    write_report(folder / "ours.png", ours, scan)
+    whole = ours.gather()
+    if comm.Get_rank() == 0:
+        write_result(folder / "one.h5", whole, scan)
+        back = read_result(folder / "ours.h5")
+        for attribute in ("object", "elements", "probe", "pattern_misfit", "predicted_fluorescence"):
+            value, expected = getattr(back, attribute), getattr(whole, attribute)
+            assert (value is None) == (expected is None), attribute
+            if expected is not None:
+                assert value.dtype == expected.dtype
+                np.testing.assert_array_equal(value, expected)
+        same_files(folder / "ours.h5", folder / "one.h5")
+        assert (folder / "ours.png").stat().st_size > 10_000
+    comm.Barrier()
+    assert not [path for path in os.listdir(folder) if path.endswith(".part")]
+
+
+def same_files(first, second):
+    """Two files have the same datasets, attributes and filters."""
+    with h5py.File(first) as one, h5py.File(second) as other:
+        names, others = [], []
+        one.visit(names.append)
+        other.visit(others.append)
+        assert names == others
+        for name in names:
+            assert dict(one[name].attrs).keys() == dict(other[name].attrs).keys()
+            if isinstance(one[name], h5py.Dataset):
+                assert one[name].dtype == other[name].dtype
+                assert (one[name].fletcher32, one[name].chunks) == (
+                    other[name].fletcher32,
+                    other[name].chunks,
+                )
+                np.testing.assert_array_equal(one[name][()], other[name][()])
+
+
+def test_ranks_without_pixels_take_part(comm, folder):
+    """Both ways of writing; chunks are shared by several ranks."""
+    size, rank = comm.Get_size(), comm.Get_rank()
+    owned = Rectangle(5 * rank, 5 * rank + 5, 0, 7) if rank < 3 else Rectangle(0, 0, 0, 7)
+    rows = 5 * min(size, 3)
+    ways = [False, True] if parallel_hdf5() else [False]
+    for at_once in ways:
+        path = folder / f"{at_once}.h5"
+
+        def make(path=path):
+            with h5py.File(path, "w", libver=("v110", "v110")) as file:
+                file.create_dataset("map", (2, rows, 7), "f4", chunks=(1, 4, 4), fletcher32=True)
+
+        from_first_rank(comm, make)
+        write_tiles(comm, path, owned, {"map": np.full((2, *owned.shape), rank + 1, "f4")}, at_once=at_once)
+        comm.Barrier()
+        with h5py.File(path) as file:
+            np.testing.assert_array_equal(file["map"][0, :, 0], np.repeat(np.arange(min(size, 3)) + 1, 5))
+        comm.Barrier()
+
+
+def test_the_old_file_stays_when_a_rank_fails(comm, folder, monkeypatch):
+    name = "raster-grid"
+    scan = stored(comm, folder, name)
+    ours = short(scan, name, comm)
+    write_result(folder / "result.h5", ours, scan)
+    before = from_first_rank(comm, lambda: (folder / "result.h5").read_bytes())
+    last = comm.Get_size() - 1
+    if comm.Get_rank() == last:
+        # its tile does not fit, as after a change of the file behind our back
+        part = ours.part if isinstance(ours, TiledResult) else ours
+        part.object = np.zeros((1, 1, 1, 3), complex)
+    if isinstance(ours, TiledResult):
+        with pytest.raises(ValueError, match="cannot be written"):
+            write_result(folder / "result.h5", ours, scan)
+        comm.Barrier()
+        assert (folder / "result.h5").read_bytes() == before
+        assert not [path for path in os.listdir(folder) if path.endswith(".part")]
+    comm.Barrier()
+
+
+def test_no_folder_is_an_error_on_every_rank(comm, folder):
+    scan = stored(comm, folder, "snake-ptychography")
+    ours = short(scan, "snake-ptychography", comm)
+    with pytest.raises(ValueError, match=r"absent/r\.h5: cannot be written, there is no folder"):
+        write_result(folder / "absent" / "r.h5", ours, scan)
+    began = time.monotonic()
+    comm.Barrier()
+    assert time.monotonic() - began < 30

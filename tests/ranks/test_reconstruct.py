@@ -1,0 +1,123 @@
+"""Reconstructions on any number of ranks follow the same path."""
+
+import numpy as np
+import pytest
+from cases import CASES, make_scan, relative
+
+from ptyxrf.driver.reconstruct import reconstruct
+from ptyxrf.driver.result import Result, TiledResult
+
+#: Rounding grows from step to step of an inner solve. Where the fluorescence on the grid has a say in an
+#: unknown probe it grows fastest, by a factor of 10^6 in twenty iterations of 15 steps: fewer steps there.
+FEWER = {"random-grid-probe": 4}
+
+
+def run(scan, name, precision, comm=None, **more):
+    settings = {key: value for key, value in CASES[name][1].items() if key != "margin"}
+    return reconstruct(
+        scan,
+        precision=precision,
+        max_iterations=20,
+        loss_tolerance=0,
+        gradient_tolerance=0,
+        noise_stop=False,
+        inner_limit=FEWER.get(name),
+        comm=comm,
+        **settings,
+        **more,
+    )
+
+
+LONG = (
+    "raster-grid", "spiral-scan-modes", "random-grid-probe", "random-scan-probe", "snake-ptychography"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    # three positions leave unknowns that only rounding decides in single precision
+    [
+        *((name, precision) for name in LONG for precision in ("double", "single")),
+        ("three-positions", "double"),
+    ],
+)
+def test_twenty_iterations(comm, name, precision):
+    scan = make_scan(name)
+    one, ours = run(scan, name, precision), run(scan, name, precision, comm)
+    assert isinstance(ours, Result if comm.Get_size() == 1 else TiledResult)
+    assert len(ours.history) == len(one.history) == 21
+    assert one.loss < 0.1 * one.history[0].loss
+    tolerance = 1e-10 if precision == "double" else 1e-3
+    assert ours.loss == pytest.approx(one.loss, rel=tolerance)
+    if precision == "single":
+        return
+    for record, expected in zip(ours.history, one.history, strict=True):
+        assert record.loss == pytest.approx(expected.loss, rel=1e-10)
+        assert (record.inner_steps, record.sweeps) == (expected.inner_steps, expected.sweeps)
+    whole = ours.gather()
+    assert relative(whole.object, one.object) < 1e-6
+    assert relative(whole.elements, one.elements) < 1e-6
+    assert relative(whole.probe, one.probe) < 1e-6
+    for attribute in ("pattern_misfit", "predicted_fluorescence"):
+        if getattr(one, attribute) is not None:
+            assert relative(getattr(whole, attribute), getattr(one, attribute)) < 1e-6
+    # all bounds hold on every rank
+    assert (whole.elements >= 0).all()
+
+
+def test_what_is_not_gathered_says_so(comm):
+    scan = make_scan("snake-ptychography")
+    ours = run(scan, "snake-ptychography", "single", comm)
+    if comm.Get_size() == 1:
+        assert ours.gather() is ours
+        return
+    for name in ("object", "elements"):
+        with pytest.raises(ValueError, match=rf"{name}: .* ranks hold a part each .*gather"):
+            getattr(ours, name)
+    assert ours.part.object.shape == ours.tile.owned.shape
+    assert f"on {comm.Get_size()} ranks" in repr(ours)
+
+
+def test_one_rank_may_stop_all(comm):
+    """A callback may say so on the last rank only; a time budget ends all in the same iteration."""
+    scan = make_scan("raster-grid")
+    last = comm.Get_size() - 1
+    ours = run(
+        scan, "raster-grid", "single", comm,
+        callback=lambda record: comm.Get_rank() == last and record.iteration == 3,
+    )  # fmt: skip
+    assert ours.reason.name == "CALLBACK"
+    assert comm.allgather(ours.history[-1].iteration) == [3] * comm.Get_size()
+    ours = run(scan, "raster-grid", "single", comm, max_seconds=0.0)
+    assert ours.reason.name == "SECONDS"
+    assert len(set(comm.allgather(len(ours.history)))) == 1
+
+
+def test_bad_data_is_an_error_on_every_rank(comm):
+    """A value in one pattern, which one rank reads, is named on all of them."""
+    scan = make_scan("raster-grid")
+    patterns = np.array(scan.patterns)
+    patterns[-1, 4, 5] = np.nan
+    mask = np.array(scan.mask)
+    mask[-1, 4, 5] = True
+
+    class Lazy:
+        shape, dtype = patterns.shape, patterns.dtype
+
+        def __getitem__(self, key):
+            return patterns[key]
+
+    bad = scan.replace(patterns=Lazy(), mask=mask)
+    with pytest.raises(ValueError, match=rf"got nan in pattern {scan.N - 1} at pixel \(4, 5\)"):
+        run(bad, "raster-grid", "single", comm)
+    maps = np.array(scan.fluorescence)
+    maps[0, 0, 0] = np.inf
+
+    class LazyMaps(Lazy):
+        shape, dtype = maps.shape, maps.dtype
+
+        def __getitem__(self, key):
+            return maps[key]
+
+    with pytest.raises(ValueError, match="1 non-finite values for element 0"):
+        run(scan.replace(fluorescence=LazyMaps()), "raster-grid", "single", comm)

@@ -1,0 +1,99 @@
+"""One verdict for all ranks."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from ptyxrf.driver.warm_up import warm_up
+from ptyxrf.kernels.fourier import PatternFourier
+from ptyxrf.parallel.gather import gather_positions, gather_tiles
+from ptyxrf.parallel.reduction import Ranks
+from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank, share_plans
+from ptyxrf.parallel.tile import Tile, whole_plane
+
+
+def test_agreed(comm):
+    assert agreed(comm, comm.Get_rank) == comm.Get_rank()
+    last = comm.Get_size() - 1
+
+    def fail_on_the_last():
+        if comm.Get_rank() == last:
+            raise ValueError(f"scan: wrong on rank {last}")
+
+    with pytest.raises(ValueError, match=rf"^scan: wrong on rank {last}$"):
+        agreed(comm, fail_on_the_last)
+
+    def fail_everywhere():
+        raise ValueError(f"scan: wrong on rank {comm.Get_rank()}")
+
+    with pytest.raises(ValueError, match="wrong on rank 0"):
+        agreed(comm, fail_everywhere)
+
+    def fail_with_what_cannot_be_pickled():
+        error = OSError(5, "no luck", "scan.h5")
+        error.lock = threading.Lock()
+        raise error if comm.Get_rank() == 0 else KeyError(threading.Lock())
+
+    with pytest.raises((OSError, RuntimeError), match="no luck"):
+        agreed(comm, fail_with_what_cannot_be_pickled)
+
+
+def test_from_first_rank(comm):
+    assert from_first_rank(comm, comm.Get_rank) == 0
+
+    def fail():
+        raise ValueError(f"seen by rank {comm.Get_rank()}")
+
+    with pytest.raises(ValueError, match="seen by rank 0"):
+        from_first_rank(comm, fail)
+
+
+def test_the_first_of_a_node_goes_ahead(comm, tmp_path_factory):
+    """All ranks of this launch are on one node: the first is done when the others begin."""
+    mark = comm.bcast(tmp_path_factory.mktemp("node") / "done" if comm.Get_rank() == 0 else None)
+    seen = []
+
+    def work():
+        seen.append(comm.Get_rank() == 0 or mark.read_text() == "done")
+        if comm.Get_rank() == 0:
+            mark.write_text("done")
+
+    first_on_each_node(comm, work)
+    assert seen == [True]
+    first_on_each_node(comm, lambda: warm_up("joint", "single", "positive", False, "grid", False))
+
+
+def test_plans_are_shared(comm):
+    """After the exchange transforms still transform."""
+    fourier = PatternFourier(2, 12, np.dtype(np.complex64))
+    share_plans(comm, fourier.plan)
+    fields = fourier.buffer()
+    rng = np.random.default_rng(0)
+    fields[...] = rng.standard_normal(fields.shape)
+    expected = np.fft.fft2(fields)
+    fourier.forward(fields, fields)
+    np.testing.assert_allclose(fields, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_reductions(comm):
+    ranks = Ranks(comm)
+    rank, size = comm.Get_rank(), comm.Get_size()
+    np.testing.assert_array_equal(ranks.sum(np.array([1.0, rank])), [size, size * (size - 1) / 2])
+    np.testing.assert_array_equal(ranks.largest(rank, -rank), [size - 1, 0])
+    assert ranks.any(rank == size - 1)
+    assert not ranks.any(False)
+
+
+def test_gathering(comm):
+    rank, size = comm.Get_rank(), comm.Get_size()
+    count = 2 * size + 3
+    mine = np.arange(rank, count, size)[::-1]
+    tile = whole_plane((1, 1), 1)
+    tile = Tile(tile.grid, tile.owned, tile.covered, mine)
+    both = np.stack([mine, -mine]).astype(np.float32)
+    whole = gather_positions(comm, tile, both)
+    np.testing.assert_array_equal(whole, [np.arange(count), -np.arange(count)])
+    if size == 1:
+        field = np.ones((1, 1, 1))
+        assert gather_tiles(comm, tile, field) is not field

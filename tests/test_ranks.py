@@ -1,0 +1,173 @@
+"""The tests in ranks/ under mpiexec, once for each number of ranks; and the command under it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mpi_launch import MPIEXEC, mpiexec
+
+from ptyxrf.driver.launch import launched
+from ptyxrf.driver.result_file import read_result
+from ptyxrf.driver.scan_file import read_scan, write_scan
+from ptyxrf.driver.simulate import simulate
+
+TESTS = Path(__file__).resolve().parent
+pytestmark = pytest.mark.skipif(not MPIEXEC, reason="no mpiexec beside this Python nor on the PATH")
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 5, 7, 8])
+def test_on_ranks(ranks):
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS / "ranks")]
+    done = mpiexec(ranks, words, cwd=TESTS.parent, timeout=900)
+    report = done.stdout + done.stderr
+    assert done.returncode == 0, report[-20000:]
+    summaries = [line for line in done.stdout.splitlines() if " passed" in line]
+    assert len(summaries) == ranks, report[-20000:]
+    assert not any(word in line for line in summaries for word in ("skipped", "failed", "error")), summaries
+
+
+@pytest.fixture
+def scan_path(tmp_path):
+    path = tmp_path / "scan.h5"
+    write_scan(path, simulate("cells", m=16, per_side=6, overlap=0.6, elements=2, seed=2, photons=100.0))
+    return path
+
+
+def ptyxrf(ranks, *words, **options):
+    return mpiexec(ranks, [sys.executable, "-m", "ptyxrf", *map(str, words)], timeout=120, **options)
+
+
+def test_the_command_says_things_once(tmp_path, scan_path):
+    words = ("reconstruct", scan_path, "--max-iterations", "6", "--precision", "double", "--out")
+    one = ptyxrf(1, *words, tmp_path / "one.h5")
+    three = ptyxrf(3, *words, tmp_path / "three.h5")
+    assert (one.returncode, three.returncode) == (0, 0), three.stderr
+    progress = [line for line in three.stderr.splitlines() if line.startswith("iteration")]
+    assert len(progress) == len(three.stderr.splitlines()) == 7
+    assert three.stdout.count("result:") == three.stdout.count("report:") == 1
+    first, other = read_result(tmp_path / "one.h5"), read_result(tmp_path / "three.h5")
+    assert other.loss == pytest.approx(first.loss, rel=1e-11)
+    np.testing.assert_allclose(other.object, first.object, rtol=1e-8, atol=1e-10)
+    errors = first.history[-1].errors
+    assert errors == pytest.approx(other.history[-1].errors, rel=1e-8)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "scan.h5", "one.h5", "one.png", "three.h5", "three.png",
+    }  # fmt: skip
+
+
+def test_other_subcommands_run_once(tmp_path, scan_path):
+    info = ptyxrf(3, "info", scan_path, "--json")
+    assert info.returncode == 0 and json.loads(info.stdout)["patterns"] == 36
+    made = ptyxrf(2, "simulate", tmp_path / "new.h5", "--m", "12", "--per-side", "3", "--quiet")
+    assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
+    assert read_scan(tmp_path / "new.h5").N == 9
+    helped = ptyxrf(3, "--help")
+    assert helped.returncode == 0 and helped.stdout.count("usage:") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("reconstruct", "absent.h5", "--out", "r.h5"), "absent.h5: no such file"),
+        (("reconstruct", "SCAN", "--out", "nowhere/r.h5"), "nowhere/r.h5: cannot be written"),
+        (("reconstruct", "SCAN", "--out", "r.h5", "--alpha", "magic"), "--alpha: expected"),
+        (("reconstruct", "SCAN", "--out", "r.h5", "--alpha", "1,2,3"), "alpha: expected a number or 2"),
+        (("reconstruct", "NAN", "--out", "r.h5"), "got nan in pattern 35"),
+        (("info", "absent.h5"), "absent.h5: no such file"),
+        (("fly",), "invalid choice"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(tmp_path, scan_path, words, message):
+    bad = simulate("cells", m=16, per_side=6, overlap=0.6, seed=2, dtype="float32")
+    patterns = np.array(bad.patterns)
+    write_scan(tmp_path / "nan.h5", bad)
+    patterns[35, 3, 3] = np.nan
+
+    class Lazy:
+        shape, dtype = patterns.shape, patterns.dtype
+
+        def __getitem__(self, key):
+            return patterns[key]
+
+    write_scan(tmp_path / "nan.h5", bad.replace(patterns=Lazy()))
+    names = {"SCAN": scan_path, "NAN": tmp_path / "nan.h5"}
+    began = time.monotonic()
+    done = ptyxrf(3, *(names.get(word, word) for word in words), cwd=tmp_path)
+    assert time.monotonic() - began < 60
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ptyxrf: error:")]
+    assert len(lines) == 1 and message in lines[0], done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "r.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "said"),
+    [
+        ("ValueError('a bad number')", 2, "error: a bad number"),
+        ("TypeError('a slip')", 1, "TypeError: a slip"),
+    ],
+)
+def test_a_rank_that_fails_alone_ends_all(tmp_path, scan_path, raised, status, said):
+    """Nobody waits for it: one message, a code that is not 0, within seconds."""
+    script = tmp_path / "fail.py"
+    script.write_text(
+        "import os, sys\n"
+        "from ptyxrf.kernels.diffraction import Diffraction\n"
+        "from ptyxrf.driver.command import main\n"
+        "from ptyxrf.driver.launch import launched\n"
+        "product, calls = Diffraction.product, []\n"
+        "def fail(*words):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 3:\n"
+        f"        raise {raised}\n"
+        "    return product(*words)\n"
+        "if launched(os.environ)[1] == 1:\n"
+        "    import ptyxrf.driver.warm_up as warm_up\n"
+        "    from ptyxrf.driver import objective\n"
+        "    begun = objective.Objective._local_product\n"
+        "    def local(self, direction):\n"
+        "        if self.ranks.size > 1:\n"
+        "            Diffraction.product = fail\n"
+        "        return begun(self, direction)\n"
+        "    objective.Objective._local_product = local\n"
+        "sys.exit(main())\n"
+    )
+    began = time.monotonic()
+    words = [sys.executable, str(script), "reconstruct", str(scan_path), "--out", str(tmp_path / "r.h5")]
+    done = mpiexec(3, words, timeout=120)
+    assert time.monotonic() - began < 60
+    assert done.returncode == status, done.stderr
+    spoken = [line for line in done.stderr.splitlines() if line.startswith("ptyxrf:")]
+    assert len(spoken) == 1 and spoken[0].startswith("ptyxrf: rank 1:")
+    assert said in done.stderr
+    assert not (tmp_path / "r.h5").exists()
+
+
+def test_single_jobs_side_by_side_are_found_out(tmp_path, scan_path):
+    """What srun starts without --mpi: several processes that do not see each other."""
+    words = [sys.executable, "-m", "ptyxrf", "reconstruct", str(scan_path), "--out", str(tmp_path / "r.h5")]
+    said = []
+    for rank in range(2):
+        environment = {**os.environ, "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": str(rank)}
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 2
+        said.append(done.stderr)
+    assert "2 processes were started together" in said[0] and "srun --mpi=pmi2" in said[0]
+    assert len(said[0].splitlines()) == 1 and said[1] == ""
+    assert not (tmp_path / "r.h5").exists()
+
+
+def test_what_launchers_say():
+    assert launched({}) == (1, 0)
+    assert launched({"PMI_SIZE": "4", "PMI_RANK": "3"}) == (4, 3)
+    assert launched({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}) == (2, 1)
+    # mpiexec -n 1 within a job step of several tasks is alone on purpose
+    assert launched({"PMI_SIZE": "1", "PMI_RANK": "0", "SLURM_STEP_NUM_TASKS": "4"}) == (1, 0)
+    assert launched({"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}) == (4, 2)
+    assert launched({"SLURM_STEP_NUM_TASKS": "many"}) == (1, 0)
