@@ -22,12 +22,12 @@ class Link(ABC):
     linear: bool
 
     @abstractmethod
-    def forward(self, fields: NDArray) -> NDArray[Any]:
-        """Return z."""
+    def forward(self, fields: NDArray, out: NDArray | None = None) -> NDArray[Any]:
+        """Return z, in `out` where it is given."""
 
     @abstractmethod
-    def derivative(self, fields: NDArray, change: NDArray) -> NDArray[Any]:
-        """Return the change of z for a change of the fields at `fields`."""
+    def derivative(self, fields: NDArray, change: NDArray, out: NDArray | None = None) -> NDArray[Any]:
+        """Return the change of z for a change of the fields at `fields`, in `out` where it is given."""
 
     @abstractmethod
     def adjoint(self, fields: NDArray, gradient: NDArray, out: NDArray) -> None:
@@ -39,21 +39,26 @@ class Link(ABC):
             raise NotImplementedError(f"{type(self).__name__} is not linear and has no second derivative")
 
 
+def _image(fields: NDArray) -> NDArray[Any]:
+    """Return an empty complex image for fields (C, rows, columns)."""
+    return np.empty(fields.shape[1:], np.result_type(fields.dtype, np.complex64))
+
+
 class CartesianLink(Link):
     """z = x + i y with both parts free: ptychography alone."""
 
     unknowns = ("real_part", "imaginary_part")
     linear = True
 
-    def forward(self, fields: NDArray) -> NDArray[Any]:
+    def forward(self, fields: NDArray, out: NDArray | None = None) -> NDArray[Any]:
         """Return x + i y."""
-        z = np.empty(fields.shape[1:], np.result_type(fields.dtype, np.complex64))
+        z = _image(fields) if out is None else out
         z.real, z.imag = fields[0], fields[1]
         return z
 
-    def derivative(self, fields: NDArray, change: NDArray) -> NDArray[Any]:
+    def derivative(self, fields: NDArray, change: NDArray, out: NDArray | None = None) -> NDArray[Any]:
         """Return dx + i dy."""
-        return self.forward(change)
+        return self.forward(change, out)
 
     def adjoint(self, fields: NDArray, gradient: NDArray, out: NDArray) -> None:
         """Add (Re g, Im g)."""
@@ -80,17 +85,20 @@ class LinearLink(Link):
         self.attenuation = np.asarray(attenuation, dtype=np.float64)
         self.offset = float(offset)
 
-    def derivative(self, fields: NDArray, change: NDArray) -> NDArray[Any]:
+    def derivative(self, fields: NDArray, change: NDArray, out: NDArray | None = None) -> NDArray[Any]:
         """Return dx + i sum_e mu_e dw_e."""
-        z = np.empty(change.shape[1:], np.result_type(change.dtype, np.complex64))
+        z = _image(change) if out is None else out
         z.real = change[0]
-        z.imag = np.tensordot(self.attenuation.astype(change.dtype), change[1:], axes=1)
+        z.imag = 0
+        for mu, element in zip(self.attenuation.astype(change.dtype), change[1:], strict=True):
+            z.imag += mu * element
         return z
 
-    def forward(self, fields: NDArray) -> NDArray[Any]:
+    def forward(self, fields: NDArray, out: NDArray | None = None) -> NDArray[Any]:
         """Return x + i (offset + sum_e mu_e w_e)."""
-        z = self.derivative(fields, fields)
-        z.imag += self.offset
+        z = self.derivative(fields, fields, out)
+        if self.offset:
+            z.imag += self.offset
         return z
 
     def adjoint(self, fields: NDArray, gradient: NDArray, out: NDArray) -> None:

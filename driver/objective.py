@@ -536,8 +536,8 @@ class Objective:
             if self.fluorescence is not None:
                 losses[1] = self.fluorescence.gradient(self._maps(point), self._maps(out), moved)
 
-        def to_object(pixels: Pixels) -> NDArray[Any]:
-            return self.link.forward(point.covered[pixels])
+        def to_object(pixels: Pixels, out: NDArray[Any]) -> None:
+            self.link.forward(point.covered[pixels], out)
 
         batches = self._work(point, out, self._z, self._gradient_z, to_object, complete)
         if self.diffraction is not None:
@@ -576,7 +576,7 @@ class Objective:
         outgoing: HaloField | None,
         tile: NDArray[Any],
         result: NDArray[Any],
-        to_object: Callable[[Pixels], NDArray[Any]],
+        to_object: Callable[[Pixels, NDArray[Any]], None],
         complete: Callable[[], None],
     ) -> Iterator[tuple[int, int]]:
         """Yield batches of positions while halos travel; `tile` is made of the fields as they arrive.
@@ -591,7 +591,7 @@ class Objective:
         result : (rows, columns) array of complex
             What the positions add to; its halo is taken into the outgoing fields before it leaves.
         to_object : callable
-            Given pixels, returns z there, or its change, from the incoming fields.
+            Given pixels and where to, sets z there, or its change, from the incoming fields.
         complete : callable
             Called when all incoming fields are there, before outgoing ones leave.
         """
@@ -599,14 +599,14 @@ class Objective:
 
         def arrived(k: int) -> None:
             where = sources[k].pixels.slices
-            tile[where] = to_object((slice(None), *where))
+            to_object((slice(None), *where), tile[where])
 
         def leaving(k: int) -> None:
             if outgoing is not None:
                 self._to_fields(incoming, outgoing, result, sources[k].pixels.slices)
 
         if self.diffraction is not None:
-            tile[self.tile.inner] = to_object((slice(None), *self.tile.inner))
+            to_object((slice(None), *self.tile.inner), tile[self.tile.inner])
         else:
 
             def arrived(k: int) -> None:
@@ -636,9 +636,9 @@ class Objective:
             self._to_fields(incoming, out, result, self.tile.inner)
         return out.finish_collect()
 
-    def _to_change(self, pixels: Pixels) -> NDArray[Any]:
-        """Return the change of z that belongs to the incoming change of the fields."""
-        return self.link.derivative(self._point.covered[pixels], self._change.covered[pixels])
+    def _to_change(self, pixels: Pixels, out: NDArray[Any]) -> None:
+        """Set the change of z that belongs to the incoming change of the fields."""
+        self.link.derivative(self._point.covered[pixels], self._change.covered[pixels], out)
 
     @staticmethod
     def _without_patterns(batches: Iterator[tuple[int, int]]) -> None:
@@ -648,9 +648,9 @@ class Objective:
 
     def _pack(self, owned: NDArray, probe_sum: NDArray) -> NDArray[Any]:
         """Return a gradient or a product as a vector in the units of the data."""
-        vector = np.zeros(self.size, self.real)
+        vector = np.empty(self.size, self.real)
         np.multiply(owned, self.real.type(self.mean_count), out=self.fields_of(vector))
-        if self.with_probe:
+        if self.refine_probe:  # 0 while it is held
             self.probe_part(vector)[...] = probe_sum * self._unit
         return vector
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -26,9 +27,10 @@ def test_on_ranks(ranks):
     done = mpiexec(ranks, words, cwd=TESTS.parent, timeout=900)
     report = done.stdout + done.stderr
     assert done.returncode == 0, report[-20000:]
-    summaries = [line for line in done.stdout.splitlines() if " passed" in line]
-    assert len(summaries) == ranks, report[-20000:]
-    assert not any(word in line for line in summaries for word in ("skipped", "failed", "error")), summaries
+    # ranks may write their last lines into one
+    passed = [int(count) for count in re.findall(r"(\d+) passed", done.stdout)]
+    assert len(passed) == ranks and len(set(passed)) == 1 and passed[0] > 70, report[-20000:]
+    assert not re.search(r"\d+ (skipped|failed|error)", done.stdout), report[-20000:]
 
 
 @pytest.fixture
