@@ -6,7 +6,9 @@ Each number of ranks is launched with mpiexec in turn, `--rounds` times over, so
 machine. Strong: the same scan on more ranks. Weak (`--weak`): as many positions and pixels a rank. The
 patterns are made when they are sliced, so each rank holds its own only. Written are scaling.json and
 scaling.png: seconds per product, the share of communication, messages and bytes, memory above that of a
-rank with nothing to do; and the same product with the object replicated and all-reduced.
+rank with nothing to do; the same product with the object replicated and all-reduced; and what
+`ptyxrf plan` predicts with the constants that `ptyxrf bench` measured here: seconds within the model, messages
+and bytes exactly.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.machine import Machine, read_machine
+from ptyxrf.driver.plan import Plan, make_plan, problem_of
 from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.zone_plate import zone_plate_probe
 
@@ -191,6 +195,13 @@ def launch(ranks: int, options: argparse.Namespace) -> dict[str, Any]:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def planned(row: dict[str, Any], options: argparse.Namespace, machine: Machine) -> Plan:
+    """Return the plan of what a row measured."""
+    per_side = round(row["positions"] ** 0.5)
+    problem = problem_of(make_scan(int(row["n"]), options.m, per_side), precision=options.precision)
+    return make_plan(problem, int(row["ranks"]), 1, machine)
+
+
 def median_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return one row with the medians over the rounds."""
 
@@ -257,6 +268,7 @@ def main() -> None:
         default=str(Path(sys.executable).with_name("mpiexec")),
         help="launcher and its options (srun --mpi=pmi2, for one)",
     )
+    parser.add_argument("--machine", type=Path, help="constants that `ptyxrf bench --out FILE` wrote")
     parser.add_argument("--out", type=Path, help="folder for scaling.json and scaling.png")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -268,20 +280,27 @@ def main() -> None:
         for ranks in options.ranks:
             launches[ranks].append(launch(ranks, options))
     rows = [median_row(launches[ranks]) for ranks in options.ranks]
+    machine = read_machine(options.machine) if options.machine else Machine()
     print(
-        f"{'ranks':>5} {'n':>6} {'N':>7} {'product ms':>11} {'of first':>9} {'comm %':>7} "
-        f"{'kB/rank':>9} {'MiB/rank':>9} {'Allreduce ms':>13} {'exchange ms':>12}"
+        f"{'ranks':>5} {'n':>6} {'N':>7} {'product ms':>11} {'of first':>9} {'planned ms':>11} {'comm %':>7} "
+        f"{'kB/rank':>9} {'MiB/rank':>9} {'exchange ms':>12} {'Allreduce ms':>13}"
     )
     for row in rows:
         waiting = row["exchange_seconds"] + row["reduction_seconds"]
         base = row.get("baseline", {}).get("allreduce_seconds", float("nan"))
+        plan = planned(row, options, machine)
+        row["planned"] = plan.facts()
         print(
             f"{row['ranks']:5.0f} {row['n']:6.0f} {row['positions']:7.0f} "
             f"{1e3 * row['product_seconds']:11.2f} "
-            f"{row['product_seconds'] / rows[0]['product_seconds']:9.3f} "
+            f"{row['product_seconds'] / rows[0]['product_seconds']:9.3f} {1e3 * plan.seconds.total:11.2f} "
             f"{100 * waiting / row['product_seconds']:7.2f} {max(row['bytes']) / 1e3:9.1f} "
-            f"{max(row['memory']) / 2**20:9.1f} {1e3 * base:13.3f} {1e3 * waiting:12.3f}"
+            f"{max(row['memory']) / 2**20:9.1f} {1e3 * waiting:12.3f} {1e3 * base:13.3f}"
         )
+        exact = row["bytes"] == plan.load.bytes.tolist() and row["messages"] == plan.load.messages.tolist()
+        if not exact:
+            raise SystemExit(f"messages or bytes differ from the plan: {row}, {plan.load}")
+    print(f"messages and bytes of each rank are those of the plan; its constants: {machine.name}")
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "scaling.json").write_text(

@@ -11,7 +11,7 @@ from ptyxrf.driver.scan import Scan, check_patterns
 from ptyxrf.driver.stored_array import StoredArray
 
 #: Patterns read at a time, in bytes of float64. Some four arrays of this size live while reading.
-READ_BYTES = 8 * 1024 * 1024
+READ_BYTES = 2 * 1024 * 1024
 
 
 def load_amplitudes(

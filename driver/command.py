@@ -17,15 +17,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ptyxrf.driver.launch import Failure, alone, communicator, launched, say, together
 from ptyxrf.driver.settings import (
+    COUNT,
     FILES,
     POSITIVE,
     RECONSTRUCT,
     SIMULATE,
     TABLES,
+    Choice,
+    File,
     Number,
     Setting,
     Switch,
     check_value,
+    checked_settings,
     effective_settings,
     flag_name,
     read_settings,
@@ -474,6 +478,125 @@ def _maps_information(path: str) -> tuple[dict[str, Any], str]:
     return facts, maps_text(facts)
 
 
+# plan -----------------------------------------------------------------------------------------------------
+
+#: What `plan` takes in place of a scan file, and beside it.
+PLAN = {
+    "ranks": Setting(COUNT, 1, "number of ranks, up to 100000 in seconds"),
+    "nodes": Setting(COUNT, None, "nodes that the ranks are spread over (default: 64 ranks on each)"),
+    "n": Setting(COUNT, None, "in place of a scan: edge of the object in pixels"),
+    "positions": Setting(COUNT, None, "in place of a scan: number of positions, on a raster"),
+    "m": Setting(Number(minimum=2, whole=True), None, "in place of a scan: edge of a pattern in pixels"),
+    "modes": Setting(COUNT, 1, "in place of a scan: probe modes"),
+    "elements": Setting(Number(minimum=0, whole=True), 0, "in place of a scan: number of maps"),
+    "sampling": Setting(Choice(("grid", "scan")), "scan", "in place of a scan: where the maps are sampled"),
+    "method": Setting(Choice(("joint", "ptychography", "fluorescence")), "joint", "which data are used"),
+    "precision": Setting(Choice(("single", "double")), "single", "precision of the fields"),
+    "refine_probe": Setting(Switch(), False, "the probe is an unknown"),
+    "machine": Setting(File(), None, "constants that ptyxrf bench wrote (default: those of this user)"),
+    "picture": Setting(File(), None, "draw the tiles and the efficiency as PNG"),
+}
+SCAN_IN_NUMBERS = ("n", "positions", "m")
+
+
+def _plan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scan", metavar="SCAN", nargs="?", help="scan file; or give --n, --positions and --m")
+    parser.add_argument("--json", action="store_true", help="the same as JSON, in SI units")
+    _add_settings(parser, "plan", PLAN)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    flags = {key: getattr(options, key) for key in PLAN}
+    settings = checked_settings(PLAN, {}, flags)
+    given = [
+        flag_name(key)
+        for key in (*SCAN_IN_NUMBERS, "modes", "elements", "sampling")
+        if flags[key] is not None
+    ]
+    missing = [flag_name(key) for key in SCAN_IN_NUMBERS if settings[key] is None]
+    if options.scan is None and missing:
+        raise ValueError(f"SCAN: expected a scan file, or {', '.join(missing)}; got neither")
+    if options.scan is not None and given:
+        raise ValueError(f"{given[0]}: expected none beside a scan file, which says it itself")
+    if settings["picture"] is not None:
+        _check_outputs([Path(settings["picture"])], [options.scan, settings["machine"]])
+
+    from ptyxrf.driver.machine import Machine, default_path, read_machine
+    from ptyxrf.driver.plan import make_plan, plan_text, problem_from_numbers, problem_of
+
+    path = settings["machine"] or (default_path() if default_path().exists() else None)
+    machine = Machine() if path is None else read_machine(path)
+    how = {key: settings[key] for key in ("method", "precision", "refine_probe")}
+    if options.scan is not None:
+        from ptyxrf.driver.scan_file import read_scan
+
+        problem = problem_of(read_scan(options.scan, check=False), **how)
+    else:
+        sizes = {key: settings[key] for key in (*SCAN_IN_NUMBERS, "modes", "elements", "sampling")}
+        problem = problem_from_numbers(**sizes, **how)
+    plan = make_plan(problem, settings["ranks"], settings["nodes"], machine)
+    print(json.dumps(plan.facts(), indent=2) if options.json else plan_text(plan))
+    if settings["picture"] is not None:
+        from ptyxrf.driver.plan_picture import write_plan_picture
+
+        write_plan_picture(settings["picture"], plan)
+        if not options.json:
+            print(f"picture: {settings['picture']}")
+    return DONE
+
+
+# bench ----------------------------------------------------------------------------------------------------
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", metavar="N", default="15", help="repetitions of each timing (default 15)")
+    parser.add_argument(
+        "--out", metavar="FILE", help="where the constants for ptyxrf plan go (default: this user's cache)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the constants as JSON")
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from ptyxrf.driver.bench import PatternTimes, measure_machine
+    from ptyxrf.driver.machine import default_path, write_machine
+
+    rounds = check_value("--rounds", Setting(COUNT, None, ""), COUNT.from_text(options.rounds))
+    out = Path(options.out) if options.out else default_path()
+
+    def prepare() -> None:
+        if not options.out:
+            out.parent.mkdir(parents=True, exist_ok=True)
+        _check_outputs([out], [])
+
+    _from_first_rank(options.comm, prepare)
+    if not options.json:
+        print("   m  precision  FFT pair (us)  gradient / pair       product / pair", flush=True)
+
+    def row(times: PatternTimes) -> None:
+        gradient, product = (
+            f"{middle:.2f} ({low:.2f}-{high:.2f})"
+            for low, middle, high in (times.gradient_ratio, times.product_ratio)
+        )
+        if not options.json:
+            print(
+                f"{times.m:4d}  {times.precision:9s}  {1e6 * times.pair:13.1f}  {gradient:20s}  {product}",
+                flush=True,
+            )
+
+    machine = measure_machine(options.comm, rounds, row)
+    _from_first_rank(options.comm, lambda: write_machine(out, machine))
+    if options.json:
+        print(json.dumps(asdict(machine), indent=2))
+        return DONE
+    for name, link in (("within a node", machine.within_node), ("between nodes", machine.between_nodes)):
+        print(f"messages {name}: {1e6 * link.latency:.2f} us, {link.bandwidth / 1e9:.2f} GB/s")
+    print(f"reduction: {1e6 * machine.reduction_seconds:.2f} us for each doubling of the ranks")
+    print(f"{machine.name}\nconstants for ptyxrf plan: {out}")
+    return DONE
+
+
 # demo -----------------------------------------------------------------------------------------------------
 
 #: What the demonstration simulates, at full and at reduced size.
@@ -590,5 +713,24 @@ SUBCOMMANDS = (
         "everything wrong or suspicious about it; or what is in a result.",
         _info_arguments,
         _on_first_rank(_info),
+    ),
+    Subcommand(
+        "plan",
+        "[SCAN.h5] --ranks R [--nodes K] [flags]",
+        "say how a reconstruction would spread over ranks, without running it",
+        "Cut a scan (or a raster given by numbers) into tiles for a number of ranks and say how they balance, "
+        "what they send, the memory that each takes, the time of a Hessian product and where it goes, and how "
+        "far more ranks would help. Needs no MPI.",
+        _plan_arguments,
+        _on_first_rank(_plan),
+    ),
+    Subcommand(
+        "bench",
+        "[--rounds N] [--out FILE]",
+        "measure this machine: time per pattern beside a bare FFT pair, and messages",
+        "Time gradient and Hessian product per pattern beside one forward and one inverse FFT, and, under "
+        "mpiexec, messages between ranks. Keeps the constants that ptyxrf plan uses.",
+        _bench_arguments,
+        _bench,
     ),
 )

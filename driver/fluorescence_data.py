@@ -1,4 +1,4 @@
-"""A rank's part of the fluorescence data, and what is known of all of it."""
+"""Reading a rank's part of the fluorescence data, and what is known of all of it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from ptyxrf.parallel.tile import Tile
 
 @dataclass(frozen=True)
 class FluorescenceData:
-    """Counts of one rank and sums over all ranks.
+    """What is known of the counts of all ranks.
 
     Attributes
     ----------
-    net : (N_e, rows, columns) or (N_e, n) array of float64
-        D_e - B_e on the owned pixels, or at the rank's positions in their order; 0 where there are no data.
     measured : (N_e,) array of bool
         Which elements have data.
     mean_modulus, mean_square, total : (N_e,) arrays of float64
@@ -30,7 +28,6 @@ class FluorescenceData:
         Whether all counts are whole numbers.
     """
 
-    net: NDArray[np.float64]
     measured: NDArray[np.bool_]
     mean_modulus: NDArray[np.float64]
     mean_square: NDArray[np.float64]
@@ -53,7 +50,7 @@ def _read(scan: Scan, tile: Tile) -> NDArray[np.float64]:
     return counts
 
 
-def load_fluorescence(scan: Scan, tile: Tile, ranks: Ranks) -> FluorescenceData:
+def load_fluorescence(scan: Scan, tile: Tile, ranks: Ranks) -> tuple[NDArray[np.float64], FluorescenceData]:
     """Read the counts of a rank; all ranks take part.
 
     Parameters
@@ -65,7 +62,9 @@ def load_fluorescence(scan: Scan, tile: Tile, ranks: Ranks) -> FluorescenceData:
 
     Returns
     -------
-    FluorescenceData
+    net : (N_e, rows, columns) or (N_e, n) array of float64
+        D_e - B_e on the owned pixels, or at the rank's positions in their order; 0 where there are no data.
+    data : FluorescenceData
 
     Raises
     ------
@@ -85,6 +84,5 @@ def load_fluorescence(scan: Scan, tile: Tile, ranks: Ranks) -> FluorescenceData:
     sums = ranks.sum(sums)
     samples = np.prod(scan.fluorescence.shape[1:])
     whole = not ranks.any(bool((known != np.round(known)).any()))
-    return FluorescenceData(
-        net.reshape(counts.shape), measured, sums[0] / samples, sums[1] / samples, sums[2], whole
-    )
+    data = FluorescenceData(measured, sums[0] / samples, sums[1] / samples, sums[2], whole)
+    return net.reshape(counts.shape), data

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.geometry import JOULES_PER_KEV
 from ptyxrf.driver.maps_file import CountMaps
+from ptyxrf.driver.memory import Sizes, memory_of
 from ptyxrf.driver.result import Result, TiledResult
 from ptyxrf.driver.scan import Scan
 
@@ -129,38 +130,6 @@ def summarise_patterns(scan: Scan) -> PatternSummary:
     return PatternSummary(total / count, totals, maxima, not_finite, negative, whole)
 
 
-def memory_needed(scan: Scan, precision: str = "single") -> dict[str, int]:
-    """Estimate what a joint reconstruction keeps in memory, in bytes.
-
-    Parameters
-    ----------
-    scan : Scan
-        Its sizes count, not its values.
-    precision : {"single", "double"}
-        Of the fields.
-
-    Returns
-    -------
-    dict
-        "patterns": the measured amplitudes (one number per pattern pixel) and the state at the current point
-        (one complex number and one number: 4 + 12 bytes in single precision). With memory="low" the state
-        goes. "object": some twenty-three vectors of the unknowns (the solver's and the objective's) and four
-        complex images. "probe": the same for the modes. "fluorescence": data, prediction and their
-        counterparts. "total": their sum. It comes on top of some 0.2 GiB for Python and the compiled kernels;
-        in two measured runs it was within 15 % of the peak.
-    """
-    number = {"single": 4, "double": 8}[precision]
-    pixels = scan.shape[0] * scan.shape[1]
-    per_map = pixels if scan.sampling == "grid" else scan.N
-    needed = {
-        "patterns": scan.N * scan.m**2 * 4 * number,
-        "object": pixels * number * (23 * (1 + max(scan.N_e, 1)) + 8),
-        "probe": scan.K * scan.m**2 * number * 48,
-        "fluorescence": scan.N_e * per_map * (8 + 3 * number),
-    }
-    return needed | {"total": sum(needed.values())}
-
-
 @dataclass(frozen=True)
 class Finding:
     """Something that a user should know about a scan.
@@ -243,8 +212,8 @@ def inspect_scan(scan: Scan) -> ScanInformation:
         "fluorescence_units": scan.units if scan.sampling else None,
         "elements": [_element(scan, e) for e in range(scan.N_e)],
         "truth": sorted(scan.truth),
-        "memory_single": memory_needed(scan, "single"),
-        "memory_double": memory_needed(scan, "double"),
+        "memory_single": _memory(scan, "single"),
+        "memory_double": _memory(scan, "double"),
     }
     findings = [
         Finding(level, text)
@@ -260,6 +229,25 @@ def inspect_scan(scan: Scan) -> ScanInformation:
     ]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     return ScanInformation(facts, findings)
+
+
+def _memory(scan: Scan, precision: str) -> dict[str, int]:
+    """Return the bytes of a joint reconstruction (without fluorescence: of ptychography) on one rank."""
+    pixels = scan.shape[0] * scan.shape[1]
+    sizes = Sizes(
+        positions=scan.N,
+        owned=pixels,
+        covered=pixels,
+        rows=scan.shape[0],
+        columns=scan.shape[1],
+        m=scan.m,
+        modes=scan.K,
+        elements=scan.N_e,
+        sampling=scan.sampling,
+        method="joint" if scan.sampling else "ptychography",
+        fractional=bool(scan.fractions.any()),
+    )
+    return {name: int(size) for name, size in memory_of(sizes, precision).items()}
 
 
 def _spread(values: NDArray[np.float64] | None) -> float | list[float] | None:

@@ -208,9 +208,10 @@ class Objective:
         self.scan, self.method, self.curvature = scan, method, curvature
         self.data: FluorescenceData | None = None
         self.tile: Tile = self._make_tile(int(margin))
+        net = np.zeros((0, 0))
         if method != "ptychography":
             if scan.fluorescence is not None:
-                self.data = load_fluorescence(scan, self.tile, self.ranks)
+                net, self.data = load_fluorescence(scan, self.tile, self.ranks)
             if self.data is None or not self.data.measured.any():
                 raise ValueError(
                     f"method: expected a scan with fluorescence data for {method!r}, got one without"
@@ -238,7 +239,7 @@ class Objective:
         where = self.channels.get("elements", slice(0, 0))
         self.nonnegative = slice(where.start * self._pixels, where.stop * self._pixels)
 
-        self._load(memory == "cached")
+        self._load(net, memory == "cached")
         self.initial = self._start(start or {}, rescale_probe)
         self._set_weights(alpha, alpha_scale)
         self._set_probe(self._unpack(self.initial)[1])  # what needs only the probe may be asked from now on
@@ -280,7 +281,7 @@ class Objective:
             raise ValueError(f"link: expected {', '.join(LINKS)} or a Link, got {type(link).__name__}")
         return link
 
-    def _load(self, keep_far_fields: bool) -> None:
+    def _load(self, net: NDArray[np.float64], keep_far_fields: bool) -> None:
         """Read the data of this rank's positions and set up the terms of the objective."""
         scan, tile = self.scan, self.tile
         corners = scan.corners[tile.positions] - (tile.covered.row_start, tile.covered.column_start)
@@ -318,17 +319,15 @@ class Objective:
         self._unit = np.sqrt(self.mean_count)
         self.fluorescence: Fluorescence | None = None
         if self.data is not None:
-            self.fluorescence = self._fluorescence_term(self.data)
+            self.fluorescence = self._fluorescence_term(net, self.data)
 
-    def _fluorescence_term(self, counts: FluorescenceData) -> Fluorescence:
+    def _fluorescence_term(self, net: NDArray[np.float64], counts: FluorescenceData) -> Fluorescence:
         """Return the fluorescence term in internal units, with alpha_e = 1 where there are data."""
         scan, tile = self.scan, self.tile
         size = np.sqrt(counts.mean_square)
         size = np.where(size > 0, size, 1.0)
         gains = scan.sensitivity * self.mean_count / size
-        data = np.ascontiguousarray(
-            counts.net / size.reshape(-1, *([1] * (counts.net.ndim - 1))), dtype=self.real
-        )
+        data = np.ascontiguousarray(net / size.reshape(-1, *([1] * (net.ndim - 1))), dtype=self.real)
         self._fluorescence_size = size
         self.alpha = np.where(counts.measured, 1.0, 0.0)
         weights = self._internal_weights()

@@ -52,8 +52,9 @@ class Preconditioner:
             else np.zeros(objective.tile.owned.shape)
         )
         (peak,) = objective.ranks.largest(float(light.max(initial=0.0)))
-        self._light = light
-        self._object = (light + OBJECT_FLOOR * peak) if peak > 0 else np.ones_like(light)
+        real = objective.real
+        self._light = light.astype(real)
+        self._object = (light + OBJECT_FLOOR * peak).astype(real) if peak > 0 else np.ones_like(self._light)
         if objective.method == "ptychography":
             return
         mu = (
@@ -63,8 +64,8 @@ class Preconditioner:
         most = objective.ranks.largest(*own.reshape(len(own), -1).max(axis=1, initial=0.0))
         floor = OBJECT_FLOOR * (most + mu**2 * peak)
         own += np.where(floor > 0, floor, 1.0)[:, None, None]
-        self._own = own
-        self._mu = mu
+        self._own = own.astype(real)
+        self._mu = mu.astype(real)
 
     def _update_probe(self) -> None:
         intensity = self._objective.object_intensity()

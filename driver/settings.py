@@ -464,7 +464,13 @@ def effective_settings(
     ValueError
         Naming the flag, what was expected and what came.
     """
-    known = TABLES[table]
+    return checked_settings(TABLES[table], from_file, from_flags)
+
+
+def checked_settings(
+    known: Mapping[str, Setting], from_file: Mapping[str, Any], from_flags: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return every setting of a table that is given itself; see `effective_settings`."""
     settings = {key: setting.default for key, setting in known.items()} | dict(from_file)
     for key, value in from_flags.items():
         if value is None:

@@ -72,6 +72,8 @@ class Partition:
         Edges of owned pixels and halo together: what the patches and the blur of the rank touch.
     counts : (R,) array of int64
         Positions of each rank: N / R rounded down or up.
+    order : (N,) array of int64
+        Indices of the positions, those of each rank together, in the order of the ranks.
 
     Raises
     ------
@@ -143,7 +145,8 @@ class Partition:
             counts, ranks = children(low_counts, counts - low_counts), children(low_ranks, ranks - low_ranks)
             edges = children(low_edges, high_edges)
         tree.rank[names] = first_rank
-        self._tree, self._order = tree, order
+        self._tree = tree
+        self.order: NDArray[np.int64] = order
         self.owned: Edges = edges
         self.counts: NDArray[np.int64] = counts
         self._starts = np.concatenate([[0], np.cumsum(counts)])
@@ -191,7 +194,7 @@ class Partition:
         filled = self.counts > 0
         if filled.any():
             starts = self._starts[:-1][filled]
-            ordered = self._corners[self._order]
+            ordered = self._corners[self.order]
             first = np.minimum.reduceat(ordered, starts) - reach.margin
             last = np.maximum.reduceat(ordered, starts) + self.m + reach.margin
             lonely = filled & ~some  # a rank may have positions without owning pixels
@@ -204,7 +207,7 @@ class Partition:
 
     def positions(self, rank: int) -> NDArray[np.int64]:
         """Return the indices of a rank's positions in increasing order."""
-        return np.sort(self._order[self._starts[rank] : self._starts[rank + 1]])
+        return np.sort(self.order[self._starts[rank] : self._starts[rank + 1]])
 
     def owned_by(self, rank: int) -> Rectangle:
         """Return the pixels that a rank owns."""

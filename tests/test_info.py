@@ -7,7 +7,6 @@ from ptyxrf.driver.history import IterationRecord, Reason
 from ptyxrf.driver.info import (
     inspect_scan,
     median_step,
-    memory_needed,
     probe_width,
     result_facts,
     result_text,
@@ -213,8 +212,9 @@ def test_probe_width():
 
 
 def test_memory_grows_with_what_it_is_for(clean):
-    single, double = memory_needed(clean), memory_needed(clean, "double")
-    assert single["patterns"] == 81 * 24 * 24 * 16
+    facts = inspect_scan(clean).facts
+    single, double = facts["memory_single"], facts["memory_double"]
+    assert single["patterns"] == 81 * 24 * 24 * 12
     assert double["patterns"] == 2 * single["patterns"]
     assert single["total"] == sum(value for key, value in single.items() if key != "total")
 

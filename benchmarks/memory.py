@@ -1,0 +1,109 @@
+"""Memory of each rank above that of a rank with nothing to do, beside what `ptyxrf plan` says.
+
+    python benchmarks/memory.py [--ranks 1 2 4 8] [--n 1024 --m 128 --per-side 32] [--elements 0]
+
+The same reconstruction (two iterations, patterns and maps made as they are sliced) on more and more ranks.
+Measured is the peak resident memory of each rank, less what it has after its start: Python, libraries,
+compiled kernels, and MPI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scaling import make_scan, peak, resident
+
+from ptyxrf.driver.launch import world
+from ptyxrf.driver.plan import make_plan, problem_of
+from ptyxrf.driver.reconstruct import reconstruct
+from ptyxrf.driver.warm_up import warm_up
+from ptyxrf.parallel.startup import first_on_each_node
+
+
+class MadeMaps:
+    """Maps (N_e, n, n) of float32 that are made when they are sliced."""
+
+    def __init__(self, elements: int, n: int) -> None:
+        self.shape, self.dtype = (elements, n, n), np.dtype(np.float32)
+
+    def __getitem__(self, key: Any) -> Any:
+        shape = np.broadcast_to(np.float32(0), self.shape)[key].shape
+        return np.random.default_rng(0).random(shape, dtype=np.float32) + 1
+
+
+def scan_of(options: argparse.Namespace) -> Any:
+    """Return the scan of the options."""
+    scan = make_scan(options.n, options.m, options.per_side)
+    if options.elements:
+        scan = scan.replace(fluorescence=MadeMaps(options.elements, options.n))
+    return scan
+
+
+def work(options: argparse.Namespace) -> None:
+    """Reconstruct on the ranks of this launch; the first one prints the bytes of each as JSON."""
+    comm = world()
+    scan = scan_of(options)
+    method = "joint" if options.elements else "ptychography"
+    first_on_each_node(
+        comm, lambda: warm_up(method, options.precision, "positive", False, scan.sampling, False)
+    )
+    comm.Barrier()
+    idle = resident()
+    reconstruct(
+        scan, method, alpha=1.0, precision=options.precision, max_iterations=2, noise_stop=False, comm=comm
+    )
+    used = comm.gather(peak() - idle, root=0)
+    if comm.Get_rank() == 0:
+        print(json.dumps(used))
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--n", type=int, default=1024)
+    parser.add_argument("--m", type=int, default=128)
+    parser.add_argument("--per-side", type=int, default=32)
+    parser.add_argument("--elements", type=int, default=0, help="elements on the grid; 0: ptychography")
+    parser.add_argument("--precision", choices=("single", "double"), default="single")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(options)
+        return
+    rows = []
+    print("ranks  measured MiB (least, most)  planned MiB (least, most)  most: measured / planned")
+    for ranks in options.ranks:
+        words = [
+            str(Path(sys.executable).with_name("mpiexec")), "-n", str(ranks),
+            sys.executable, "-m", "mpi4py", *sys.argv, "--worker",
+        ]  # fmt: skip
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stdout + done.stderr)
+        used = [size / 2**20 for size in json.loads(done.stdout.splitlines()[-1])]
+        problem = problem_of(
+            scan_of(options),
+            method="joint" if options.elements else "ptychography",
+            precision=options.precision,
+        )
+        planned = make_plan(problem, ranks).memory / 2**20
+        rows.append({"ranks": ranks, "measured": used, "planned": planned.tolist()})
+        print(
+            f"{ranks:5d}  {min(used):12.1f} {max(used):12.1f} {planned.min():15.1f} {planned.max():10.1f} "
+            f"{max(used) / planned.max():20.2f}",
+            flush=True,
+        )
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Ranks on several hosts: they share files, not memory, and what they tell each other crosses a network."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hosts.network import ETC, NAMESPACES, ON_HOST, PREFIX, network, processes_on, run_on, why_not
+from mpi_launch import MPIEXEC
+
+from ptyxrf.driver.result_file import read_result
+from ptyxrf.driver.scan_file import write_scan
+from ptyxrf.driver.simulate import simulate
+
+TESTS = Path(__file__).resolve().parent
+pytestmark = pytest.mark.slow
+
+#: Every rank checks what it sees; argument: how many ranks a host has.
+WORKER = """
+import platform, sys
+import numpy as np
+from mpi4py import MPI
+
+def received():
+    with open("/proc/net/dev") as lines:
+        return next(int(line.split()[1]) for line in lines if line.strip().startswith("eth0:"))
+
+comm, per_host = MPI.COMM_WORLD, int(sys.argv[1])
+node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+names = comm.allgather(platform.node())
+assert node.Get_size() == per_host, f"{node.Get_size()} ranks share memory"
+assert set(node.allgather(platform.node())) == {platform.node()}
+assert len(set(names)) == comm.Get_size() // per_host, names
+assert names == [f"h{rank // per_host + 1}" for rank in range(comm.Get_size())], names
+
+# a MB from a rank of another host comes over the wire
+before, values, other = received(), np.full(1 << 17, float(comm.Get_rank())), np.empty(1 << 17)
+comm.Barrier()
+to, source = ((comm.Get_rank() + sign * per_host) % comm.Get_size() for sign in (1, -1))
+comm.Sendrecv(values, to, recvbuf=other, source=source)
+comm.Barrier()
+assert (other == source).all()
+assert received() - before > values.nbytes, received() - before
+sys.stdout.write(f"all is well on {platform.node()}\\n")
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _possible():
+    """Skip where there is no launcher of the kind that takes our ssh, or where no hosts can be made."""
+    if not MPIEXEC:
+        pytest.skip("no mpiexec beside this Python nor on the PATH")
+    version = subprocess.run([*MPIEXEC, "--version"], capture_output=True, text=True, timeout=60)
+    if "hydra" not in version.stdout.lower():
+        pytest.skip(f"{MPIEXEC[0]} is not MPICH's hydra")
+    if reason := why_not():
+        pytest.skip(reason)
+
+
+def python(hosts, per_host, *words, timeout, **options):
+    """Run Python on some ranks of each host, one thread each; the launcher stands on the first host."""
+    launch = [*MPIEXEC, "-launcher", "ssh", "-launcher-exec", str(ON_HOST), "-hosts", ",".join(hosts)]
+    launch += ["-ppn", str(per_host), "-n", str(per_host * len(hosts)), sys.executable]
+    one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    # the launcher ends a hang itself, and says so; if it cannot, its host goes down with it
+    environment = {**os.environ, **one_thread, "MPIEXEC_TIMEOUT": str(timeout)}
+    return run_on(hosts[0], [*launch, *map(str, words)], env=environment, timeout=timeout + 30, **options)
+
+
+LAYOUTS = pytest.mark.parametrize(("count", "per_host"), [(4, 1), (2, 2)])
+
+
+@LAYOUTS
+def test_mpi_sees_the_hosts(count, per_host):
+    with network(count) as hosts:
+        done = python(hosts, per_host, "-c", WORKER, per_host, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # ranks may write their lines into one
+    said = sorted(re.findall(r"all is well on (h\d)", done.stdout))
+    assert said == sorted(per_host * hosts), done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with a scan and what one process finds in it."""
+    folder = tmp_path_factory.mktemp("hosts")
+    scan = simulate("cells", m=16, per_side=6, overlap=0.6, elements=2, seed=2, photons=100.0)
+    write_scan(folder / "scan.h5", scan)
+    words = [sys.executable, *map(str, reconstruct(folder, "one.h5"))]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def reconstruct(folder, name):
+    words = ["-m", "ptyxrf", "reconstruct", folder / "scan.h5", "--out", folder / name]
+    return [*words, "--max-iterations", "6", "--precision", "double"]
+
+
+@LAYOUTS
+def test_a_reconstruction_is_that_of_one_process(folder, count, per_host):
+    name = f"{count}-hosts.h5"
+    with network(count) as hosts:
+        done = python(hosts, per_host, *reconstruct(folder, name), timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("result:") == done.stdout.count("report:") == 1
+    assert len(re.findall("^iteration", done.stderr, re.MULTILINE)) == len(done.stderr.splitlines()) == 7
+    one, ours = read_result(folder / "one.h5"), read_result(folder / name)
+    assert ours.loss == pytest.approx(one.loss, rel=1e-11)
+    np.testing.assert_allclose(ours.object, one.object, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(ours.elements, one.elements, rtol=1e-8, atol=1e-10)
+    assert not list(folder.glob("*.part"))
+
+
+def test_gradients_and_products_are_those_of_one_rank():
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS / "ranks" / "test_objective.py"]
+    with network(3) as hosts:
+        done = python(hosts, 1, *words, timeout=900, cwd=TESTS.parent)
+    report = done.stdout + done.stderr
+    assert done.returncode == 0, report[-20000:]
+    passed = re.findall(r"(\d+) passed", done.stdout)
+    assert len(passed) == 3 and len(set(passed)) == 1 and int(passed[0]) >= 18, report[-20000:]
+    assert not re.search(r"\d+ (skipped|failed|error)", done.stdout), report[-20000:]
+
+
+def test_bad_input_ends_all_hosts(tmp_path):
+    """The status comes through, and the message once."""
+    words = ["-m", "ptyxrf", "reconstruct", tmp_path / "absent.h5", "--out", tmp_path / "r.h5"]
+    with network(3) as hosts:
+        done = python(hosts, 1, *words, timeout=120)
+        assert [processes_on(host) for host in hosts] == [[], [], []]
+    assert done.returncode == 2
+    assert done.stderr.count("absent.h5: no such file") == len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def there():
+    return [*NAMESPACES.glob(f"{PREFIX}*"), *ETC.glob(f"{PREFIX}*")]
+
+
+def wait_for(what):
+    end = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_what_hangs_is_ended():
+    """By the launcher, and where it does not, by the timeout of the command on the host."""
+    hang = "from mpi4py import MPI; import time; MPI.COMM_WORLD.Get_rank() == 0 or time.sleep(1000)"
+    with network(2) as hosts:
+        done = python(hosts, 1, "-c", hang, timeout=3)
+        assert done.returncode != 0
+        with pytest.raises(subprocess.TimeoutExpired):
+            run_on("h2", ["sleep", "1000"], timeout=1)
+        wait_for(lambda: [processes_on(host) for host in hosts] == [[], []])
+    assert there() == []
+
+
+def test_nothing_stays_of_a_test_that_fails():
+    with pytest.raises(ZeroDivisionError), network(2):
+        assert len(there()) == 5  # two hosts with a file each, and the bridge
+        sleeper = subprocess.Popen([str(ON_HOST), "h2", "sleep 1000"])
+        # a shell, and what it runs
+        wait_for(lambda: len(processes_on("h2")) >= 2)
+        raise ZeroDivisionError
+    assert there() == []
+    assert sleeper.wait(timeout=20) != 0
