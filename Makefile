@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo-output
+RANKS ?= 2
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
 .PHONY: demo test install clean
 
 demo: install
-	$(VENV)/bin/ptyxrf demo --out $(OUT)
+	OMP_NUM_THREADS=1 $(VENV)/bin/mpiexec -n $(RANKS) $(VENV)/bin/ptyxrf demo --out $(OUT)
 
 test: install $(VENV)/tests-installed
 	$(VENV)/bin/python -m pytest

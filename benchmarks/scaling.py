@@ -7,8 +7,8 @@ machine. Strong: the same scan on more ranks. Weak (`--weak`): as many positions
 patterns are made when they are sliced, so each rank holds its own only. Written are scaling.json and
 scaling.png: seconds per product, the share of communication, messages and bytes, memory above that of a
 rank with nothing to do; the same product with the object replicated and all-reduced; and what
-`ptyxrf plan` predicts with the constants that `ptyxrf bench` measured here: seconds within the model, messages
-and bytes exactly.
+`ptyxrf plan` predicts with the constants that `ptyxrf bench` measured here: seconds as far as the model
+goes, messages and bytes exactly.
 """
 
 from __future__ import annotations

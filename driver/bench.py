@@ -219,8 +219,13 @@ def measure_machine(comm: Any, rounds: int, report: Callable[[PatternTimes], Any
     # the slowest rank sets the pace
     from mpi4py import MPI
 
-    for times in (*patterns.values(), pixels):
-        for key in times:
-            times[key] = comm.allreduce(times[key], MPI.MAX)
+    def slowest(seconds: float) -> float:
+        return float(comm.allreduce(seconds, MPI.MAX))
+
+    patterns = {
+        precision: {m: slowest(seconds) for m, seconds in times.items()}
+        for precision, times in patterns.items()
+    }
+    pixels = {precision: slowest(seconds) for precision, seconds in pixels.items()}
     name = f"measured on {node}, {comm.Get_size()} ranks at once"
     return measure_messages(comm, Machine(name=name, pattern_seconds=patterns, pixel_seconds=pixels))

@@ -718,9 +718,9 @@ SUBCOMMANDS = (
         "plan",
         "[SCAN.h5] --ranks R [--nodes K] [flags]",
         "say how a reconstruction would spread over ranks, without running it",
-        "Cut a scan (or a raster given by numbers) into tiles for a number of ranks and say how they balance, "
-        "what they send, the memory that each takes, the time of a Hessian product and where it goes, and how "
-        "far more ranks would help. Needs no MPI.",
+        "Cut a scan (or a raster given by numbers) into tiles for a number of ranks and say how they "
+        "balance, what they send, the memory that each takes, the time of a Hessian product, and how far "
+        "more ranks would help. Needs no MPI.",
         _plan_arguments,
         _on_first_rank(_plan),
     ),

@@ -71,7 +71,7 @@ class Problem:
         """Number of positions."""
         return len(self.corners)
 
-    @property
+    @cached_property
     def step(self) -> float:
         """Pixels between neighbouring positions, were they on a square raster."""
         extent = np.ptp(self.corners, axis=0) + 1.0
@@ -246,10 +246,11 @@ def regular_load(problem: Problem, ranks: int, ranks_per_node: float) -> Load:
     side = math.sqrt(rows * columns / ranks)
     # windows with centres in a tile reach beyond it by half their size, less the distance of the outermost
     reach = max(problem.m / 2 - problem.step / 2, problem.reach.after) + problem.reach.margin
-    reach = reach if ranks > 1 else 0.0
+    # tiles at the edge of the object, one in sqrt R along a line, have no halo on one side
+    reach *= 1 - 1 / math.sqrt(ranks)
     wide, high = min(side + 2 * reach, columns), min(side + 2 * reach, rows)
     inner = 1.0 if ranks == 1 else (max(side - problem.m, 0.0) / side) ** 2
-    around = (1 + 2 * math.ceil(reach / side)) ** 2 - 1 if ranks > 1 else 0
+    around = (1 + 2 * math.ceil(reach / side)) ** 2 - 1
     neighbours = min(around, ranks - 1)
     positions = math.ceil(problem.count / ranks)
     sent = 2 * max(wide * high - side * side, 0.0) * problem.channels * NUMBERS[problem.precision]

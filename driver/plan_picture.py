@@ -22,10 +22,10 @@ MOST_TILES = 900
 MOST_POSITIONS = 20_000
 
 
-def _polygons(edges: NDArray[np.int64]) -> NDArray[np.int64]:
+def _polygons(edges: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Return the corners (column, row) of rectangles."""
     rows, columns = edges[:, [0, 0, 1, 1]], edges[:, [2, 3, 3, 2]]
-    return np.stack([columns, rows], axis=-1)
+    return list(np.stack([columns, rows], axis=-1))
 
 
 def _draw_tiles(axes: Axes, plan: Plan) -> None:
@@ -56,8 +56,8 @@ def _draw_tiles(axes: Axes, plan: Plan) -> None:
         size = min(6.0, 3000 / max(int(inside.sum()), 1))
         axes.scatter(centres[inside, 1], centres[inside, 0], s=size, c="0.3", linewidths=0, zorder=3)
     for edges, style, label in (
-        (covered[chosen], {"edgecolor": "C3", "linestyle": "--"}, f"halo of rank {chosen:,}"),
-        (owned[chosen], {"edgecolor": "C3"}, f"pixels of rank {chosen:,}"),
+        (covered[chosen], "--", f"halo of rank {chosen:,}"),
+        (owned[chosen], "-", f"pixels of rank {chosen:,}"),
     ):
         top, bottom, left, right = (float(edge) for edge in edges)
         axes.add_patch(
@@ -66,10 +66,11 @@ def _draw_tiles(axes: Axes, plan: Plan) -> None:
                 right - left,
                 bottom - top,
                 fill=False,
+                edgecolor="C3",
+                linestyle=style,
                 linewidth=1.6,
                 label=label,
                 zorder=4,
-                **style,
             )
         )
     axes.set(xlim=box[2:], ylim=box[1::-1], aspect="equal", xlabel="columns (pixels)", ylabel="rows (pixels)")

@@ -81,6 +81,8 @@ def tile_of(partition: Partition, rank: int, corners: NDArray[np.int64]) -> Tile
         Those that the partition was made from.
     """
     owned, covered = partition.owned_by(rank), partition.covered_by(rank)
+    if owned.size == 0:  # nothing, at a place that its halo knows
+        owned = Rectangle(covered.row_start, covered.row_start, covered.column_start, covered.column_start)
     sources, destinations = partition.neighbours(rank)
     halo = tuple(
         Shared(int(other), partition.owned_by(int(other)).overlap(covered).within(covered))

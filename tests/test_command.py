@@ -404,3 +404,68 @@ def test_ctrl_c_of_a_process(folder):
     assert process.wait(60) == 130
     assert [line for line in lines if not line.startswith("iteration")] == ["ptyxrf: interrupted"]
     assert not (folder / "r.h5").exists()
+
+
+# plan and bench -------------------------------------------------------------------------------------------
+
+
+def test_plan_of_a_scan_and_of_numbers(folder, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "no-cache"))
+    assert main(["plan", "scan.h5", "--ranks", "3", "--picture", "plan.png"]) == 0
+    text = capsys.readouterr().out
+    assert "ranks        3 on 1 node(s)" in text and "not measured: run ptyxrf bench" in text
+    assert (folder / "plan.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["plan", "scan.h5", "--ranks", "3", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    scan = read_scan("scan.h5")
+    assert (facts["positions"], facts["ranks"]) == (scan.N, 3)
+    words = [
+        "plan",
+        "--n",
+        "500",
+        "--positions",
+        "90",
+        "--m",
+        "32",
+        "--elements",
+        "2",
+        "--ranks",
+        "4",
+        "--json",
+    ]
+    assert main([*words, "--nodes", "2"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["positions"], facts["nodes"], facts["method"]) == (90, 2, "joint")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["plan"], "SCAN: expected a scan file, or --n, --positions, --m"),
+        (["plan", "--n", "100", "--m", "10"], "SCAN: expected a scan file, or --positions"),
+        (["plan", "scan.h5", "--m", "10"], "--m: expected none beside a scan file"),
+        (["plan", "scan.h5", "--ranks", "0"], "--ranks: expected an integer of at least 1"),
+        (["plan", "scan.h5", "--ranks", "2", "--nodes", "3"], "nodes: expected from 1 to 2"),
+        (["plan", "scan.h5", "--machine", "scan.h5"], "scan.h5: expected what ptyxrf bench writes"),
+        (["plan", "absent.h5"], "absent.h5: no such file"),
+        (["bench", "--rounds", "0"], "--rounds: expected an integer of at least 1"),
+        (["bench", "--out", "nowhere/m.json"], "nowhere/m.json: cannot be written"),
+    ],
+)
+def test_bad_plans_and_benches(folder, capsys, words, message):
+    assert main(words) == 2
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1
+    assert message in output.err
+
+
+def test_bench_keeps_the_constants(folder, capsys, monkeypatch):
+    from ptyxrf.driver import bench
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setattr(bench, "SIZES", (64,))
+    assert main(["bench", "--rounds", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "product / pair" in text and "constants for ptyxrf plan" in text
+    assert main(["plan", "scan.h5", "--ranks", "2"]) == 0
+    assert "measured on" in capsys.readouterr().out
