@@ -594,26 +594,19 @@ class Objective:
         complete : callable
             Called when all incoming fields are there, before outgoing ones leave.
         """
-        sources = self.tile.sources
+        with_object = self.diffraction is not None  # the fluorescence alone needs the maps only
 
         def arrived(k: int) -> None:
-            where = sources[k].pixels.slices
-            to_object((slice(None), *where), tile[where])
+            where = self.tile.sources[k].pixels.slices
+            if with_object:
+                to_object((slice(None), *where), tile[where])
 
         def leaving(k: int) -> None:
-            if outgoing is not None:
-                self._to_fields(incoming, outgoing, result, sources[k].pixels.slices)
+            if with_object and outgoing is not None:
+                self._to_fields(incoming, outgoing, result, self.tile.sources[k].pixels.slices)
 
-        if self.diffraction is not None:
+        if with_object:
             to_object((slice(None), *self.tile.inner), tile[self.tile.inner])
-        else:
-
-            def arrived(k: int) -> None:
-                """There is no object without patterns."""
-
-            def leaving(k: int) -> None:
-                """Nothing but the maps adds to the outgoing fields."""
-
         batch = self.probe.fourier.batch
         return overlapped(batch, incoming, outgoing, arrived=arrived, complete=complete, leaving=leaving)
 

@@ -32,6 +32,8 @@ RANKS_PER_NODE = 64
 #: is refined, its shifts, and one map at the positions. Rough: they vary with m.
 PAIRS, REFINED, SHIFTED, COUNTED = 1.6, 0.5, 1.4, 0.15
 
+NO_REACH = Reach()
+
 #: Fractions of the ideal that are looked for when it is said how far more ranks help.
 THRESHOLDS = (0.8, 0.5)
 
@@ -64,7 +66,7 @@ class Problem:
     precision: str = "single"
     fractional: bool = False
     refine_probe: bool = False
-    reach: Reach = Reach()
+    reach: Reach = NO_REACH
 
     @property
     def count(self) -> int:

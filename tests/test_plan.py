@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -133,7 +134,7 @@ def test_memory_is_that_of_the_arrays():
 def test_memory_falls_with_ranks():
     problem = problem_from_numbers(3000, 3600, 64, elements=2, sampling="grid")
     most = [make_plan(problem, ranks).memory.max() for ranks in (1, 2, 4, 8)]
-    assert all(later < 0.62 * earlier for earlier, later in zip(most, most[1:], strict=False))
+    assert all(later < 0.62 * earlier for earlier, later in pairwise(most))
 
 
 def test_machine_files(tmp_path, monkeypatch):
