@@ -27,6 +27,7 @@ from ptyxrf.driver.history import IterationRecord, Reason
 from ptyxrf.driver.result import Result, TiledResult
 from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.tiled_file import whole_shared_file, write_tiles
+from ptyxrf.driver.whole_file import check_space
 from ptyxrf.parallel.gather import gather_positions
 from ptyxrf.parallel.startup import from_first_rank
 
@@ -91,8 +92,11 @@ def write_result(
     with writing(path, title, "image_1") as writer:
         _write_frame(writer, result, scan, settings, result.object.shape)
         tiles = _tiles(result)
+        check_space(Path(path).absolute().parent, sum(values.nbytes for values in tiles.values()))
         for name, values in tiles.items():
-            writer.file[name][...] = values
+            dataset = writer.file[name]
+            dataset[...] = values
+            dataset.flush()  # an error in what is left to the closing of a dataset would not reach us
 
 
 def _settings_text(result: Result) -> str:

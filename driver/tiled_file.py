@@ -17,12 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.hdf5_layout import FORMAT_LIMITS, READ_ERRORS
-from ptyxrf.driver.whole_file import whole_file
+from ptyxrf.driver.whole_file import check_space, whole_file
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.startup import agreed, from_first_rank
 
 #: Tag of the message that says whose turn it is.
 TURN = 3
+
+#: Files whose collective writing failed on this rank. They stay open until the process ends: closing one
+#: would wait for ranks that will not come.
+_BROKEN: list[h5py.File] = []
 
 
 def parallel_hdf5() -> bool:
@@ -57,6 +61,8 @@ def whole_shared_file(comm: Any, path: str | os.PathLike[str]) -> Iterator[Path]
     except BaseException as error:
         if first:
             target.__exit__(type(error), error, error.__traceback__)
+        if str(temporary) in str(error):  # users know the file by its own name
+            raise ValueError(str(error).replace(str(temporary), str(path))) from error
         raise
     from_first_rank(comm, lambda: target.__exit__(None, None, None))
 
@@ -88,10 +94,25 @@ def write_tiles(
     ValueError
         On every rank, if one of them cannot write.
     """
+    agreed(comm, lambda: _check_shapes(path, owned, tiles))
+    needed = comm.allreduce(sum(tile.nbytes for tile in tiles.values()))
+    from_first_rank(comm, lambda: check_space(path, needed))
     if parallel_hdf5() if at_once is None else at_once:
         _write_at_once(comm, path, owned, tiles)
     else:
         _write_in_turn(comm, path, owned, tiles)
+    # a full disk is not always an error for the library: only what can be read is there
+    comm.Barrier()
+    agreed(comm, lambda: _described(path, lambda: _read_back(path, owned, tiles)))
+
+
+def _check_shapes(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse tiles that do not fit while all ranks can still be told."""
+    for name, tile in tiles.items():
+        if tile.shape[-2:] != owned.shape:
+            raise ValueError(
+                f"{path}: {name}: cannot be written, expected a tile of {owned.shape}, got {tile.shape[-2:]}"
+            )
 
 
 def _described(path: Path, write: Callable[[], None]) -> None:
@@ -103,7 +124,10 @@ def _described(path: Path, write: Callable[[], None]) -> None:
 
 def _write_at_once(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
     def write() -> None:
-        with h5py.File(path, "r+", driver="mpio", comm=comm, libver=FORMAT_LIMITS) as file:
+        # Not a context: after an error on one rank alone the others wait for it within the library, and so
+        # would this one in closing the file. It must get out and end the job.
+        file = h5py.File(path, "r+", driver="mpio", comm=comm, libver=FORMAT_LIMITS)
+        try:
             for name, tile in tiles.items():
                 dataset = file[name]
                 # chunks that several ranks share are put together by the library: all must take part
@@ -112,9 +136,24 @@ def _write_at_once(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, 
                         dataset[(..., *owned.slices)] = tile
                 else:
                     _write_nothing(dataset)
+            file.flush()
+        except BaseException:
+            _BROKEN.append(file)
+            raise
+        file.close()
 
-    # inside the library ranks wait for each other: one that fails alone is beyond a common verdict
     _described(path, write)
+
+
+def _read_back(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
+    """Compare what a rank has written with what is in the file."""
+    if owned.size == 0:
+        return
+    with h5py.File(path, "r", libver=FORMAT_LIMITS) as file:
+        for name, tile in tiles.items():
+            equal_nan = tile.dtype.kind in "fc"
+            if not np.array_equal(file[name][(..., *owned.slices)], tile, equal_nan=equal_nan):
+                raise ValueError(f"{name}: other values than were written")
 
 
 def _write_nothing(dataset: h5py.Dataset) -> None:
@@ -133,7 +172,10 @@ def _write_in_turn(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, 
     def write() -> None:
         with h5py.File(path, "r+", libver=FORMAT_LIMITS) as file:
             for name, tile in tiles.items():
-                file[name][(..., *owned.slices)] = tile
+                dataset = file[name]
+                dataset[(..., *owned.slices)] = tile
+                # an error in what is left to the closing of a dataset would not reach us
+                dataset.flush()
 
     failure: Exception | None = None
     if rank > 0:

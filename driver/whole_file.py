@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -61,6 +62,27 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise ValueError(
             f"{path}: cannot be written, no file can be made in {target.parent} ({error.strerror})"
         ) from error
+
+
+def check_space(path: str | os.PathLike[str], needed: int) -> None:
+    """Find out before writing whether the disk has room.
+
+    Parameters
+    ----------
+    path : path-like
+        A file that is there, or a folder.
+    needed : int
+        Bytes that will be written.
+
+    Raises
+    ------
+    ValueError
+        Naming the path, if fewer bytes are free.
+    """
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        megabytes = f"{needed / 1e6:.3g} MB needed, {free / 1e6:.3g} MB free"
+        raise ValueError(f"{path}: cannot be written, no space left: {megabytes}")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -154,6 +155,31 @@ def test_the_old_file_stays_when_a_rank_fails(comm, folder, monkeypatch):
         comm.Barrier()
         assert (folder / "result.h5").read_bytes() == before
         assert not [path for path in os.listdir(folder) if path.endswith(".part")]
+    comm.Barrier()
+
+
+@pytest.mark.parametrize("reason", ["no space", "lost"])
+def test_what_does_not_reach_the_disk_is_noticed(comm, folder, monkeypatch, reason):
+    """A full disk, told beforehand or found out when the file is read back: the old file stays."""
+    name = "raster-grid"
+    scan = stored(comm, folder, name)
+    ours = short(scan, name, comm)
+    if not isinstance(ours, TiledResult):
+        return
+    write_result(folder / "result.h5", ours, scan)
+    before = from_first_rank(comm, lambda: (folder / "result.h5").read_bytes())
+    if reason == "no space":
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+        message = r"result\.h5: cannot be written, no space left: .* MB needed, 0.001 MB free"
+    else:
+        monkeypatch.setattr("ptyxrf.driver.tiled_file._write_in_turn", lambda *words: None)
+        monkeypatch.setattr("ptyxrf.driver.tiled_file._write_at_once", lambda *words: None)
+        message = r"result\.h5: cannot be written .*image_1/data: other values than were written"
+    with pytest.raises(ValueError, match=message):
+        write_result(folder / "result.h5", ours, scan)
+    comm.Barrier()
+    assert (folder / "result.h5").read_bytes() == before
+    assert not [path for path in os.listdir(folder) if path.endswith(".part")]
     comm.Barrier()
 
 

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from mpi4py import MPI
 
 from ptyxrf.driver.warm_up import warm_up
 from ptyxrf.kernels.fourier import PatternFourier
@@ -50,16 +51,19 @@ def test_from_first_rank(comm):
 
 
 def test_the_first_of_a_node_goes_ahead(comm, tmp_path_factory):
-    """All ranks of this launch are on one node: the first is done when the others begin."""
-    mark = comm.bcast(tmp_path_factory.mktemp("node") / "done" if comm.Get_rank() == 0 else None)
+    """The first rank of a node is done when the others begin."""
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    first = node.Get_rank() == 0
+    mark = node.bcast(tmp_path_factory.mktemp("node") / "done" if first else None)
     seen = []
 
     def work():
-        seen.append(comm.Get_rank() == 0 or mark.read_text() == "done")
-        if comm.Get_rank() == 0:
+        seen.append(first or mark.read_text() == "done")
+        if first:
             mark.write_text("done")
 
     first_on_each_node(comm, work)
+    node.Free()
     assert seen == [True]
     first_on_each_node(comm, lambda: warm_up("joint", "single", "positive", False, "grid", False))
 

@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# The tests of several ranks, and the command, where all ranks write one file at once: with Debian's Open MPI
+# and an h5py that is built on its parallel HDF5. No wheel has that, so it is built here (3 minutes, once).
+#
+# usage: tests/parallel_hdf5.sh VENV     VENV: a folder for the environment; what works there is used again
+set -euo pipefail
+
+if [[ $# -ne 1 ]]; then
+    echo "usage: $0 VENV" >&2
+    exit 2
+fi
+mkdir -p "$1"
+venv=$(cd "$1" && pwd)
+cd "$(dirname "$0")/.."
+python="$venv/bin/python"
+pip=("$python" -m pip --quiet --disable-pip-version-check)
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+# another MPI's settings, or those of a launcher around us, are not for this one
+unset PTYXRF_MPIEXEC
+
+say() { echo "parallel HDF5: $*"; }
+fail() {
+    say "$*" >&2
+    exit 1
+}
+
+works() {
+    "$python" - <<'END'
+import h5py
+from mpi4py import MPI
+
+assert h5py.get_config().mpi is True, "h5py is not built on parallel HDF5"
+assert "Open MPI" in MPI.Get_library_version(), MPI.Get_library_version()
+END
+}
+
+# 1. Debian's packages
+packages=(gcc libhdf5-openmpi-dev libopenmpi-dev openmpi-bin)
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [[ $status == installed ]] || missing+=("$package")
+done
+if ((${#missing[@]})); then
+    say "installing ${missing[*]}"
+    [[ $(id -u) -eq 0 ]] || fail "only root can install ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+hdf5=/usr/lib/$(gcc -print-multiarch)/hdf5/openmpi
+[[ -d $hdf5 ]] || fail "no parallel HDF5 in $hdf5"
+
+# 2. h5py and mpi4py on them
+if works 2>/dev/null; then
+    say "using the h5py in $venv"
+else
+    # --clear below empties the folder
+    [[ -f $venv/pyvenv.cfg || -z $(ls -A "$venv") ]] || fail "$venv is neither empty nor an environment"
+    say "building h5py in $venv"
+    "${PYTHON:-python3}" -m venv --clear "$venv"
+    export CC=mpicc.openmpi
+    # without the cache: what it holds may be built on another MPI
+    "${pip[@]}" install --no-cache-dir --no-binary=mpi4py mpi4py
+    # an isolated build would build mpi4py and numpy, too
+    "${pip[@]}" install numpy 'cython>=3,<4' 'setuptools>=77' pkgconfig packaging
+    HDF5_MPI=ON HDF5_DIR=$hdf5 "${pip[@]}" install --no-build-isolation --no-cache-dir --no-binary=h5py h5py
+    unset CC
+fi
+
+# 3. the project: as it is now, installed as users install it
+rm -rf build # a file removed from the sources would live on in it
+"${pip[@]}" install '.[test]'
+works || fail "this h5py cannot write one file from several ranks"
+"$python" -c "from ptyxrf.driver.tiled_file import parallel_hdf5; assert parallel_hdf5()"
+
+# 4. the tests, then the command
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# on RANKS SECONDS WORDS...: run Python on some ranks; what hangs is ended
+on() {
+    local ranks=$1 seconds=$2
+    shift 2
+    timeout --kill-after=10 "$((seconds + 30))" \
+        mpiexec.openmpi --oversubscribe --bind-to none --timeout "$seconds" -n "$ranks" "$python" "$@"
+}
+
+for ranks in 1 2 4; do
+    log=$folder/log
+    if ! on "$ranks" 300 -m pytest -q --color=no -p no:cacheprovider -o faulthandler_timeout=120 tests/ranks \
+        >"$log" 2>&1; then
+        tail -n 200 "$log" >&2
+        fail "tests/ranks failed on $ranks ranks"
+    fi
+    # every rank has its say, though several may write into one line
+    counts=$(grep -oE '[0-9]+ passed' "$log" | sort | uniq -c | sed 's/^ *//')
+    if [[ ! $counts =~ ^$ranks\ [0-9]+\ passed$ ]] || grep -qE '[0-9]+ (skipped|failed|error)' "$log"; then
+        tail -n 200 "$log" >&2
+        fail "expected each of $ranks ranks to pass all tests, got: $counts"
+    fi
+    say "tests/ranks on $ranks rank(s): ${counts#* }"
+done
+
+"$python" -m ptyxrf simulate "$folder/scan.h5" --m 16 --per-side 6 --quiet
+words=(-m ptyxrf reconstruct "$folder/scan.h5" --max-iterations 6 --precision double --quiet --out)
+timeout --kill-after=10 300 "$python" "${words[@]}" "$folder/one.h5"
+on 3 300 "${words[@]}" "$folder/three.h5"
+"$python" - "$folder" <<'END'
+import sys
+import numpy as np
+from ptyxrf.driver.result_file import read_result
+
+one, three = (read_result(f"{sys.argv[1]}/{name}.h5") for name in ("one", "three"))
+np.testing.assert_allclose(three.loss, one.loss, rtol=1e-11)
+np.testing.assert_allclose(three.object, one.object, rtol=1e-8, atol=1e-10)
+np.testing.assert_allclose(three.elements, one.elements, rtol=1e-8, atol=1e-10)
+END
+
+say "passed: tests/ranks on 1, 2 and 4 ranks; the command on 3 ranks, whose file reads back as that of one"
