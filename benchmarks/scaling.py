@@ -4,16 +4,18 @@
 
 Each number of ranks is launched with mpiexec in turn, `--rounds` times over, so that all see the same
 machine. Strong: the same scan on more ranks. Weak (`--weak`): as many positions and pixels a rank. The
-patterns are made when they are sliced, so each rank holds its own only. Written are scaling.json and
-scaling.png: seconds per product, the share of communication, messages and bytes, memory above that of a
-rank with nothing to do; the same product with the object replicated and all-reduced; and what
-`ptyxrf plan` predicts with the constants that `ptyxrf bench` measured here: seconds as far as the model
-goes, messages and bytes exactly.
+patterns are made when they are sliced, so each rank holds its own only. Communication is what a rank spends
+in packing, starting, testing and awaiting messages, and what the last rank spends in the reduction; what
+the others wait there for the last one is counted apart. Written are scaling.json and scaling.png: seconds per
+product, the share of communication, messages and bytes, memory above that of a rank with nothing to do; the
+same product with the object replicated and all-reduced; and what `ptyxrf plan` predicts with the constants
+that `ptyxrf bench` measured here: seconds as far as the model goes, messages and bytes exactly.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import resource
@@ -100,24 +102,25 @@ def work(options: argparse.Namespace) -> None:
         return seconds
 
     traffic = objective.ranks.traffic
-    before = (
-        traffic.messages,
-        traffic.bytes,
-        traffic.exchange_seconds,
-        traffic.reductions,
-        traffic.reduction_seconds,
-    )
+    before = dataclasses.replace(traffic)
+    # a rank that comes late to a reduction keeps the others waiting: what it spends there is the reduction
+    reducing, waiting = [], []
+
+    def product() -> None:
+        began = traffic.reduction_seconds
+        objective.product_with_dots(direction, direction)
+        spent = comm.allgather(traffic.reduction_seconds - began)
+        reducing.append(min(spent))
+        waiting.append(statistics.mean(spent) - min(spent))
+
     products = timed(options.repeats, lambda: objective.product_with_dots(direction, direction))
-    after = (
-        traffic.messages,
-        traffic.bytes,
-        traffic.exchange_seconds,
-        traffic.reductions,
-        traffic.reduction_seconds,
+    messages, sent, exchange, reductions = (
+        (getattr(traffic, name) - getattr(before, name)) / options.repeats
+        for name in ("messages", "bytes", "exchange_seconds", "reductions")
     )
-    messages, sent, exchange, reductions, reduction = (
-        (last - first) / options.repeats for first, last in zip(before, after, strict=True)
-    )
+    for _ in range(options.repeats):
+        comm.Barrier()
+        product()
 
     row = {
         "ranks": comm.Get_size(),
@@ -127,7 +130,8 @@ def work(options: argparse.Namespace) -> None:
         "precision": options.precision,
         "product_seconds": statistics.median(products),
         "exchange_seconds": statistics.mean(comm.allgather(exchange)),
-        "reduction_seconds": statistics.mean(comm.allgather(reduction)),
+        "reduction_seconds": statistics.median(reducing),
+        "waiting_seconds": statistics.median(waiting),
         "reductions": reductions,
         "messages": comm.allgather(messages),
         "bytes": comm.allgather(sent),
@@ -282,8 +286,8 @@ def main() -> None:
     rows = [median_row(launches[ranks]) for ranks in options.ranks]
     machine = read_machine(options.machine) if options.machine else Machine()
     print(
-        f"{'ranks':>5} {'n':>6} {'N':>7} {'product ms':>11} {'of first':>9} {'planned ms':>11} {'comm %':>7} "
-        f"{'kB/rank':>9} {'MiB/rank':>9} {'exchange ms':>12} {'Allreduce ms':>13}"
+        f"{'ranks':>5} {'n':>6} {'N':>7} {'product ms':>11} {'of first':>9} {'planned ms':>11} "
+        f"{'comm %':>7} {'wait %':>7} {'kB/rank':>9} {'MiB/rank':>9} {'exchange ms':>12} {'Allreduce ms':>13}"
     )
     for row in rows:
         waiting = row["exchange_seconds"] + row["reduction_seconds"]
@@ -294,7 +298,8 @@ def main() -> None:
             f"{row['ranks']:5.0f} {row['n']:6.0f} {row['positions']:7.0f} "
             f"{1e3 * row['product_seconds']:11.2f} "
             f"{row['product_seconds'] / rows[0]['product_seconds']:9.3f} {1e3 * plan.seconds.total:11.2f} "
-            f"{100 * waiting / row['product_seconds']:7.2f} {max(row['bytes']) / 1e3:9.1f} "
+            f"{100 * waiting / row['product_seconds']:7.2f} "
+            f"{100 * row['waiting_seconds'] / row['product_seconds']:7.2f} {max(row['bytes']) / 1e3:9.1f} "
             f"{max(row['memory']) / 2**20:9.1f} {1e3 * waiting:12.3f} {1e3 * base:13.3f}"
         )
         exact = row["bytes"] == plan.load.bytes.tolist() and row["messages"] == plan.load.messages.tolist()

@@ -3,7 +3,9 @@
 Forward (`fill`): each owner sends pixels to the ranks in whose halo they lie. Its exact adjoint
 (`collect`): what was added to a halo goes back and is added to the owner's pixels, neighbour by neighbour
 in the order of their ranks, so that a repeated run gives the same sum. Both use persistent point-to-point
-requests on sub-array datatypes: nothing is packed by hand, and one call starts a message.
+requests on contiguous buffers: within a node such a message is copied once, straight from the sender's
+memory, while a sub-array datatype goes through small cells, each of which waits for another call (measured:
+4 calls instead of 100, and half the time, for 400 kB).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,12 +21,22 @@ from numpy.typing import NDArray
 
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.reduction import Ranks
-from ptyxrf.parallel.tile import Tile
+from ptyxrf.parallel.tile import Shared, Tile
 
 FILL_TAG, COLLECT_TAG = 1, 2
 
 #: Seconds between two tests of what is under way: often enough for messages to move, at no cost.
-TEST_INTERVAL = 1e-4
+TEST_INTERVAL = 2e-4
+
+
+@dataclass(frozen=True)
+class _Messages:
+    """Buffers and their persistent requests, one for each neighbour."""
+
+    sent: list[NDArray[Any]]
+    received: list[NDArray[Any]]
+    sends: list[Any]
+    receives: list[Any]
 
 
 class HaloField:
@@ -41,16 +54,15 @@ class HaloField:
     Attributes
     ----------
     covered : (channels, rows, columns) array
-        The fields. Requests are bound to this memory: assign into it.
+        The fields; assign into them.
     """
 
     def __init__(self, ranks: Ranks, tile: Tile, channels: int, dtype: Any) -> None:
         self.ranks, self.tile = ranks, tile
         self.covered: NDArray[Any] = np.zeros((channels, *tile.covered.shape), dtype)
         self._made: list[Any] = []
-        self._fill: tuple[list[Any], list[Any]] | None = None
-        self._collect: tuple[list[Any], list[Any]] | None = None
-        self._returned: list[NDArray[Any]] = []
+        self._fill: _Messages | None = None
+        self._collect: _Messages | None = None
         self._active: list[Any] = []
         self._tested = 0.0
         # MPI keeps what was made for it until it is given back; Python's end counts as the field's
@@ -58,57 +70,37 @@ class HaloField:
 
     # ---------------------------------------------------------------- requests
 
-    def _message(self, pixels: Rectangle) -> list[Any]:
-        """Return the buffer of some pixels of all channels, as MPI wants it."""
-        from mpi4py import MPI
+    def _messages(self, senders: tuple[Shared, ...], receivers: tuple[Shared, ...], tag: int) -> _Messages:
+        """Make buffers and requests: to the ranks of some pixels, and from those of others."""
+        comm = self.ranks.comm
 
-        channels, rows, columns = self.covered.shape
-        made = MPI.Datatype.fromcode(self.covered.dtype.char).Create_subarray(
-            (channels, rows, columns),
-            (channels, *pixels.shape),
-            (0, pixels.row_start, pixels.column_start),
-        )
-        made.Commit()
-        self._made.append(made)
-        return [self.covered, 1, made]
+        def buffers(neighbours: tuple[Shared, ...]) -> list[NDArray[Any]]:
+            shapes = [(len(self.covered), *shared.pixels.shape) for shared in neighbours]
+            return [np.zeros(shape, self.covered.dtype) for shape in shapes]
 
-    def _fill_requests(self) -> tuple[list[Any], list[Any]]:
-        """Return the sends to the destinations and the receives from the sources."""
+        sent, received = buffers(senders), buffers(receivers)
+        sends = [comm.Send_init(buffer, to.rank, tag) for to, buffer in zip(senders, sent, strict=True)]
+        receives = [
+            comm.Recv_init(buffer, source.rank, tag)
+            for source, buffer in zip(receivers, received, strict=True)
+        ]
+        self._made += [*sends, *receives]
+        return _Messages(sent, received, sends, receives)
+
+    def _fill_messages(self) -> _Messages:
+        """Return what goes to the destinations and comes from the sources."""
         if self._fill is None:
-            comm = self.ranks.comm
-            self._fill = (
-                [
-                    comm.Send_init(self._message(shared.pixels), shared.rank, FILL_TAG)
-                    for shared in self.tile.destinations
-                ],
-                [
-                    comm.Recv_init(self._message(shared.pixels), shared.rank, FILL_TAG)
-                    for shared in self.tile.sources
-                ],
-            )
-            self._made += [*self._fill[0], *self._fill[1]]
+            self._fill = self._messages(self.tile.destinations, self.tile.sources, FILL_TAG)
         return self._fill
 
-    def _collect_requests(self) -> tuple[list[Any], list[Any]]:
-        """Return the sends to the sources and the receives from the destinations."""
+    def _collect_messages(self) -> _Messages:
+        """Return what goes to the sources and comes from the destinations."""
         if self._collect is None:
-            comm = self.ranks.comm
-            self._returned = [
-                np.zeros((len(self.covered), *shared.pixels.shape), self.covered.dtype)
-                for shared in self.tile.destinations
-            ]
-            self._collect = (
-                [
-                    comm.Send_init(self._message(shared.pixels), shared.rank, COLLECT_TAG)
-                    for shared in self.tile.sources
-                ],
-                [
-                    comm.Recv_init(buffer, shared.rank, COLLECT_TAG)
-                    for shared, buffer in zip(self.tile.destinations, self._returned, strict=True)
-                ],
-            )
-            self._made += [*self._collect[0], *self._collect[1]]
+            self._collect = self._messages(self.tile.sources, self.tile.destinations, COLLECT_TAG)
         return self._collect
+
+    def _pixels(self, shared: Shared) -> tuple[slice, slice, slice]:
+        return (slice(None), *shared.pixels.slices)
 
     def _sent(self, messages: Iterable[Rectangle]) -> None:
         traffic = self.ranks.traffic
@@ -135,26 +127,35 @@ class HaloField:
         if self.ranks.comm is None:
             return
         began = time.perf_counter()
-        sends, receives = self._fill_requests()
-        for request in (*receives, *sends):
+        messages = self._fill_messages()
+        for request in messages.receives:
             request.Start()
-        self._active = [*receives, *sends]
+        for shared, buffer, request in zip(
+            self.tile.destinations, messages.sent, messages.sends, strict=True
+        ):
+            buffer[...] = self.covered[self._pixels(shared)]
+            request.Start()
+        self._active = [*messages.receives, *messages.sends]
         self._sent(shared.pixels for shared in self.tile.destinations)
         self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
     def await_source(self, k: int) -> None:
         """Wait until the part of the halo that source k owns is there."""
         began = time.perf_counter()
-        self._fill_requests()[1][k].Wait()
+        messages = self._fill_messages()
+        messages.receives[k].Wait()
+        self.covered[self._pixels(self.tile.sources[k])] = messages.received[k]
         self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
     def finish_fill(self) -> None:
-        """Wait until the halo is there and what was sent may be changed."""
+        """Wait until what was sent may be changed; every source has been awaited."""
         self._wait()
 
     def fill(self, owned: NDArray[Any]) -> NDArray[Any]:
         """Return the covered fields of owned ones; valid until the next call."""
         self.start_fill(owned)
+        for k in range(len(self.tile.sources)):
+            self.await_source(k)
         self.finish_fill()
         return self.covered
 
@@ -165,7 +166,7 @@ class HaloField:
         if self.ranks.comm is None:
             return
         began = time.perf_counter()
-        _, receives = self._collect_requests()
+        receives = self._collect_messages().receives
         for request in receives:
             request.Start()
         self._active = list(receives)
@@ -174,17 +175,22 @@ class HaloField:
     def send_back(self, k: int) -> None:
         """Send what was added to the halo of source k, which is final from now on."""
         began = time.perf_counter()
-        request = self._collect_requests()[0][k]
-        request.Start()
-        self._active.append(request)
+        messages = self._collect_messages()
+        messages.sent[k][...] = self.covered[self._pixels(self.tile.sources[k])]
+        messages.sends[k].Start()
+        self._active.append(messages.sends[k])
         self._sent([self.tile.sources[k].pixels])
         self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
     def finish_collect(self) -> NDArray[Any]:
         """Return a view of the owned pixels, with the neighbours' contributions added."""
         self._wait()
-        for shared, returned in zip(self.tile.destinations, self._returned, strict=False):
-            self.covered[(slice(None), *shared.pixels.slices)] += returned
+        if self.ranks.comm is not None:
+            began = time.perf_counter()
+            received = self._collect_messages().received
+            for shared, returned in zip(self.tile.destinations, received, strict=True):
+                self.covered[self._pixels(shared)] += returned
+            self.ranks.traffic.exchange_seconds += time.perf_counter() - began
         return self.tile.owned_part(self.covered)
 
     def collect(self) -> NDArray[Any]:
@@ -193,6 +199,8 @@ class HaloField:
         for k in range(len(self.tile.sources)):
             self.send_back(k)
         return self.finish_collect()
+
+    # ----------------------------------------------------------------
 
     def _wait(self) -> None:
         if self._active:
@@ -204,12 +212,12 @@ class HaloField:
             self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
     def close(self) -> None:
-        """Give back requests and datatypes; the fields stay, but are not exchanged any more."""
+        """Give back the requests; the fields stay, but are not exchanged any more."""
         self._release()
 
 
 def _give_back(made: list[Any]) -> None:
-    """Free requests and datatypes, unless MPI has ended (after an error on the way out)."""
+    """Free requests, unless MPI has ended (after an error on the way out)."""
     if made:
         from mpi4py import MPI
 

@@ -81,7 +81,8 @@ def overlapped(
         incoming.test()
         if start >= outer:
             send(end)
-            if outgoing is not None:
-                outgoing.test()
+        # neighbours send back when we do: before that there is nothing to move
+        if outgoing is not None and len(kept) < len(tile.sources):
+            outgoing.test()
     finish_receiving()
     send(count)

@@ -51,6 +51,10 @@ CASES = {
         {"path": "snake", "per_side": (3, 11), "sampling": None, "overlap": 0.6},
         {"method": "ptychography", "curvature": "gauss-newton"},
     ),
+    "snake-positive": (
+        {"path": "snake", "per_side": (4, 9), "sampling": None, "overlap": 0.75},
+        {"method": "ptychography"},
+    ),
     "fluorescence-grid": (
         {"path": "raster", "per_side": 5, "sampling": "grid", "elements": 2, "overlap": 0.6},
         {"method": "fluorescence"},

@@ -28,9 +28,9 @@ def run(scan, name, precision, comm=None, **more):
     )
 
 
-LONG = (
-    "raster-grid", "spiral-scan-modes", "random-grid-probe", "random-scan-probe", "snake-ptychography"
-)  # fmt: skip
+#: Cases in which a decision that rounding turns (when to end an inner solve, which step) changes the loss
+#: after twenty iterations by less than what is asserted.
+LONG = ("raster-grid", "spiral-scan-modes", "random-grid-probe", "random-scan-probe", "snake-positive")
 
 
 @pytest.mark.parametrize(
