@@ -1,16 +1,45 @@
 """How the unknown fields make the complex object: links between composition and optics.
 
 A link maps fields (C, rows, columns) to z and gives the derivative, its adjoint and the second-order term,
-all pixel by pixel. Complex gradients are d/dRe + i d/dIm.
+all pixel by pixel, for the pixels of a window. Complex gradients are d/dRe + i d/dIm.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
+from ptyxrf.parallel.rectangle import Rectangle
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some pixels of an image, and where they are in fields that may begin at another pixel.
+
+    Attributes
+    ----------
+    pixels : Rectangle
+        In the image, and in the fields at the point, which cover the same pixels.
+    corner : (int, int)
+        The first of them in the fields that are mapped.
+    """
+
+    pixels: Rectangle
+    corner: tuple[int, int]
+
+    @classmethod
+    def same(cls, pixels: Rectangle) -> Window:
+        """Return a window of fields that cover the same pixels as the image."""
+        return cls(pixels, (pixels.row_start, pixels.column_start))
+
+    @property
+    def extent(self) -> tuple[int, int, int, int]:
+        """First row and column in the image, rows and columns."""
+        return self.pixels.row_start, self.pixels.column_start, *self.pixels.shape
 
 
 class Link(ABC):
@@ -22,51 +51,84 @@ class Link(ABC):
     linear: bool
 
     @abstractmethod
-    def forward(self, fields: NDArray, out: NDArray | None = None) -> NDArray[Any]:
-        """Return z, in `out` where it is given."""
+    def forward(self, fields: NDArray, at: Window, z: NDArray) -> None:
+        """Set z in the window."""
 
     @abstractmethod
-    def derivative(self, fields: NDArray, change: NDArray, out: NDArray | None = None) -> NDArray[Any]:
-        """Return the change of z for a change of the fields at `fields`, in `out` where it is given."""
+    def derivative(self, point: NDArray, change: NDArray, at: Window, z: NDArray) -> None:
+        """Set z in the window to its change for a change of the fields at a point."""
 
     @abstractmethod
-    def adjoint(self, fields: NDArray, gradient: NDArray, out: NDArray) -> None:
-        """Add the adjoint of the derivative, applied to a gradient in z, to `out` (C, rows, columns)."""
+    def adjoint(
+        self, point: NDArray, gradient: NDArray, at: Window, scale: float, out: NDArray, *, add: bool
+    ) -> None:
+        """Set fields in the window to the adjoint of the derivative of a gradient in z, or add it.
 
-    def bend(self, fields: NDArray, change: NDArray, gradient: NDArray, out: NDArray) -> None:
+        Parameters
+        ----------
+        point : (C, rows, columns) array
+            The fields at the point.
+        gradient : (rows, columns) array of complex
+        at : Window
+        scale : float
+            Factor of what is set or added.
+        out : (C, ...) array
+        add : bool
+        """
+
+    def bend(
+        self, point: NDArray, change: NDArray, gradient: NDArray, at: Window, scale: float, out: NDArray
+    ) -> None:
         """Add the link's own second derivative times the change, weighted by the gradient in z."""
         if not self.linear:
             raise NotImplementedError(f"{type(self).__name__} is not linear and has no second derivative")
 
 
-def _image(fields: NDArray) -> NDArray[Any]:
-    """Return an empty complex image for fields (C, rows, columns)."""
-    return np.empty(fields.shape[1:], np.result_type(fields.dtype, np.complex64))
+class LinearCombination(Link):
+    """z = sum_c weight_c field_c + i offset.
+
+    Parameters
+    ----------
+    weights : (C,) array of complex
+    offset : float
+    """
+
+    linear = True
+
+    def __init__(self, weights: NDArray[np.complex128], offset: float = 0.0) -> None:
+        self.weights, self.offset = np.asarray(weights, dtype=np.complex128), float(offset)
+
+    def _parts(self, dtype: np.dtype) -> tuple[NDArray, NDArray]:
+        return self.weights.real.astype(dtype), self.weights.imag.astype(dtype)
+
+    def forward(self, fields: NDArray, at: Window, z: NDArray) -> None:
+        """Set z."""
+        offset = fields.dtype.type(self.offset)
+        combine_fields(fields, at.corner, *self._parts(fields.dtype), offset, at.extent, z)
+
+    def derivative(self, point: NDArray, change: NDArray, at: Window, z: NDArray) -> None:
+        """Set the change of z, which is the same everywhere."""
+        none = change.dtype.type(0)
+        combine_fields(change, at.corner, *self._parts(change.dtype), none, at.extent, z)
+
+    def adjoint(
+        self, point: NDArray, gradient: NDArray, at: Window, scale: float, out: NDArray, *, add: bool
+    ) -> None:
+        """Set or add scale Re(conj(weight_c) gradient)."""
+        factor = out.dtype.type(scale)
+        combine_fields_adjoint(gradient, at.extent, factor, *self._parts(out.dtype), add, out, at.corner)
 
 
-class CartesianLink(Link):
+class CartesianLink(LinearCombination):
     """z = x + i y with both parts free: ptychography alone."""
 
     unknowns = ("real_part", "imaginary_part")
-    linear = True
 
-    def forward(self, fields: NDArray, out: NDArray | None = None) -> NDArray[Any]:
-        """Return x + i y."""
-        z = _image(fields) if out is None else out
-        z.real, z.imag = fields[0], fields[1]
-        return z
-
-    def derivative(self, fields: NDArray, change: NDArray, out: NDArray | None = None) -> NDArray[Any]:
-        """Return dx + i dy."""
-        return self.forward(change, out)
-
-    def adjoint(self, fields: NDArray, gradient: NDArray, out: NDArray) -> None:
-        """Add (Re g, Im g)."""
-        out[0] += gradient.real
-        out[1] += gradient.imag
+    def __init__(self) -> None:
+        super().__init__(np.array([1, 1j]))
 
 
-class LinearLink(Link):
+class LinearLink(LinearCombination):
     """z = x + i (offset + sum_e mu_e w_e): the weak-contrast link of the paper (offset 0 there).
 
     Parameters
@@ -79,33 +141,9 @@ class LinearLink(Link):
     """
 
     unknowns = ("real_part", "elements")
-    linear = True
 
     def __init__(self, attenuation: NDArray[np.float64], offset: float = 0.0) -> None:
-        self.attenuation = np.asarray(attenuation, dtype=np.float64)
-        self.offset = float(offset)
-
-    def derivative(self, fields: NDArray, change: NDArray, out: NDArray | None = None) -> NDArray[Any]:
-        """Return dx + i sum_e mu_e dw_e."""
-        z = _image(change) if out is None else out
-        z.real = change[0]
-        z.imag = 0
-        for mu, element in zip(self.attenuation.astype(change.dtype), change[1:], strict=True):
-            z.imag += mu * element
-        return z
-
-    def forward(self, fields: NDArray, out: NDArray | None = None) -> NDArray[Any]:
-        """Return x + i (offset + sum_e mu_e w_e)."""
-        z = self.derivative(fields, fields, out)
-        if self.offset:
-            z.imag += self.offset
-        return z
-
-    def adjoint(self, fields: NDArray, gradient: NDArray, out: NDArray) -> None:
-        """Add (Re g, mu_1 Im g, ...)."""
-        out[0] += gradient.real
-        for e, mu in enumerate(self.attenuation):
-            out[1 + e] += out.dtype.type(mu) * gradient.imag
+        super().__init__(np.concatenate([[1], 1j * np.asarray(attenuation, dtype=np.float64)]), offset)
 
 
 #: Links by name, for settings; "phase" is reserved for z = exp(-1/2 sum_e mu_e w_e + i phi).

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from ptyxrf.driver.amplitudes import load_amplitudes
 from ptyxrf.driver.checks import is_finite_number, real_array
 from ptyxrf.driver.fluorescence_data import FluorescenceData, load_fluorescence
-from ptyxrf.driver.links import LINKS, CartesianLink, LinearLink, Link
+from ptyxrf.driver.links import LINKS, CartesianLink, LinearLink, Link, Window
 from ptyxrf.driver.preconditioner import Preconditioner
 from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.warm_up import warm_up
@@ -37,6 +37,7 @@ from ptyxrf.parallel.gather import gather_tiles
 from ptyxrf.parallel.halo import HaloField
 from ptyxrf.parallel.partition import Partition, Reach
 from ptyxrf.parallel.pipeline import overlapped
+from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank, share_plans
 from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
@@ -44,9 +45,6 @@ from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
 METHODS = ("joint", "ptychography", "fluorescence")
 PRECISIONS: dict[str, np.dtype[Any]] = {"double": np.dtype(np.float64), "single": np.dtype(np.float32)}
 MEMORY = ("cached", "low")
-
-#: Index of some pixels in fields (C, rows, columns).
-Pixels = tuple[slice, slice, slice]
 
 
 @dataclass
@@ -287,6 +285,8 @@ class Objective:
         corners = scan.corners[tile.positions] - (tile.covered.row_start, tile.covered.column_start)
         exposure = scan.exposure[tile.positions]
         self.corners, self.exposure = np.ascontiguousarray(corners), exposure
+        self._everything = tile.covered.within(tile.covered)
+        self._owned_window = Window(tile.owned.within(tile.covered), (0, 0))
         self._scratch: dict[tuple[int, np.dtype[Any]], HaloField] = {}
         self._point, self._change, self._result = (
             HaloField(self.ranks, tile, self._channel_count, self.real) for _ in range(3)
@@ -365,7 +365,8 @@ class Objective:
         self._set_probe(probe)
         covered = self._point.fill(fields)
         gradient = np.zeros(self.tile.covered.shape, self.complex)
-        self.diffraction.gradient(self.link.forward(covered), gradient, False)
+        self.link.forward(covered, Window.same(self._everything), self._z)
+        self.diffraction.gradient(self._z, gradient, False)
         maps = np.zeros_like(covered[self.channels["elements"]])
         self.fluorescence.gradient(np.ascontiguousarray(covered[self.channels["elements"]]), maps, False)
         squares = []
@@ -528,17 +529,16 @@ class Objective:
         moved = self.with_probe
         probe_sum = np.zeros(self.scan.probe.shape, self.complex)
         losses = np.zeros(2)
-        out.covered[...] = 0
-        self._gradient_z[...] = 0
+        self._clear(self._gradient_z)
 
         def complete() -> None:
             if self.fluorescence is not None:
                 losses[1] = self.fluorescence.gradient(self._maps(point), self._maps(out), moved)
 
-        def to_object(pixels: Pixels, out: NDArray[Any]) -> None:
-            self.link.forward(point.covered[pixels], out)
+        def to_object(fields: NDArray[Any], at: Window) -> None:
+            self.link.forward(fields, at, self._z)
 
-        batches = self._work(point, out, self._z, self._gradient_z, to_object, complete)
+        batches = self._work(fields, point, out, self._gradient_z, to_object, complete)
         if self.diffraction is not None:
             if moved:
                 self.probe.adjoint_start()
@@ -549,7 +549,7 @@ class Objective:
             self._without_patterns(batches)
         if moved and self.fluorescence is not None:
             probe_sum += self.fluorescence.probe_gradient()
-        gradient = self._pack(self._finish(point, out, self._gradient_z), probe_sum)
+        gradient = self._finish(fields, point, out, self._gradient_z, probe_sum)
         self.work.gradients += 1
         if moved:
             # the shares of the ranks in the gradient of the probe travel with the losses
@@ -569,68 +569,102 @@ class Objective:
         """Return the element maps on the covered pixels."""
         return field.covered[self.channels["elements"]]
 
+    def _clear(self, result: NDArray[Any]) -> None:
+        """Make room for a gradient or a product."""
+        result[...] = 0
+        if self.fluorescence is not None:  # which adds its part; without it everything is set
+            self._result.covered[...] = 0
+
     def _work(
         self,
+        fields: NDArray[Any],
         incoming: HaloField,
         outgoing: HaloField | None,
-        tile: NDArray[Any],
         result: NDArray[Any],
-        to_object: Callable[[Pixels, NDArray[Any]], None],
+        to_object: Callable[[NDArray[Any], Window], None],
         complete: Callable[[], None],
     ) -> Iterator[tuple[int, int]]:
-        """Yield batches of positions while halos travel; `tile` is made of the fields as they arrive.
+        """Yield batches of positions while halos travel.
 
         Parameters
         ----------
+        fields : (C, rows, columns) array
+            The owned fields; their fill has been started.
         incoming, outgoing : HaloField
             See `overlapped`.
-        tile : (rows, columns) array of complex
-            Set to what `to_object` makes of the incoming fields: at once where they are owned, the rest as it
-            arrives.
         result : (rows, columns) array of complex
             What the positions add to; its halo is taken into the outgoing fields before it leaves.
         to_object : callable
-            Given pixels and where to, sets z there, or its change, from the incoming fields.
+            Given fields and a window, makes z there, or its change: at once where pixels are owned, the rest
+            as it arrives.
         complete : callable
             Called when all incoming fields are there, before outgoing ones leave.
         """
         with_object = self.diffraction is not None  # the fluorescence alone needs the maps only
 
         def arrived(k: int) -> None:
-            where = self.tile.sources[k].pixels.slices
             if with_object:
-                to_object((slice(None), *where), tile[where])
+                to_object(incoming.covered, Window.same(self.tile.sources[k].pixels))
 
         def leaving(k: int) -> None:
             if with_object and outgoing is not None:
-                self._to_fields(incoming, outgoing, result, self.tile.sources[k].pixels.slices)
+                at = Window.same(self.tile.sources[k].pixels)
+                add = self.fluorescence is not None
+                self._to_fields(incoming.covered, incoming, result, at, 1.0, outgoing.covered, add=add)
 
         if with_object:
-            to_object((slice(None), *self.tile.inner), tile[self.tile.inner])
+            to_object(fields, self._owned_window)
         batch = self.probe.fourier.batch
         return overlapped(batch, incoming, outgoing, arrived=arrived, complete=complete, leaving=leaving)
 
     def _to_fields(
-        self, incoming: HaloField, out: HaloField, result: NDArray[Any], where: tuple[slice, slice]
+        self,
+        change: NDArray[Any],
+        incoming: HaloField,
+        result: NDArray[Any],
+        at: Window,
+        scale: float,
+        out: NDArray[Any],
+        *,
+        add: bool,
     ) -> None:
-        """Add what the positions left in some pixels to the fields there."""
-        part = result[where]
-        part *= self.real.type(1 / self.scan.N)
-        pixels = (slice(None), *where)
-        point, target = self._point.covered[pixels], out.covered[pixels]
-        self.link.adjoint(point, part, target)
+        """Set or add what the positions left in some pixels to fields."""
+        point, scale = self._point.covered, scale / self.scan.N
+        self.link.adjoint(point, result, at, scale, out, add=add)
         if incoming is self._change and not self.link.linear:
-            self.link.bend(point, incoming.covered[pixels], self._gradient_z[where], target)
+            self.link.bend(point, change, self._gradient_z, at, scale, out)
 
-    def _finish(self, incoming: HaloField, out: HaloField, result: NDArray[Any]) -> NDArray[Any]:
-        """Return the owned pixels of the outgoing fields, complete."""
+    def _finish(
+        self,
+        fields: NDArray[Any],
+        incoming: HaloField,
+        out: HaloField,
+        result: NDArray[Any],
+        probe_sum: NDArray[Any],
+    ) -> NDArray[Any]:
+        """Return a gradient or a product as a vector in the units of the data."""
+        vector = np.empty(self.size, self.real)
+        owned, unit = self.fields_of(vector), self.mean_count
         if self.diffraction is not None:
-            self._to_fields(incoming, out, result, self.tile.inner)
-        return out.finish_collect()
+            self._to_fields(fields, incoming, result, self._owned_window, unit, owned, add=False)
+        else:
+            owned[...] = 0
+        if self.fluorescence is not None:
+            where = self.channels["elements"]
+            owned[where] += self.real.type(unit) * self.tile.owned_part(out.covered)[where]
+        out.finish_collect(owned, unit)
+        if self.refine_probe:  # 0 while it is held
+            self.probe_part(vector)[...] = probe_sum * self._unit
+        return vector
 
-    def _to_change(self, pixels: Pixels, out: NDArray[Any]) -> None:
-        """Set the change of z that belongs to the incoming change of the fields."""
-        self.link.derivative(self._point.covered[pixels], self._change.covered[pixels], out)
+    def _to_change(self, fields: NDArray[Any], at: Window) -> None:
+        """Make the change of z that belongs to a change of the fields."""
+        self.link.derivative(self._point.covered, fields, at, self._change_z)
+
+    @property
+    def _keep_change(self) -> bool:
+        """Whether anything but z is made of a change of the fields."""
+        return self.fluorescence is not None or not self.link.linear
 
     @staticmethod
     def _without_patterns(batches: Iterator[tuple[int, int]]) -> None:
@@ -638,31 +672,22 @@ class Objective:
         for _ in batches:
             pass
 
-    def _pack(self, owned: NDArray, probe_sum: NDArray) -> NDArray[Any]:
-        """Return a gradient or a product as a vector in the units of the data."""
-        vector = np.empty(self.size, self.real)
-        np.multiply(owned, self.real.type(self.mean_count), out=self.fields_of(vector))
-        if self.refine_probe:  # 0 while it is held
-            self.probe_part(vector)[...] = probe_sum * self._unit
-        return vector
-
     def _local_product(self, direction: NDArray) -> NDArray[Any]:
         """Return the Hessian product with this rank's share of the probe part."""
         fields, probe_change = self._unpack(direction)
         change, out = self._change, self._result
-        change.start_fill(fields)
+        change.start_fill(fields, keep=self._keep_change)
         moved = self.with_probe
         probe_sum = np.zeros(self.scan.probe.shape, self.complex)
         if moved:
             self._set_direction(probe_change)
-        out.covered[...] = 0
-        self._product_z[...] = 0
+        self._clear(self._product_z)
 
         def complete() -> None:
             if self.fluorescence is not None:
                 self.fluorescence.product(self._maps(change), self._maps(out), moved)
 
-        batches = self._work(change, out, self._change_z, self._product_z, self._to_change, complete)
+        batches = self._work(fields, change, out, self._product_z, self._to_change, complete)
         if self.diffraction is not None:
             if moved:
                 self.probe.adjoint_start()
@@ -674,7 +699,7 @@ class Objective:
         if moved and self.fluorescence is not None:
             probe_sum += self.fluorescence.probe_product()
         self.work.products += 1
-        return self._pack(self._finish(change, out, self._product_z), probe_sum)
+        return self._finish(fields, change, out, self._product_z, probe_sum)
 
     def _set_direction(self, probe_change: NDArray) -> None:
         normalised = (probe_change / self._unit).astype(self.complex)
@@ -755,7 +780,7 @@ class Objective:
         steps = np.asarray(steps, dtype=np.float64)
         fields, probe_change = self._unpack(self._checked(direction))
         change = self._change
-        change.start_fill(fields)
+        change.start_fill(fields, keep=self._keep_change)
         moved = self.with_probe
         if moved:
             self._set_direction(probe_change)
@@ -765,7 +790,7 @@ class Objective:
             if self.fluorescence is not None:
                 losses[...] += self.fluorescence.losses_along(self._maps(change), steps, moved)
 
-        batches = self._work(change, None, self._change_z, self._product_z, self._to_change, complete)
+        batches = self._work(fields, change, None, self._product_z, self._to_change, complete)
         if self.diffraction is not None:
             losses += self.diffraction.losses_along(self._change_z, steps, moved, batches) / self.scan.N
         else:
@@ -806,7 +831,11 @@ class Objective:
         if self.method == "fluorescence":
             real = np.broadcast_to(np.asarray(self._initial_real_part, self.real), self.tile.owned.shape)
             fields = np.concatenate([real[None], fields])
-        return self.link.forward(fields)
+        z = np.empty(self.tile.owned.shape, self.complex)
+        self.link.forward(
+            np.ascontiguousarray(fields), Window.same(Rectangle(0, z.shape[0], 0, z.shape[1])), z
+        )
+        return z
 
     def elements_of(self, vector: NDArray) -> NDArray[Any]:
         """Return the (N_e, rows, columns) element maps of a vector on the owned pixels; N_e = 0 without."""

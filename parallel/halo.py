@@ -100,7 +100,13 @@ class HaloField:
         return self._collect
 
     def _pixels(self, shared: Shared) -> tuple[slice, slice, slice]:
+        """Return the index of some pixels in covered fields."""
         return (slice(None), *shared.pixels.slices)
+
+    def _owned_pixels(self, shared: Shared) -> tuple[slice, slice, slice]:
+        """Return the index of some owned pixels in owned fields."""
+        inner = self.tile.owned.within(self.tile.covered)
+        return (slice(None), *shared.pixels.within(inner).slices)
 
     def _sent(self, messages: Iterable[Rectangle]) -> None:
         traffic = self.ranks.traffic
@@ -121,9 +127,17 @@ class HaloField:
 
     # ---------------------------------------------------------------- owner to halo
 
-    def start_fill(self, owned: NDArray[Any]) -> None:
-        """Take the owned fields (channels, rows, columns) and send them where they are needed."""
-        self.tile.owned_part(self.covered)[...] = owned
+    def start_fill(self, owned: NDArray[Any], *, keep: bool = True) -> None:
+        """Send the owned fields (channels, rows, columns) where they are needed.
+
+        Parameters
+        ----------
+        owned : array
+        keep : bool
+            Copy them to the covered fields too; False: only the halo is filled.
+        """
+        if keep:
+            self.tile.owned_part(self.covered)[...] = owned
         if self.ranks.comm is None:
             return
         began = time.perf_counter()
@@ -133,7 +147,7 @@ class HaloField:
         for shared, buffer, request in zip(
             self.tile.destinations, messages.sent, messages.sends, strict=True
         ):
-            buffer[...] = self.covered[self._pixels(shared)]
+            buffer[...] = owned[self._owned_pixels(shared)]
             request.Start()
         self._active = [*messages.receives, *messages.sends]
         self._sent(shared.pixels for shared in self.tile.destinations)
@@ -182,23 +196,36 @@ class HaloField:
         self._sent([self.tile.sources[k].pixels])
         self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
-    def finish_collect(self) -> NDArray[Any]:
-        """Return a view of the owned pixels, with the neighbours' contributions added."""
+    def finish_collect(self, owned: NDArray[Any], scale: float = 1.0) -> None:
+        """Add what the neighbours have added to their halos to owned fields (channels, rows, columns).
+
+        Parameters
+        ----------
+        owned : array
+            Their dtype is that of the covered fields.
+        scale : float
+            Factor of what is added.
+        """
         self._wait()
-        if self.ranks.comm is not None:
-            began = time.perf_counter()
-            received = self._collect_messages().received
-            for shared, returned in zip(self.tile.destinations, received, strict=True):
-                self.covered[self._pixels(shared)] += returned
-            self.ranks.traffic.exchange_seconds += time.perf_counter() - began
-        return self.tile.owned_part(self.covered)
+        if self.ranks.comm is None:
+            return
+        began = time.perf_counter()
+        factor = owned.dtype.type(scale)
+        received = self._collect_messages().received
+        for shared, returned in zip(self.tile.destinations, received, strict=True):
+            if scale != 1:
+                returned *= factor
+            owned[self._owned_pixels(shared)] += returned
+        self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
     def collect(self) -> NDArray[Any]:
         """Adjoint of `fill`: a view of the owned pixels of the covered fields, their halos added."""
         self.start_collect()
         for k in range(len(self.tile.sources)):
             self.send_back(k)
-        return self.finish_collect()
+        owned = self.tile.owned_part(self.covered)
+        self.finish_collect(owned)
+        return owned
 
     # ----------------------------------------------------------------
 
