@@ -223,15 +223,16 @@ def draw(rows: list[dict[str, Any]], weak: bool, path: Path) -> None:
     """Draw time per product and where it goes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     FigureCanvasAgg(figure)
     times, shares, memory = figure.subplots(1, 3)
     ranks = [row["ranks"] for row in rows]
     first = rows[0]["product_seconds"] * (1 if weak else ranks[0])
-    times.loglog(ranks, [1e3 * row["product_seconds"] for row in rows], "o-", label="tiles and halos")
+    times.semilogx(ranks, [1e3 * row["product_seconds"] for row in rows], "o-", label="tiles and halos")
     if "baseline" in rows[0]:
-        times.loglog(
+        times.semilogx(
             ranks, [1e3 * row["baseline"]["product_seconds"] for row in rows], "s--", label="Allreduce"
         )
         shares.semilogx(
@@ -240,16 +241,21 @@ def draw(rows: list[dict[str, Any]], weak: bool, path: Path) -> None:
             "s--",
             label="Allreduce of the object",
         )
-    times.loglog(ranks, [1e3 * first / (1 if weak else r) for r in ranks], "k:", label="ideal")
+    times.semilogx(ranks, [1e3 * first / (1 if weak else r) for r in ranks], "k:", label="ideal")
     times.set(title="time per Hessian product", ylabel="milliseconds", xlabel="ranks")
     for key, label in (("exchange_seconds", "halo exchange"), ("reduction_seconds", "dot products")):
         shares.semilogx(ranks, [100 * row[key] / row["product_seconds"] for row in rows], "o-", label=label)
-    shares.set(title="share of communication", ylabel="percent", xlabel="ranks", ylim=(0, None))
-    memory.loglog(ranks, [max(row["memory"]) / 2**20 for row in rows], "o-", label="most of a rank")
+    shares.set(title="share of communication", ylabel="percent", xlabel="ranks")
+    memory.semilogx(ranks, [max(row["memory"]) / 2**20 for row in rows], "o-", label="most of a rank")
     memory.set(title="memory above an idle rank", ylabel="MiB", xlabel="ranks")
     for axes in (times, shares, memory):
         axes.set_xticks(ranks, [str(r) for r in ranks])
-        axes.minorticks_off()
+        axes.xaxis.set_minor_locator(NullLocator())
+        values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
+        if axes is not shares and values.max() > 5 * values.min():
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(0, None)
         axes.legend(frameon=False, fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)

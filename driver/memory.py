@@ -95,7 +95,9 @@ def memory_of(
     shifted = 2.0 * s.modes if s.fractional else 0.0
     patterns = pattern * number * (kept + shifted)
     blocks = BLOCKS * s.elements if s.method != "ptychography" else 0
-    vectors = number * (owned * (channels * VECTORS + 2 + blocks) + covered * 3 * channels)
+    # fields at the point, of a direction and of a product; of the last two patterns alone need the halo only
+    others = covered if blocks else covered - owned
+    vectors = number * (owned * (channels * VECTORS + 2 + blocks) + (covered + 2 * others) * channels)
     images = 2 * number * (3 * covered + IMAGES * owned)
     probe = np.full_like(pattern, s.modes * s.m**2 * 2 * number * (24.0 if s.refine_probe else 8.0))
     fluorescence = np.zeros_like(pattern)
