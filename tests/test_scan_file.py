@@ -18,8 +18,10 @@ from scan_examples import (
 )
 
 from ptyxrf.driver.geometry import PLANCK_TIMES_C
+from ptyxrf.driver.objective import Objective
 from ptyxrf.driver.pattern_file import PatternFile
 from ptyxrf.driver.scan_file import read_scan, write_scan
+from ptyxrf.driver.stored_array import StoredArray
 
 DETECTOR = "/entry_1/instrument_1/detector_1"
 
@@ -387,3 +389,53 @@ def test_replace(tmp_path):
     assert fewer.element_names == ["Zn"] and fewer.sampling == "scan"
     with pytest.raises(TypeError):
         scan.replace(nothing=1)
+
+
+@pytest.mark.parametrize("sampling", ["grid", "scan"])
+def test_maps_masks_and_truth_stay_in_the_file(tmp_path, sampling, monkeypatch):
+    scan = example_scan(mask=3, sampling=sampling)
+    write_scan(tmp_path / "scan.h5", scan)
+    read = []
+    original = StoredArray._open
+    monkeypatch.setattr(StoredArray, "_open", lambda self: read.append(self.name) or original(self))
+    lazy = read_scan(tmp_path / "scan.h5", check=False)
+    assert read == []
+    for array in (lazy.fluorescence, lazy.mask, *lazy.truth.values()):
+        assert isinstance(array, StoredArray)
+    assert same_array(lazy.mask[[1, 4]], scan.mask[[1, 4]])
+    assert same_array(lazy.mask_at(np.array([2, 3])), scan.mask[2:4])
+    assert same_array(lazy.fluorescence[:, 1:3], scan.fluorescence[:, 1:3])
+    assert same_array(lazy.truth["object"][3:5, 2:9], scan.truth["object"][3:5, 2:9])
+    assert same_array(lazy.measured, scan.measured)
+    assert {name.split("/")[-1] for name in read} == {"data", "mask", "object"}
+    # what a scan of arrays gives, a lazy one gives
+    one = Objective(scan, alpha=1.0)
+    other = Objective(pickle.loads(pickle.dumps(lazy)), alpha=1.0)
+    value, gradient = one.value_and_gradient(one.initial)
+    assert other.value_and_gradient(other.initial)[0] == value
+    assert same_array(other.value_and_gradient(other.initial)[1], gradient)
+    assert lazy.replace(title="again").fluorescence is lazy.fluorescence
+
+
+def test_what_is_lazy_is_checked_when_it_is_used(tmp_path):
+    scan = example_scan(mask=3)
+    maps = np.array(scan.fluorescence)
+    write_scan(tmp_path / "scan.h5", scan)
+    with h5py.File(tmp_path / "scan.h5", "a") as file:
+        maps[0, 2, 2] = np.nan
+        file["/entry_1/fluorescence_1/data"][...] = maps
+    message = "1 non-finite values for element 0"
+    with pytest.raises(ValueError, match=message):
+        read_scan(tmp_path / "scan.h5")
+    lazy = read_scan(tmp_path / "scan.h5", check=False)
+    with pytest.raises(ValueError, match=message):
+        Objective(lazy, alpha=1.0)
+    with h5py.File(tmp_path / "scan.h5", "a") as file:
+        file["/entry_1/fluorescence_1/data"][...] = scan.fluorescence
+        file[f"{DETECTOR}/mask"][...] = 1
+    with pytest.raises(ValueError, match="mask: expected some good pixels"):
+        read_scan(tmp_path / "scan.h5")
+    with h5py.File(tmp_path / "scan.h5", "a") as file:
+        del file["/entry_1/fluorescence_1/data"]
+    with pytest.raises(ValueError, match=r"fluorescence_1/data: no such dataset"):
+        np.asarray(lazy.fluorescence[0])

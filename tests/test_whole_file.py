@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from ptyxrf.driver.whole_file import check_writable, whole_file
+from ptyxrf.driver.whole_file import check_space, check_writable, whole_file
 
 
 def test_new_file_appears_at_the_end(tmp_path):
@@ -85,3 +85,9 @@ def test_a_folder_that_takes_no_files_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ValueError, match=r"out\.h5: cannot be written, no file can be made in .*Permission"):
         check_writable(tmp_path / "out.h5")
+
+
+def test_room_on_the_disk(tmp_path):
+    check_space(tmp_path, 0)
+    with pytest.raises(ValueError, match=r"cannot be written, no space left: 1e\+15 MB needed, .* MB free"):
+        check_space(tmp_path, 10**21)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ptyxrf.driver.maps_file import attach_maps, read_maps
     from ptyxrf.driver.objective import Objective
     from ptyxrf.driver.reconstruct import reconstruct
-    from ptyxrf.driver.result import Result
+    from ptyxrf.driver.result import Result, TiledResult
     from ptyxrf.driver.result_file import read_result, write_result
     from ptyxrf.driver.scan import Scan
     from ptyxrf.driver.scan_file import read_scan, write_scan
@@ -36,6 +36,7 @@ _MODULES = {
     "Result": "result",
     "Scan": "scan",
     "Specimen": "specimens",
+    "TiledResult": "result",
     "attach_maps": "maps_file",
     "from_images": "specimens",
     "measure_errors": "errors",
@@ -59,6 +60,7 @@ __all__ = [
     "Result",
     "Scan",
     "Specimen",
+    "TiledResult",
     "attach_maps",
     "from_images",
     "measure_errors",

@@ -111,3 +111,13 @@ def test_noise_level_and_errors(comm, name):
     assert errors.keys() == expected.keys()
     for key, value in expected.items():
         assert errors[key] == pytest.approx(value, rel=1e-11), key
+
+
+def test_unknown_probes_have_no_aligned_error_in_tiles(comm):
+    """A shift and a ramp are found on the whole object only: on several ranks the error is left out."""
+    scan = make_scan("random-scan-probe")
+    ours = Objective(scan, refine_probe=True, comm=comm)
+    meter = ErrorMeter(scan, ours.tile, Ranks(comm), blind=True)
+    errors = meter.measure(ours.complex_object(ours.initial), ours.elements_of(ours.initial))
+    assert ("mse_aligned" in errors) == (comm.Get_size() == 1)
+    assert errors["mse"] > 0
