@@ -58,11 +58,6 @@ class StoredArray:
         """Number of dimensions."""
         return len(self.shape)
 
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape))
-
     def __len__(self) -> int:
         return self.shape[0]
 
