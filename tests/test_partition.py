@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ptyxrf.parallel.partition import Partition, Reach
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
+
+#: Machines that test are slow at times; how long an example takes says nothing.
+many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -39,7 +42,7 @@ def pixels(edges):
     return {(r, c) for r in range(edges[0], edges[1]) for c in range(edges[2], edges[3])}
 
 
-@settings(max_examples=200, deadline=None)
+@many
 @given(partitions())
 def test_exact_cover_and_balance(case):
     partition, corners = case
@@ -54,7 +57,7 @@ def test_exact_cover_and_balance(case):
     assert partition.balance == pytest.approx(partition.counts.max() * partition.ranks / len(corners))
 
 
-@settings(max_examples=200, deadline=None)
+@many
 @given(partitions())
 def test_halos_hold_patches_margin_and_blur(case):
     partition, corners = case
@@ -82,7 +85,7 @@ def test_halos_hold_patches_margin_and_blur(case):
             assert within.overlap(covered) == within
 
 
-@settings(max_examples=100, deadline=None)
+@many
 @given(partitions())
 def test_neighbours_are_those_that_share_pixels(case):
     """The tree finds what a comparison of all pairs finds."""
@@ -102,7 +105,7 @@ def test_neighbours_are_those_that_share_pixels(case):
         assert destinations.tolist() == sorted(receiver for receiver, owner in shared if owner == rank)
 
 
-@settings(max_examples=100, deadline=None)
+@many
 @given(partitions(), st.integers(0, 2**32 - 1))
 def test_fill_and_collect_are_adjoint(case, seed):
     """The exchange as the tiles describe it, without MPI: <fill u, v> = <u, collect v>, and fill is exact."""
@@ -135,7 +138,7 @@ def test_fill_and_collect_are_adjoint(case, seed):
     assert left == pytest.approx(right, rel=1e-12, abs=1e-10)
 
 
-@settings(max_examples=100, deadline=None)
+@many
 @given(partitions())
 def test_order_of_positions(case):
     """Inner positions at both ends, and no patch is computed before its part of the halo is due."""
