@@ -8,8 +8,8 @@ from ptyxrf.driver.reconstruct import reconstruct
 from ptyxrf.driver.result import Result, TiledResult
 
 #: Rounding grows from step to step of an inner solve. Where the fluorescence on the grid has a say in an
-#: unknown probe it grows fastest, by a factor of 10^6 in twenty iterations of 15 steps: fewer steps there, and
-#: in single precision everywhere.
+#: unknown probe it grows fastest, by a factor of 10^6 in twenty iterations of 15 steps: fewer steps there,
+#: and in single precision everywhere.
 FEWER = {"random-grid-probe": 4}
 
 
