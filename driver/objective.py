@@ -297,7 +297,8 @@ class Objective:
         # the gradient in z is needed later only where the link bends
         self._gradient_z = self._product_z if self.link.linear else np.zeros_like(self._z)
         self.probe = PositionedProbe(scan.fractions[tile.positions], scan.K, scan.m, self.complex)
-        share_plans(self.ranks.comm, self.probe.fourier.plan)
+        if self.method != "fluorescence" or not self.probe.integer:  # elsewhere no pattern is transformed
+            share_plans(self.ranks.comm, self.probe.fourier.plan)
         self.diffraction: Diffraction | None = None
         if self.method == "fluorescence":
             self.mean_count = float((np.abs(scan.probe) ** 2).sum()) / scan.m**2

@@ -273,15 +273,12 @@ def regular_load(problem: Problem, ranks: int, ranks_per_node: float) -> Load:
 def seconds_of(problem: Problem, load: Load, ranks: int, ranks_per_node: float, machine: Machine) -> Seconds:
     """Return the time of a Hessian product on the slowest rank."""
     pattern = machine.pattern_time(problem.m, problem.precision, problem.modes)
-    pair = pattern / PAIRS
-    if problem.method == "fluorescence":
-        pattern = 0.0
-    extra = 0.0
+    share = 0.0 if problem.method == "fluorescence" else 1.0
     if problem.refine_probe:
-        extra += REFINED + (SHIFTED if problem.fractional else 0.0)
+        share += REFINED + (SHIFTED if problem.fractional else 0.0)
     if problem.sampling == "scan" and problem.method != "ptychography":
-        extra += COUNTED * (1 + problem.elements)
-    each = pattern + extra * PAIRS * pair
+        share += COUNTED * (1 + problem.elements)
+    each = share * pattern
     computing = (
         load.positions * each + load.covered * problem.channels * machine.pixel_seconds[problem.precision]
     )
@@ -289,7 +286,7 @@ def seconds_of(problem: Problem, load: Load, ranks: int, ranks_per_node: float, 
         # four real transforms of the padded tile for each element
         padded = (load.rows + problem.m) * (load.columns + problem.m)
         size = problem.m**2
-        rate = pair / problem.modes / (2 * size * math.log2(size))
+        rate = pattern / PAIRS / problem.modes / (2 * size * math.log2(size))
         computing = computing + problem.elements * 2 * rate * padded * np.log2(np.maximum(padded, 2))
 
     # ranks of a node copy side by side, but share its network card

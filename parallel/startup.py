@@ -36,7 +36,7 @@ def agreed(comm: Any, function: Callable[[], T]) -> T:
         result = function()
     except Exception as error:
         failure = error
-    if comm is not None and comm.Get_size() > 1:
+    if not _alone(comm):
         size = comm.Get_size()
         first = comm.allreduce(size if failure is None else comm.Get_rank(), _minimum())
         if first < size:
@@ -55,7 +55,7 @@ def from_first_rank(comm: Any, function: Callable[[], T]) -> T:
     function : callable
         Returns something that can be pickled.
     """
-    if comm is None or comm.Get_size() == 1:
+    if _alone(comm):
         return function()
     outcome: tuple[Any, Exception | None] = (None, None)
     if comm.Get_rank() == 0:
@@ -67,6 +67,10 @@ def from_first_rank(comm: Any, function: Callable[[], T]) -> T:
     if failure is not None:
         raise failure
     return result
+
+
+def _alone(comm: Any) -> bool:
+    return comm is None or comm.Get_size() == 1
 
 
 def _minimum() -> Any:
@@ -92,7 +96,7 @@ def first_on_each_node(comm: Any, function: Callable[[], Any]) -> None:
     Kernels are compiled that way: the first rank fills the node's cache and the others read it. Several
     ranks that compile at once lose entries of the cache.
     """
-    if comm is None or comm.Get_size() == 1:
+    if _alone(comm):
         function()
         return
     from mpi4py import MPI
@@ -115,7 +119,7 @@ def share_plans(comm: Any, plan: Callable[[], Any]) -> None:
     plan : callable
         Makes the plans.
     """
-    if comm is None or comm.Get_size() == 1:
+    if _alone(comm):
         plan()
         return
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,8 +51,8 @@ class Tile:
     positions: NDArray[np.int64]
     sources: tuple[Shared, ...] = ()
     destinations: tuple[Shared, ...] = ()
-    first_use: tuple[int, ...] = field(default=())
-    last_use: tuple[int, ...] = field(default=())
+    first_use: tuple[int, ...] = ()
+    last_use: tuple[int, ...] = ()
 
     @property
     def inner(self) -> tuple[slice, slice]:
