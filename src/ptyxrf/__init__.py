@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ptyxrf.driver.dense_hessian import dense_hessian
     from ptyxrf.driver.errors import measure_errors
     from ptyxrf.driver.geometry import JOULES_PER_KEV, Geometry
     from ptyxrf.driver.history import IterationRecord, Reason
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ptyxrf.driver.scan_file import read_scan, write_scan
     from ptyxrf.driver.simulate import simulate
     from ptyxrf.driver.specimens import Specimen, from_images, read_image
+    from ptyxrf.driver.spectrum import Spectrum, spectrum
     from ptyxrf.driver.zone_plate import zone_plate_probe
 
 __version__ = version("ptyxrf")
@@ -36,8 +38,10 @@ _MODULES = {
     "Result": "result",
     "Scan": "scan",
     "Specimen": "specimens",
+    "Spectrum": "spectrum",
     "TiledResult": "result",
     "attach_maps": "maps_file",
+    "dense_hessian": "dense_hessian",
     "from_images": "specimens",
     "measure_errors": "errors",
     "read_image": "specimens",
@@ -46,6 +50,7 @@ _MODULES = {
     "read_scan": "scan_file",
     "reconstruct": "reconstruct",
     "simulate": "simulate",
+    "spectrum": "spectrum",
     "write_result": "result_file",
     "write_scan": "scan_file",
     "zone_plate_probe": "zone_plate",
@@ -60,8 +65,10 @@ __all__ = [
     "Result",
     "Scan",
     "Specimen",
+    "Spectrum",
     "TiledResult",
     "attach_maps",
+    "dense_hessian",
     "from_images",
     "measure_errors",
     "read_image",
@@ -70,6 +77,7 @@ __all__ = [
     "read_scan",
     "reconstruct",
     "simulate",
+    "spectrum",
     "write_result",
     "write_scan",
     "zone_plate_probe",
