@@ -597,6 +597,62 @@ def _bench(options: argparse.Namespace) -> int:
     return DONE
 
 
+# paper ----------------------------------------------------------------------------------------------------
+
+
+def _paper_arguments(parser: argparse.ArgumentParser) -> None:
+    from ptyxrf.experiments.catalogue import NAMES
+
+    parser.add_argument("name", metavar="NAME", help=f"{', '.join(NAMES)}, or all")
+    parser.add_argument(
+        "--out", metavar="DIR", default="ptyxrf-paper", help="where to write (default ptyxrf-paper)"
+    )
+    parser.add_argument("--quick", action="store_true", help="smaller versions")
+    parser.add_argument(
+        "--images",
+        nargs=2,
+        metavar=("MAGNITUDE", "PHASE"),
+        help="grey images of the experiment on images (the paper: Cameraman and Baboon)",
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="compute again what an earlier run has left in DIR"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _paper(options: argparse.Namespace) -> int:
+    from ptyxrf.experiments.catalogue import NAMES, experiment
+
+    names = list(NAMES) if options.name == "all" else [options.name]
+    folder, comm = Path(options.out), options.comm
+    images = None if options.images is None else (Path(options.images[0]), Path(options.images[1]))
+
+    def prepare() -> None:
+        for name in names:
+            experiment(name)
+        for path in images or ():
+            from ptyxrf.driver.specimens import read_image
+
+            read_image(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise ValueError(f"{folder}: expected a folder, got a file") from None
+        _check_outputs([folder / "paper.md"], [])
+
+    _from_first_rank(comm, prepare)
+
+    from ptyxrf.experiments.run import run_experiments
+    from ptyxrf.experiments.study import Study
+
+    study = Study(
+        folder, quick=options.quick, images=images, comm=comm, fresh=options.fresh, quiet=options.quiet
+    )
+    run_experiments(names, study, lambda line: print(line, flush=True))
+    print(f"page: {folder / 'paper.html'} and {folder / 'paper.md'}")
+    return DONE
+
+
 # demo -----------------------------------------------------------------------------------------------------
 
 #: What the demonstration simulates, at full and at reduced size.
@@ -723,6 +779,16 @@ SUBCOMMANDS = (
         "more ranks would help. Needs no MPI.",
         _plan_arguments,
         _on_first_rank(_plan),
+    ),
+    Subcommand(
+        "paper",
+        "NAME|all [--out DIR] [--quick] [--images MAGNITUDE PHASE]",
+        "run the experiments of the paper and check its claims",
+        "Run an experiment of arXiv 2511.02153, or all of them: write its figures, its "
+        "numbers as JSON, a verdict for each claim, and one page with all that are there. What "
+        "was computed before is kept: an interrupted run goes on where it was.",
+        _paper_arguments,
+        _paper,
     ),
     Subcommand(
         "bench",

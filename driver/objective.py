@@ -147,6 +147,9 @@ class Objective:
         Which of the fields of `fields_of` each unknown is.
     nonnegative : slice
         Where in a vector the elements stand, which a solver may bound below by 0.
+    probe_is_frozen, maps_are_held : bool
+        Whether the probe, or the elements, stay as they are at present: their part of gradients and products
+        is 0.
     work : Work
         Counts of what was computed.
 
@@ -217,7 +220,7 @@ class Objective:
         self.link = self._make_link(link, float(link_offset))
         self.link_offset = float(link_offset)
         self.refine_probe = bool(refine_probe)
-        self.probe_is_frozen = False
+        self.probe_is_frozen = self.maps_are_held = False
         self._preconditioned = False
         self._probe_now: NDArray[Any] | None = None
         self.work = Work()
@@ -654,6 +657,8 @@ class Objective:
             where = self.channels["elements"]
             owned[where] += self.real.type(unit) * self.tile.owned_part(out.covered)[where]
         out.finish_collect(owned, unit)
+        if self.maps_are_held:
+            owned[self.channels["elements"]] = 0
         if self.refine_probe:  # 0 while it is held
             self.probe_part(vector)[...] = probe_sum * self._unit
         return vector

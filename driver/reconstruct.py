@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.errors import ErrorMeter, illuminated_part
+from ptyxrf.driver.first_maps import HELD_ITERATIONS, first_maps
 from ptyxrf.driver.history import IterationRecord, Reason
 from ptyxrf.driver.links import Link
 from ptyxrf.driver.noise_level import noise_level
@@ -78,6 +81,7 @@ def reconstruct(
     gradient_tolerance: float = 1e-6,
     loss_tolerance: float = 1e-4,
     noise_stop: bool = True,
+    fluorescence_first: bool | None = None,
     preconditioner: bool | None = None,
     solver: str = "default",
     memory: str = "cached",
@@ -118,6 +122,11 @@ def reconstruct(
     noise_stop : bool
         Stop when the fluorescence, and with it the patterns, are fitted to within their noise, where the
         scan tells it (see `ptyxrf.driver.noise_level`): further iterations would bring it into the maps.
+    fluorescence_first : bool, optional
+        Start the joint method with the maps that the fluorescence alone gives, and hold them during the
+        first eight iterations while the rest of the object comes to them. The sweeps over the fluorescence
+        that this takes are in the first note of the history, its time is in the seconds. Default: where
+        `start` has no elements, but not for the paper's solver.
     preconditioner : bool, optional
         Default True, or False for the paper's solver.
     solver : {"default", "paper"}
@@ -149,6 +158,7 @@ def reconstruct(
     for name, value in (
         ("nonnegative", nonnegative),
         ("noise_stop", noise_stop),
+        ("fluorescence_first", fluorescence_first),
         ("rescale_probe", rescale_probe),
         ("preconditioner", preconditioner),
     ):
@@ -189,7 +199,17 @@ def reconstruct(
         rescale_probe=rescale_probe,
     )
     objective.preconditioner.identity = not (preconditioner if preconditioner is not None else not plain)
-
+    if fluorescence_first is None:
+        fluorescence_first = not plain and "elements" not in (start or {})
+    fluorescence_first = bool(fluorescence_first) and method == "joint" and bool((objective.alpha > 0).any())
+    first_note, earlier = "", 0.0
+    if fluorescence_first:
+        began = time.perf_counter()
+        maps = first_maps(scan, start or {}, precision, options.nonnegative, comm)
+        objective.fields_of(objective.initial)[objective.channels["elements"]] = maps.elements
+        first_note = f", maps of the fluorescence alone ({maps.sweeps:g} sweeps over it)"
+        earlier = time.perf_counter() - began
+        options = replace(options, max_seconds=max(options.max_seconds - earlier, 0.0))
     history: list[IterationRecord] = []
     meter = (
         ErrorMeter(scan, objective.tile, objective.ranks, blind=free_from is not None) if scan.truth else None
@@ -212,21 +232,26 @@ def reconstruct(
             objective.work.gradients,
             objective.work.sweeps,
             iteration.step,
-            iteration.seconds,
-            iteration.note,
+            earlier + iteration.seconds,
+            iteration.note + (first_note if iteration.number == 0 else ""),
             errors,
         )
         history.append(record)
         if callback is not None and callback(record):
             return True
-        fitted = level is not None and not objective.probe_is_frozen and level.reached(objective.losses)
+        held = objective.probe_is_frozen or objective.maps_are_held
+        fitted = level is not None and not held and level.reached(objective.losses)
         return fitted
 
     def prepare(number: int, converged: bool) -> bool:
-        """Free the probe when its iteration has come, or as soon as the rest has nothing more to gain."""
+        """Free what is held when its iteration has come, or as soon as the rest has nothing more to gain."""
         frozen = free_from is not None and free_from > 0 and number <= free_from and not converged
-        changed = number > 0 and objective.probe_is_frozen and not frozen
+        held = fluorescence_first and number <= HELD_ITERATIONS and not converged
+        changed = number > 0 and (
+            (objective.probe_is_frozen and not frozen) or (objective.maps_are_held and not held)
+        )
         objective.probe_is_frozen = frozen and (number == 0 or objective.probe_is_frozen)
+        objective.maps_are_held = held and (number == 0 or objective.maps_are_held)
         return changed
 
     newton = TruncatedNewton(objective, options, lambda: objective.work.sweeps, report, prepare)
@@ -271,6 +296,7 @@ def reconstruct(
             "gradient_tolerance": options.gradient_tolerance,
             "loss_tolerance": options.loss_tolerance,
             "noise_stop": bool(noise_stop),
+            "fluorescence_first": fluorescence_first,
             "nonnegative": options.nonnegative,
         },
         predicted_fluorescence=objective.predicted_fluorescence(vector),

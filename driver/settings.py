@@ -268,6 +268,12 @@ RECONSTRUCT = {
     "noise_stop": Setting(
         Switch(), True, "stop when the data are fitted to within their noise, where the scan tells it"
     ),
+    "fluorescence_first": Setting(
+        Switch(),
+        None,
+        "start the joint method with the maps of the fluorescence alone (default: yes, but not for the "
+        "paper's solver)",
+    ),
     "preconditioner": Setting(
         Switch(), None, "precondition the inner iteration (default: yes, but not for the paper's solver)"
     ),

@@ -1,0 +1,75 @@
+"""Maps from the fluorescence alone, from which the joint reconstruction starts.
+
+The fluorescence is a linear problem of its own, a few percent of the joint work, and its solution has every
+structure that is not finer than the probe. From a flat start the patterns, whose loss is not convex, would
+first draw the maps into a minimum of their own: at low overlap the joint method then ends with a larger
+error than each modality alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.noise_level import noise_level
+from ptyxrf.driver.objective import Objective
+from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.truncated_newton import NewtonOptions, TruncatedNewton
+
+#: Most sweeps over the fluorescence: a noiseless map gets sharper ever more slowly.
+MOST_SWEEPS = 300
+#: For so many iterations of the joint method the maps stay, while the rest of the object comes to them.
+HELD_ITERATIONS = 8
+
+
+@dataclass(frozen=True)
+class FirstMaps:
+    """Element maps, and what they took.
+
+    Attributes
+    ----------
+    elements : (N_e, rows, columns) array
+        On the owned pixels.
+    sweeps : float
+        Over the fluorescence alone; no pattern is touched.
+    """
+
+    elements: NDArray[Any]
+    sweeps: float
+
+
+def first_maps(
+    scan: Scan, start: Mapping[str, ArrayLike], precision: str, nonnegative: bool, comm: Any
+) -> FirstMaps:
+    """Return what the fluorescence alone makes of the maps, stopped at its noise level.
+
+    Parameters
+    ----------
+    scan : Scan
+        With fluorescence.
+    start : mapping
+        Of the joint reconstruction.
+    precision : {"single", "double"}
+    nonnegative : bool
+        Hold w >= 0.
+    comm : communicator or None
+        All ranks take part.
+    """
+    objective = Objective(scan, "fluorescence", precision=precision, start=start, comm=comm)
+    level = noise_level(objective)
+    options = NewtonOptions(max_sweeps=MOST_SWEEPS, nonnegative=nonnegative)
+    newton = TruncatedNewton(
+        objective,
+        options,
+        lambda: objective.work.sweeps,
+        lambda iteration: level is not None and level.reached(objective.losses),
+    )
+    vector, _ = newton.run(objective.initial)
+    elements = objective.elements_of(vector).copy()
+    unseen = objective.alpha == 0
+    elements[unseen] = objective.elements_of(objective.initial)[unseen]
+    return FirstMaps(np.ascontiguousarray(elements), objective.work.sweeps)

@@ -1,0 +1,45 @@
+"""Two standard images as magnitude and phase of the object (section 4.5)."""
+
+from __future__ import annotations
+
+from ptyxrf.experiments.beyond import beyond
+from ptyxrf.experiments.methods import compare_methods, map_curves, objects_picture, pattern_curves
+from ptyxrf.experiments.outcome import Outcome
+from ptyxrf.experiments.setting import paper_case
+from ptyxrf.experiments.study import Study
+
+TITLE = "Standard images"
+PAPER = "Figs. 19 to 21"
+
+
+def run(study: Study) -> Outcome:
+    """Reconstruct with 19 and with 5 positions a side: 84 and 25 % overlap."""
+    compared = [
+        compare_methods(
+            study,
+            f"images {per_side}",
+            paper_case(
+                f"{per_side} positions a side",
+                n=256,
+                per_side=per_side,
+                images=study.images,
+                specimen="star",
+                quick=study.quick,
+            ),
+        )
+        for per_side in (19, 5)
+    ]
+    outcome = Outcome(
+        claims=[claim for one in compared for claim in one.claims()],
+        numbers={one.key: one.numbers() for one in compared},
+        pictures=[
+            objects_picture("fig19", "Reconstructions", compared),
+            pattern_curves("fig20", compared),
+            map_curves("fig21", compared),
+        ],
+    )
+    if study.images is None:
+        outcome.notes.append("No images were given (--images): a procedural star stands in for them.")
+    for one in compared:
+        outcome.extend(beyond(study, one))
+    return outcome

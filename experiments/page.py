@@ -1,0 +1,99 @@
+"""The page with all figures and verdicts, as Markdown and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markdown import markdown
+
+from ptyxrf.driver.whole_file import whole_file
+
+STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
+    "img{max-width:100%}table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}"
+    "td,th{border:1px solid #ccc;padding:2px 8px;text-align:left}th{background:#eee}"
+)
+
+
+def write_page(folder: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``paper.md`` and ``paper.html`` from what the experiments left.
+
+    Parameters
+    ----------
+    folder : path
+        Where the figures are.
+    records : sequence of dict
+        The contents of the JSON files.
+    """
+    text = page_text(records)
+    body = markdown(text, extensions=["tables"])
+    html = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>The paper, checked</title>'
+        f"<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+    )
+    for name, content in (("paper.md", text), ("paper.html", html)):
+        with whole_file(folder / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+
+
+def page_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the page in Markdown."""
+    size = " (smaller versions)" if any(record["quick"] for record in records) else ""
+    parts = [
+        f"# The paper, checked{size}",
+        "Experiments of arXiv 2511.02153 (Zou, Buser, Di, Xi), and beyond, with a verdict for each claim.",
+        "## Cost",
+        table_text(
+            ("experiment", "paper", "reconstructions", "sweeps", "seconds"),
+            [
+                (
+                    f"[{record['name']}](#{record['name']})",
+                    record["paper"],
+                    record["cost"]["reconstructions"],
+                    round(record["cost"]["sweeps"]),
+                    round(record["cost"]["seconds"]),
+                )
+                for record in records
+            ],
+        ),
+        "## Verdicts",
+        verdicts_text(records),
+    ]
+    for record in records:
+        parts += [
+            f'<a id="{record["name"]}"></a>',
+            f"## {record['title']} ({record['paper']})",
+            record["about"],
+        ]
+        parts += record["notes"]
+        for picture in record["pictures"]:
+            parts += [f"![{picture['caption']}]({picture['file']})", f"*{picture['caption']}*"]
+        for table in record["tables"]:
+            parts += [f"### {table['title']}", table_text(table["head"], table["rows"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def verdicts_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of all claims."""
+    rows = [
+        (record["name"], claim["text"], claim["verdict"], claim["figures"])
+        for record in records
+        for claim in record["claims"]
+    ]
+    return table_text(("experiment", "claim", "verdict", "figures"), rows)
+
+
+def table_text(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return a table in Markdown, numbers with three digits."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(entry) for entry in line) + " |" for line in lines)
+
+
+def _cell(entry: Any) -> str:
+    if entry is None:
+        return ""
+    if isinstance(entry, float):
+        return f"{entry:.3g}"
+    return str(entry).replace("|", "\\|")

@@ -1,0 +1,163 @@
+"""Numerical rank of the Hessians over the iterations (section 3.3, Table 1), and what could explain it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.dense_hessian import dense_hessian
+from ptyxrf.driver.result import Result
+from ptyxrf.experiments.claims import Claim
+from ptyxrf.experiments.figures import COLOURS, finish_curves, new_figure
+from ptyxrf.experiments.outcome import Outcome, Picture, Table
+from ptyxrf.experiments.setting import Case, low_overlap_case
+from ptyxrf.experiments.study import Study, point
+
+TITLE = "Numerical rank of the Hessian"
+PAPER = "Table 1"
+METHODS = ("ptychography", "joint")
+TAU = 1e-4
+TAUS = np.geomspace(1e-12, 1e2, 141)
+#: Iteration: ranks of the ptychography and of the joint Hessian in the paper's Table 1.
+TABLE = {
+    25: (7201, 7390),
+    50: (6867, 7163),
+    150: (6045, 6656),
+    250: (5982, 6619),
+    375: (5972, 6622),
+    500: (5978, 6621),
+}
+#: Where the explanations are tested.
+TESTED = (25, 500)
+#: A slow solver: each step is one along the gradient.
+SLOW: dict[str, Any] = {"inner_limit": 1}
+
+
+def run(study: Study) -> Outcome:
+    """Count the singular values above 1e-4 at the iterations of Table 1."""
+    case = low_overlap_case(study.quick)
+    iterations = TESTED if study.quick else tuple(TABLE)
+    values = {(method, k): singular_values(study, case, method, k) for k in iterations for method in METHODS}
+    ranks = {key: rank_of(sigma) for key, sigma in values.items()}
+    losses = {
+        (method, k): study.paper(case, method, max_iterations=k).history[-1].ptychography_loss
+        for method, k in values
+    }
+    rows = [
+        [
+            k,
+            ranks["ptychography", k],
+            ranks["joint", k],
+            *TABLE[k],
+            *(losses[method, k] for method in METHODS),
+        ]
+        for k in iterations
+    ]
+    head = (
+        "iteration",
+        "ptychography",
+        "joint",
+        "paper, ptychography",
+        "paper, joint",
+        "Phi_p, ptychography",
+        "Phi_p, joint",
+    )
+    higher = all(ranks["joint", k] > ranks["ptychography", k] for k in iterations)
+    figures = ", ".join(f"{k}: {ranks['ptychography', k]}/{ranks['joint', k]}" for k in iterations)
+    claims = [Claim("rank: higher", "the joint rank is higher at every iteration", higher, figures)]
+    if not study.quick:
+        near = all(
+            abs(ranks[method, k] / TABLE[k][i] - 1) < 0.05
+            for k in iterations
+            for i, method in enumerate(METHODS)
+        )
+        claims.append(Claim("rank: numbers", "the ranks are those of Table 1 within 5 %", near, figures))
+    last = iterations[-1]
+    table = Table(f"Singular values of at least {TAU:g}", head, rows)
+    outcome = Outcome(claims, [table], numbers={"table": [dict(zip(head, row, strict=True)) for row in rows]})
+    outcome.pictures.append(
+        Picture(
+            "tau", "Rank against the tolerance", lambda: draw({m: values[m, last] for m in METHODS}, last)
+        )
+    )
+    outcome.numbers["tau"] = TAUS.tolist()
+    for (method, k), sigma in values.items():
+        outcome.numbers[f"rank against tau, {method}, {k}"] = [rank_of(sigma, tau) for tau in TAUS]
+    limit = case.scan.N * case.scan.m**2
+    outcome.notes.append(
+        f"Where all patterns are fitted each adds at most m^2 to the rank: N m^2 = {limit} bounds that of "
+        "ptychography. The paper's ranks lie above it, so its Hessian was not that of a fit: the table below "
+        "asks what would give such ranks."
+    )
+    outcome.extend(explanations(study, case, values))
+    return outcome
+
+
+def rank_of(sigma: NDArray[Any], tau: float = TAU) -> int:
+    """Return the number of singular values of at least tau."""
+    return int((sigma >= tau).sum())
+
+
+def singular_values(
+    study: Study, case: Case, method: str, iterations: int, *, printed: bool = False, **settings: Any
+) -> NDArray[np.float64]:
+    """Return the singular values of the Hessian after some iterations of the paper's solver."""
+    result: Result = study.paper(case, method, max_iterations=iterations, **settings)
+
+    def compute() -> dict[str, NDArray[Any]]:
+        objective = study.objective(case, method)
+        at = point(objective, result.object, result.elements)
+        return {
+            "sigma": np.sort(np.abs(np.linalg.eigvalsh(dense_hessian(objective, at, printed_data=printed))))
+        }
+
+    kept: Mapping[str, Any] = {
+        **case.identity,
+        "method": method,
+        "iterations": iterations,
+        "printed": printed,
+        **settings,
+    }
+    title = f"singular values, {method}, iteration {iterations}"
+    return study.compute(title + (", as printed" if printed else ""), kept, compute)["sigma"]
+
+
+def explanations(study: Study, case: Case, values: Mapping[tuple[str, int], NDArray[Any]]) -> Outcome:
+    """Ask what would give the ranks of the paper: a slow solver, the Hessian as printed, another scale."""
+    rows = []
+    for k in TESTED:
+        for i, method in enumerate(METHODS):
+            wanted = TABLE[k][i]
+            slow = singular_values(study, case, method, k, **SLOW)
+            printed = singular_values(study, case, method, k, printed=True)
+            sigma = values[method, k]
+            # a probe scaled by s scales ptychography's Hessian by s^2: tau falls by as much
+            factor = TAU / float(sigma[-wanted]) if wanted <= len(sigma) and sigma[-wanted] > 0 else np.inf
+            rows.append([k, method, wanted, rank_of(sigma), rank_of(slow), rank_of(printed), factor])
+    head = (
+        "iteration",
+        "method",
+        "paper",
+        "here",
+        "slow solver (steps along the gradient)",
+        "d as printed in C2 and C3",
+        "factor of the Hessian that gives the paper's rank",
+    )
+    table = Table("What could explain the ranks of the paper", head, rows)
+    return Outcome(
+        tables=[table], numbers={"explanations": [dict(zip(head, row, strict=True)) for row in rows]}
+    )
+
+
+def draw(values: Mapping[str, NDArray[Any]], iteration: int) -> Any:
+    """Draw the rank against the tolerance."""
+    figure, axes = new_figure(1, 1, cell=(5.0, 3.4), title=f"Numerical rank after {iteration} iterations")
+    for method, sigma in values.items():
+        counts = [rank_of(sigma, tau) for tau in TAUS]
+        axes[0, 0].semilogx(TAUS, counts, color=COLOURS[method], label=method)
+    axes[0, 0].axvline(TAU, color="black", linewidth=0.8, linestyle=":")
+    finish_curves(axes[0, 0], "", "tau", "singular values >= tau")
+    return figure
