@@ -24,6 +24,8 @@ from ptyxrf.driver.truncated_newton import NewtonOptions, TruncatedNewton
 MOST_SWEEPS = 300
 #: For so many iterations of the joint method the maps stay, while the rest of the object comes to them.
 HELD_ITERATIONS = 8
+#: But not for more than this fraction of the sweeps that there are.
+HELD_BUDGET = 0.25
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ from ptyxrf.driver.objective import Losses, Objective
 #: this close to it, for its part is well determined and only gains by going on.
 SETTLED_SHARE = 0.6
 
+#: Patterns see the weighted sum of several maps and not their differences, which go on fitting the noise of
+#: the fluorescence while the patterns come closer. With several elements it is enough that the loss of the
+#: patterns falls by less than this fraction in an iteration.
+SETTLED_DECREASE = 0.01
+
 
 @dataclass(frozen=True)
 class NoiseLevel:
@@ -27,15 +32,33 @@ class NoiseLevel:
     ----------
     ptychography, fluorescence : float
         NaN where the method does not have the modality.
+    several : bool
+        Whether there are several maps.
     """
 
     ptychography: float
     fluorescence: float
+    several: bool = False
 
-    def reached(self, losses: Losses) -> bool:
-        """Return whether the losses of all modalities that there are lie at or below the level."""
-        pairs = ((losses.ptychography, self.ptychography), (losses.fluorescence, self.fluorescence))
-        return all(loss <= level for loss, level in pairs if not np.isnan(level))
+    def reached(self, losses: Losses, before: Losses | None = None) -> bool:
+        """Return whether going on would fit the noise.
+
+        The losses of all modalities that there are lie at or below the level; for the patterns of a scan with
+        several elements it is enough that their loss hardly falls any more.
+
+        Parameters
+        ----------
+        losses : Losses
+        before : Losses, optional
+            Those of the iteration before.
+        """
+        if losses.fluorescence > self.fluorescence:
+            return False
+        if np.isnan(self.ptychography) or losses.ptychography <= self.ptychography:
+            return True
+        if not self.several or before is None:
+            return False
+        return losses.ptychography >= (1 - SETTLED_DECREASE) * before.ptychography
 
 
 def noise_level(objective: Objective) -> NoiseLevel | None:
@@ -81,4 +104,5 @@ def noise_level(objective: Objective) -> NoiseLevel | None:
     left = 1 - SETTLED_SHARE * 2 * lit_pixels / pixels
     if not (scale > 0).all() or left <= 0:
         return None
-    return NoiseLevel(float(left * variance / (8 * scan.N)), fluorescence)
+    several = int(np.count_nonzero(weighed)) > 1
+    return NoiseLevel(float(left * variance / (8 * scan.N)), fluorescence, several)

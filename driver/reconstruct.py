@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.errors import ErrorMeter, illuminated_part
-from ptyxrf.driver.first_maps import HELD_ITERATIONS, first_maps
+from ptyxrf.driver.first_maps import HELD_BUDGET, HELD_ITERATIONS, first_maps
 from ptyxrf.driver.history import IterationRecord, Reason
 from ptyxrf.driver.links import Link
 from ptyxrf.driver.noise_level import noise_level
@@ -124,7 +124,7 @@ def reconstruct(
         scan tells it (see `ptyxrf.driver.noise_level`): further iterations would bring it into the maps.
     fluorescence_first : bool, optional
         Start the joint method with the maps that the fluorescence alone gives, and hold them during the
-        first eight iterations while the rest of the object comes to them. The sweeps over the fluorescence
+        first eight iterations (or a quarter of `max_sweeps`) while the rest of the object comes to them. The sweeps over the fluorescence
         that this takes are in the first note of the history, its time is in the seconds. Default: where
         `start` has no elements, but not for the paper's solver.
     preconditioner : bool, optional
@@ -215,10 +215,10 @@ def reconstruct(
         ErrorMeter(scan, objective.tile, objective.ranks, blind=free_from is not None) if scan.truth else None
     )
     level = noise_level(objective) if noise_stop else None
-    fitted = False
+    fitted, before = False, None
 
     def report(iteration: Iteration) -> Any:
-        nonlocal fitted
+        nonlocal fitted, before
         z, elements = objective.complex_object(iteration.vector), objective.elements_of(iteration.vector)
         errors = {} if meter is None else meter.measure(z, elements)
         record = IterationRecord(
@@ -240,13 +240,15 @@ def reconstruct(
         if callback is not None and callback(record):
             return True
         held = objective.probe_is_frozen or objective.maps_are_held
-        fitted = level is not None and not held and level.reached(objective.losses)
+        fitted = level is not None and not held and level.reached(objective.losses, before)
+        before = None if held else objective.losses
         return fitted
 
     def prepare(number: int, converged: bool) -> bool:
         """Free what is held when its iteration has come, or as soon as the rest has nothing more to gain."""
         frozen = free_from is not None and free_from > 0 and number <= free_from and not converged
-        held = fluorescence_first and number <= HELD_ITERATIONS and not converged
+        spent = objective.work.sweeps > HELD_BUDGET * options.max_sweeps
+        held = fluorescence_first and number <= HELD_ITERATIONS and not converged and not spent
         changed = number > 0 and (
             (objective.probe_is_frozen and not frozen) or (objective.maps_are_held and not held)
         )
