@@ -20,8 +20,9 @@ from ptyxrf.driver.objective import Objective
 from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.truncated_newton import NewtonOptions, TruncatedNewton
 
-#: Most sweeps over the fluorescence: a noiseless map gets sharper ever more slowly.
-MOST_SWEEPS = 300
+#: Most sweeps over the fluorescence where its noise is known, or none: a noiseless map gets sharper ever more
+#: slowly. Where it is not known, soon more noise than structure would come.
+MOST_SWEEPS, FEW_SWEEPS = 1000, 30
 #: For so many iterations of the joint method the maps stay, while the rest of the object comes to them.
 HELD_ITERATIONS = 8
 #: But not for more than this fraction of the sweeps that there are.
@@ -63,7 +64,10 @@ def first_maps(
     """
     objective = Objective(scan, "fluorescence", precision=precision, start=start, comm=comm)
     level = noise_level(objective)
-    options = NewtonOptions(max_sweeps=MOST_SWEEPS, nonnegative=nonnegative)
+    scales = scan.fluorescence_count_scale
+    noiseless = scales is not None and not np.any(scales)
+    most = MOST_SWEEPS if noiseless or level is not None else FEW_SWEEPS
+    options = NewtonOptions(max_sweeps=most, nonnegative=nonnegative)
     newton = TruncatedNewton(
         objective,
         options,

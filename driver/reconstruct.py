@@ -124,9 +124,10 @@ def reconstruct(
         scan tells it (see `ptyxrf.driver.noise_level`): further iterations would bring it into the maps.
     fluorescence_first : bool, optional
         Start the joint method with the maps that the fluorescence alone gives, and hold them during the
-        first eight iterations (or a quarter of `max_sweeps`) while the rest of the object comes to them. The sweeps over the fluorescence
-        that this takes are in the first note of the history, its time is in the seconds. Default: where
-        `start` has no elements, but not for the paper's solver.
+        first eight iterations (or a quarter of `max_sweeps`, and not while the probe moves), while the rest
+        of the object comes to them. The sweeps over the fluorescence that this takes are in the first note
+        of the history, its time is in the seconds. Default: where `start` has no elements, but not for the
+        paper's solver.
     preconditioner : bool, optional
         Default True, or False for the paper's solver.
     solver : {"default", "paper"}
@@ -248,7 +249,9 @@ def reconstruct(
         """Free what is held when its iteration has come, or as soon as the rest has nothing more to gain."""
         frozen = free_from is not None and free_from > 0 and number <= free_from and not converged
         spent = objective.work.sweeps > HELD_BUDGET * options.max_sweeps
-        held = fluorescence_first and number <= HELD_ITERATIONS and not converged and not spent
+        early = fluorescence_first and number <= HELD_ITERATIONS and not spent
+        # maps of a wrong probe would hold back a probe that moves
+        held = early and not converged and (free_from is None or frozen)
         changed = number > 0 and (
             (objective.probe_is_frozen and not frozen) or (objective.maps_are_held and not held)
         )

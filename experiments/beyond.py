@@ -70,6 +70,8 @@ def beyond(study: Study, methods: Methods, **settings: Any) -> Outcome:
     runs += [("default", "grid", _named(method, "statistical"), run) for method, run in default.items()]
     gradnorm = study.default(case, "joint", alpha="gradnorm", **budget)
     runs.append(("default", "grid", "joint, gradnorm", gradnorm))
+    flat = study.default(case, "joint", fluorescence_first=False, **budget)
+    runs.append(("default", "grid", "joint, statistical, flat start", flat))
     for sampling, scanned in scan_sampled(case):
         for method in ("fluorescence", "joint"):
             run = study.default(scanned, method, **budget)

@@ -139,7 +139,7 @@ class Study:
         if method != "joint":
             settings = {key: value for key, value in settings.items() if not key.startswith("alpha")}
         start = case.start
-        if method == "joint" and settings.get("solver") != "paper":
+        if method == "joint" and settings.get("fluorescence_first", settings.get("solver") != "paper"):
             del start["elements"]
         name = self._name(method, {**case.identity, "start": list(start), "settings": dict(settings)})
         path = self._kept / f"{name}.h5"

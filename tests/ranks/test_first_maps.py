@@ -1,0 +1,89 @@
+"""First maps and what holds them are the same on any number of ranks."""
+
+import numpy as np
+import pytest
+from cases import CASES, make_scan, random_unknowns, relative
+
+from ptyxrf.driver.first_maps import HELD_ITERATIONS, first_maps
+from ptyxrf.driver.objective import Objective
+from ptyxrf.driver.reconstruct import reconstruct
+
+#: Element 1 of raster-grid has no data.
+NAMES = ("raster-grid", "raster-grid-correlation", "spiral-scan-modes")
+
+
+def run(scan, name, iterations, comm=None, **more):
+    settings = {key: value for key, value in CASES[name][1].items() if key != "margin"}
+    return reconstruct(
+        scan,
+        precision="double",
+        inner_limit=6,
+        max_iterations=iterations,
+        loss_tolerance=0,
+        gradient_tolerance=0,
+        noise_stop=False,
+        comm=comm,
+        **settings,
+        **more,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_are_those_of_one_rank(comm, name):
+    scan = make_scan(name)
+    one, ours = (first_maps(scan, {}, "double", True, each) for each in (None, comm))
+    assert ours.sweeps == one.sweeps
+    tile = Objective(scan, comm=comm).tile
+    assert ours.elements.shape == (scan.N_e, *tile.owned.shape)
+    assert relative(ours.elements, one.elements[(slice(None), *tile.owned.slices)]) < 1e-6
+    assert comm.allgather(ours.sweeps) == [one.sweeps] * comm.Get_size()
+    drawn = [any(comm.allgather(bool(element.any()))) for element in ours.elements]
+    assert drawn == [name != "raster-grid" or e != 1 for e in range(scan.N_e)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_held_and_free(comm, name):
+    scan = make_scan(name)
+    iterations = HELD_ITERATIONS + 3
+    one, ours = run(scan, name, iterations), run(scan, name, iterations, comm)
+    assert ours.settings["fluorescence_first"] is one.settings["fluorescence_first"] is True
+    assert ours.history[0].note == one.history[0].note
+    for record, expected in zip(ours.history, one.history, strict=True):
+        assert record.loss == pytest.approx(expected.loss, rel=1e-9)
+        assert (record.inner_steps, record.sweeps) == (expected.inner_steps, expected.sweeps)
+    whole = ours.gather()
+    assert relative(whole.object, one.object) < 1e-6
+    assert relative(whole.elements, one.elements) < 1e-6
+
+    found = first_maps(scan, {}, "double", True, comm).elements
+    held = run(scan, name, 3, comm)
+    part = held if comm.Get_size() == 1 else held.part
+    np.testing.assert_array_equal(part.elements, found)
+    moved = comm.allgather(relative(whole.elements, held.gather().elements) > 1e-6)
+    assert all(moved)
+
+
+def test_ranks_agree_where_maps_are_freed_early(comm):
+    """What has converged within the first eight iterations frees them, in the same iteration on all ranks."""
+    scan = make_scan("raster-grid")
+    settings = {"precision": "double", "loss_tolerance": 0.9, "max_iterations": 7, "noise_stop": False}
+    one, ours = reconstruct(scan, **settings), reconstruct(scan, comm=comm, **settings)
+    losses = [record.fluorescence_loss for record in ours.history]
+    assert losses == pytest.approx([record.fluorescence_loss for record in one.history], rel=1e-8)
+    assert len(set(losses)) > 1
+    assert len({len(losses), *comm.allgather(len(losses))}) == 1
+
+
+@pytest.mark.parametrize("name", ["raster-grid", "random-scan-probe"])
+def test_no_part_in_gradients_and_products(comm, name):
+    scan, settings = make_scan(name), CASES[name][1]
+    one, ours = Objective(scan, **settings), Objective(scan, **settings, comm=comm)
+    one.maps_are_held = ours.maps_are_held = True
+    point, change = (random_unknowns(scan, one.unknowns, seed) for seed in (1, 2))
+    gradients = [each.value_and_gradient(each.scatter(**point))[1] for each in (one, ours)]
+    products = [each.hessian_product(each.scatter(**change)) for each in (one, ours)]
+    for expected, found in (gradients, products):
+        assert not found[ours.nonnegative].any()
+        expected, found = one.gather(expected), ours.gather(found)
+        assert not found["elements"].any()
+        assert relative(found["real_part"], expected["real_part"]) < 1e-10
