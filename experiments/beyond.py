@@ -17,6 +17,7 @@ from scipy.optimize import minimize_scalar
 
 from ptyxrf.driver.errors import measure_errors
 from ptyxrf.driver.history import IterationRecord
+from ptyxrf.driver.objective import Objective
 from ptyxrf.driver.result import Result
 from ptyxrf.driver.scan import Scan
 from ptyxrf.experiments.claims import Claim
@@ -85,8 +86,8 @@ def beyond(study: Study, methods: Methods, **settings: Any) -> Outcome:
     table = Table(f"Beyond the paper: {case.label}", HEAD, rows)
     numbers = {f"beyond, {methods.key}": [dict(zip(HEAD, row, strict=True)) for row in rows]}
     seeds = SEEDS[:1] if study.quick else SEEDS
-    goals = goal_claims(study, methods.key, case, seeds, budget)
-    return Outcome(claims=goals, tables=[table], numbers=numbers)
+    goal = goal_claim(study, methods.key, case, seeds, budget)
+    return Outcome(claims=[goal], tables=[table], numbers=numbers)
 
 
 def default_methods(study: Study, case: Case, budget: Mapping[str, Any]) -> dict[str, Result]:
@@ -109,10 +110,8 @@ def scan_sampled(case: Case) -> list[tuple[str, Case]]:
     ]
 
 
-def goal_claims(
-    study: Study, key: str, case: Case, seeds: Iterable[int], budget: Mapping[str, Any]
-) -> list[Claim]:
-    """Claim that joint is within 2 % of the better single method, in each metric, for the median seed.
+def goal_claim(study: Study, key: str, case: Case, seeds: Iterable[int], budget: Mapping[str, Any]) -> Claim:
+    """Claim that joint is within 2 % of the better single method, or better, in each metric for each seed.
 
     With the default solver and the statistical weight. Raw and aligned errors of the object are those of
     ptychography to beat; of y and of the maps, those of the better of both.
@@ -128,19 +127,16 @@ def goal_claims(
                 singles.append(ends["fluorescence"][metric])
             best = np.nanmin(singles)
             ratios.setdefault(metric, []).append(float(ends["joint"][metric] / best))
-    claims = []
-    for metric, values in ratios.items():
-        figures = ", ".join(f"{value:.3g}" for value in values)
-        claims.append(
-            Claim(
-                f"{key}: goal, {metric}",
-                f"{case.label}, default solver, statistical weight: {metric} error of joint at most "
-                f"{GOAL} x the better single method's",
-                bool(max(values) <= GOAL),
-                f"ratios by seed {figures}",
-            )
-        )
-    return claims
+    figures = "; ".join(
+        f"{metric} " + ", ".join(f"{value:.3g}" for value in values) for metric, values in ratios.items()
+    )
+    return Claim(
+        f"{key}: goal",
+        f"{case.label}, default solver, statistical weight: no error of joint above {GOAL} x the better "
+        "single method's, for any seed",
+        all(max(values) <= GOAL for values in ratios.values()),
+        f"ratios by seed: {figures}",
+    )
 
 
 def turned_to_fluorescence(z: NDArray[Any], scan: Scan) -> NDArray[np.complex128]:
@@ -149,8 +145,6 @@ def turned_to_fluorescence(z: NDArray[Any], scan: Scan) -> NDArray[np.complex128
     The blur is linear and all elements share it: sum_e mu_e (D_e - B_e) / s_e is the blurred y, so the phase
     minimises || cos(t) A y + sin(t) A x - sum_e mu_e (D_e - B_e) / s_e ||^2.
     """
-    from ptyxrf.driver.objective import Objective
-
     probe_only = scan.replace(
         fluorescence=scan.fluorescence[:1], attenuation=[1.0], sensitivity=[1.0], background=[0.0], truth={}
     )
