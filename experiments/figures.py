@@ -114,6 +114,6 @@ def finish_curves(axis: Axes, title: str, across: str, down: str = "") -> None:
     axis.set_title(title, fontsize=9)
     axis.set_xlabel(across, fontsize=8)
     axis.set_ylabel(down, fontsize=8)
-    axis.tick_params(labelsize=7)
+    axis.tick_params(which="both", labelsize=7)
     axis.grid(True, which="major", linewidth=0.4, alpha=0.6)
     axis.legend(fontsize=7)

@@ -133,10 +133,13 @@ def explanations(study: Study, case: Case, values: Mapping[tuple[str, int], NDAr
             wanted = TABLE[k][i]
             slow = singular_values(study, case, method, k, **SLOW)
             printed = singular_values(study, case, method, k, printed=True)
+            both = singular_values(study, case, method, k, printed=True, **SLOW)
             sigma = values[method, k]
             # a probe scaled by s scales ptychography's Hessian by s^2: tau falls by as much
             factor = TAU / float(sigma[-wanted]) if wanted <= len(sigma) and sigma[-wanted] > 0 else np.inf
-            rows.append([k, method, wanted, rank_of(sigma), rank_of(slow), rank_of(printed), factor])
+            rows.append(
+                [k, method, wanted, rank_of(sigma), rank_of(slow), rank_of(printed), rank_of(both), factor]
+            )
     head = (
         "iteration",
         "method",
@@ -144,6 +147,7 @@ def explanations(study: Study, case: Case, values: Mapping[tuple[str, int], NDAr
         "here",
         "slow solver (steps along the gradient)",
         "d as printed in C2 and C3",
+        "both",
         "factor of the Hessian that gives the paper's rank",
     )
     table = Table("What could explain the ranks of the paper", head, rows)

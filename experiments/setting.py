@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class Case:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes this scan, for the name of what is computed from it."""
-        images = None if self.images is None else [path.name for path in self.images]
+        images = None if self.images is None else [crc32(path.read_bytes()) for path in self.images]
         return {"scan": dict(self.settings), "images": images, "changed": dict(self.changed)}
 
     @property
