@@ -620,6 +620,18 @@ def _paper_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
+def _check_image(path: Path) -> None:
+    """Find out before a long run whether an image can be read."""
+    from ptyxrf.driver.specimens import read_image
+
+    try:
+        read_image(path)
+    except (ImportError, OSError, SyntaxError, ValueError) as error:
+        if getattr(error, "filename", None) == str(path):
+            raise
+        raise ValueError(f"--images: {path}: {error}") from error
+
+
 def _paper(options: argparse.Namespace) -> int:
     from ptyxrf.experiments.catalogue import NAMES, experiment
 
@@ -631,14 +643,12 @@ def _paper(options: argparse.Namespace) -> int:
         for name in names:
             experiment(name)
         for path in images or ():
-            from ptyxrf.driver.specimens import read_image
-
-            read_image(path)
+            _check_image(path)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise ValueError(f"{folder}: expected a folder, got a file") from None
-        _check_outputs([folder / "paper.md"], [])
+        _check_outputs([folder / "paper.md", folder / "paper.html"], [])
 
     _from_first_rank(comm, prepare)
 

@@ -45,8 +45,27 @@ class FirstMaps:
     sweeps: float
 
 
+def covers(scan: Scan) -> bool:
+    """Return whether the fluorescence sees all of the object, so that its maps are a good start.
+
+    A map on the grid does. Counts at the positions do where the light of all positions together has the area
+    of the grid: N (sum |P|^2)^2 / sum |P|^4 pixels. Gaps that no position sees would stay as they are.
+    """
+    if scan.sampling != "scan":
+        return True
+    light = (np.abs(scan.probe) ** 2).sum(axis=0)
+    area = float(light.sum() ** 2 / (light**2).sum())
+    return scan.N * area >= scan.shape[0] * scan.shape[1]
+
+
 def first_maps(
-    scan: Scan, start: Mapping[str, ArrayLike], precision: str, nonnegative: bool, comm: Any
+    scan: Scan,
+    weighed: NDArray[np.bool_],
+    start: Mapping[str, ArrayLike],
+    precision: str,
+    nonnegative: bool,
+    max_seconds: float,
+    comm: Any,
 ) -> FirstMaps:
     """Return what the fluorescence alone makes of the maps, stopped at its noise level.
 
@@ -54,11 +73,14 @@ def first_maps(
     ----------
     scan : Scan
         With fluorescence.
+    weighed : (N_e,) array of bool
+        Elements whose data count in the joint reconstruction; the others keep their start.
     start : mapping
         Of the joint reconstruction.
     precision : {"single", "double"}
     nonnegative : bool
         Hold w >= 0.
+    max_seconds : float
     comm : communicator or None
         All ranks take part.
     """
@@ -67,7 +89,7 @@ def first_maps(
     scales = scan.fluorescence_count_scale
     noiseless = scales is not None and not np.any(scales)
     most = MOST_SWEEPS if noiseless or level is not None else FEW_SWEEPS
-    options = NewtonOptions(max_sweeps=most, nonnegative=nonnegative)
+    options = NewtonOptions(max_sweeps=most, max_seconds=max_seconds, nonnegative=nonnegative)
     newton = TruncatedNewton(
         objective,
         options,
@@ -76,6 +98,6 @@ def first_maps(
     )
     vector, _ = newton.run(objective.initial)
     elements = objective.elements_of(vector).copy()
-    unseen = objective.alpha == 0
+    unseen = ~weighed
     elements[unseen] = objective.elements_of(objective.initial)[unseen]
     return FirstMaps(np.ascontiguousarray(elements), objective.work.sweeps)

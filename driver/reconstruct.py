@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.errors import ErrorMeter, illuminated_part
-from ptyxrf.driver.first_maps import HELD_BUDGET, HELD_ITERATIONS, first_maps
+from ptyxrf.driver.first_maps import HELD_BUDGET, HELD_ITERATIONS, covers, first_maps
 from ptyxrf.driver.history import IterationRecord, Reason
 from ptyxrf.driver.links import Link
 from ptyxrf.driver.noise_level import noise_level
@@ -126,8 +126,8 @@ def reconstruct(
         Start the joint method with the maps that the fluorescence alone gives, and hold them during the
         first eight iterations (or a quarter of `max_sweeps`, and not while the probe moves), while the rest
         of the object comes to them. The sweeps over the fluorescence that this takes are in the first note
-        of the history, its time is in the seconds. Default: where `start` has no elements, but not for the
-        paper's solver.
+        of the history, its time is in the seconds. Default: where `start` has no elements and the light
+        of the positions covers the object, but not for the paper's solver.
     preconditioner : bool, optional
         Default True, or False for the paper's solver.
     solver : {"default", "paper"}
@@ -201,12 +201,20 @@ def reconstruct(
     )
     objective.preconditioner.identity = not (preconditioner if preconditioner is not None else not plain)
     if fluorescence_first is None:
-        fluorescence_first = not plain and "elements" not in (start or {})
+        fluorescence_first = not plain and "elements" not in (start or {}) and covers(scan)
     fluorescence_first = bool(fluorescence_first) and method == "joint" and bool((objective.alpha > 0).any())
     first_note, earlier = "", 0.0
     if fluorescence_first:
         began = time.perf_counter()
-        maps = first_maps(scan, start or {}, precision, options.nonnegative, comm)
+        maps = first_maps(
+            scan,
+            objective.alpha > 0,
+            start or {},
+            precision,
+            options.nonnegative,
+            options.max_seconds,
+            comm,
+        )
         objective.fields_of(objective.initial)[objective.channels["elements"]] = maps.elements
         first_note = f", maps of the fluorescence alone ({maps.sweeps:g} sweeps over it)"
         earlier = time.perf_counter() - began

@@ -97,14 +97,18 @@ def rise(history: Sequence[IterationRecord], error: str) -> float:
 
 
 def semi_convergence(
-    key: str, joint: Sequence[IterationRecord], fluorescence: Sequence[IterationRecord], error: str
+    key: str,
+    text: str,
+    joint: Sequence[IterationRecord],
+    fluorescence: Sequence[IterationRecord],
+    error: str,
 ) -> Claim:
     """Claim that fluorescence alone semi-converges and the joint method less or not."""
     ours, theirs = rise(joint, error), rise(fluorescence, error)
     kind = "not" if ours <= RISE else "less" if ours < theirs else "more"
     return Claim(
         key,
-        "fluorescence alone semi-converges, the joint method does not, or less",
+        text,
         theirs > RISE and ours < theirs,
         f"last / lowest imaginary MSE: fluorescence {theirs:.3g}, joint {ours:.3g} ({kind})",
     )

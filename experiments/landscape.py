@@ -96,7 +96,8 @@ def normalised(objective: Objective, direction: NDArray[Any], centre: NDArray[An
     """Return a direction with, in each filter (x, or one w_e), the norm that the point has there."""
     out = direction.copy()
     for part, size in zip(objective.fields_of(out), objective.fields_of(centre), strict=True):
-        part *= np.linalg.norm(size) / max(np.linalg.norm(part), np.finfo(float).tiny)
+        norm = np.linalg.norm(part)
+        part *= np.linalg.norm(size) / norm if norm > 0 else 0.0
     return out
 
 

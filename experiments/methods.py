@@ -67,7 +67,13 @@ class Methods:
                 ends["joint"]["mse_imaginary"],
                 ends["fluorescence"]["mse_imaginary"],
             ),
-            semi_convergence(f"{key}: semi-convergence", joint, fluorescence, "mse_imaginary"),
+            semi_convergence(
+                f"{key}: semi-convergence",
+                f"{label}: fluorescence alone semi-converges, the joint method does not, or less",
+                joint,
+                fluorescence,
+                "mse_imaginary",
+            ),
         ]
 
     def image_rows(self) -> list[tuple[str, dict[str, Any]]]:

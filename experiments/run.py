@@ -47,6 +47,7 @@ def run_experiments(
         If there is no such experiment.
     """
     modules = {name: experiment(name) for name in names}
+    from_first_rank(study.comm, lambda: _records(study.folder))  # damaged ones are found before hours of work
     records = {}
     for name, module in modules.items():
         study.begin(name)
@@ -104,7 +105,17 @@ def _cost(cost: Cost, elapsed: float) -> dict[str, float]:
 def _records(folder: Path) -> list[dict[str, Any]]:
     """Return what experiments have left in the folder, in the order of the paper."""
     paths = [folder / f"{name}.json" for name in NAMES]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    return [_record(path) for path in paths if path.exists()]
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or not {"name", "claims", "cost", "tables"} <= record.keys():
+        raise ValueError(f"{path}: expected what an experiment left, got something else (remove the file)")
+    return record
 
 
 def plain(value: Any) -> Any:

@@ -8,11 +8,13 @@ import math
 import os
 import sys
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,5 +230,10 @@ def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _load(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    with np.load(path) as archive:
-        return {name: archive[name] for name in archive.files}
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (EOFError, ValueError, BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path}: expected arrays of an earlier run, got {error} (remove the file)"
+        ) from None

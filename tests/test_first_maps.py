@@ -7,14 +7,20 @@ import numpy as np
 import pytest
 
 from ptyxrf.driver import reconstruct as reconstruct_module
-from ptyxrf.driver.first_maps import HELD_ITERATIONS, MOST_SWEEPS, first_maps
+from ptyxrf.driver.first_maps import FEW_SWEEPS, HELD_BUDGET, HELD_ITERATIONS, MOST_SWEEPS, covers, first_maps
 from ptyxrf.driver.objective import Objective
 from ptyxrf.driver.reconstruct import reconstruct
 from ptyxrf.driver.simulate import simulate
 
 NOTE = re.compile(r"^start, maps of the fluorescence alone \(([0-9.]+) sweeps over it\)$")
 #: Nothing but the number of iterations ends a reconstruction.
-ON = {"loss_tolerance": 0, "gradient_tolerance": 0, "noise_stop": False, "precision": "double"}
+ON = {
+    "fluorescence_first": True,
+    "loss_tolerance": 0,
+    "gradient_tolerance": 0,
+    "noise_stop": False,
+    "precision": "double",
+}
 
 
 @cache
@@ -30,10 +36,10 @@ def without_data(scan, element):
 
 
 def maps_of(scan, start=None, precision="double", nonnegative=True):
-    return first_maps(scan, start or {}, precision, nonnegative, None)
+    return first_maps(scan, scan.measured, start or {}, precision, nonnegative, np.inf, None)
 
 
-# When ------------------------------------------------------------------------------------------------------
+# When -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -63,6 +69,15 @@ def test_when_it_is_done(options, expected):
     assert not any("alone" in record.note for record in result.history[1:])
 
 
+def test_counts_at_the_positions_are_a_start_where_their_light_covers_the_object():
+    few, many = (
+        simulate("cells", n=48, m=16, per_side=per_side, sampling="scan", seed=1) for per_side in (4, 10)
+    )
+    assert not covers(few) and covers(many)
+    for scan, expected in ((few, False), (many, True)):
+        assert reconstruct(scan, max_iterations=1).settings["fluorescence_first"] is expected
+
+
 @pytest.mark.parametrize("method", ["ptychography", "fluorescence"])
 def test_other_methods_know_nothing_of_it(method):
     first, second = (
@@ -80,7 +95,7 @@ def test_what_is_no_answer(value):
         reconstruct(example(), fluorescence_first=value)
 
 
-# What the first maps are ------------------------------------------------------------------------------------
+# What the first maps are ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sampling", ["grid", "scan"])
@@ -100,9 +115,16 @@ def test_first_maps(sampling, precision):
 
 
 def test_first_maps_end_at_the_noise():
-    """Noise ends them early; without it they go on until nothing is gained."""
-    noisy, clean = maps_of(example()), maps_of(example(noise=0.0))
-    assert noisy.sweeps < clean.sweeps <= MOST_SWEEPS + 1
+    """Noise ends them; without it they go on until nothing is gained; where it is unknown they end soon."""
+    noisy, clean = example(), example(noise=0.0)
+    unknown = noisy.replace(fluorescence_count_scale=None)
+    sweeps = [maps_of(scan).sweeps for scan in (noisy, unknown, clean)]
+    assert sweeps[0] < sweeps[2] <= MOST_SWEEPS + 1
+    assert sweeps[1] <= FEW_SWEEPS + 1 < sweeps[2]
+    # whole numbers are counts, whose noise is known
+    counts = example(noise="counting", photons=100.0)
+    known = maps_of(counts.replace(fluorescence_count_scale=None))
+    assert known.sweeps == maps_of(counts).sweeps
 
 
 def test_first_maps_may_be_negative():
@@ -114,7 +136,7 @@ def test_first_maps_may_be_negative():
     assert (free.elements[0] < 0).any()
 
 
-# Held and free ----------------------------------------------------------------------------------------------
+# Held and free --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sampling", ["grid", "scan"])
@@ -155,19 +177,35 @@ def test_maps_are_free_at_once_where_the_rest_has_converged():
     assert result.history[-1].loss < result.history[0].loss
 
 
-def test_a_moving_probe_beside_held_maps():
-    """The probe is free from the start, or freed while the maps are held: both follow their own rule."""
+def test_maps_are_free_after_a_quarter_of_the_sweeps():
     scan = example()
     found = maps_of(scan)
-    options = ON | {"rescale_probe": False, "max_iterations": 3}
-    for refine, moved in ((True, True), (2, True), (5, False)):
-        result = reconstruct(scan, refine_probe=refine, **options)
-        np.testing.assert_array_equal(result.elements, found.elements)
-        # a probe goes through the units of the solver and back
-        assert np.allclose(result.probe, scan.probe, rtol=1e-12, atol=0) is not moved
-    after = reconstruct(scan, refine_probe=12, **options | {"max_iterations": HELD_ITERATIONS + 1})
+    budget = 40
+    result = reconstruct(scan, max_sweeps=budget, **ON)
+    assert not np.array_equal(result.elements, found.elements)
+    losses = [record.fluorescence_loss for record in result.history]
+    held = losses.index(next(loss for loss in losses if loss != losses[0]))
+    assert 1 < held < HELD_ITERATIONS
+    # the iteration that first moves them begins beyond the quarter
+    assert result.history[held - 1].sweeps > HELD_BUDGET * budget >= result.history[held - 2].sweeps
+
+
+@pytest.mark.parametrize(
+    ("refine", "held"), [(True, 0), (2, 2), (5, 5), (HELD_ITERATIONS + 4, HELD_ITERATIONS)]
+)
+def test_maps_are_held_only_beside_a_probe_that_is_still(refine, held):
+    """Maps of a wrong probe would hold it back: both are free from the same iteration on."""
+    scan = example()
+    found = maps_of(scan)
+    options = ON | {"rescale_probe": False, "refine_probe": refine}
+    before = reconstruct(scan, max_iterations=held, **options)
+    np.testing.assert_array_equal(before.elements, found.elements)
+    # a probe goes through the units of the solver and back
+    np.testing.assert_allclose(before.probe, scan.probe, rtol=1e-12)
+    after = reconstruct(scan, max_iterations=held + 1, **options)
     assert not np.array_equal(after.elements, found.elements)
-    np.testing.assert_allclose(after.probe, scan.probe, rtol=1e-12)
+    still = refine is not True and refine > held
+    assert np.allclose(after.probe, scan.probe, rtol=1e-12, atol=0) is still
 
 
 def test_the_noise_does_not_stop_what_holds_maps():
@@ -194,7 +232,7 @@ def test_sweeps_count_the_joint_work_only():
     assert result.history[0].sweeps == 1
 
 
-# Elements without data ---------------------------------------------------------------------------------------
+# Elements without data ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sampling", ["grid", "scan"])
@@ -214,7 +252,7 @@ def test_elements_without_data_begin_where_they_would(sampling, start):
 def test_elements_without_data_keep_the_start_that_is_given():
     scan = without_data(example(), 0)
     start = {"elements": np.stack([np.full(scan.shape, 0.25), np.full(scan.shape, 0.5)])}
-    result = reconstruct(scan, start=start, fluorescence_first=True, max_iterations=2, **ON)
+    result = reconstruct(scan, start=start, max_iterations=2, **ON)
     np.testing.assert_array_equal(result.elements[0], 0.25)
     assert not np.array_equal(result.elements[1], start["elements"][1])
 
@@ -225,7 +263,7 @@ def test_a_scan_without_any_data_is_refused_as_before():
         reconstruct(scan)
 
 
-# The objective -------------------------------------------------------------------------------------------------
+# The objective --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sampling", ["grid", "scan"])
@@ -261,7 +299,7 @@ def test_held_maps_have_no_part_in_gradients_and_products(sampling, refine, curv
     np.testing.assert_array_equal(objective.value_and_gradient(vector)[1], gradient)
 
 
-# What it is for ------------------------------------------------------------------------------------------------
+# What it is for -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", [0, 1])

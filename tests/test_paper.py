@@ -35,17 +35,14 @@ DO_NOT_HOLD = {
 #: Claims that rounding (another number of ranks) turns, or that lie within some 10 % of being turned.
 NEAR = {
     "images 19: aligned",
-    "images 5: goal, maps",
-    "images 5: goal, y",
+    "images 5: goal",
     "landscape: smooth",
     "mismatch: 20 % of y from an unseen element, in the model without data",
     "mismatch: 5 % of y from an unseen element, in the model without data",
     "noise: weight",
     "overlap 20 %: aligned",
-    "overlap 20 %: goal, maps",
-    "overlap 20 %: goal, y",
+    "overlap 20 %: goal",
     "overlap 83 %: aligned",
-    "today: object, 3",
 }
 #: A picture of this many bytes has something on it.
 DRAWN = 10_000
@@ -124,7 +121,7 @@ def interrupt_at(monkeypatch, number):
     monkeypatch.setattr(study, "reconstruct", interrupted)
 
 
-# All of it ---------------------------------------------------------------------------------------------------
+# All of it ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -277,7 +274,7 @@ def test_nothing_is_computed_twice(everything, records, monkeypatch, capsys, nam
     assert (folder / "paper.md").read_text("utf-8") == text
 
 
-# Going on, and again -----------------------------------------------------------------------------------------
+# Going on, and again --------------------------------------------------------------------------------------
 
 
 def test_an_interrupted_experiment_goes_on(tmp_path, few, made, monkeypatch, capsys):
@@ -336,14 +333,8 @@ def test_an_interrupted_fresh_one_keeps_the_old_outcome(tmp_path, few, monkeypat
 def test_ctrl_c_of_a_process(tmp_path):
     """What was ready when it came is there afterwards, whole."""
     words = [sys.executable, "-m", "ptyxrf", "paper", "mismatch", "--quick", "--out", str(tmp_path)]
-    child = subprocess.Popen(
-        words,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **ONE_THREAD},
-    )
-    with child.stdout, child.stderr:
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env={**os.environ, **ONE_THREAD}, **options) as child:
         assert child.stderr.readline().startswith("mismatch: sensitivity 0 % too high, ptychography, default")
         child.send_signal(signal.SIGINT)
         lines = child.stderr.read().splitlines()
@@ -375,10 +366,8 @@ def test_the_page_gathers_what_is_there(tmp_path, capsys):
     text = (folder / "paper.md").read_text("utf-8")
     assert 0 < text.index("## Gradient around the truth") < text.index("## Probe")
     assert "## Noise" not in text
-    assert {path.name for path in folder.iterdir()} == {
-        "paper.md", "paper.html", "probe.json", "probe-fig06.png", "perturbation.json", "perturbation-fig03.png",
-        "runs",
-    }  # fmt: skip
+    files = "paper.md paper.html probe.json probe-fig06.png perturbation.json perturbation-fig03.png runs"
+    assert {path.name for path in folder.iterdir()} == set(files.split())
 
 
 def test_sizes_do_not_share_what_is_kept(tmp_path):
@@ -421,7 +410,7 @@ def test_help(capsys):
         assert word in text
 
 
-# Bad input ---------------------------------------------------------------------------------------------------
+# Bad input ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -463,7 +452,6 @@ def test_bad_words(tmp_path, monkeypatch, capsys, words, message):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.xfail(reason="the error of what reads the file does not name it", strict=True)
 @pytest.mark.parametrize("part", [0.5, 0.9])
 def test_images_that_are_cut_off_are_named(tmp_path, capsys, part):
     path = tmp_path / "cut.png"
@@ -475,7 +463,6 @@ def test_images_that_are_cut_off_are_named(tmp_path, capsys, part):
     assert "cut.png" in error
 
 
-@pytest.mark.xfail(reason="what other experiments left is read as it is", strict=True)
 @pytest.mark.parametrize("text", ["{", "", "{}", "[]"])
 def test_damaged_numbers_of_another_experiment_are_named(tmp_path, capsys, text):
     (tmp_path / "noise.json").write_text(text)
@@ -496,7 +483,7 @@ def test_bad_words_of_a_process(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-# On several ranks --------------------------------------------------------------------------------------------
+# On several ranks -----------------------------------------------------------------------------------------
 
 ranks = pytest.mark.skipif(not MPIEXEC, reason="no mpiexec beside this Python nor on the PATH")
 
@@ -519,7 +506,7 @@ def test_the_same_spectra_on_two_ranks(tmp_path, everything, records):
         if not isinstance(values[0], float):
             continue
         where = name.rsplit(maxsplit=1)[1]
-        tolerance = {"truth": 1e-11, "reconstruction": 0.01}[where]
+        tolerance = {"truth": 1e-11, "reconstruction": 0.1}[where]
         np.testing.assert_allclose(two["numbers"][name], values, rtol=0, atol=tolerance * values[0])
     for row, expected in zip(two["numbers"]["sampled"], one["numbers"]["sampled"], strict=True):
         assert row["largest"] == pytest.approx(expected["largest"], rel=1e-9)

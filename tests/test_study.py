@@ -51,7 +51,7 @@ def same(first, second):
     assert json.dumps(first.settings) == json.dumps(second.settings)
 
 
-# Reconstructions ---------------------------------------------------------------------------------------------
+# Reconstructions ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["joint", "ptychography", "fluorescence"])
@@ -106,7 +106,6 @@ def test_names_hold_the_version(tmp_path, case, asked, monkeypatch):
     assert len(asked) == len(kept(tmp_path)) == 2
 
 
-@pytest.mark.xfail(reason="images are known by the names of their files alone", strict=True)
 def test_images_of_the_same_name_in_two_folders(tmp_path, asked):
     """Another object is another case, whatever its file is called."""
     from matplotlib.image import imsave
@@ -198,7 +197,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, case, monkeypatch):
     assert kept(tmp_path) == []
 
 
-# Cost --------------------------------------------------------------------------------------------------------
+# Cost -----------------------------------------------------------------------------------------------------
 
 
 def test_costs_are_counted_once():
@@ -230,7 +229,7 @@ def test_what_is_kept_costs_what_it_took(tmp_path, case):
     assert again.cost.seconds == ours.cost.seconds == run.history[-1].seconds
 
 
-# Arrays ------------------------------------------------------------------------------------------------------
+# Arrays ---------------------------------------------------------------------------------------------------
 
 
 def test_arrays_are_kept(tmp_path):
@@ -291,10 +290,9 @@ def test_objective_and_point(case, tmp_path):
                     np.testing.assert_array_equal(fields[name], expected)
 
 
-# Damaged files -----------------------------------------------------------------------------------------------
+# Damaged files --------------------------------------------------------------------------------------------
 
 DAMAGES = ("cut", "empty", "text")
-UNNAMED = pytest.mark.xfail(reason="damaged arrays end in the error of zipfile or numpy", strict=True)
 
 
 def spoil(path, how):
@@ -337,8 +335,6 @@ def arrays(folder, **more):
     return Study(folder, quiet=True, **more).compute("title", {}, compute)["a"]
 
 
-@UNNAMED
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("how", DAMAGES)
 def test_damaged_arrays_are_named(tmp_path, how):
     arrays(tmp_path)
@@ -357,9 +353,8 @@ def test_damaged_arrays_are_computed_afresh(tmp_path, how):
     np.testing.assert_array_equal(arrays(tmp_path), first)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("how", DAMAGES)
-@pytest.mark.parametrize("kind", ["h5", pytest.param("npz", marks=UNNAMED)])
+@pytest.mark.parametrize("kind", ["h5", "npz"])
 def test_the_command_says_so_in_one_line(tmp_path, capsys, monkeypatch, kind, how):
     monkeypatch.setattr(mismatch, "SENSITIVITY", (1.0,))
     monkeypatch.setattr(mismatch, "UNSEEN", ())

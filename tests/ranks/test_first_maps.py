@@ -22,6 +22,7 @@ def run(scan, name, iterations, comm=None, **more):
         loss_tolerance=0,
         gradient_tolerance=0,
         noise_stop=False,
+        fluorescence_first=True,
         comm=comm,
         **settings,
         **more,
@@ -31,7 +32,7 @@ def run(scan, name, iterations, comm=None, **more):
 @pytest.mark.parametrize("name", NAMES)
 def test_maps_are_those_of_one_rank(comm, name):
     scan = make_scan(name)
-    one, ours = (first_maps(scan, {}, "double", True, each) for each in (None, comm))
+    one, ours = (first_maps(scan, scan.measured, {}, "double", True, np.inf, each) for each in (None, comm))
     assert ours.sweeps == one.sweeps
     tile = Objective(scan, comm=comm).tile
     assert ours.elements.shape == (scan.N_e, *tile.owned.shape)
@@ -55,7 +56,7 @@ def test_held_and_free(comm, name):
     assert relative(whole.object, one.object) < 1e-6
     assert relative(whole.elements, one.elements) < 1e-6
 
-    found = first_maps(scan, {}, "double", True, comm).elements
+    found = first_maps(scan, scan.measured, {}, "double", True, np.inf, comm).elements
     held = run(scan, name, 3, comm)
     part = held if comm.Get_size() == 1 else held.part
     np.testing.assert_array_equal(part.elements, found)
