@@ -3,6 +3,7 @@
 import naive
 import numpy as np
 import pytest
+from test_objective import CASES as OBJECTIVE_CASES
 from test_objective import DEFAULTS, make_scan, random_point
 
 from ptyxrf import dense_hessian
@@ -10,45 +11,11 @@ from ptyxrf.driver import dense_hessian as module
 from ptyxrf.driver.links import LinearLink, Link
 from ptyxrf.driver.objective import Objective
 
-#: Every option with the probe known, each at least once for each method and sampling that knows it.
-CASES = {
-    "joint grid": {},
-    "joint grid, everything": {
-        "K": 3,
-        "N_e": 3,
-        "m": 8,
-        "fraction": True,
-        "mask": 3,
-        "exposure": True,
-        "background": True,
-        "offset": -1.0,
-        "missing": True,
-    },
-    "joint correlation": {"blur": "correlation", "N_e": 3, "m": 8, "curvature": "positive"},
+#: The cases of the objective with the probe known, and what these leave out.
+CASES = {name: case | {"probe": False} for name, case in OBJECTIVE_CASES.items()} | {
     "joint correlation, odd": {"blur": "correlation", "K": 2, "curvature": "gauss-newton"},
-    "joint scan": {"sampling": "scan", "N_e": 3, "missing": True, "mask": 2, "curvature": "positive"},
-    "joint scan, everything": {
-        "sampling": "scan",
-        "K": 3,
-        "N_e": 3,
-        "fraction": True,
-        "mask": 2,
-        "exposure": True,
-        "background": True,
-        "offset": 0.4,
-        "missing": True,
-    },
-    "ptychography": {"method": "ptychography", "mask": 3, "exposure": True, "m": 8, "offset": -1.0},
-    "ptychography modes": {"method": "ptychography", "K": 3, "fraction": True, "curvature": "positive"},
-    "ptychography gauss-newton": {"method": "ptychography", "m": 9, "curvature": "gauss-newton"},
-    "fluorescence grid": {"method": "fluorescence", "N_e": 3, "missing": True, "background": True, "m": 8},
-    "fluorescence scan": {
-        "method": "fluorescence",
-        "sampling": "scan",
-        "exposure": True,
-        "fraction": True,
-        "K": 3,
-    },
+    "joint scan, positive": {"sampling": "scan", "N_e": 3, "missing": True, "curvature": "positive"},
+    "ptychography, odd": {"method": "ptychography", "m": 9, "curvature": "gauss-newton"},
 }
 
 
