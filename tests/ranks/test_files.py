@@ -66,9 +66,9 @@ def test_each_rank_reads_its_own_patterns(comm, folder, name, monkeypatch):
     np.testing.assert_array_equal(np.sort(everything), np.arange(scan.N))
     if isinstance(ours, TiledResult):
         np.testing.assert_array_equal(np.sort(mine), np.sort(ours.tile.positions))
-        # maps and true arrays: no more than the owned pixels of each
-        fields = (scan.N_e if scan.sampling == "grid" else 0) + 1 + scan.N_e
-        at_positions = scan.N_e * scan.N if scan.sampling == "scan" else 0
+        # maps (once more for the fluorescence alone) and true arrays: no more than the owned pixels
+        fields = (2 * scan.N_e if scan.sampling == "grid" else 0) + 1 + scan.N_e
+        at_positions = 2 * scan.N_e * scan.N if scan.sampling == "scan" else 0
         assert values[0] <= fields * ours.tile.owned.size + at_positions
     monkeypatch.undo()
     one = short(read_scan(folder / "scan.h5"), name)
