@@ -16,7 +16,7 @@ FEWER = {"random-grid-probe": 4}
 def run(scan, name, precision, comm=None, **more):
     settings = {key: value for key, value in CASES[name][1].items() if key != "margin"}
     limit = FEWER.get(name, 8 if precision == "single" else None)
-    # maps of the fluorescence alone are a long solve before these twenty iterations, with rounding of its own:
+    # maps of the fluorescence alone are a long solve before these twenty iterations, with its own rounding:
     # test_first_maps compares them
     settings |= {"max_iterations": 20, "inner_limit": limit, "fluorescence_first": False} | more
     return reconstruct(
