@@ -34,15 +34,20 @@ DO_NOT_HOLD = {
 }
 #: Claims that rounding (another number of ranks) turns, or that lie within some 10 % of being turned.
 NEAR = {
-    "images 19: aligned",
+    # the plain solver's path after 40 steps depends on rounding, and with it errors without the phase
+    *(
+        f"{scan}: aligned"
+        for scan in (
+            *("overlap 83 %", "overlap 20 %", "noise 0 %", "noise 10 %", "noise 10 % in both"),
+            *("size 314", "size 650", "images 19", "images 5"),
+        )
+    ),
     "images 5: goal",
     "landscape: smooth",
     "mismatch: 20 % of y from an unseen element, in the model without data",
     "mismatch: 5 % of y from an unseen element, in the model without data",
     "noise: weight",
-    "overlap 20 %: aligned",
     "overlap 20 %: goal",
-    "overlap 83 %: aligned",
 }
 #: A picture of this many bytes has something on it.
 DRAWN = 10_000
@@ -250,7 +255,7 @@ def test_the_paper_solver_made_its_steps(records):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["probe", "perturbation", "landscape", "rank", "mismatch", "today"])
+@pytest.mark.parametrize("name", ["probe", "perturbation", "landscape", "rank", "mismatch"])
 def test_nothing_is_computed_twice(everything, records, monkeypatch, capsys, name):
     folder, _ = everything
 
