@@ -14,6 +14,13 @@ def is_finite_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(float(value)))
 
 
+def whole_number(name: str, value: Any, least: int) -> int:
+    """Return an integer, of Python or of numpy, that is at least `least`; others are refused by name."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
 def real_array(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return a copy as float64; complex numbers, strings, booleans and ragged lists are refused by name."""
     try:

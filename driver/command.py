@@ -211,6 +211,13 @@ def _check_outputs(paths: Sequence[Path], inputs: Sequence[str | None]) -> None:
         check_writable(path)
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"{folder}: expected a folder, got a file") from None
+
+
 def _report_path(result: Path) -> Path:
     if result.is_dir():
         raise ValueError(f"{result}: cannot be written, it is a folder")
@@ -231,15 +238,6 @@ def _outcome(result: Result | TiledResult) -> str:
     ]
     lines += [f"{name}: {value:.4g}" for name, value in last.errors.items()]
     return "\n".join(lines)
-
-
-def _without_nan(value: Any) -> Any:
-    """Return the value with null for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # reconstruct ----------------------------------------------------------------------------------------------
@@ -417,6 +415,7 @@ def _info_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _info(options: argparse.Namespace) -> int:
     from ptyxrf.driver.hdf5_layout import reading
+    from ptyxrf.driver.plain_json import plain
     from ptyxrf.driver.result_file import PROCESS
 
     patterns = check_value(
@@ -430,7 +429,7 @@ def _info(options: argparse.Namespace) -> int:
         if options.orientation:
             raise ValueError(f"--orientation: expected a scan, got {'a result' if is_result else 'maps'}")
         facts, text = _result_information(options.file) if is_result else _maps_information(options.file)
-        print(json.dumps(_without_nan(facts), indent=2) if options.json else text)
+        print(json.dumps(plain(facts), indent=2) if options.json else text)
         return DONE
 
     from ptyxrf.driver.info import inspect_scan, scan_text
@@ -458,7 +457,7 @@ def _info(options: argparse.Namespace) -> int:
         if not options.json:
             print("\n" + ranking_text(ranking))
     if options.json:
-        print(json.dumps(_without_nan(facts), indent=2))
+        print(json.dumps(plain(facts), indent=2))
     return DONE
 
 
@@ -644,10 +643,7 @@ def _paper(options: argparse.Namespace) -> int:
             experiment(name)
         for path in images or ():
             _check_image(path)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise ValueError(f"{folder}: expected a folder, got a file") from None
+        _make_folder(folder)
         _check_outputs([folder / "paper.md", folder / "paper.html"], [])
 
     _from_first_rank(comm, prepare)
@@ -695,10 +691,7 @@ def _demo(options: argparse.Namespace) -> int:
     from ptyxrf.driver.simulate import simulate
 
     def make() -> Scan:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise ValueError(f"{folder}: expected a folder, got a file") from None
+        _make_folder(folder)
         _check_outputs([scan_path, out, _report_path(out)], [])
         write_scan(scan_path, simulate(**(QUICK_DEMO if options.quick else DEMO)))
         return _read_scan(str(scan_path), dict.fromkeys(TURNS, False), check=False)

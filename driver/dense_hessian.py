@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.checks import whole_number
 from ptyxrf.driver.links import LinearCombination
 from ptyxrf.driver.objective import Objective
 from ptyxrf.driver.scan import Scan
@@ -89,8 +90,7 @@ def dense_hessian(
         raise ValueError(
             f"printed_data: expected an objective with curvature 'full', got {objective.curvature!r}"
         )
-    if isinstance(most, bool) or not isinstance(most, int | np.integer) or most < 1:
-        raise ValueError(f"most: expected a whole number of at least 1, got {most!r}")
+    whole_number("most", most, 1)
     size = objective.size
     if size > most:
         raise ValueError(

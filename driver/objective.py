@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.amplitudes import load_amplitudes
-from ptyxrf.driver.checks import is_finite_number, real_array
+from ptyxrf.driver.checks import is_finite_number, real_array, whole_number
 from ptyxrf.driver.fluorescence_data import FluorescenceData, load_fluorescence
 from ptyxrf.driver.links import LINKS, CartesianLink, LinearLink, Link, Window
 from ptyxrf.driver.preconditioner import Preconditioner
@@ -192,8 +192,7 @@ class Objective:
         _choice("memory", memory, MEMORY)
         if not is_finite_number(link_offset):
             raise ValueError(f"link_offset: expected a finite number, got {link_offset!r}")
-        if isinstance(margin, bool) or not isinstance(margin, int | np.integer) or margin < 0:
-            raise ValueError(f"margin: expected a whole number of at least 0, got {margin!r}")
+        margin = whole_number("margin", margin, 0)
         self.ranks = Ranks(comm)
         if self.ranks.size > 1:
             # on one rank kernels are compiled as they are met
@@ -208,7 +207,7 @@ class Objective:
             first_on_each_node(self.ranks.comm, lambda: warm_up(*kind))
         self.scan, self.method, self.curvature = scan, method, curvature
         self.data: FluorescenceData | None = None
-        self.tile: Tile = self._make_tile(int(margin))
+        self.tile: Tile = self._make_tile(margin)
         net = np.zeros((0, 0))
         if method != "ptychography":
             if scan.fluorescence is not None:

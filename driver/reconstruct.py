@@ -260,12 +260,11 @@ def reconstruct(
         early = fluorescence_first and number <= HELD_ITERATIONS and not spent
         # maps of a wrong probe would hold back a probe that moves
         held = early and not converged and (free_from is None or frozen)
-        changed = number > 0 and (
-            (objective.probe_is_frozen and not frozen) or (objective.maps_are_held and not held)
-        )
+        # what is free stays so: after the start the flags can only go
+        flags = objective.probe_is_frozen, objective.maps_are_held
         objective.probe_is_frozen = frozen and (number == 0 or objective.probe_is_frozen)
         objective.maps_are_held = held and (number == 0 or objective.maps_are_held)
-        return changed
+        return number > 0 and flags != (objective.probe_is_frozen, objective.maps_are_held)
 
     newton = TruncatedNewton(objective, options, lambda: objective.work.sweeps, report, prepare)
     vector, reason = newton.run(objective.initial)

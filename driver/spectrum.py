@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh_tridiagonal
 
-from ptyxrf.driver.checks import is_finite_number, real_array
+from ptyxrf.driver.checks import is_finite_number, real_array, whole_number
 from ptyxrf.driver.objective import Objective
 
 _WORD = (1 << 64) - 1
@@ -152,12 +152,6 @@ def _points(points: ArrayLike) -> NDArray[np.float64]:
     return array
 
 
-def _whole(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-    return int(value)
-
-
 def spectrum(
     objective: Objective,
     *,
@@ -208,7 +202,8 @@ def spectrum(
     eigenvalue (A. Greenbaum, Linear Algebra Appl. 113 (1989) 7-63; for the quadrature L. Knizhnerman,
     Comput. Math. Math. Phys. 36 (1996) 1481-1492). So copies share a weight: weights count, nodes do not.
     """
-    vectors, steps, seed = _whole("vectors", vectors, 1), _whole("steps", steps, 1), _whole("seed", seed, 0)
+    vectors, steps = whole_number("vectors", vectors, 1), whole_number("steps", steps, 1)
+    seed = whole_number("seed", seed, 0)
     if seed > _WORD:
         raise ValueError(f"seed: expected a whole number below 2^64, got {seed}")
     if progress is not None and not callable(progress):

@@ -21,7 +21,7 @@ from ptyxrf.driver.objective import Objective
 from ptyxrf.driver.result import Result
 from ptyxrf.driver.scan import Scan
 from ptyxrf.experiments.claims import Claim
-from ptyxrf.experiments.methods import Methods
+from ptyxrf.experiments.methods import METHODS, Methods
 from ptyxrf.experiments.outcome import Outcome, Table
 from ptyxrf.experiments.setting import Case
 from ptyxrf.experiments.study import Study
@@ -84,7 +84,7 @@ def beyond(study: Study, methods: Methods, **settings: Any) -> Outcome:
         turned = measure_errors(turned_to_fluorescence(run.object, case.scan), np.empty(0), case.scan)
         rows.append([solver, "grid", "ptychography, turned", *_single(turned, case.scan), *_cost(run)])
     table = Table(f"Beyond the paper: {case.label}", HEAD, rows)
-    numbers = {f"beyond, {methods.key}": [dict(zip(HEAD, row, strict=True)) for row in rows]}
+    numbers = {f"beyond, {methods.key}": table.records()}
     seeds = SEEDS[:1] if study.quick else SEEDS
     goal = goal_claim(study, methods.key, case, seeds, budget)
     return Outcome(claims=[goal], tables=[table], numbers=numbers)
@@ -92,9 +92,7 @@ def beyond(study: Study, methods: Methods, **settings: Any) -> Outcome:
 
 def default_methods(study: Study, case: Case, budget: Mapping[str, Any]) -> dict[str, Result]:
     """Return the three methods with the default solver."""
-    return {
-        method: study.default(case, method, **budget) for method in ("ptychography", "fluorescence", "joint")
-    }
+    return {method: study.default(case, method, **budget) for method in METHODS}
 
 
 def scan_sampled(case: Case) -> list[tuple[str, Case]]:

@@ -16,7 +16,6 @@ from ptyxrf.driver.history import IterationRecord
 
 #: One colour for each method in every figure (Okabe and Ito's palette).
 COLOURS = {"ptychography": "#0072B2", "fluorescence": "#009E73", "joint": "#D55E00", "truth": "#000000"}
-STYLES = ("-", "--", ":", "-.")
 CELL = 2.6
 DPI = 110
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ptyxrf.experiments.beyond import beyond
-from ptyxrf.experiments.methods import compare_methods, map_curves, objects_picture, pattern_curves
+from ptyxrf.experiments.methods import compare_methods
 from ptyxrf.experiments.outcome import Outcome
+from ptyxrf.experiments.section import section
 from ptyxrf.experiments.setting import paper_case
 from ptyxrf.experiments.study import Study
 
@@ -29,17 +29,7 @@ def run(study: Study) -> Outcome:
         )
         for per_side in (19, 5)
     ]
-    outcome = Outcome(
-        claims=[claim for one in compared for claim in one.claims()],
-        numbers={one.key: one.numbers() for one in compared},
-        pictures=[
-            objects_picture("fig19", "Reconstructions", compared),
-            pattern_curves("fig20", compared),
-            map_curves("fig21", compared),
-        ],
-    )
+    outcome = section(study, compared, "Reconstructions", ("fig19", "fig20", "fig21"))
     if study.images is None:
         outcome.notes.append("No images were given (--images): a procedural star stands in for them.")
-    for one in compared:
-        outcome.extend(beyond(study, one))
     return outcome

@@ -62,7 +62,7 @@ def run(study: Study) -> Outcome:
                 )
     head = ("model", "weight", "raw MSE", "aligned MSE", "MSE of y", "joint is worse in")
     table = Table("Error of the joint method over ptychography's", head, rows)
-    return Outcome(claims, [table], numbers={"mismatch": [dict(zip(head, row, strict=True)) for row in rows]})
+    return Outcome(claims, [table], numbers={"mismatch": table.records()})
 
 
 def wrong(case: Case, label: str, changed: dict[str, Any], change: Callable[[Scan], Scan]) -> Case:

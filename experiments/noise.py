@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ptyxrf.experiments.beyond import beyond
 from ptyxrf.experiments.claims import Claim
-from ptyxrf.experiments.methods import (
-    Methods,
-    compare_methods,
-    map_curves,
-    objects_picture,
-    pattern_curves,
-)
+from ptyxrf.experiments.methods import Methods, compare_methods
 from ptyxrf.experiments.outcome import Outcome, Table
+from ptyxrf.experiments.section import section
 from ptyxrf.experiments.setting import paper_case
 from ptyxrf.experiments.study import Study
 
@@ -33,18 +27,8 @@ def run(study: Study) -> Outcome:
         "noise 10 % in both": common.but("10 % in both", noise=0.10, fluorescence_noise=0.10),
     }
     compared = [compare_methods(study, key, case) for key, case in levels.items()]
-    outcome = Outcome(
-        claims=[claim for one in compared for claim in one.claims()],
-        numbers={one.key: one.numbers() for one in compared},
-        pictures=[
-            objects_picture("fig12", "Reconstructions, n = 334, 53 % overlap", compared),
-            pattern_curves("fig13", compared),
-            map_curves("fig14", compared),
-        ],
-    )
+    outcome = section(study, compared, "Reconstructions, n = 334, 53 % overlap", ("fig12", "fig13", "fig14"))
     outcome.extend(weights(study, compared))
-    for one in compared:
-        outcome.extend(beyond(study, one))
     return outcome
 
 
@@ -68,6 +52,4 @@ def weights(study: Study, compared: list[Methods]) -> Outcome:
     )
     head = ("noise", "MSE", *(f"alpha_scale {scale:g}" for scale in SCALES), "best")
     table = Table("MSE of the joint method against alpha_scale (gradnorm)", head, rows)
-    return Outcome(
-        [claim], [table], numbers={"alpha_scale": [dict(zip(head, row, strict=True)) for row in rows]}
-    )
+    return Outcome([claim], [table], numbers={"alpha_scale": table.records()})

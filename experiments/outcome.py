@@ -27,6 +27,10 @@ class Table:
     head: Sequence[str]
     rows: Sequence[Sequence[Any]]
 
+    def records(self) -> list[dict[str, Any]]:
+        """Return each row as a dictionary by the names of the head."""
+        return [dict(zip(self.head, row, strict=True)) for row in self.rows]
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -61,17 +61,14 @@ def run(study: Study) -> Outcome:
             f"slopes {slopes['joint']:.5g} and {slopes['ptychography']:.5g}: {100 * gain:+.2g} %",
         )
     )
-    weighed = {scale: gradient_norms(study, case, "joint", alpha_scale=scale) for scale in SCALES[1:]}
-    largest = [norms["ptychography"]["eigenvalue"], norms["joint"]["eigenvalue"]]
-    rows = [
-        [scale, float(value), float(value / largest[0])]
-        for scale, value in zip(
-            (0.0, *SCALES), [*largest, *(arrays["eigenvalue"] for arrays in weighed.values())], strict=True
-        )
-    ]
+    largest = {0.0: norms["ptychography"]["eigenvalue"], 1.0: norms["joint"]["eigenvalue"]} | {
+        scale: gradient_norms(study, case, "joint", alpha_scale=scale)["eigenvalue"] for scale in SCALES[1:]
+    }
+    rows = [[scale, float(value), float(value / largest[0.0])] for scale, value in largest.items()]
     head = ("alpha_scale", "largest eigenvalue", "over ptychography's")
-    outcome.tables.append(Table("The slope against the weight (0: ptychography)", head, rows))
-    outcome.numbers["weights"] = [dict(zip(head, row, strict=True)) for row in rows]
+    table = Table("The slope against the weight (0: ptychography)", head, rows)
+    outcome.tables.append(table)
+    outcome.numbers["weights"] = table.records()
     return outcome
 
 

@@ -77,7 +77,7 @@ def run(study: Study) -> Outcome:
         claims.append(Claim("rank: numbers", "the ranks are those of Table 1 within 5 %", near, figures))
     last = iterations[-1]
     table = Table(f"Singular values of at least {TAU:g}", head, rows)
-    outcome = Outcome(claims, [table], numbers={"table": [dict(zip(head, row, strict=True)) for row in rows]})
+    outcome = Outcome(claims, [table], numbers={"table": table.records()})
     outcome.pictures.append(
         Picture(
             "tau", "Rank against the tolerance", lambda: draw({m: values[m, last] for m in METHODS}, last)
@@ -151,9 +151,7 @@ def explanations(study: Study, case: Case, values: Mapping[tuple[str, int], NDAr
         "factor of the Hessian that gives the paper's rank",
     )
     table = Table("What could explain the ranks of the paper", head, rows)
-    return Outcome(
-        tables=[table], numbers={"explanations": [dict(zip(head, row, strict=True)) for row in rows]}
-    )
+    return Outcome(tables=[table], numbers={"explanations": table.records()})
 
 
 def draw(values: Mapping[str, NDArray[Any]], iteration: int) -> Any:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ptyxrf.driver.plain_json import plain
 from ptyxrf.driver.whole_file import whole_file
 from ptyxrf.experiments.catalogue import NAMES, experiment
 from ptyxrf.experiments.figures import write_figure
@@ -22,9 +21,7 @@ from ptyxrf.experiments.study import Cost, Study
 from ptyxrf.parallel.startup import from_first_rank
 
 
-def run_experiments(
-    names: Sequence[str], study: Study, say: Callable[[str], None]
-) -> dict[str, dict[str, Any]]:
+def run_experiments(names: Sequence[str], study: Study, say: Callable[[str], None]) -> None:
     """Run experiments one after the other; after each its files and the page are written.
 
     Parameters
@@ -36,11 +33,6 @@ def run_experiments(
     say : callable
         Given the lines with the verdicts.
 
-    Returns
-    -------
-    dict
-        What was written in ``NAME.json``, by name.
-
     Raises
     ------
     ValueError
@@ -48,29 +40,22 @@ def run_experiments(
     """
     modules = {name: experiment(name) for name in names}
     from_first_rank(study.comm, lambda: _records(study.folder))  # damaged ones are found before hours of work
-    records = {}
     for name, module in modules.items():
         study.begin(name)
         began = time.perf_counter()
         outcome: Outcome = module.run(study)
         elapsed = time.perf_counter() - began
 
-        def write(
-            name: str = name, module: Any = module, outcome: Outcome = outcome, elapsed: float = elapsed
-        ) -> dict[str, Any]:
-            return _write(study, name, module, outcome, elapsed)
-
-        records[name] = from_first_rank(study.comm, write)
+        from_first_rank(study.comm, partial(_write, study, name, module, outcome, elapsed))
         for claim in outcome.claims:
             say(f"{name}: {claim.verdict}: {claim.text}: {claim.figures}")
         cost = study.cost
         say(f"{name}: {cost.runs} reconstructions, {cost.sweeps:.0f} sweeps, {cost.seconds:.0f} s")
         from_first_rank(study.comm, lambda: write_page(study.folder, _records(study.folder)))
-    return records
 
 
-def _write(study: Study, name: str, module: Any, outcome: Outcome, elapsed: float) -> dict[str, Any]:
-    """Write the figures and the numbers of an experiment; return the latter."""
+def _write(study: Study, name: str, module: Any, outcome: Outcome, elapsed: float) -> None:
+    """Write the figures and the numbers of an experiment."""
     pictures = []
     for picture in outcome.pictures:
         file = f"{name}-{picture.name}.png"
@@ -92,10 +77,8 @@ def _write(study: Study, name: str, module: Any, outcome: Outcome, elapsed: floa
         "cost": _cost(study.cost, elapsed),
         "numbers": outcome.numbers,
     }
-    record = plain(record)
     with whole_file(study.folder / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
-    return record
+        temporary.write_text(json.dumps(plain(record), indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _cost(cost: Cost, elapsed: float) -> dict[str, float]:
@@ -116,14 +99,3 @@ def _record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or not {"name", "claims", "cost", "tables"} <= record.keys():
         raise ValueError(f"{path}: expected what an experiment left, got something else (remove the file)")
     return record
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it: numbers of numpy as numbers, what is not finite as null."""
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.generic | np.ndarray):
-        return plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -24,6 +24,7 @@ from ptyxrf.driver.specimens import from_images, read_image
 PAPER: dict[str, Any] = {
     "solver": "paper",
     "alpha": "gradnorm",
+    "alpha_scale": 1.0,
     "precision": "double",
     "nonnegative": False,
     "max_iterations": 100,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ptyxrf.experiments.beyond import beyond
-from ptyxrf.experiments.methods import compare_methods, map_curves, objects_picture, pattern_curves
+from ptyxrf.experiments.methods import compare_methods
 from ptyxrf.experiments.outcome import Outcome
+from ptyxrf.experiments.section import section
 from ptyxrf.experiments.setting import paper_case
 from ptyxrf.experiments.study import Study
 
@@ -20,15 +20,4 @@ def run(study: Study) -> Outcome:
         compare_methods(study, "size 314", small),
         compare_methods(study, "size 650", large),
     ]
-    outcome = Outcome(
-        claims=[claim for one in compared for claim in one.claims()],
-        numbers={one.key: one.numbers() for one in compared},
-        pictures=[
-            objects_picture("fig15", "Reconstructions of two sizes", compared),
-            pattern_curves("fig16", compared),
-            map_curves("fig17", compared),
-        ],
-    )
-    for one in compared:
-        outcome.extend(beyond(study, one))
-    return outcome
+    return section(study, compared, "Reconstructions of two sizes", ("fig15", "fig16", "fig17"))

@@ -48,15 +48,15 @@ def run(study: Study) -> Outcome:
 
 
 def eigenvalues(
-    study: Study, case: Case, method: str, where: str, *at: NDArray[Any], **weight: float
+    study: Study, case: Case, method: str, where: str, *at: NDArray[Any], alpha_scale: float = 1.0
 ) -> NDArray[np.float64]:
     """Return the eigenvalues of a dense Hessian, in descending order."""
 
     def compute() -> dict[str, NDArray[Any]]:
-        objective = study.objective(case, method, **weight)
+        objective = study.objective(case, method, alpha_scale=alpha_scale)
         return {"values": np.linalg.eigvalsh(dense_hessian(objective, point(objective, *at)))[::-1]}
 
-    settings = {**case.identity, "method": method, "where": where, **weight}
+    settings = {**case.identity, "method": method, "where": where, "alpha_scale": alpha_scale}
     return study.compute(f"eigenvalues, {method}, at the {where}", settings, compute)["values"]
 
 
@@ -65,14 +65,15 @@ def weights(study: Study, case: Case, alone: NDArray[Any]) -> Outcome:
     truth = case.scan.truth["object"], case.scan.truth["elements"]
     rows = []
     for scale in (0.0, *SCALES):
-        weight = {} if scale == 1 else {"alpha_scale": scale}
-        values = alone if scale == 0 else eigenvalues(study, case, "joint", "truth", *truth, **weight)
+        values = (
+            alone if scale == 0 else eigenvalues(study, case, "joint", "truth", *truth, alpha_scale=scale)
+        )
         near = float((values < NEAR_ZERO * values[0]).mean())
         positive = float((values > 1e-6 * values[0]).mean())
         rows.append([scale, values[0], 100 * near, 100 * (1 - near), 100 * positive])
     head = ("alpha_scale", "largest", "% below 0.05", "% outliers", "% above 1e-6 of the largest")
     table = Table("The joint spectrum at the truth against the weight (0: ptychography)", head, rows)
-    return Outcome(tables=[table], numbers={"weights": [dict(zip(head, row, strict=True)) for row in rows]})
+    return Outcome(tables=[table], numbers={"weights": table.records()})
 
 
 def spread_claims(where: str, ptychography: NDArray[Any], joint: NDArray[Any]) -> list[Claim]:
@@ -178,11 +179,12 @@ def sampled(study: Study, case: Case, dense: dict[tuple[str, str], NDArray[Any]]
         finish_curves(axes[0, 0], "", "eigenvalue / largest", "fraction below")
         return figure
 
+    table = Table("Stochastic Lanczos quadrature", head, rows)
     return Outcome(
         [claim],
-        [Table("Stochastic Lanczos quadrature", head, rows)],
+        [table],
         [Picture("large", "The spectrum of a large object, sampled by products", draw_large)],
-        {"sampled": [dict(zip(head, row, strict=True)) for row in rows]},
+        {"sampled": table.records()},
     )
 
 

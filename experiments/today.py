@@ -55,8 +55,9 @@ def run(study: Study) -> Outcome:
             figures = "joint / today by seed " + ", ".join(f"{value:.3g}" for value in values)
             outcome.claims.append(replace(claim, figures=figures))
     head = ("elements", "seed", "method", "object, aligned MSE", "maps, registered MSE", "sweeps", "seconds")
-    outcome.tables.append(Table("One after the other (today) and joint; the probe is unknown", head, rows))
-    outcome.numbers = {"today": [dict(zip(head, row, strict=True)) for row in rows]}
+    table = Table("One after the other (today) and joint; the probe is unknown", head, rows)
+    outcome.tables.append(table)
+    outcome.numbers = {"today": table.records()}
     return outcome
 
 
