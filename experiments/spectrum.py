@@ -167,16 +167,15 @@ def sampled(study: Study, case: Case, dense: dict[tuple[str, str], NDArray[Any]]
     )
 
     def draw_large() -> Any:
-        figure, axes = new_figure(
-            1, 1, cell=(5.0, 3.4), title=f"Sampled spectrum, {large.label}, at the truth"
-        )
+        figure, axes = new_figure(1, 1, cell=(5.0, 3.4))
         for method in METHODS:
             values: Spectrum = curves[method, "large"]
             points = np.geomspace(1e-6, 1.0, 200) * values.largest
             axes[0, 0].semilogx(
                 points / values.largest, values.cumulative(points), color=COLOURS[method], label=method
             )
-        finish_curves(axes[0, 0], "", "eigenvalue / largest", "fraction below")
+        title = f"sampled spectrum, {large.label}, at the truth"
+        finish_curves(axes[0, 0], title, "eigenvalue / largest", "fraction below")
         return figure
 
     table = Table("Stochastic Lanczos quadrature", head, rows)
