@@ -27,9 +27,12 @@ from ptyxrf.driver.warm_up import warm_up
 from ptyxrf.driver.weights import resolve_weights, statistical_weights
 from ptyxrf.kernels.amplitudes import CURVATURES
 from ptyxrf.kernels.diffraction import Diffraction
+from ptyxrf.kernels.diffraction_kinds import diffraction_term
+from ptyxrf.kernels.engine import resolve_engine
 from ptyxrf.kernels.fluorescence import Fluorescence
 from ptyxrf.kernels.fluorescence_grid import GridFluorescence
 from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
+from ptyxrf.kernels.fourier import PatternFourier
 from ptyxrf.kernels.patches import add_illumination, sum_object_intensity
 from ptyxrf.kernels.probe_shift import PositionedProbe
 from ptyxrf.kernels.vectors import dot, dots
@@ -121,13 +124,16 @@ class Objective:
     link_offset : float
         Constant of the linear link, and the default start of y for ptychography.
     memory : {"cached", "low"}
-        low: keep no far fields (8 bytes less per pattern pixel in single precision) and compute them
+        low: keep no far fields (12 bytes less per pattern pixel in single precision) and compute them
         again in each product.
     margin : int
         Pixels that the halo keeps around every patch beyond what it touches, for positions that may move.
     rescale_probe : bool
         Scale the scan's probe so that z = 1 explains the mean count, unless `start` has a probe. The unitary
         DFT keeps sums, so the pattern of z = 1 has a mean of sum |P|^2 / m^2.
+    engine : {"auto", "vector", "library"}
+        What transforms the patterns: our own vector code (m with no prime factor above 7), or a library for
+        any size.
 
     Attributes
     ----------
@@ -182,6 +188,7 @@ class Objective:
         memory: str = "cached",
         margin: int = 0,
         rescale_probe: bool = False,
+        engine: str = "auto",
     ) -> None:
         if not isinstance(scan, Scan):
             raise ValueError(f"scan: expected a Scan (read_scan reads files), got {type(scan).__name__}")
@@ -193,6 +200,7 @@ class Objective:
         if not is_finite_number(link_offset):
             raise ValueError(f"link_offset: expected a finite number, got {link_offset!r}")
         margin = whole_number("margin", margin, 0)
+        self.engine = resolve_engine(engine, scan.m)
         self.ranks = Ranks(comm)
         if self.ranks.size > 1:
             # on one rank kernels are compiled as they are met
@@ -203,6 +211,7 @@ class Objective:
                 bool(refine_probe),
                 scan.sampling,
                 bool(scan.fractions.any()),
+                self.engine,
             )
             first_on_each_node(self.ranks.comm, lambda: warm_up(*kind))
         self.scan, self.method, self.curvature = scan, method, curvature
@@ -298,9 +307,12 @@ class Objective:
         )
         # the gradient in z is needed later only where the link bends
         self._gradient_z = self._product_z if self.link.linear else np.zeros_like(self._z)
-        self.probe = PositionedProbe(scan.fractions[tile.positions], scan.K, scan.m, self.complex)
-        if self.method != "fluorescence" or not self.probe.integer:  # elsewhere no pattern is transformed
-            share_plans(self.ranks.comm, self.probe.fourier.plan)
+        self.probe = PositionedProbe(
+            scan.fractions[tile.positions], scan.K, scan.m, self.complex, self.engine
+        )
+        # vector code needs no plans, and for fluorescence at whole pixels no pattern is transformed
+        if self.engine == "library" and (self.method != "fluorescence" or not self.probe.integer):
+            share_plans(self.ranks.comm, PatternFourier(scan.K, scan.m, self.complex).plan)
         self.diffraction: Diffraction | None = None
         if self.method == "fluorescence":
             self.mean_count = float((np.abs(scan.probe) ** 2).sum()) / scan.m**2
@@ -316,7 +328,7 @@ class Objective:
             masked = amplitudes < 0
             amplitudes *= self.real.type(1 / np.sqrt(self.mean_count))
             amplitudes[masked] = -1
-            self.diffraction = Diffraction(
+            self.diffraction = diffraction_term(
                 amplitudes, corners, exposure, self.probe, self.curvature, keep_far_fields
             )
         self._unit = np.sqrt(self.mean_count)
@@ -617,7 +629,7 @@ class Objective:
 
         if with_object:
             to_object(fields, self._owned_window)
-        batch = self.probe.fourier.batch
+        batch = self.probe.batch
         return overlapped(batch, incoming, outgoing, arrived=arrived, complete=complete, leaving=leaving)
 
     def _to_fields(

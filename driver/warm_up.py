@@ -11,8 +11,9 @@ from ptyxrf.driver.scan import Scan
 
 @cache
 def warm_up(
-    method: str, precision: str, curvature: str, refine_probe: bool, sampling: str | None, fractional: bool
-) -> None:
+    method: str, precision: str, curvature: str, refine_probe: bool, sampling: str | None, fractional: bool,
+    engine: str,
+) -> None:  # fmt: skip
     """Reconstruct a tiny scan of the same kind, which compiles the kernels or loads them from the cache.
 
     Parameters
@@ -23,14 +24,17 @@ def warm_up(
         Of the fluorescence.
     fractional : bool
         Whether positions have fractions.
+    engine : {"vector", "library"}
+        What transforms the patterns.
     """
     from ptyxrf.driver.reconstruct import reconstruct
 
-    m, positions = 4, np.array([[0.0, 0.0], [2.0, 1.0], [1.0, 3.0]])
+    m = 4 if engine == "vector" else 11  # a size that leads to it
+    positions = np.array([[0.0, 0.0], [2.0, 1.0], [1.0, 3.0]])
     if fractional:
         positions = positions + 0.25
     rng = np.random.default_rng(0)
-    shape = (8, 8)
+    shape = (m + 4, m + 4)
     maps = {"grid": (1, *shape), "scan": (1, len(positions)), None: None}[sampling]
     scan = Scan(
         rng.poisson(9.0, (len(positions), m, m)).astype(np.float64),

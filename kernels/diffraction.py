@@ -1,37 +1,31 @@
 """The ptychographic term of a rank: loss, gradient, Hessian product and loss along a line.
 
-One pass goes over the positions a few patterns at a time, so that their fields stay in cache:
-patch times probe, FFT, amplitude kernel, inverse FFT, overlap-add. Only the far fields psi at the point
-last evaluated are kept (8 bytes per pattern pixel and mode in single precision), and not even these in
-low-memory mode, where a product computes them again.
+Two kinds do the same: `ptyxrf.kernels.vector_diffraction` in explicit vector code, where the size of the
+patterns has small prime factors, and `ptyxrf.kernels.library_diffraction` with the transforms of a library,
+for any size. `ptyxrf.kernels.engine` chooses.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.amplitudes import (
-    CURVATURES,
-    amplitude_hessian,
-    amplitude_losses_along,
-    amplitude_residual,
-)
-from ptyxrf.kernels.fourier import PatternFourier, aligned_zeros
-from ptyxrf.kernels.patches import add_patches, multiply_patches, multiply_patches_add, sum_patches
+from ptyxrf.kernels.amplitudes import CURVATURES
 from ptyxrf.kernels.probe_shift import PositionedProbe
 
 
-class Diffraction:
+class Diffraction(ABC):
     """sum_j 1/2 || M_j (|psi_j| - b_j) ||^2 over the positions of a rank, without the factor 1/N.
 
     Parameters
     ----------
     amplitudes : (N, m, m) array of float32 or float64
-        b_j with the zero frequency at [0, 0]; negative where masked.
+        b_j with the zero frequency at [0, 0]; negative where masked. The term takes the array over and may
+        order it anew.
     corners : (N, 2) array of int64
         Patch corners on the tile.
     exposure : (N,) array of float64
@@ -41,7 +35,19 @@ class Diffraction:
     curvature : {"full", "gauss-newton", "positive"}
     keep_far_fields : bool
         False: low memory.
+
+    Attributes
+    ----------
+    amplitudes : (N, ...) array
+        In an order of its own; negative where masked, and where a kind needs room beyond the pattern.
+    kept_bytes : int
+        What is kept of the point last evaluated.
+    pattern_losses : (N,) array of float64
+        Loss of each pattern at that point.
     """
+
+    amplitudes: NDArray[Any]
+    kept_bytes = 0
 
     def __init__(
         self,
@@ -52,42 +58,23 @@ class Diffraction:
         curvature: str,
         keep_far_fields: bool = True,
     ) -> None:
-        real = amplitudes.dtype
-        self.amplitudes = amplitudes
+        self.real = amplitudes.dtype
         self.corners = np.ascontiguousarray(corners)
         self.probe = probe
         self.count, self.m = amplitudes.shape[0], amplitudes.shape[1]
-        self.scales = (np.sqrt(exposure) / self.m).astype(real)  # 1/m makes the transforms unitary
-        self.fourier = PatternFourier(probe.modes, self.m, probe.dtype)
-        self.low, self.high = (real.type(bound) for bound in CURVATURES[curvature])
+        self.scales = (np.sqrt(exposure) / self.m).astype(self.real)  # 1/m makes the transforms unitary
+        self.low, self.high = (self.real.type(bound) for bound in CURVATURES[curvature])
         self.full = curvature == "full"
         self.pattern_losses = np.zeros(self.count)
-        self._fields, self._more = self.fourier.buffer(), self.fourier.buffer()
-        shape = (self.count, probe.modes, self.m, self.m)
-        self._psi = aligned_zeros(shape, probe.dtype) if keep_far_fields else None
-        self._exits: NDArray[Any] | None = None  # conj-side fields of the full Hessian with a free probe
-        self._tile: NDArray[Any] = np.zeros((0, 0), probe.dtype)
-        self._nothing = np.zeros((0, probe.modes, self.m, self.m), probe.dtype)
 
     def _batches(self, batches: Iterable[tuple[int, int]] | None) -> Iterable[tuple[int, int]]:
         """Return the given batches of positions, or those of all positions in order."""
         if batches is not None:
             return batches
-        size = self.fourier.batch
+        size = self.probe.batch
         return ((first, min(first + size, self.count)) for first in range(0, self.count, size))
 
-    def _far_fields(self, first: int, last: int, scratch: NDArray) -> NDArray[Any]:
-        """Return psi of positions first..last-1: kept, or computed again into `scratch`."""
-        if self._psi is not None:
-            return self._psi[first:last]
-        psi = scratch[: last - first]
-        multiply_patches(
-            self._tile, self.probe.stack, self.probe.which[first:last], self.corners[first:last],
-            self.scales[first:last], psi,
-        )  # fmt: skip
-        self.fourier.forward(psi, psi)
-        return psi
-
+    @abstractmethod
     def gradient(
         self,
         tile: NDArray,
@@ -106,7 +93,7 @@ class Diffraction:
         with_probe : bool
             Add sum_j S_j^* [conj(z_j) F^* (psi - b q)] to the adjoint sum of the probe.
         batches : iterable of (int, int), optional
-            First position and one beyond the last of each batch, at most `fourier.batch` positions; together
+            First position and one beyond the last of each batch, at most `probe.batch` positions; together
             all of them. What is needed of a tile may become valid only when its batch is asked for.
 
         Returns
@@ -114,27 +101,8 @@ class Diffraction:
         float
             The loss of the positions.
         """
-        self._tile = tile
-        stack, which = self.probe.stack, self.probe.which
-        if with_probe and self.full and self._exits is None:
-            self._exits = aligned_zeros((self.count, self.probe.modes, self.m, self.m), self.probe.dtype)
-        for start, end in self._batches(batches):
-            corners, scales = self.corners[start:end], self.scales[start:end]
-            fields = self._fields[: end - start]
-            psi = self._psi[start:end] if self._psi is not None else self._more[: end - start]
-            multiply_patches(tile, stack, which[start:end], corners, scales, fields)
-            self.fourier.forward(fields, psi)
-            amplitude_residual(psi, self.amplitudes[start:end], fields, self.pattern_losses[start:end])
-            self.fourier.backward(fields, fields)
-            add_patches(fields, stack, which[start:end], corners, scales, gradient)
-            if with_probe:
-                target, slots = self.probe.adjoint_target(start, end)
-                sum_patches(fields, tile, slots, corners, scales, target)
-                self.probe.adjoint_add(start, end)
-                if self._exits is not None:
-                    self._exits[start:end] = fields
-        return float(self.pattern_losses.sum())
 
+    @abstractmethod
     def product(
         self,
         change: NDArray,
@@ -155,29 +123,8 @@ class Diffraction:
         batches : iterable of (int, int), optional
             As for `gradient`.
         """
-        stack, which = self.probe.stack, self.probe.which
-        for start, end in self._batches(batches):
-            corners, scales = self.corners[start:end], self.scales[start:end]
-            fields = self._fields[: end - start]
-            psi = self._far_fields(start, end, self._more)
-            multiply_patches(change, stack, which[start:end], corners, scales, fields)
-            if with_probe:
-                moved, slots = self.probe.direction(start, end)
-                multiply_patches_add(self._tile, moved, slots, corners, scales, fields)
-                if self._exits is not None:
-                    # before `moved`, which lives in a shared buffer, is overwritten
-                    add_patches(self._exits[start:end], moved, slots, corners, scales, product)
-            self.fourier.forward(fields, fields)
-            amplitude_hessian(psi, self.amplitudes[start:end], self.low, self.high, fields)
-            self.fourier.backward(fields, fields)
-            add_patches(fields, stack, which[start:end], corners, scales, product)
-            if with_probe:
-                target, slots = self.probe.adjoint_target(start, end)
-                sum_patches(fields, self._tile, slots, corners, scales, target)
-                if self._exits is not None:
-                    sum_patches(self._exits[start:end], change, slots, corners, scales, target)
-                self.probe.adjoint_add(start, end)
 
+    @abstractmethod
     def losses_along(
         self,
         change: NDArray,
@@ -202,22 +149,3 @@ class Diffraction:
         -------
         (S,) array of float64
         """
-        losses = np.zeros(len(steps))
-        steps = np.asarray(steps, dtype=self.amplitudes.dtype)
-        stack, which = self.probe.stack, self.probe.which
-        bends = self.fourier.buffer() if with_probe else self._nothing
-        for start, end in self._batches(batches):
-            corners, scales = self.corners[start:end], self.scales[start:end]
-            fields = self._fields[: end - start]
-            psi = self._far_fields(start, end, self._more)
-            multiply_patches(change, stack, which[start:end], corners, scales, fields)
-            bend = self._nothing
-            if with_probe:
-                moved, slots = self.probe.direction(start, end)
-                multiply_patches_add(self._tile, moved, slots, corners, scales, fields)
-                bend = bends[: end - start]
-                multiply_patches(change, moved, slots, corners, scales, bend)
-                self.fourier.forward(bend, bend)
-            self.fourier.forward(fields, fields)
-            amplitude_losses_along(psi, fields, bend, self.amplitudes[start:end], steps, losses)
-        return losses

@@ -101,7 +101,7 @@ class ScanFluorescence(Fluorescence):
         super().__init__(data, gains, weights, probe, full)
         self.corners = np.ascontiguousarray(corners)
         self.exposure = exposure.astype(data.dtype)
-        self._batch = probe.fourier.batch
+        self._batch = probe.batch
         self._maps: NDArray[Any] = np.zeros((0, 0, 0), data.dtype)
         self._gradient: NDArray[Any] = np.zeros(0)
         self._product: NDArray[Any] = np.zeros(0)

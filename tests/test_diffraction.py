@@ -4,19 +4,25 @@ import naive
 import numpy as np
 import pytest
 
-from ptyxrf.kernels import fourier
-from ptyxrf.kernels.diffraction import Diffraction
+from ptyxrf.kernels import fourier, probe_shift
+from ptyxrf.kernels.diffraction_kinds import diffraction_term
 from ptyxrf.kernels.probe_shift import PositionedProbe
 
 COUNT = 5
+#: Sizes below, at and above the width of a vector, whole multiples of it or not; 11 is for the library only.
 CASES = [
-    (modes, m, fractional, curvature, dtype)
-    for modes, m, fractional, curvature in (
-        (1, 7, True, "full"),
-        (3, 8, False, "full"),
-        (1, 9, False, "positive"),
-        (3, 7, True, "gauss-newton"),
-        (1, 8, True, "full"),
+    (modes, m, fractional, curvature, dtype, engine)
+    for modes, m, fractional, curvature, engine in (
+        (1, 7, True, "full", "library"),
+        (3, 8, False, "full", "library"),
+        (1, 11, False, "positive", "library"),
+        (3, 7, True, "gauss-newton", "library"),
+        (1, 8, True, "full", "vector"),
+        (3, 7, True, "gauss-newton", "vector"),
+        (1, 16, False, "positive", "vector"),
+        (3, 20, False, "full", "vector"),
+        (1, 36, True, "full", "vector"),
+        (1, 2, False, "full", "vector"),
     )
     for dtype in (np.complex64, np.complex128)
 ]
@@ -25,7 +31,7 @@ CASES = [
 class Case:
     """Five patterns; the rows and columns of the tile are odd; one pattern comes from a dark patch."""
 
-    def __init__(self, modes, m, fractional, curvature, dtype):
+    def __init__(self, modes, m, fractional, curvature, dtype, engine):
         rng = np.random.default_rng(m + modes)
         real = np.zeros(0, dtype).real.dtype
         self.shape = (2 * m + 1, m + 4)
@@ -44,15 +50,15 @@ class Case:
             exposure=self.exposure, method="ptychography", curvature=curvature,
         )  # fmt: skip
         self.corners, self.fractions, self.curvature = corners, fractions, curvature
-        self.dtype, self.real, self.modes, self.m = dtype, real, modes, m
+        self.dtype, self.real, self.modes, self.m, self.engine = dtype, real, modes, m, engine
         self.tolerance = 10 * naive.ROUNDING[dtype]
 
     def term(self, *, keep=True):
-        positioned = PositionedProbe(self.fractions, self.modes, self.m, self.dtype)
+        positioned = PositionedProbe(self.fractions, self.modes, self.m, self.dtype, self.engine)
         positioned.set(self.P)
         positioned.set_direction(self.dP)
-        return Diffraction(
-            self.amplitudes, self.corners, self.exposure, positioned, self.curvature, keep
+        return diffraction_term(
+            self.amplitudes.copy(), self.corners, self.exposure, positioned, self.curvature, keep
         ), positioned
 
     def expected(self, with_probe):
@@ -76,10 +82,12 @@ class Case:
 
 
 @pytest.fixture(
-    params=CASES, ids=lambda c: f"K{c[0]}-m{c[1]}-{'fraction' if c[2] else 'whole'}-{c[3]}-{c[4].__name__}"
+    params=CASES,
+    ids=lambda c: f"K{c[0]}-m{c[1]}-{'fraction' if c[2] else 'whole'}-{c[3]}-{c[4].__name__}-{c[5]}",
 )
 def case(request, monkeypatch):
-    modes, m, _, _, dtype = request.param
+    modes, m, _, _, dtype, _ = request.param
+    monkeypatch.setattr(probe_shift, "CALLS", 1)
     monkeypatch.setattr(fourier, "BATCH_BYTES", 2 * modes * m * m * np.dtype(dtype).itemsize)
     return Case(*request.param)
 
@@ -88,7 +96,7 @@ def case(request, monkeypatch):
 @pytest.mark.parametrize("keep", [True, False], ids=["cached", "low"])
 def test_against_the_model(case, keep, with_probe):
     term, positioned = case.term(keep=keep)
-    assert positioned.fourier.batch == 2
+    assert positioned.batch == 2
     loss, (gradient_z, product_z), (gradient_p, product_p) = case.expected(with_probe)
     for _ in range(2):  # a second evaluation does not remember the first
         tile = np.ones(case.shape, case.dtype)

@@ -4,29 +4,41 @@ import naive
 import numpy as np
 import pytest
 
-from ptyxrf.kernels import fourier
-from ptyxrf.kernels.probe_shift import PositionedProbe, ramp_spectra, ramp_spectra_adjoint
+from ptyxrf.kernels import fourier, probe_shift
+from ptyxrf.kernels.library_probe_shift import ramp_spectra, ramp_spectra_adjoint
+from ptyxrf.kernels.probe_shift import PositionedProbe
 
 COUNT = 5
 CASES = [
-    (modes, m, fractional, dtype)
-    for modes, m, fractional in ((1, 7, True), (3, 8, True), (1, 9, True), (3, 7, False))
+    (modes, m, fractional, dtype, engine)
+    for modes, m, fractional, engine in (
+        (1, 11, True, "library"),
+        (1, 7, True, "library"),
+        (3, 8, True, "library"),
+        (3, 7, False, "library"),
+        (1, 7, True, "vector"),
+        (3, 16, True, "vector"),
+        (2, 18, True, "vector"),
+        (3, 7, False, "vector"),
+    )
     for dtype in (np.complex64, np.complex128)
 ]
 
 
 @pytest.fixture(
-    params=CASES, ids=lambda c: f"K{c[0]}-m{c[1]}-{'fraction' if c[2] else 'whole'}-{c[3].__name__}"
+    params=CASES,
+    ids=lambda c: f"K{c[0]}-m{c[1]}-{'fraction' if c[2] else 'whole'}-{c[3].__name__}-{c[4]}",
 )
 def case(request, monkeypatch):
     """Five positions in batches of two, so that the last batch is a partial one."""
-    modes, m, fractional, dtype = request.param
+    modes, m, fractional, dtype, engine = request.param
+    monkeypatch.setattr(probe_shift, "CALLS", 1)
     monkeypatch.setattr(fourier, "BATCH_BYTES", 2 * modes * m * m * np.dtype(dtype).itemsize)
     rng = np.random.default_rng(m)
     fractions = rng.random((COUNT, 2)) if fractional else np.zeros((COUNT, 2))
     fractions[1] = 0
-    positioned = PositionedProbe(fractions, modes, m, dtype)
-    assert positioned.fourier.batch == 2
+    positioned = PositionedProbe(fractions, modes, m, dtype, engine)
+    assert positioned.batch == 2
     return {
         "positioned": positioned,
         "fractions": fractions,
