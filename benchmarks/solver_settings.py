@@ -20,8 +20,9 @@ import numpy as np
 
 import ptyxrf
 from ptyxrf.driver import preconditioner
+from ptyxrf.driver.descent import Iteration, SolverOptions
 from ptyxrf.driver.errors import align, illuminated_area
-from ptyxrf.driver.truncated_newton import Iteration, NewtonOptions, TruncatedNewton
+from ptyxrf.driver.truncated_newton import TruncatedNewton
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from siemens_star import load
@@ -71,7 +72,7 @@ class Case:
                     passed.setdefault(threshold, objective.work.sweeps)
             return len(passed) == len(self.thresholds)
 
-        options = NewtonOptions(
+        options = SolverOptions(
             max_iterations=10**6, max_sweeps=max_sweeps, gradient_tolerance=0, loss_tolerance=0, **setting
         )
         TruncatedNewton(objective, options, lambda: objective.work.sweeps, report).run(objective.initial)

@@ -10,46 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from ptyxrf.driver.problem import Problem
 from ptyxrf.kernels.vectors import conjugate_gradient_step
 
 #: Most products in a round of the bounded inner solve, but for the last: a long round on a set of free
 #: variables that is still wrong would be wasted.
 ROUND_LIMIT = 10
-
-
-class Problem(Protocol):
-    """What the solver sees: neither physics nor ranks."""
-
-    initial: NDArray[Any]
-    nonnegative: slice
-
-    def value_and_gradient(self, vector: NDArray) -> tuple[float, NDArray[Any]]:
-        """Return the value and the gradient, and remember the point."""
-
-    def product_with_dots(
-        self, direction: NDArray, residual: NDArray | None
-    ) -> tuple[NDArray[Any], tuple[float, float, float]]:
-        """Return H d and (r . d, H d . d, r . r)."""
-
-    def precondition(self, residual: NDArray, free: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-        """Return M^-1 r within the free variables."""
-
-    def dot(self, left: NDArray, right: NDArray) -> float:
-        """Return the dot product over all ranks."""
-
-    def losses_along(self, direction: NDArray, steps: ArrayLike) -> NDArray[np.float64]:
-        """Return the value at the remembered point plus t d for several t."""
-
-    def any(self, *flags: bool) -> bool:
-        """Return whether a flag is set on some rank."""
-
-    def smallest(self, value: float) -> float:
-        """Return the smallest value over all ranks."""
 
 
 class InnerStop(Enum):

@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.descent import SolverOptions
 from ptyxrf.driver.noise_level import noise_level
 from ptyxrf.driver.objective import Objective
 from ptyxrf.driver.scan import Scan
-from ptyxrf.driver.truncated_newton import NewtonOptions, TruncatedNewton
+from ptyxrf.driver.truncated_newton import TruncatedNewton
 
 #: Most sweeps over the fluorescence where its noise is known, or none: a noiseless map gets sharper ever more
 #: slowly. Where it is not known, soon more noise than structure would come.
 MOST_SWEEPS, FEW_SWEEPS = 1000, 30
-#: For so many iterations of the joint method the maps stay, while the rest of the object comes to them.
-HELD_ITERATIONS = 8
+#: For so many iterations of the joint method the maps stay, while the rest of the object comes to them: some
+#: forty sweeps.
+HELD_ITERATIONS = {"quasi-newton": 4, "newton": 8, "paper": 8}
 #: But not for more than this fraction of the sweeps that there are.
 HELD_BUDGET = 0.25
 
@@ -89,7 +91,7 @@ def first_maps(
     scales = scan.fluorescence_count_scale
     noiseless = scales is not None and not np.any(scales)
     most = MOST_SWEEPS if noiseless or level is not None else FEW_SWEEPS
-    options = NewtonOptions(max_sweeps=most, max_seconds=max_seconds, nonnegative=nonnegative)
+    options = SolverOptions(max_sweeps=most, max_seconds=max_seconds, nonnegative=nonnegative)
     newton = TruncatedNewton(
         objective,
         options,

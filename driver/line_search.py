@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.conjugate_gradients import Problem
+from ptyxrf.driver.problem import Problem
 
 #: Step lengths of the first pass, as fractions of the longest one where that is limited; the second pass
 #: is taken only where none of these lowers the loss.

@@ -35,7 +35,7 @@ from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
 from ptyxrf.kernels.fourier import PatternFourier
 from ptyxrf.kernels.patches import add_illumination, sum_object_intensity
 from ptyxrf.kernels.probe_shift import PositionedProbe
-from ptyxrf.kernels.vectors import dot, dots
+from ptyxrf.kernels.vectors import dot, dots, dots_with
 from ptyxrf.parallel.gather import gather_tiles
 from ptyxrf.parallel.halo import HaloField
 from ptyxrf.parallel.partition import Partition, Reach
@@ -764,6 +764,27 @@ class Objective:
         cut = self._field_size
         local = np.array([dot(left[:cut], right[:cut])])
         return float(self.ranks.sum(local)[0]) + dot(left[cut:], right[cut:])
+
+    def dots(self, *pairs: tuple[NDArray, NDArray]) -> list[NDArray[np.float64]]:
+        """Return, for each (rows, vector), the dot products of the rows with the vector, as `dot` does.
+
+        Parameters
+        ----------
+        *pairs : tuple of a (R, size) array and a (size,) array
+
+        Returns
+        -------
+        list of (R,) arrays of float64
+            Of all pairs, after one reduction.
+        """
+        cut = self._field_size
+        shares = [dots_with(rows[:, :cut], vector[:cut]) for rows, vector in pairs]
+        total = self.ranks.sum(np.concatenate(shares))
+        ends = np.cumsum([len(share) for share in shares])[:-1]
+        return [
+            part + dots_with(rows[:, cut:], vector[cut:])
+            for part, (rows, vector) in zip(np.split(total, ends), pairs, strict=True)
+        ]
 
     def precondition(self, residual: NDArray, free: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """Return M^-1 residual at the point last evaluated, within the free variables."""

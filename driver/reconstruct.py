@@ -12,18 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.descent import Iteration, SolverOptions
 from ptyxrf.driver.errors import ErrorMeter, illuminated_part
 from ptyxrf.driver.first_maps import HELD_BUDGET, HELD_ITERATIONS, covers, first_maps
 from ptyxrf.driver.history import IterationRecord, Reason
 from ptyxrf.driver.links import Link
 from ptyxrf.driver.noise_level import noise_level
 from ptyxrf.driver.objective import Objective
+from ptyxrf.driver.quasi_newton import QuasiNewton
 from ptyxrf.driver.result import Result, TiledResult
 from ptyxrf.driver.scan import Scan
-from ptyxrf.driver.truncated_newton import Iteration, NewtonOptions, TruncatedNewton
+from ptyxrf.driver.truncated_newton import TruncatedNewton
 from ptyxrf.parallel.reduction import Ranks
 
-SOLVERS = ("default", "paper")
+#: A gradient a step; inner solves with Hessian products; the latter as published.
+SOLVERS = ("quasi-newton", "newton", "paper")
+#: Most inner steps of an iteration: of quasi-Newton so many that an iteration is about as much work as one of
+#: truncated Newton.
+INNER_LIMITS = {"quasi-newton": 10, "newton": 15, "paper": 50}
 
 #: Largest change of the object, relative to vacuum, for which the linear link of real transmission holds:
 #: the neglected term of the exponential is half its square.
@@ -83,7 +89,7 @@ def reconstruct(
     noise_stop: bool = True,
     fluorescence_first: bool | None = None,
     preconditioner: bool | None = None,
-    solver: str = "default",
+    solver: str | None = None,
     memory: str = "cached",
     callback: Callable[[IterationRecord], Any] | None = None,
     comm: Any = None,
@@ -100,7 +106,7 @@ def reconstruct(
     alpha, alpha_scale, precision, link, link_offset, memory, comm
         See `Objective`.
     curvature : {"positive", "full", "gauss-newton"}, optional
-        Hessian of the inner solves; default "positive", or "full" for the paper's solver.
+        Hessian of the inner solves of truncated Newton; default "positive", or "full" for the paper's solver.
     refine_probe : bool or int
         False: the scan's probe is right. True: it is an unknown. A number: it becomes one after so many
         iterations, or earlier where the object converges before.
@@ -115,7 +121,8 @@ def reconstruct(
     max_sweeps, max_seconds : float, optional
         Budgets: sweeps over the positions (a gradient or Hessian product is 1, a forward pass 1/2), seconds.
     inner_limit : int, optional
-        Most Hessian products in an iteration; default 15, or 50 for the paper's solver.
+        Most inner steps of an iteration: 10 quasi-Newton steps by default, 15 Hessian products with
+        truncated Newton, or 50 for the paper's solver.
     gradient_tolerance, loss_tolerance : float
         Stop when the gradient norm falls below this fraction of the first, or the loss by less than this
         fraction in three iterations running; 0 turns a test off.
@@ -124,14 +131,16 @@ def reconstruct(
         scan tells it (see `ptyxrf.driver.noise_level`): further iterations would bring it into the maps.
     fluorescence_first : bool, optional
         Start the joint method with the maps that the fluorescence alone gives, and hold them during the
-        first eight iterations (or a quarter of `max_sweeps`, and not while the probe moves), while the rest
-        of the object comes to them. The sweeps over the fluorescence that this takes are in the first note
-        of the history, its time is in the seconds. Default: where `start` has no elements and the light
-        of the positions covers the object, but not for the paper's solver.
+        first four iterations, or eight of truncated Newton (or a quarter of `max_sweeps`, and not while the
+        probe moves), while the rest of the object comes to them. The sweeps over the fluorescence that this
+        takes are in the first note of the history, its time is in the seconds. Default: where `start` has no
+        elements and the light of the positions covers the object, but not for the paper's solver.
     preconditioner : bool, optional
         Default True, or False for the paper's solver.
-    solver : {"default", "paper"}
-        paper: truncated Newton as arXiv 2511.02153 describes it: full Hessian, no preconditioner.
+    solver : {"quasi-newton", "newton", "paper"}, optional
+        quasi-newton: limited-memory BFGS around the preconditioner, a gradient a step. newton: truncated
+        Newton, a Hessian product a step inside. paper: that as arXiv 2511.02153 describes it, with the full
+        Hessian and no preconditioner. Default: quasi-newton, or newton for fluorescence alone.
     callback : callable, optional
         Given the `IterationRecord` of each iteration; a true answer, on any rank, stops the reconstruction.
 
@@ -165,17 +174,20 @@ def reconstruct(
     ):
         if value is not None and not isinstance(value, bool | np.bool_):
             raise ValueError(f"{name}: expected True or False, got {value!r}")
+    if solver is None:
+        # the fluorescence alone is a linear problem, for which conjugate gradients were made
+        solver = "newton" if method == "fluorescence" else "quasi-newton"
     if solver not in SOLVERS:
         raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
     plain = solver == "paper"
     if curvature is None:
         curvature = "full" if plain else "positive"
     free_from = _probe_start(refine_probe)
-    options = NewtonOptions(
+    options = SolverOptions(
         max_iterations=_number("max_iterations", max_iterations, 0, whole=True),
         max_sweeps=np.inf if max_sweeps is None else _number("max_sweeps", max_sweeps, 0),
         max_seconds=np.inf if max_seconds is None else _number("max_seconds", max_seconds, 0),
-        inner_limit=(50 if plain else 15)
+        inner_limit=INNER_LIMITS[solver]
         if inner_limit is None
         else _number("inner_limit", inner_limit, 1, whole=True),
         gradient_tolerance=_number("gradient_tolerance", gradient_tolerance, 0),
@@ -257,7 +269,7 @@ def reconstruct(
         """Free what is held when its iteration has come, or as soon as the rest has nothing more to gain."""
         frozen = free_from is not None and free_from > 0 and number <= free_from and not converged
         spent = objective.work.sweeps > HELD_BUDGET * options.max_sweeps
-        early = fluorescence_first and number <= HELD_ITERATIONS and not spent
+        early = fluorescence_first and number <= HELD_ITERATIONS[solver] and not spent
         # maps of a wrong probe would hold back a probe that moves
         held = early and not converged and (free_from is None or frozen)
         # what is free stays so: after the start the flags can only go
@@ -266,8 +278,9 @@ def reconstruct(
         objective.maps_are_held = held and (number == 0 or objective.maps_are_held)
         return number > 0 and flags != (objective.probe_is_frozen, objective.maps_are_held)
 
-    newton = TruncatedNewton(objective, options, lambda: objective.work.sweeps, report, prepare)
-    vector, reason = newton.run(objective.initial)
+    descent = QuasiNewton if solver == "quasi-newton" else TruncatedNewton
+    solution = descent(objective, options, lambda: objective.work.sweeps, report, prepare)
+    vector, reason = solution.run(objective.initial)
     reason = Reason.NOISE if fitted else reason
     if reason is Reason.NON_FINITE and history[-1].iteration == 0:
         raise ValueError(

@@ -239,7 +239,7 @@ RECONSTRUCT = {
     "curvature": Setting(
         Choice(("full", "gauss-newton", "positive")),
         None,
-        "which Hessian the inner iteration uses (default positive; full for the paper's solver)",
+        "which Hessian truncated Newton uses (default positive; full for the paper's solver)",
     ),
     "precision": Setting(Choice(("single", "double")), "single", "precision of the fields"),
     "refine_probe": Setting(
@@ -259,7 +259,10 @@ RECONSTRUCT = {
     "max_sweeps": Setting(NOT_NEGATIVE, None, "stop after X sweeps over all positions"),
     "max_seconds": Setting(NOT_NEGATIVE, None, "stop after X seconds"),
     "inner_limit": Setting(
-        COUNT, None, "at most N Hessian products in one iteration (default 15; 50 for the paper's solver)"
+        COUNT,
+        None,
+        "at most N steps inside one iteration: quasi-Newton steps (default 10) or Hessian products (15; 50 "
+        "for the paper's solver)",
     ),
     "gradient_tolerance": Setting(NOT_NEGATIVE, 1e-6, "stop when the gradient has fallen to this fraction"),
     "loss_tolerance": Setting(
@@ -278,7 +281,10 @@ RECONSTRUCT = {
         Switch(), None, "precondition the inner iteration (default: yes, but not for the paper's solver)"
     ),
     "solver": Setting(
-        Choice(("default", "paper")), "default", "truncated Newton as tuned here, or the paper's plain one"
+        Choice(("quasi-newton", "newton", "paper")),
+        None,
+        "limited-memory BFGS (default), truncated Newton (default for fluorescence alone), or the latter as "
+        "in the paper",
     ),
     "memory": Setting(
         Choice(("cached", "low")),

@@ -1,7 +1,7 @@
 """Each comparison once more, beyond the paper: aligned errors, weights, solver, sampling, a baseline.
 
 (a) the error without the global phase beside the raw one, at the last and at the best iterate; (b) the
-maximum-likelihood weight; (c) the default solver at equal sweeps; (d) fluorescence sampled at the positions,
+maximum-likelihood weight; (c) the tuned solver at equal sweeps; (d) fluorescence sampled at the positions,
 with the noise level of the grid and with the grid's counts spread over the positions; (e) ptychography
 turned by the one phase that fits the fluorescence best.
 """
@@ -67,20 +67,20 @@ def beyond(study: Study, methods: Methods, **settings: Any) -> Outcome:
     weighed = study.paper(case, "joint", alpha="statistical", **settings)
     runs.append(("paper", "grid", "joint, statistical", weighed))
     budget = {"max_sweeps": paper_joint.history[-1].sweeps}
-    default = default_methods(study, case, budget)
-    runs += [("default", "grid", _named(method, "statistical"), run) for method, run in default.items()]
-    gradnorm = study.default(case, "joint", alpha="gradnorm", **budget)
-    runs.append(("default", "grid", "joint, gradnorm", gradnorm))
-    flat = study.default(case, "joint", fluorescence_first=False, **budget)
-    runs.append(("default", "grid", "joint, statistical, flat start", flat))
+    tuned = tuned_methods(study, case, budget)
+    runs += [("tuned", "grid", _named(method, "statistical"), run) for method, run in tuned.items()]
+    gradnorm = study.tuned(case, "joint", alpha="gradnorm", **budget)
+    runs.append(("tuned", "grid", "joint, gradnorm", gradnorm))
+    flat = study.tuned(case, "joint", fluorescence_first=False, **budget)
+    runs.append(("tuned", "grid", "joint, statistical, flat start", flat))
     for sampling, scanned in scan_sampled(case):
         for method in ("fluorescence", "joint"):
-            run = study.default(scanned, method, **budget)
-            runs.append(("default", sampling, _named(method, "statistical"), run))
+            run = study.tuned(scanned, method, **budget)
+            runs.append(("tuned", sampling, _named(method, "statistical"), run))
 
     rows = [[*names, *_errors(run, case.scan), *_cost(run)] for *names, run in runs]
-    rows += [_at_sweeps("joint, gradnorm", paper_joint, default["joint"], case.scan)]
-    for solver, run in (("paper", paper["ptychography"]), ("default", default["ptychography"])):
+    rows += [_at_sweeps("joint, gradnorm", paper_joint, tuned["joint"], case.scan)]
+    for solver, run in (("paper", paper["ptychography"]), ("tuned", tuned["ptychography"])):
         turned = measure_errors(turned_to_fluorescence(run.object, case.scan), np.empty(0), case.scan)
         rows.append([solver, "grid", "ptychography, turned", *_single(turned, case.scan), *_cost(run)])
     table = Table(f"Beyond the paper: {case.label}", HEAD, rows)
@@ -90,9 +90,9 @@ def beyond(study: Study, methods: Methods, **settings: Any) -> Outcome:
     return Outcome(claims=[goal], tables=[table], numbers=numbers)
 
 
-def default_methods(study: Study, case: Case, budget: Mapping[str, Any]) -> dict[str, Result]:
-    """Return the three methods with the default solver."""
-    return {method: study.default(case, method, **budget) for method in METHODS}
+def tuned_methods(study: Study, case: Case, budget: Mapping[str, Any]) -> dict[str, Result]:
+    """Return the three methods with the tuned solver."""
+    return {method: study.tuned(case, method, **budget) for method in METHODS}
 
 
 def scan_sampled(case: Case) -> list[tuple[str, Case]]:
@@ -111,13 +111,13 @@ def scan_sampled(case: Case) -> list[tuple[str, Case]]:
 def goal_claim(study: Study, key: str, case: Case, seeds: Iterable[int], budget: Mapping[str, Any]) -> Claim:
     """Claim that joint is within 2 % of the better single method, or better, in each metric for each seed.
 
-    With the default solver and the statistical weight. Raw and aligned errors of the object are those of
+    With the tuned solver and the statistical weight. Raw and aligned errors of the object are those of
     ptychography to beat; of y and of the maps, those of the better of both.
     """
     ratios: dict[str, list[float]] = {}
     for seed in seeds:
         seeded = case.but(seed=seed)
-        results = default_methods(study, seeded, budget)
+        results = tuned_methods(study, seeded, budget)
         ends = {method: named_errors(run.history[-1].errors, seeded.scan) for method, run in results.items()}
         for metric in METRICS:
             singles = [ends["ptychography"][metric]]
@@ -130,7 +130,7 @@ def goal_claim(study: Study, key: str, case: Case, seeds: Iterable[int], budget:
     )
     return Claim(
         f"{key}: goal",
-        f"{case.label}, default solver, statistical weight: no error of joint above {GOAL} x the better "
+        f"{case.label}, tuned solver, statistical weight: no error of joint above {GOAL} x the better "
         "single method's, for any seed",
         all(value <= GOAL for values in ratios.values() for value in values),
         f"ratios by seed: {figures}",
@@ -204,4 +204,4 @@ def _at_sweeps(name: str, run: Result, other: Result, scan: Scan) -> list[Any]:
     limit = other.history[-1].sweeps
     record: IterationRecord = [entry for entry in run.history if entry.sweeps <= limit][-1]
     row = _single(record.errors, scan)
-    return ["paper, at the default's sweeps", "grid", name, *row, record.sweeps, record.seconds]
+    return ["paper, at the tuned one's sweeps", "grid", name, *row, record.sweeps, record.seconds]

@@ -43,9 +43,9 @@ def run(study: Study) -> Outcome:
         )
     rows, claims = [], []
     for case in cases:
-        alone = study.default(case, "ptychography").history[-1].errors
+        alone = study.tuned(case, "ptychography").history[-1].errors
         for alpha in ("statistical", "gradnorm"):
-            joint = study.default(case, "joint", alpha=alpha).history[-1].errors
+            joint = study.tuned(case, "joint", alpha=alpha).history[-1].errors
             ratios = [
                 joint[name] / alone[name] for name in ("mse", "mse_aligned", "mse_imaginary_illuminated")
             ]

@@ -28,8 +28,8 @@ from ptyxrf.driver.whole_file import whole_file
 from ptyxrf.experiments.setting import PAPER, Case
 from ptyxrf.parallel.startup import from_first_rank
 
-#: Default solver, with the budget of the paper's where one is given.
-DEFAULT: dict[str, Any] = {"precision": "single", "max_iterations": 1000}
+#: The paper's solver as tuned here, truncated Newton, with the budget of the paper's where one is given.
+TUNED: dict[str, Any] = {"solver": "newton", "precision": "single", "max_iterations": 1000}
 
 
 #: Part of the steps that smaller versions make.
@@ -130,12 +130,12 @@ class Study:
             settings["max_iterations"] = math.ceil(settings["max_iterations"] * QUICK_STEPS)
         return self._run(case, method, "paper's solver", settings)
 
-    def default(self, case: Case, method: str, **settings: Any) -> Result:
-        """Reconstruct with the default solver and the statistical weight, but for the settings given.
+    def tuned(self, case: Case, method: str, **settings: Any) -> Result:
+        """Reconstruct with the tuned solver and the statistical weight, but for the settings given.
 
         The joint method starts from x = 0.5 and, as it does by default, the maps of the fluorescence alone.
         """
-        return self._run(case, method, "default solver", DEFAULT | settings)
+        return self._run(case, method, "tuned solver", TUNED | settings)
 
     def _run(self, case: Case, method: str, label: str, settings: Mapping[str, Any]) -> Result:
         if method != "joint":

@@ -35,7 +35,7 @@ def run(study: Study) -> Outcome:
         ratios: dict[str, list[float]] = {"object": [], "maps": []}
         for seed in SEEDS[:1] if study.quick else SEEDS:
             case = unknown_probe_case(study, elements, seed)
-            joint = study.default(case, "joint", **SETTINGS)
+            joint = study.tuned(case, "joint", **SETTINGS)
             today = separate(study, case)
             errors = {}
             for method, (first, *others) in (("today", today), ("joint", (joint,))):
@@ -89,7 +89,7 @@ def separate(study: Study, case: Case) -> tuple[Result, Result]:
 
     The probe is scaled to its flux, which a beamline knows, as patterns alone do not tell its scale.
     """
-    ptychography = study.default(case, "ptychography", **SETTINGS)
+    ptychography = study.tuned(case, "ptychography", **SETTINGS)
     guess = case.scan.probe
     found = ptychography.probe * np.sqrt((np.abs(guess) ** 2).sum() / (np.abs(ptychography.probe) ** 2).sum())
     second = replace(
@@ -97,7 +97,7 @@ def separate(study: Study, case: Case) -> tuple[Result, Result]:
         change=lambda scan: scan.replace(probe=found),
         changed={**case.changed, "probe": "found by ptychography"},
     )
-    return ptychography, study.default(second, "fluorescence")
+    return ptychography, study.tuned(second, "fluorescence")
 
 
 def errors_of(object_from: Result, maps_from: Result, scan: Scan) -> dict[str, float]:

@@ -108,7 +108,7 @@ def test_the_example_itself_is_good():
         ("curvature", "half"),
         ("curvature", ""),
         ("precision", "quad"),
-        ("solver", "newton"),
+        ("solver", "default"),
         ("memory", "none"),
         ("link", "cubic"),
         ("link", None),

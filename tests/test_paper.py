@@ -340,7 +340,7 @@ def test_ctrl_c_of_a_process(tmp_path):
     words = [sys.executable, "-m", "ptyxrf", "paper", "mismatch", "--quick", "--out", str(tmp_path)]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(words, env={**os.environ, **ONE_THREAD}, **options) as child:
-        assert child.stderr.readline().startswith("mismatch: sensitivity 0 % too high, ptychography, default")
+        assert child.stderr.readline().startswith("mismatch: sensitivity 0 % too high, ptychography, tuned")
         child.send_signal(signal.SIGINT)
         lines = child.stderr.read().splitlines()
         assert child.stdout.read() == ""
@@ -540,7 +540,7 @@ sys.exit(main())
 @ranks
 @pytest.mark.slow
 def test_the_same_errors_on_two_ranks(tmp_path, few, capsys):
-    """The default solver in single precision; what one rank has kept, two of them use."""
+    """The tuned solver in single precision; what one rank has kept, two of them use."""
     script = tmp_path / "few.py"
     script.write_text(FEW)
     one, two = tmp_path / "one", tmp_path / "two"

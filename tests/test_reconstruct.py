@@ -186,7 +186,7 @@ def test_the_probe_is_freed_even_where_the_rest_has_converged():
 def test_a_refined_probe_counts_from_the_start():
     """With refine_probe=True the first gradient norm is that of all unknowns, and nothing is done twice."""
     scan = example()
-    result = reconstruct(scan, "ptychography", refine_probe=True, max_iterations=2)
+    result = reconstruct(scan, "ptychography", refine_probe=True, max_iterations=2, solver="newton")
     assert result.history[0].gradients == 1
     assert result.history[1].gradients == 2
 
@@ -253,14 +253,16 @@ def test_precisions_agree():
     single, double = (reconstruct(example(), precision=p, max_iterations=4) for p in ("single", "double"))
     assert single.object.dtype == np.complex64
     assert double.object.dtype == np.complex128
-    for one, other in zip(single.history[:3], double.history[:3], strict=True):
+    for one, other in zip(single.history[:2], double.history[:2], strict=True):
         assert one.loss == pytest.approx(other.loss, rel=0.02)
     assert naive.relative(single.object, double.object) < 0.05
 
 
-def test_records_and_result():
+@pytest.mark.parametrize("solver", ["quasi-newton", "newton"])
+def test_records_and_result(solver):
     scan = example()
-    result = reconstruct(scan, max_iterations=6, precision="double")
+    result = reconstruct(scan, max_iterations=6, precision="double", solver=solver)
+    assert result.settings["solver"] == solver
     for number, record in enumerate(result.history):
         assert record.iteration == number
         assert record.loss == pytest.approx(record.ptychography_loss + record.fluorescence_loss, rel=1e-12)
@@ -270,7 +272,10 @@ def test_records_and_result():
         assert after.loss < before.loss
         assert after.sweeps > before.sweeps
         assert after.seconds >= before.seconds
-        assert after.products - before.products == after.inner_steps
+        if solver == "newton":
+            assert after.products - before.products == after.inner_steps
+        else:
+            assert after.gradients - before.gradients >= after.inner_steps >= 1 and after.products == 0
     assert result.loss == result.history[-1].loss
     model = naive.model_of(scan, alpha=np.array(result.settings["alpha_used"]))
     losses = model.losses({"real_part": result.object.real, "elements": result.elements})

@@ -55,7 +55,7 @@ def same(first, second):
 
 
 @pytest.mark.parametrize("method", ["joint", "ptychography", "fluorescence"])
-@pytest.mark.parametrize("solver", ["paper", "default"])
+@pytest.mark.parametrize("solver", ["paper", "tuned"])
 def test_runs_are_kept_and_read_back(tmp_path, case, asked, method, solver):
     first = getattr(Study(tmp_path, quiet=True), solver)(case, method, **FEW)
     assert len(asked) == 1 and len(kept(tmp_path)) == 1
@@ -72,20 +72,20 @@ def test_different_runs_have_different_names(tmp_path, case, asked):
     """Whatever changes a result changes the name; what does not reach a method does not."""
     ours = Study(tmp_path, quiet=True)
     calls = [
-        lambda: ours.default(case, "joint", **FEW),
-        lambda: ours.default(case, "ptychography", **FEW),
-        lambda: ours.default(case, "fluorescence", **FEW),
+        lambda: ours.tuned(case, "joint", **FEW),
+        lambda: ours.tuned(case, "ptychography", **FEW),
+        lambda: ours.tuned(case, "fluorescence", **FEW),
         lambda: ours.paper(case, "joint", **FEW),
-        lambda: ours.default(case, "joint", max_iterations=1),
-        lambda: ours.default(case, "joint", alpha="gradnorm", **FEW),
-        lambda: ours.default(case, "joint", alpha_scale=2.0, **FEW),
-        lambda: ours.default(case, "joint", max_sweeps=5.0, **FEW),
-        lambda: ours.default(case.but(seed=1), "joint", **FEW),
-        lambda: ours.default(case.but(noise=0.1), "joint", **FEW),
-        lambda: ours.default(case.but(elements=2), "joint", **FEW),
-        lambda: ours.default(replace(case, changed={"a": 1}), "joint", **FEW),
-        lambda: ours.default(replace(case, changed={"a": 2}), "joint", **FEW),
-        lambda: ours.default(case, "joint", fluorescence_first=False, **FEW),
+        lambda: ours.tuned(case, "joint", max_iterations=1),
+        lambda: ours.tuned(case, "joint", alpha="gradnorm", **FEW),
+        lambda: ours.tuned(case, "joint", alpha_scale=2.0, **FEW),
+        lambda: ours.tuned(case, "joint", max_sweeps=5.0, **FEW),
+        lambda: ours.tuned(case.but(seed=1), "joint", **FEW),
+        lambda: ours.tuned(case.but(noise=0.1), "joint", **FEW),
+        lambda: ours.tuned(case.but(elements=2), "joint", **FEW),
+        lambda: ours.tuned(replace(case, changed={"a": 1}), "joint", **FEW),
+        lambda: ours.tuned(replace(case, changed={"a": 2}), "joint", **FEW),
+        lambda: ours.tuned(case, "joint", fluorescence_first=False, **FEW),
     ]
     for number, call in enumerate(calls, 1):
         call()
@@ -94,15 +94,15 @@ def test_different_runs_have_different_names(tmp_path, case, asked):
         call()
     assert len(asked) == len(calls)
     # a label is for the eye; the weight of the fluorescence does not reach a single method
-    ours.default(case.but("another label"), "joint", **FEW)
-    ours.default(case, "ptychography", alpha="gradnorm", alpha_scale=3.0, **FEW)
+    ours.tuned(case.but("another label"), "joint", **FEW)
+    ours.tuned(case, "ptychography", alpha="gradnorm", alpha_scale=3.0, **FEW)
     assert len(asked) == len(calls)
 
 
 def test_names_hold_the_version(tmp_path, case, asked, monkeypatch):
-    Study(tmp_path, quiet=True).default(case, "ptychography", **FEW)
+    Study(tmp_path, quiet=True).tuned(case, "ptychography", **FEW)
     monkeypatch.setattr(study, "version", lambda name: "77.0")
-    Study(tmp_path, quiet=True).default(case, "ptychography", **FEW)
+    Study(tmp_path, quiet=True).tuned(case, "ptychography", **FEW)
     assert len(asked) == len(kept(tmp_path)) == 2
 
 
@@ -118,19 +118,19 @@ def test_images_of_the_same_name_in_two_folders(tmp_path, asked):
         for path in images:
             imsave(path, rng.random((40, 40)))
         case = paper_case("images", n=40, per_side=4, m=16, images=images)
-        found.append(ours.default(case, "ptychography", **FEW).object)
+        found.append(ours.tuned(case, "ptychography", **FEW).object)
     assert len(asked) == 2
     assert not np.array_equal(*found)
 
 
 def test_steps_and_starts(tmp_path, case, asked):
-    """The paper's solver makes its steps from 0.5; the default one starts from the first maps."""
+    """The paper's solver makes its steps from 0.5; the tuned one starts from the first maps."""
     full, quick = Study(tmp_path, quiet=True), Study(tmp_path / "quick", quick=True, quiet=True)
     for one in (full, quick):
         one.paper(case, "joint", max_iterations=6, inner_limit=3)
-        one.default(case, "joint", max_iterations=6)
-    paper, default, quick_paper, quick_default = asked
-    assert paper["max_iterations"] == default["max_iterations"] == quick_default["max_iterations"] == 6
+        one.tuned(case, "joint", max_iterations=6)
+    paper, tuned, quick_paper, quick_tuned = asked
+    assert paper["max_iterations"] == tuned["max_iterations"] == quick_tuned["max_iterations"] == 6
     assert quick_paper["max_iterations"] == math.ceil(6 * QUICK_STEPS)
     assert paper["solver"] == "paper" and paper["precision"] == "double" and paper["inner_limit"] == 3
     assert {key: paper[key] for key in ("gradient_tolerance", "loss_tolerance", "noise_stop")} == {
@@ -139,25 +139,25 @@ def test_steps_and_starts(tmp_path, case, asked):
         "noise_stop": False,
     }
     assert paper["start"] == {"real_part": 0.5, "imaginary_part": 0.5, "elements": 0.5}
-    assert default["start"] == {"real_part": 0.5, "imaginary_part": 0.5}
+    assert tuned["start"] == {"real_part": 0.5, "imaginary_part": 0.5}
     # and its number of steps is all that it needs, whatever the loss does
     assert setting.PAPER["max_iterations"] == 100
 
 
-def test_the_default_solver_has_first_maps(tmp_path, case):
+def test_the_tuned_solver_has_first_maps(tmp_path, case):
     ours = Study(tmp_path, quiet=True)
-    assert ours.default(case, "joint", **FEW).settings["fluorescence_first"] is True
+    assert ours.tuned(case, "joint", **FEW).settings["fluorescence_first"] is True
     assert ours.paper(case, "joint", **FEW).settings["fluorescence_first"] is False
 
 
 def test_fresh_computes_again_but_once(tmp_path, case, asked):
-    first = Study(tmp_path, quiet=True).default(case, "joint", **FEW)
+    first = Study(tmp_path, quiet=True).tuned(case, "joint", **FEW)
     fresh = Study(tmp_path, quiet=True, fresh=True)
-    second, third = (fresh.default(case, "joint", **FEW) for _ in range(2))
+    second, third = (fresh.tuned(case, "joint", **FEW) for _ in range(2))
     assert len(asked) == 2
     np.testing.assert_array_equal(first.object, second.object)
     same(second, third)
-    Study(tmp_path, quiet=True).default(case, "joint", **FEW)
+    Study(tmp_path, quiet=True).tuned(case, "joint", **FEW)
     assert len(asked) == 2
 
 
@@ -167,7 +167,7 @@ def test_progress(tmp_path, case, capsys, quiet):
     ours = Study(tmp_path, quiet=quiet)
     ours.begin("noise")
     for _ in range(2):
-        ours.default(case, "joint", **FEW)
+        ours.tuned(case, "joint", **FEW)
         ours.compute("an array", {}, lambda: {"a": np.zeros(2)})
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -177,7 +177,7 @@ def test_progress(tmp_path, case, capsys, quiet):
         return
     assert len(lines) == 2
     assert lines[0].startswith(
-        "noise: n = 40, a small case, joint, default solver, alpha statistical x 1: 2 iterations"
+        "noise: n = 40, a small case, joint, tuned solver, alpha statistical x 1: 2 iterations"
     )
     assert "mse" in lines[0] and lines[1].startswith("noise: an array: ")
 
@@ -188,7 +188,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, case, monkeypatch):
 
     monkeypatch.setattr(study, "reconstruct", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Study(tmp_path, quiet=True).default(case, "joint", **FEW)
+        Study(tmp_path, quiet=True).tuned(case, "joint", **FEW)
     assert kept(tmp_path) == []
 
     monkeypatch.setattr(np, "savez_compressed", interrupted)
@@ -213,8 +213,8 @@ def test_costs_are_counted_once():
 def test_what_is_kept_costs_what_it_took(tmp_path, case):
     ours = Study(tmp_path, quiet=True)
     ours.begin("first")
-    run = ours.default(case, "joint", **FEW)
-    ours.default(case, "joint", **FEW)
+    run = ours.tuned(case, "joint", **FEW)
+    ours.tuned(case, "joint", **FEW)
     ours.compute("an array", {}, lambda: {"a": np.zeros(2)})
     ours.compute("an array", {}, lambda: {"a": np.zeros(2)})
     cost = ours.cost
@@ -222,9 +222,9 @@ def test_what_is_kept_costs_what_it_took(tmp_path, case):
     assert cost.seconds >= run.history[-1].seconds
     ours.begin("second")
     assert (ours.cost.runs, ours.cost.sweeps, ours.cost.seconds) == (0, 0.0, 0.0)
-    ours.default(case, "joint", **FEW)
+    ours.tuned(case, "joint", **FEW)
     again = Study(tmp_path, quiet=True)
-    again.default(case, "joint", **FEW)
+    again.tuned(case, "joint", **FEW)
     assert again.cost.sweeps == ours.cost.sweeps == cost.sweeps
     assert again.cost.seconds == ours.cost.seconds == run.history[-1].seconds
 
@@ -313,18 +313,18 @@ def error_of(function):
 def test_damaged_runs_are_named(tmp_path, case, asked, how):
     """They are not computed again behind one's back: --fresh, or deleting them, does that."""
     ours = Study(tmp_path, quiet=True)
-    first = ours.default(case, "joint", **FEW)
+    first = ours.tuned(case, "joint", **FEW)
     (path,) = (tmp_path / "runs").iterdir()
     spoil(path, how)
     with pytest.raises(ValueError, match=path.name):
-        Study(tmp_path, quiet=True).default(case, "joint", **FEW)
+        Study(tmp_path, quiet=True).tuned(case, "joint", **FEW)
     assert len(asked) == 1
     path.unlink()
-    again = Study(tmp_path, quiet=True).default(case, "joint", **FEW)
+    again = Study(tmp_path, quiet=True).tuned(case, "joint", **FEW)
     np.testing.assert_array_equal(first.object, again.object)
     spoil(path, how)
-    Study(tmp_path, quiet=True, fresh=True).default(case, "joint", **FEW)
-    Study(tmp_path, quiet=True).default(case, "joint", **FEW)
+    Study(tmp_path, quiet=True, fresh=True).tuned(case, "joint", **FEW)
+    Study(tmp_path, quiet=True).tuned(case, "joint", **FEW)
     assert len(asked) == 3
 
 

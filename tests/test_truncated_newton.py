@@ -8,9 +8,10 @@ import pytest
 from scipy.optimize import lsq_linear, nnls
 
 from ptyxrf.driver.conjugate_gradients import InnerStop, newton_direction
+from ptyxrf.driver.descent import SolverOptions
 from ptyxrf.driver.history import Reason
 from ptyxrf.driver.line_search import search_step
-from ptyxrf.driver.truncated_newton import NewtonOptions, TruncatedNewton
+from ptyxrf.driver.truncated_newton import TruncatedNewton
 
 #: Options that stop at the optimum only.
 EXACT = {"max_iterations": 400, "gradient_tolerance": 1e-9, "loss_tolerance": 0.0, "model_tolerance": 0.0}
@@ -51,6 +52,9 @@ class Problem:
 
     def dot(self, left, right):
         return float(left @ right)
+
+    def dots(self, *pairs):
+        return [rows.astype(float) @ vector for rows, vector in pairs]
 
     def any(self, *flags):
         return any(flags)
@@ -106,7 +110,7 @@ def solve(problem, report=None, prepare=None, **options):
         history.append(iteration)
         return report(iteration) if report is not None else False
 
-    newton = TruncatedNewton(problem, NewtonOptions(**options), lambda: problem.sweeps, record, prepare)
+    newton = TruncatedNewton(problem, SolverOptions(**options), lambda: problem.sweeps, record, prepare)
     vector, reason = newton.run(problem.initial)
     return vector, reason, history
 
