@@ -43,12 +43,14 @@ def warm_up(
         shape=shape,
         fluorescence=None if maps is None else rng.poisson(9.0, maps),
     )
-    reconstruct(
-        scan,
-        method,
-        precision=precision,
-        curvature=curvature,
-        refine_probe=refine_probe,
-        noise_stop=False,
-        max_iterations=2,
-    )
+    for solver in ("quasi-newton", "newton"):
+        reconstruct(
+            scan,
+            method,
+            solver=solver,
+            precision=precision,
+            curvature=curvature,
+            refine_probe=refine_probe,
+            noise_stop=False,
+            max_iterations=2,
+        )

@@ -19,6 +19,8 @@ def run(scan, name, precision, comm=None, **more):
     # maps of the fluorescence alone are a long solve before these twenty iterations, with its own rounding:
     # test_first_maps compares them
     settings |= {"max_iterations": 20, "inner_limit": limit, "fluorescence_first": False} | more
+    if settings.get("solver") != "newton":
+        settings["inner_limit"] = 1
     return reconstruct(
         scan,
         precision=precision,
@@ -35,11 +37,13 @@ def run(scan, name, precision, comm=None, **more):
 LONG = ("raster-grid", "spiral-scan-modes", "random-grid-probe", "random-scan-probe", "snake-positive")
 
 
+@pytest.mark.parametrize("solver", ["newton", "quasi-newton"])
 @pytest.mark.parametrize("precision", ["double", "single"])
 @pytest.mark.parametrize("name", LONG)
-def test_twenty_iterations(comm, name, precision):
+def test_twenty_iterations(comm, name, precision, solver):
+    """Each with an inner solve, or a quasi-Newton step."""
     scan = make_scan(name)
-    one, ours = run(scan, name, precision), run(scan, name, precision, comm)
+    one, ours = (run(scan, name, precision, which, solver=solver) for which in (None, comm))
     assert isinstance(ours, Result if comm.Get_size() == 1 else TiledResult)
     assert len(ours.history) == len(one.history) == 21
     assert one.loss < 0.1 * one.history[0].loss

@@ -65,7 +65,7 @@ def test_the_first_of_a_node_goes_ahead(comm, tmp_path_factory):
     first_on_each_node(comm, work)
     node.Free()
     assert seen == [True]
-    first_on_each_node(comm, lambda: warm_up("joint", "single", "positive", False, "grid", False))
+    first_on_each_node(comm, lambda: warm_up("joint", "single", "positive", False, "grid", False, "vector"))
 
 
 def test_plans_are_shared(comm):
