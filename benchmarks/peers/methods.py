@@ -45,16 +45,19 @@ _HELD = {
 
 
 def _lsqml(batch: int) -> Method:
-    """Return pty-chi's least squares with minibatches that are compact and accelerated by momentum."""
+    """Return pty-chi's least squares: compact batches with momentum, random ones on the star."""
     common = {
         "engine": "LSQML",
         _SOLVER + "batch_size": batch,
-        _SOLVER + "batching_mode": "compact",
         _SOLVER + "rescale_probe_intensity_in_first_epoch": False,
     }
-    known = {_SOLVER + "momentum_acceleration_gain": 1.0, _OBJECT + "optimal_step_size_scaler": 1.0, **_HELD}
-    star = {_SOLVER + "momentum_acceleration_gain": 0.5}
-    settings = {"known": common | known, "star": common | star}
+    known = {
+        _SOLVER + "batching_mode": "compact",
+        _SOLVER + "momentum_acceleration_gain": 1.0,
+        _OBJECT + "optimal_step_size_scaler": 1.0,
+        **_HELD,
+    }
+    settings = {"known": common | known, "star": common}
     return Method(f"pty-chi LSQML {batch}", "ptychi", 1000, settings)
 
 
@@ -76,14 +79,15 @@ def _bilinear_hessian() -> Method:
 
 
 def _automatic() -> Method:
-    search = {"max_iter": 20, "history_size": 30, "line_search_fn": "strong_wolfe"}
     common = {"engine": "AutodiffPtychography", _SOLVER + "loss_function": "mse_sqrt"}
 
-    def of(part: str) -> Settings:
+    def of(part: str, steps: int) -> Settings:
+        search = {"max_iter": steps, "history_size": 30, "line_search_fn": "strong_wolfe"}
         return {part + "optimizer": "lbfgs", part + "step_size": 1.0, part + "optimizer_params": search}
 
-    known = {_SOLVER + "batch_size": 400, **of(_OBJECT), **_HELD}
-    star = {_SOLVER + "batch_size": 516, **of(_OBJECT), **of(_PROBE)}
+    known = {_SOLVER + "batch_size": 400, **of(_OBJECT, 20), **_HELD}
+    # object and probe take turns, which should not be long
+    star = {_SOLVER + "batch_size": 516, **of(_OBJECT, 5), **of(_PROBE, 5)}
     return Method("pty-chi L-BFGS", "ptychi", 1000, {"known": common | known, "star": common | star})
 
 

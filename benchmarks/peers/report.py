@@ -141,8 +141,8 @@ def draw(records: Sequence[Record], path: Path) -> None:
         axes = {"seconds": "processor seconds of the solver", "pairs": "FFT pairs per pattern"}
         for panel, (across, label) in zip(row, axes.items(), strict=True):
             for record in found:
-                # the start stands at 0, which a logarithmic axis does not have
-                points = [point for point in record["rows"] if point[across] > 0]
+                # the start stands at 0 or near it, where a logarithmic axis does not end
+                points = [point for point in record["rows"] if point["iteration"] > 0]
                 own = record["package"] == "ptyxrf"
                 panel.plot(
                     [point[across] for point in points],
