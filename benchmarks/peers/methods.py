@@ -1,0 +1,125 @@
+"""The methods that are compared, with the settings that were found best for each (why: README.md)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A package's algorithm.
+
+    Attributes
+    ----------
+    name : str
+    package : str
+        Of whose runner, `run_PACKAGE.py`.
+    iterations : int
+        Most iterations.
+    settings : dict of str to dict
+        For each problem that the method is run on, what the runner is given.
+    """
+
+    name: str
+    package: str
+    iterations: int
+    settings: dict[str, Settings]
+
+    @property
+    def slug(self) -> str:
+        """The name as a part of a file's name."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+_SOLVER, _OBJECT, _PROBE = "reconstructor_options.", "object_options.", "probe_options."
+
+#: Of pty-chi, where the probe is known: leave it alone, and take patches at whole pixels without FFTs.
+_HELD = {
+    _OBJECT + "remove_object_probe_ambiguity.enabled": False,
+    _OBJECT + "patch_interpolation_method": "bilinear",
+}
+
+
+def _lsqml(batch: int) -> Method:
+    """Return pty-chi's least squares: compact batches with momentum, random ones on the star."""
+    common = {
+        "engine": "LSQML",
+        _SOLVER + "batch_size": batch,
+        _SOLVER + "rescale_probe_intensity_in_first_epoch": False,
+    }
+    known = {
+        _SOLVER + "batching_mode": "compact",
+        _SOLVER + "momentum_acceleration_gain": 1.0,
+        _OBJECT + "optimal_step_size_scaler": 1.0,
+        **_HELD,
+    }
+    settings = {"known": common | known, "star": common}
+    return Method(f"pty-chi LSQML {batch}", "ptychi", 1000, settings)
+
+
+def _epie() -> Method:
+    common = {"engine": "EPIE", _SOLVER + "batch_size": 5, _OBJECT + "alpha": 1.0}
+    settings = {"known": common | _HELD, "star": common | {_PROBE + "alpha": 1.0}}
+    return Method("pty-chi ePIE", "ptychi", 1000, settings)
+
+
+def _bilinear_hessian() -> Method:
+    common = {"engine": "BH", _SOLVER + "method": "CG"}
+    known = {_SOLVER + "batch_size": 400}
+    star = {
+        _SOLVER + "batch_size": 516,
+        _PROBE + "rho": 0.1,
+        _SOLVER + "forward_model_options.pad_for_shift": 1,
+    }
+    return Method("pty-chi BH-CG", "ptychi", 1000, {"known": common | known, "star": common | star})
+
+
+def _automatic() -> Method:
+    common = {"engine": "AutodiffPtychography", _SOLVER + "loss_function": "mse_sqrt"}
+
+    def of(part: str, steps: int) -> Settings:
+        search = {"max_iter": steps, "history_size": 30, "line_search_fn": "strong_wolfe"}
+        return {part + "optimizer": "lbfgs", part + "step_size": 1.0, part + "optimizer_params": search}
+
+    known = {_SOLVER + "batch_size": 400, **of(_OBJECT, 20), **_HELD}
+    # object and probe take turns, which should not be long
+    star = {_SOLVER + "batch_size": 516, **of(_OBJECT, 5), **of(_PROBE, 5)}
+    return Method("pty-chi L-BFGS", "ptychi", 1000, {"known": common | known, "star": common | star})
+
+
+def _cdtools() -> list[Method]:
+    adam = {"optimizer": "Adam", "lr": 0.05, "batch_size": 100, "calculation_width": 50, "schedule": True}
+    blind = adam | {"lr": 0.02, "batch_size": 20, "calculation_width": 20}
+    search = {
+        "optimizer": "LBFGS",
+        "lr": 1.0,
+        "history_size": 30,
+        "line_search_fn": "strong_wolfe",
+        "calculation_width": 20,
+    }
+    return [
+        Method("cdtools Adam", "cdtools", 1000, {"known": adam, "star": blind}),
+        Method("cdtools L-BFGS", "cdtools", 1000, {"known": search, "star": search}),
+    ]
+
+
+def _ptypy(name: str) -> Method:
+    return Method(f"PtyPy {name}", "ptypy", 1000, {"known": {"name": name}, "star": {"name": name}})
+
+
+METHODS = (
+    Method("ptyxrf", "ptyxrf", 1000, {"known": {}, "star": {}}),
+    _lsqml(20),
+    _lsqml(50),
+    _lsqml(100),
+    _epie(),
+    _bilinear_hessian(),
+    _automatic(),
+    *_cdtools(),
+    _ptypy("ML"),
+    _ptypy("ML_serial"),
+)
