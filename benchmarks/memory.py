@@ -23,6 +23,7 @@ from ptyxrf.driver.launch import world
 from ptyxrf.driver.plan import make_plan, problem_of
 from ptyxrf.driver.reconstruct import reconstruct
 from ptyxrf.driver.warm_up import warm_up
+from ptyxrf.kernels.engine import resolve_engine
 from ptyxrf.parallel.startup import first_on_each_node
 
 
@@ -50,8 +51,9 @@ def work(options: argparse.Namespace) -> None:
     comm = world()
     scan = scan_of(options)
     method = "joint" if options.elements else "ptychography"
+    engine = resolve_engine("auto", scan.m)
     first_on_each_node(
-        comm, lambda: warm_up(method, options.precision, "positive", False, scan.sampling, False)
+        comm, lambda: warm_up(method, options.precision, "positive", False, scan.sampling, False, engine)
     )
     comm.Barrier()
     idle = resident()

@@ -75,11 +75,13 @@ def work(options: argparse.Namespace) -> None:
     from ptyxrf.driver.launch import world
     from ptyxrf.driver.objective import Objective
     from ptyxrf.driver.warm_up import warm_up
+    from ptyxrf.kernels.engine import resolve_engine
     from ptyxrf.parallel.startup import first_on_each_node
 
     comm = world()
+    engine = resolve_engine("auto", options.m)
     first_on_each_node(
-        comm, lambda: warm_up("ptychography", options.precision, "positive", False, None, False)
+        comm, lambda: warm_up("ptychography", options.precision, "positive", False, None, False, engine)
     )
     scan = make_scan(options.n, options.m, options.per_side)
     comm.Barrier()

@@ -1,4 +1,4 @@
-"""Sweeps that the solver needs with one setting changed at a time: how its defaults are chosen.
+"""Sweeps that the solvers need with one setting changed at a time: how their defaults are chosen.
 
     python benchmarks/solver_settings.py [--star siemens-star-small.npz.bz2] [--max-sweeps 300]
 
@@ -19,16 +19,21 @@ from typing import Any
 import numpy as np
 
 import ptyxrf
-from ptyxrf.driver import preconditioner
-from ptyxrf.driver.descent import Iteration, SolverOptions
+from ptyxrf.driver import preconditioner, quasi_newton
+from ptyxrf.driver.descent import Descent, Iteration, SolverOptions
 from ptyxrf.driver.errors import align, illuminated_area
+from ptyxrf.driver.quasi_newton import QuasiNewton
 from ptyxrf.driver.truncated_newton import TruncatedNewton
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from siemens_star import load
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "default": {},
+    "quasi-Newton": {"solver": QuasiNewton},
+    "quasi-Newton, 3 pairs": {"solver": QuasiNewton, "pairs": 3},
+    "quasi-Newton, 10 pairs": {"solver": QuasiNewton, "pairs": 10},
+    "quasi-Newton, no preconditioner": {"solver": QuasiNewton, "identity": True},
+    "truncated Newton": {},
     "model test 0.25": {"model_tolerance": 0.25},
     "model test 0.1": {"model_tolerance": 0.1},
     "inner limit 30": {"inner_limit": 30},
@@ -60,6 +65,10 @@ class Case:
         floor = setting.pop("floor", 0.02)
         preconditioner.OBJECT_FLOOR = preconditioner.PROBE_FLOOR = floor
         identity = setting.pop("identity", False)
+        solver: type[Descent] = setting.pop("solver", TruncatedNewton)
+        quasi_newton.MEMORY = setting.pop("pairs", 5)
+        if solver is QuasiNewton:
+            setting["inner_limit"] = 1  # each step is looked at
         curvature = setting.pop("curvature", "positive")
         objective = ptyxrf.Objective(self.scan, precision="single", curvature=curvature, **self.arguments)
         objective.preconditioner.identity = identity
@@ -75,7 +84,7 @@ class Case:
         options = SolverOptions(
             max_iterations=10**6, max_sweeps=max_sweeps, gradient_tolerance=0, loss_tolerance=0, **setting
         )
-        TruncatedNewton(objective, options, lambda: objective.work.sweeps, report).run(objective.initial)
+        solver(objective, options, lambda: objective.work.sweeps, report).run(objective.initial)
         return [passed.get(threshold, np.inf) for threshold in self.thresholds]
 
 

@@ -9,15 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.amplitudes import READ_BYTES
+from ptyxrf.driver.quasi_newton import MEMORY
+from ptyxrf.kernels.vector_code import VECTOR_BYTES
+from ptyxrf.kernels.vector_fourier import can_transform
 
 #: Bytes of a real number.
 NUMBERS = {"single": 4, "double": 8}
 
-#: Vectors of the unknowns that live together at the widest point of the solver (directions and products of an
-#: inner solve, the point, its gradient, temporaries), in units of the fields that a rank owns, and complex
-#: images besides those on the covered pixels. For the preconditioner two maps come on top, and some for each
-#: element.
-VECTORS, IMAGES, BLOCKS = 12, 1, 8
+#: Vectors of the unknowns that live together at the widest point of the solver (quasi-Newton: the pairs, the
+#: point, its gradient, those of a trial, the direction, temporaries; truncated Newton needs fewer), in units
+#: of the fields that a rank owns, and complex images besides those on the covered pixels. For the
+#: preconditioner and the bounds two maps come on top, and some for each element.
+VECTORS, IMAGES, BLOCKS = 2 * MEMORY + 9, 1, 17
 
 #: What MPI and the exchange take on a rank that has neighbours, measured.
 MESSAGES = 8 * 2**20
@@ -80,7 +83,7 @@ def memory_of(
     Returns
     -------
     dict
-        "patterns": amplitudes, far fields at the current point (none with low memory) and shifted probes.
+        "patterns": amplitudes, what is kept of a point (nothing with low memory) and shifted probes.
         "object": vectors of the solver, fields with their halo, images. "probe": its unknowns.
         "fluorescence": data, residual and, on the grid, transforms. "messages": what MPI takes.
         "reading": a block of patterns on its way in, unless what comes later is larger. "total": the most
@@ -91,9 +94,13 @@ def memory_of(
     pattern = np.asarray(s.positions, dtype=np.float64) * s.m**2
     owned, covered = (np.asarray(value, dtype=np.float64) for value in (s.owned, s.covered))
     with_patterns = s.method != "fluorescence"
-    kept = (1.0 if with_patterns else 0.0) + (2.0 * s.modes if with_patterns and memory == "cached" else 0.0)
+    far, far_numbers = pattern, 2.0 * s.modes
+    if can_transform(s.m):  # vector code fills up its rows, and keeps c/|psi|^2 too
+        lanes = VECTOR_BYTES // number
+        far, far_numbers = pattern * (-(-s.m // lanes) * lanes / s.m), far_numbers + 1
+    kept = (1.0 + (far_numbers if memory == "cached" else 0.0)) if with_patterns else 0.0
     shifted = 2.0 * s.modes if s.fractional else 0.0
-    patterns = pattern * number * (kept + shifted)
+    patterns = number * (far * kept + pattern * shifted)
     blocks = BLOCKS * s.elements if s.method != "ptychography" else 0
     # fields at the point, of a direction and of a product; of the last two patterns alone need the halo only
     others = covered if blocks else covered - owned

@@ -510,6 +510,11 @@ class Objective:
         """Whether the probe moves at present."""
         return self.refine_probe and not self.probe_is_frozen
 
+    @property
+    def present_probe(self) -> NDArray[Any]:
+        """The (K, m, m) probe of the point last evaluated, in the units of the data."""
+        return self._initial_probe if self._probe_now is None else self._probe_now
+
     def _set_probe(self, probe: NDArray) -> None:
         """Take a probe, in the units of the data; one that it has already costs nothing (no new shifts)."""
         if self._probe_now is not None and np.array_equal(self._probe_now, probe):

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: Fractions of the largest diagonal entry that are added.
 OBJECT_FLOOR = 0.02
 PROBE_FLOOR = 0.02
+#: Relative change of the probe below which the diagonal of the fields is kept: to sum its light over all
+#: positions takes a tenth of a gradient.
+ALIKE = 0.03
 
 
 class Preconditioner:
@@ -32,17 +35,28 @@ class Preconditioner:
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self.identity = False
-        self._ready = False
+        self._probe_then: NDArray[Any] | None = None  # whose light the diagonal of the fields has
 
     def update(self) -> None:
         """Compute the diagonal at the point last evaluated; what does not change is kept."""
         if self.identity:
             return
-        if not self._ready or self._objective.with_probe:
+        objective = self._objective
+        probe = objective.present_probe
+        if self._probe_then is None or (
+            # the ranks hold the same probe, but no rounding may part them here
+            objective.with_probe and objective.any(not self._alike(probe, self._probe_then))
+        ):
             self._update_fields()
-            self._ready = True
-        if self._objective.with_probe:
+            self._probe_then = probe
+        if objective.with_probe:
             self._update_probe()
+
+    @staticmethod
+    def _alike(probe: NDArray, other: NDArray) -> bool:
+        """Return whether two probes are so near that the light of one stands for that of the other."""
+        change = probe - other
+        return bool(np.vdot(change, change).real <= ALIKE**2 * np.vdot(other, other).real)
 
     def _update_fields(self) -> None:
         objective = self._objective

@@ -197,8 +197,8 @@ class QuasiNewton(Descent):
         np.subtract(step.vector, vector, out=s)
         np.subtract(step.gradient, gradient, out=y)
         conditioned = self.problem.precondition(y, None)
-        step_changes, steps_change, (ss,), (yy, scaled) = self.problem.dots(
-            (pairs.changes, s), (pairs.steps, y), (s[None], s), (np.stack((y, conditioned)), y)
+        step_changes, steps_change, (ss,), (yy,), (scaled,) = self.problem.dots(
+            (pairs.changes, s), (pairs.steps, y), (s[None], s), (y[None], y), (y[None], conditioned)
         )
         curvature = steps_change[row]
         if curvature > CURVED * np.sqrt(ss * yy) and scaled > 0:

@@ -60,7 +60,7 @@ class Diffraction(ABC):
     ) -> None:
         self.real = amplitudes.dtype
         self.corners = np.ascontiguousarray(corners)
-        self.probe = probe
+        self.probe, self.modes = probe, probe.modes
         self.count, self.m = amplitudes.shape[0], amplitudes.shape[1]
         self.scales = (np.sqrt(exposure) / self.m).astype(self.real)  # 1/m makes the transforms unitary
         self.low, self.high = (self.real.type(bound) for bound in CURVATURES[curvature])

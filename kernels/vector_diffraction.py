@@ -46,16 +46,15 @@ class VectorDiffraction(Diffraction):
         plan = VectorPlan.of(self.m, self.real)
         self.amplitudes = _ordered(amplitudes, plan)
         self._low_memory = not keep_far_fields
-        self._modes = probe.modes
         self._size = plan.m * plan.padded  # numbers of a pattern in the far layout
         positions = self.count if keep_far_fields else 1
-        self._psi = aligned_empty((positions * 2 * self._modes * self._size,), self.real)
+        self._psi = aligned_empty((positions * 2 * self.modes * self._size,), self.real)
         self._ratio = aligned_empty((positions * self._size,), self.real)
         self.kept_bytes = self._psi.nbytes + self._ratio.nbytes if keep_far_fields else 0
-        self._field = plan.fields(self._modes)
+        self._field = plan.fields(self.modes)
         self._bends: NDArray[Any] | None = None
         self._work = aligned_empty((5 * plan.m * plan.lanes,), self.real)
-        self._transform = (plan.m, plan.chunks, self._modes, plan.factors, plan.roots)
+        self._transform = (plan.m, plan.chunks, self.modes, plan.factors, plan.roots)
         self._exits: NDArray[Any] | None = None  # conj-side fields of the full Hessian with a free probe
         self._no_exits = np.zeros(0, probe.dtype)
         self._nothing = np.zeros(0, probe.dtype)
@@ -79,7 +78,7 @@ class VectorDiffraction(Diffraction):
         flat = self.amplitudes.reshape(-1)[start * self._size :]
         if self._low_memory:
             return flat, self.low, self.high, True, self._psi, self._ratio
-        psi = self._psi[2 * self._modes * self._size * start :]
+        psi = self._psi[2 * self.modes * self._size * start :]
         return flat, self.low, self.high, False, psi, self._ratio[self._size * start :]
 
     def gradient(
@@ -91,7 +90,7 @@ class VectorDiffraction(Diffraction):
     ) -> float:
         """See `Diffraction.gradient`."""
         self._tile = tile
-        modes, m = self._modes, self.m
+        modes, m = self.modes, self.m
         if with_probe and self.full and self._exits is None:
             self._exits = aligned_empty((self.count, modes, m, m), self.probe.dtype)
         flat, target, pitch = tile.reshape(-1), gradient.reshape(-1), tile.shape[1]

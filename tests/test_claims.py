@@ -245,7 +245,7 @@ class Runs:
         self.ends = ends
         self.asked = []
 
-    def default(self, case, method, **settings):
+    def tuned(self, case, method, **settings):
         self.asked.append((case.settings["seed"], method, settings))
         record = IterationRecord(0, 1.0, errors=self.ends(case.settings["seed"], method))
         return type("Run", (), {"history": [record], "method": method})()

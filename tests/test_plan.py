@@ -119,10 +119,10 @@ def test_memory_is_that_of_the_arrays():
     sizes = Sizes(scan.N, pixels, pixels, *scan.shape, 16, 1, 2, "grid", "joint", True)
     parts = memory_of(sizes)
     diffraction = objective.diffraction
-    held = diffraction.amplitudes.nbytes + diffraction._psi.nbytes + objective.probe.stack.nbytes
+    held = diffraction.amplitudes.nbytes + diffraction.kept_bytes + objective.probe.stack.nbytes
     assert parts["patterns"] == held
     low = memory_of(sizes, memory="low")
-    assert parts["patterns"] - low["patterns"] == diffraction._psi.nbytes
+    assert parts["patterns"] - low["patterns"] == diffraction.kept_bytes
     assert memory_of(sizes, "double")["patterns"] == 2 * held
     assert parts["total"] == sum(size for name, size in parts.items() if name != "total")
     shared = memory_of(dataclasses.replace(sizes, ranks=2))

@@ -111,8 +111,13 @@ def _ptypy(name: str) -> Method:
     return Method(f"PtyPy {name}", "ptypy", 1000, {"known": {"name": name}, "star": {"name": name}})
 
 
+#: Of ptyxrf: one quasi-Newton step an iteration, so that each can be looked at.
+_STEPS: Settings = {"solver": "quasi-newton", "inner_limit": 1}
+_NEWTON: Settings = {"solver": "newton"}
+
 METHODS = (
-    Method("ptyxrf", "ptyxrf", 1000, {"known": {}, "star": {}}),
+    Method("ptyxrf", "ptyxrf", 1000, {"known": _STEPS, "star": _STEPS}),
+    Method("ptyxrf truncated Newton", "ptyxrf", 1000, {"known": _NEWTON, "star": _NEWTON}),
     _lsqml(20),
     _lsqml(50),
     _lsqml(100),

@@ -1,49 +1,66 @@
-"""Runner of ptyxrf: its solver with the defaults of `ptyxrf.reconstruct`, stopped by budgets alone.
+"""Runner of ptyxrf: its solvers with the defaults of `ptyxrf.reconstruct`, stopped by budgets alone.
 
-Settings: fields of `NewtonOptions`, and "curvature". Before the clock starts the scan has been loaded, and
-two iterations of it were made, which compiles the kernels and makes the plans. Transforms are counted as
-they are made, among them those that shift probes by fractions of a pixel.
+Settings: "solver", "curvature", and fields of `SolverOptions`. Before the clock starts the scan has been
+loaded, and two iterations of it were made, which compiles the kernels. Transforms are counted from the passes
+that are made, among them those that shift probes by fractions of a pixel.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from recorder import Job, Recorder, job_of_command_line
 
 import ptyxrf
-from ptyxrf.driver.truncated_newton import Iteration, NewtonOptions, TruncatedNewton
-from ptyxrf.kernels.fourier import PatternFourier
+from ptyxrf.driver.descent import Iteration, SolverOptions
+from ptyxrf.driver.quasi_newton import QuasiNewton
+from ptyxrf.driver.truncated_newton import TruncatedNewton
+from ptyxrf.kernels.vector_diffraction import VectorDiffraction
+from ptyxrf.kernels.vector_probe_shift import VectorShifts
+
+SOLVERS = {"quasi-newton": QuasiNewton, "newton": TruncatedNewton}
 
 
 def count_transforms() -> list[float]:
     """Count the transforms of patterns from now on, in a list of one number."""
     count = [0.0]
 
-    def counted(original: Any) -> Any:
-        def run(self: PatternFourier, source: Any, target: Any) -> None:
-            count[0] += len(source)
-            original(self, source, target)
+    def counted(kind: Any, name: str, transforms: Callable[..., float]) -> None:
+        original = getattr(kind, name)
 
-        return run
+        def run(self: Any, *arguments: Any) -> Any:
+            count[0] += self.modes * transforms(self, *arguments)
+            return original(self, *arguments)
 
-    for name in ("forward", "backward"):
-        setattr(PatternFourier, name, counted(getattr(PatternFourier, name)))
+        setattr(kind, name, run)
+
+    counted(VectorDiffraction, "gradient", lambda term, *_: 2 * term.count)
+    counted(VectorDiffraction, "product", lambda term, *_: 2 * term.count)
+    counted(
+        VectorDiffraction,
+        "losses_along",
+        lambda term, change, steps, moved, *_: (2 if moved else 1) * term.count,
+    )
+    counted(VectorShifts, "shift", lambda shifts, spectrum, first, last, *_: last - first)
+    counted(VectorShifts, "add_shifted_back", lambda shifts, fields, first, last, *_: last - first)
     return count
 
 
 def main(job: Job) -> None:
     """Make the run."""
     data, settings = job.data, dict(job.settings)
-    curvature = settings.pop("curvature", "positive")
+    curvature, solver = settings.pop("curvature", "positive"), settings.pop("solver", "quasi-newton")
+    descent = SOLVERS[solver]
     scan = ptyxrf.Scan(data["patterns"], data["positions"], data["probe"], shape=job.shape, count_scale=1)
     objective = ptyxrf.Objective(
-        scan, "ptychography", precision="single", refine_probe=job.refine_probe, curvature=curvature
-    )
+        scan, "ptychography", precision="single", refine_probe=job.refine_probe, curvature=curvature,
+        engine="vector",
+    )  # fmt: skip
     never = {"gradient_tolerance": 0.0, "loss_tolerance": 0.0}
-    warm = NewtonOptions(max_iterations=2, **never)
-    TruncatedNewton(objective, warm, lambda: objective.work.sweeps, lambda _: False).run(objective.initial)
+    warm = SolverOptions(max_iterations=2, **never)
+    descent(objective, warm, lambda: objective.work.sweeps, lambda _: False).run(objective.initial)
 
     recorder, count = Recorder(job), count_transforms()
 
@@ -54,9 +71,9 @@ def main(job: Job) -> None:
             lambda: count[0],
         )
 
-    options = NewtonOptions(max_iterations=job.iterations + 1, **never, **settings)
+    options = SolverOptions(max_iterations=job.iterations + 1, **never, **settings)
     recorder.start()
-    TruncatedNewton(objective, options, lambda: objective.work.sweeps, report).run(objective.initial)
+    descent(objective, options, lambda: objective.work.sweeps, report).run(objective.initial)
     recorder.write(version=ptyxrf.__version__)
 
 
