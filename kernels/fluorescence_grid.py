@@ -14,7 +14,30 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.fluorescence import Fluorescence
 from ptyxrf.kernels.fourier import good_size, real_plans
+from ptyxrf.kernels.planning import TEN_ITERATIONS
 from ptyxrf.kernels.probe_shift import PositionedProbe
+
+
+def padded(tile: tuple[int, int], m: int) -> tuple[int, int]:
+    """Return the rows and columns that hold the whole linear convolution: no output wraps around."""
+    return good_size(tile[0] + m - 1), good_size(tile[1] + m - 1)
+
+
+def plan_blur(tile: tuple[int, int], m: int, dtype: Any, elements: int | None = 0) -> None:
+    """Make the plans of the blur of maps on a tile.
+
+    Parameters
+    ----------
+    tile : (int, int)
+    m : int
+    dtype : float32 or float64
+    elements : int or None
+        How many maps there are, which tells the effort that planning is worth; 0: take what is known, None:
+        make plans anew with it.
+    """
+    # blur and adjoint of each map in each sweep
+    executions = None if elements is None else 2 * TEN_ITERATIONS * elements
+    real_plans(*padded(tile, m), np.dtype(dtype).str, executions)
 
 
 class GridBlur:
@@ -42,8 +65,7 @@ class GridBlur:
         self._output = tuple(slice(start + centre, stop + centre) for start, stop in window)
         self._map = (slice(0, tile[0]), slice(0, tile[1]))
         self._kernel = (slice(0, m), slice(0, m))
-        # no output wraps around: the padded length holds the whole linear convolution
-        self._plans = real_plans(good_size(tile[0] + m - 1), good_size(tile[1] + m - 1), np.dtype(dtype).str)
+        self._plans = real_plans(*padded(tile, m), np.dtype(dtype).str)
 
     def _forward(self, where: tuple[slice, ...], values: NDArray) -> NDArray[Any]:
         """Return the spectrum of `values` embedded in zeros; it lives in the plan's own array."""

@@ -9,11 +9,8 @@ from ptyxrf.kernels.fourier import (
     PatternFourier,
     aligned_zeros,
     batch_size,
-    forget_plans,
     good_size,
-    plan_wisdom,
     real_plans,
-    take_wisdom,
 )
 
 
@@ -88,19 +85,3 @@ def test_good_sizes(length):
         while rest % factor == 0:
             rest //= factor
     assert rest == 1
-
-
-def test_wisdom_is_passed_on():
-    """A planner that has forgotten its plans takes up what was learned, and plans the same transforms."""
-    fourier = PatternFourier(1, 10, np.dtype(np.complex64))
-    fourier.plan()
-    wisdom = plan_wisdom()
-    assert all(isinstance(part, bytes) for part in wisdom) and any(wisdom)
-    forget_plans()
-    assert take_wisdom(wisdom)
-    fourier.plan()
-    fields = fourier.buffer()
-    fields[...] = np.random.default_rng(0).standard_normal(fields.shape)
-    expected = np.fft.ifft2(fields) * 100
-    fourier.backward(fields, fields)
-    np.testing.assert_allclose(fields, expected, rtol=1e-4, atol=1e-4)
