@@ -137,5 +137,22 @@ def _real_arrays(rows: int, columns: int, dtype: str) -> tuple[NDArray[Any], NDA
 
 
 def good_size(length: int) -> int:
-    """Return the next length at or above `length` that FFTW transforms fast (small prime factors)."""
-    return int(pyfftw.next_fast_len(length))
+    """Return a length at or above `length` that FFTW transforms fast.
+
+    Of maps with hundreds of pixels along an edge those are fast whose edges are multiples of 8 without large
+    prime factors: 1120^2 takes three quarters of the time of 1092^2, and 1152^2 half of that of 1125^2.
+    """
+    if length < 64:
+        return int(pyfftw.next_fast_len(length))
+    size = -(-length // 8)
+    while not _small_factors(size):
+        size += 1
+    return 8 * size
+
+
+def _small_factors(number: int) -> bool:
+    """Return whether 2, 3, 5 and 7 are the only prime factors."""
+    for factor in (2, 3, 5, 7):
+        while number % factor == 0:
+            number //= factor
+    return number == 1

@@ -76,10 +76,11 @@ def test_real_maps(shape, dtype):
     assert naive.relative(backward.output_array / values.size, values) < naive.ROUNDING[dtype]
 
 
-@pytest.mark.parametrize("length", [1, 7, 8, 9, 11, 13, 17, 31, 97, 211, 1025])
+@pytest.mark.parametrize("length", [1, 7, 8, 9, 11, 13, 17, 31, 63, 64, 65, 97, 211, 1025, 1087])
 def test_good_sizes(length):
     size = good_size(length)
     assert length <= size <= max(8, 1.25 * length)
+    assert length < 64 or size % 8 == 0
     rest = size
     for factor in (2, 3, 5, 7, 11, 13):
         while rest % factor == 0:
