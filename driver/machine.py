@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ptyxrf.driver.cache_folder import cache_folder
 from ptyxrf.driver.checks import is_finite_number
 from ptyxrf.driver.whole_file import whole_file
 
@@ -88,8 +89,7 @@ class Machine:
 
 def default_path() -> Path:
     """Return where `ptyxrf bench` keeps what it measured on this machine, for this user."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ptyxrf" / "machine.json"
+    return cache_folder() / "machine.json"
 
 
 def write_machine(path: str | os.PathLike[str], machine: Machine) -> None:

@@ -111,7 +111,8 @@ def memory_of(
     if s.method != "ptychography" and s.elements:
         if s.sampling == "grid":
             padded = (np.asarray(s.rows, dtype=np.float64) + s.m) * (np.asarray(s.columns) + s.m)
-            spectra = 3.0 + (s.elements + 2 if s.refine_probe else 0)
+            # of the step at hand and of the kernel; probe: of each map, and of changes and residual
+            spectra = 2.0 + (s.elements + 3 if s.refine_probe else 0)
             fluorescence = number * (2 * s.elements * owned + (1 + spectra) * padded)
         else:
             fluorescence = number * 4.0 * s.elements * np.asarray(s.positions, dtype=np.float64)

@@ -25,12 +25,13 @@ from ptyxrf.driver.preconditioner import Preconditioner
 from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.warm_up import warm_up
 from ptyxrf.driver.weights import resolve_weights, statistical_weights
+from ptyxrf.driver.wisdom_file import load_wisdom, prepare_plans
 from ptyxrf.kernels.amplitudes import CURVATURES
 from ptyxrf.kernels.diffraction import Diffraction
 from ptyxrf.kernels.diffraction_kinds import diffraction_term
 from ptyxrf.kernels.engine import resolve_engine
 from ptyxrf.kernels.fluorescence import Fluorescence
-from ptyxrf.kernels.fluorescence_grid import GridFluorescence
+from ptyxrf.kernels.fluorescence_grid import GridFluorescence, padded, plan_blur
 from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
 from ptyxrf.kernels.fourier import PatternFourier
 from ptyxrf.kernels.patches import add_illumination, sum_object_intensity
@@ -42,7 +43,7 @@ from ptyxrf.parallel.partition import Partition, Reach
 from ptyxrf.parallel.pipeline import overlapped
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.reduction import Ranks
-from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank, share_plans
+from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank
 from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
 
 METHODS = ("joint", "ptychography", "fluorescence")
@@ -202,6 +203,7 @@ class Objective:
         margin = whole_number("margin", margin, 0)
         self.engine = resolve_engine(engine, scan.m)
         self.ranks = Ranks(comm)
+        load_wisdom(self.ranks.comm)
         if self.ranks.size > 1:
             # on one rank kernels are compiled as they are met
             kind = (
@@ -311,8 +313,13 @@ class Objective:
             scan.fractions[tile.positions], scan.K, scan.m, self.complex, self.engine
         )
         # vector code needs no plans, and for fluorescence at whole pixels no pattern is transformed
-        if self.engine == "library" and (self.method != "fluorescence" or not self.probe.integer):
-            share_plans(self.ranks.comm, PatternFourier(scan.K, scan.m, self.complex).plan)
+        patterns = self.engine == "library" and (self.method != "fluorescence" or not self.probe.integer)
+        fourier = PatternFourier(scan.K, scan.m, self.complex)
+        prepare_plans(
+            self.ranks.comm,
+            "patterns" if patterns else None,
+            lambda search: fourier.plan(-(-scan.N // self.ranks.size) if search else None),
+        )
         self.diffraction: Diffraction | None = None
         if self.method == "fluorescence":
             self.mean_count = float((np.abs(scan.probe) ** 2).sum()) / scan.m**2
@@ -350,6 +357,12 @@ class Objective:
         if scan.sampling == "grid":
             rows, columns = tile.inner
             window = ((rows.start, rows.stop), (columns.start, columns.stop))
+            shape, active = tile.covered.shape, int(counts.measured.sum())
+            prepare_plans(
+                self.ranks.comm,
+                padded(shape, scan.m),
+                lambda search: plan_blur(shape, scan.m, self.real, active if search else None),
+            )
             return GridFluorescence(
                 data, gains, weights, self.probe, full, tile.covered.shape, window, scan.blur == "correlation"
             )

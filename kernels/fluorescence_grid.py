@@ -12,13 +12,130 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.kernels.compiled import compiled
 from ptyxrf.kernels.fluorescence import Fluorescence
 from ptyxrf.kernels.fourier import good_size, real_plans
+from ptyxrf.kernels.planning import TEN_ITERATIONS
 from ptyxrf.kernels.probe_shift import PositionedProbe
+
+
+def padded(tile: tuple[int, int], m: int) -> tuple[int, int]:
+    """Return the rows and columns that hold the whole linear convolution: no output wraps around."""
+    return good_size(tile[0] + m - 1), good_size(tile[1] + m - 1)
+
+
+def plan_blur(tile: tuple[int, int], m: int, dtype: Any, elements: int | None = 0) -> None:
+    """Make the plans of the blur of maps on a tile.
+
+    Parameters
+    ----------
+    tile : (int, int)
+    m : int
+    dtype : float32 or float64
+    elements : int or None
+        How many maps there are, which tells the effort that planning is worth; 0: take what is known, None:
+        make plans anew with it.
+    """
+    # blur and adjoint of each map in each sweep
+    executions = None if elements is None else 2 * TEN_ITERATIONS * elements
+    real_plans(*padded(tile, m), np.dtype(dtype).str, executions)
+
+
+@compiled
+def embed(values: NDArray, row: int, column: int, padded: NDArray) -> None:
+    """Padded = values with their first pixel at (row, column), and zeros around them."""
+    rows, columns = values.shape
+    for i in range(padded.shape[0]):
+        line = padded[i]
+        if i < row or i >= row + rows:
+            line[:] = 0
+            continue
+        line[:column] = 0
+        line[column : column + columns] = values[i - row]
+        line[column + columns :] = 0
+
+
+@compiled
+def clear_around(padded: NDArray, row: int, column: int, rows: int, columns: int) -> None:
+    """Set what lies outside a window of (rows, columns) pixels to zero."""
+    for i in range(padded.shape[0]):
+        line = padded[i]
+        if i < row or i >= row + rows:
+            line[:] = 0
+            continue
+        line[:column] = 0
+        line[column + columns :] = 0
+
+
+@compiled
+def subtract_data(
+    padded: NDArray, row: int, column: int, gain: float, data: NDArray, residual: NDArray
+) -> float:
+    """Residual = gain * window - data, which takes the place of the window, too; return its square."""
+    rows, columns = data.shape
+    total = 0.0
+    for i in range(rows):
+        line = padded[row + i, column : column + columns]
+        measured, out = data[i], residual[i]
+        for l in range(columns):  # noqa: E741
+            value = gain * line[l] - measured[l]
+            out[l] = value
+            line[l] = value
+            total += np.float64(value) * np.float64(value)
+    return total
+
+
+@compiled
+def add_scaled(padded: NDArray, factor: float, target: NDArray) -> None:
+    """Target += factor * its part of the padded map, which begins at the first pixel."""
+    rows, columns = target.shape
+    for i in range(rows):
+        source, out = padded[i], target[i]
+        for l in range(columns):  # noqa: E741
+            out[l] += factor * source[l]
+
+
+@compiled
+def multiply_spectra(first: NDArray, second: NDArray, out: NDArray) -> None:
+    """Out = first * second; it may be one of them."""
+    for i in range(out.shape[0]):
+        x, y, z = first[i], second[i], out[i]
+        for l in range(out.shape[1]):  # noqa: E741
+            z[l] = x[l] * y[l]
+
+
+@compiled
+def multiply_conjugate(first: NDArray, second: NDArray, out: NDArray) -> None:
+    """Out = conj(first) * second; it may be one of them."""
+    for i in range(out.shape[0]):
+        x, y, z = first[i], second[i], out[i]
+        for l in range(out.shape[1]):  # noqa: E741
+            z[l] = np.conj(x[l]) * y[l]
+
+
+@compiled
+def add_product(first: NDArray, second: NDArray, out: NDArray) -> None:
+    """Out += first * second."""
+    for i in range(out.shape[0]):
+        x, y, z = first[i], second[i], out[i]
+        for l in range(out.shape[1]):  # noqa: E741
+            z[l] += x[l] * y[l]
+
+
+@compiled
+def add_conjugate_product(first: NDArray, second: NDArray, out: NDArray) -> None:
+    """Out += conj(first) * second."""
+    for i in range(out.shape[0]):
+        x, y, z = first[i], second[i], out[i]
+        for l in range(out.shape[1]):  # noqa: E741
+            z[l] += np.conj(x[l]) * y[l]
 
 
 class GridBlur:
     """Convolution of maps on a tile with an m x m kernel, kept on a window of the tile, and its adjoints.
+
+    A step works on the padded map or on its half spectrum, the two arrays of the plans, and leaves its
+    result there for the next one: what costs beside the transforms is passes over memory.
 
     Parameters
     ----------
@@ -31,6 +148,15 @@ class GridBlur:
     dtype : float32 or float64
     correlation : bool
         Reverse the kernel.
+
+    Attributes
+    ----------
+    map : (rows, columns) array
+        The padded map; the tile begins at its first pixel.
+    spectrum : (rows, columns // 2 + 1) array of complex
+        Its half spectrum.
+    at : (int, int)
+        Where the output begins in the padded map.
     """
 
     def __init__(
@@ -39,63 +165,59 @@ class GridBlur:
     ) -> None:  # fmt: skip
         self.tile, self.m, self.correlation = tile, m, correlation
         centre = m - 1 - m // 2 if correlation else m // 2
-        self._output = tuple(slice(start + centre, stop + centre) for start, stop in window)
-        self._map = (slice(0, tile[0]), slice(0, tile[1]))
-        self._kernel = (slice(0, m), slice(0, m))
-        # no output wraps around: the padded length holds the whole linear convolution
-        self._plans = real_plans(good_size(tile[0] + m - 1), good_size(tile[1] + m - 1), np.dtype(dtype).str)
+        self.at = window[0][0] + centre, window[1][0] + centre
+        self.size = window[0][1] - window[0][0], window[1][1] - window[1][0]
+        self._forward, self._backward = real_plans(*padded(tile, m), np.dtype(dtype).str)
+        self.map, self.spectrum = self._forward.input_array, self._forward.output_array
+        self._scale = self.map.dtype.type(1 / self.map.size)
 
-    def _forward(self, where: tuple[slice, ...], values: NDArray) -> NDArray[Any]:
-        """Return the spectrum of `values` embedded in zeros; it lives in the plan's own array."""
-        forward, _ = self._plans
-        forward.input_array[...] = 0
-        forward.input_array[where] = values
-        forward.execute()
-        return forward.output_array
+    @property
+    def window(self) -> NDArray[Any]:
+        """The output in the padded map."""
+        (row, column), (rows, columns) = self.at, self.size
+        return self.map[row : row + rows, column : column + columns]
 
-    def _backward(self, where: tuple[slice, ...]) -> NDArray[Any]:
-        """Return a view of the inverse transform of the plan's half spectrum, normalised."""
-        _, backward = self._plans
-        backward.execute()
-        out = backward.output_array[where]
-        out *= out.dtype.type(1 / backward.output_array.size)
-        return out
+    def transform(self, values: NDArray, at: tuple[int, int] = (0, 0)) -> NDArray[Any]:
+        """Compute the spectrum of values that begin at a place of the padded map."""
+        embed(values, *at, self.map)
+        self._forward.execute()
+        return self.spectrum
+
+    def transform_window(self) -> NDArray[Any]:
+        """Compute the spectrum of what stands in the window."""
+        clear_around(self.map, *self.at, *self.size)
+        self._forward.execute()
+        return self.spectrum
+
+    def back(self) -> NDArray[Any]:
+        """Compute the padded map of the spectrum, which is lost."""
+        self._backward.execute()
+        return self.map
 
     def kernel_spectrum(self, kernel: NDArray) -> NDArray[Any]:
-        """Return the spectrum of an (m, m) kernel."""
-        return self._forward(self._kernel, kernel[::-1, ::-1] if self.correlation else kernel).copy()
-
-    def map_spectrum(self, values: NDArray) -> NDArray[Any]:
-        """Return the spectrum of a map on the tile."""
-        return self._forward(self._map, values).copy()
-
-    def output_spectrum(self, values: NDArray) -> NDArray[Any]:
-        """Return the spectrum of values on the window."""
-        return self._forward(self._output, values).copy()
+        """Return the spectrum of an (m, m) kernel, which carries the factor of the inverse transform."""
+        kernel = np.ascontiguousarray(kernel[::-1, ::-1] if self.correlation else kernel, self.map.dtype)
+        return self.transform(kernel) * self._scale
 
     def blur(self, values: NDArray, kernel: NDArray) -> NDArray[Any]:
-        """Blur a map by a kernel (its spectrum): values on the window, valid until the next call."""
-        spectrum = self._forward(self._map, values)
-        spectrum *= kernel
-        return self._backward(self._output)
+        """Blur a map by a kernel (its spectrum): values on the window, valid until the next step."""
+        return self.blur_spectrum(self.transform(values), kernel)
 
-    def blur_adjoint(self, values: NDArray, kernel: NDArray) -> NDArray[Any]:
-        """Adjoint of `blur`: a map on the tile, valid until the next call."""
-        spectrum = self._forward(self._output, values)
-        spectrum *= np.conjugate(kernel)
-        return self._backward(self._map)
+    def blur_spectrum(self, spectrum: NDArray, kernel: NDArray) -> NDArray[Any]:
+        """Blur a map in its spectrum: values on the window, valid until the next step."""
+        multiply_spectra(spectrum, kernel, self.spectrum)
+        self.back()
+        return self.window
 
-    def window_values(self, spectrum: NDArray) -> NDArray[Any]:
-        """Return the values on the window of a map blurred in its spectrum, valid until the next call."""
-        self._plans[1].input_array[...] = spectrum
-        return self._backward(self._output)
+    def blur_adjoint(self, kernel: NDArray) -> NDArray[Any]:
+        """Adjoint of `blur` for what stands in the window: a padded map, valid until the next step."""
+        multiply_conjugate(kernel, self.transform_window(), self.spectrum)
+        return self.back()
 
-    def kernel_adjoint(self, output: NDArray, values: NDArray) -> NDArray[Any]:
-        """Adjoint of `blur` in the kernel (m, m), from the spectra of the output and of the map."""
-        np.conjugate(values, out=self._plans[1].input_array)
-        self._plans[1].input_array[...] *= output
-        out = self._backward(self._kernel)
-        return (out[::-1, ::-1] if self.correlation else out).copy()
+    def kernel_adjoint(self) -> NDArray[Any]:
+        """Return the (m, m) kernel whose spectrum stands there, conj(that of the map) times the output's."""
+        out = self.back()[: self.m, : self.m] * self._scale
+        return out[::-1, ::-1] if self.correlation else out
 
 
 class GridFluorescence(Fluorescence):
@@ -115,6 +237,7 @@ class GridFluorescence(Fluorescence):
         self._kernel: NDArray[Any] = empty  # spectrum of |P|^2
         self._change: NDArray[Any] = empty  # spectrum of 2 Re sum_k conj(P_k) dP_k
         self._maps: dict[int, NDArray[Any]] = {}  # spectra of w_e, where the probe is unknown
+        self._residuals: dict[int, NDArray[Any]] = {}  # and of the residuals, for the full Hessian
         self._slope: NDArray[Any] = empty  # h: the gradient in |P|^2
         self._bend: NDArray[Any] = empty  # dh
 
@@ -128,33 +251,43 @@ class GridFluorescence(Fluorescence):
         self._direction = direction
         self._change = self._blur.kernel_spectrum(2 * (self._probe.conj() * direction).real.sum(axis=0))
 
-    def _scale(self, factor: float) -> Any:
+    def _number(self, factor: float) -> Any:
         return self.data.dtype.type(factor)
 
     def blur(self, maps: NDArray) -> NDArray[Any]:
         """Return gain_e A w_e on the window."""
         return np.stack(
             [
-                self._scale(gain) * self._blur.blur(values, self._kernel)
+                self._number(gain) * self._blur.blur(values, self._kernel)
                 for gain, values in zip(self.gains, maps, strict=True)
             ]
         )
 
     def gradient(self, maps: NDArray, gradient: NDArray, with_probe: bool) -> float:
         """Add the gradient in w; return the loss."""
-        self._slope = np.zeros((self._blur.m, self._blur.m))
+        blur, kernel = self._blur, self._kernel
+        self._slope = np.zeros((blur.m, blur.m))
+        loss = 0.0
         for e in self.active:
-            np.multiply(
-                self._blur.blur(maps[e], self._kernel), self._scale(self.gains[e]), out=self.residual[e]
-            )
-            self.residual[e] -= self.data[e]
-            factor = self.weights[e] * self.gains[e]
-            gradient[e] += self._scale(factor) * self._blur.blur_adjoint(self.residual[e], self._kernel)
+            spectrum = blur.transform(maps[e])
             if with_probe:
-                self._maps[e] = self._blur.map_spectrum(maps[e])
-                spectrum = self._blur.output_spectrum(self.residual[e])
-                self._slope += factor * self._blur.kernel_adjoint(spectrum, self._maps[e])
-        return self._loss()
+                self._maps[e] = spectrum.copy()
+            blur.blur_spectrum(spectrum, kernel)
+            gain = self._number(self.gains[e])
+            square = subtract_data(blur.map, *blur.at, gain, self.data[e], self.residual[e])
+            loss += 0.5 * self.weights[e] * square
+            factor = self.weights[e] * self.gains[e]
+            if not with_probe:
+                add_scaled(blur.blur_adjoint(kernel), self._number(factor), gradient[e])
+                continue
+            out = blur.transform_window().copy()
+            if self.full:
+                self._residuals[e] = out
+            multiply_conjugate(kernel, out, blur.spectrum)
+            add_scaled(blur.back(), self._number(factor), gradient[e])
+            multiply_conjugate(self._maps[e], out, blur.spectrum)
+            self._slope += factor * blur.kernel_adjoint()
+        return float(loss)
 
     def probe_gradient(self) -> NDArray[Any]:
         """Return 2 P h."""
@@ -162,24 +295,31 @@ class GridFluorescence(Fluorescence):
 
     def product(self, change: NDArray, product: NDArray, with_probe: bool) -> None:
         """Add the Hessian product in w."""
-        self._bend = np.zeros((self._blur.m, self._blur.m))
+        blur, kernel = self._blur, self._kernel
+        self._bend = np.zeros((blur.m, blur.m))
         for e in self.active:
-            gain, factor = self._scale(self.gains[e]), self.weights[e] * self.gains[e]
+            gain, factor = self.gains[e], self.weights[e] * self.gains[e]
             if not with_probe:
-                blurred = gain * self._blur.blur(change[e], self._kernel)
-                product[e] += self._scale(factor) * self._blur.blur_adjoint(blurred, self._kernel)
+                blur.blur(change[e], kernel)
+                add_scaled(blur.blur_adjoint(kernel), self._number(factor * gain), product[e])
                 continue
-            moved = self._blur.map_spectrum(change[e])
-            spectrum = moved * self._kernel + self._maps[e] * self._change
-            blurred = gain * self._blur.window_values(spectrum)
-            product[e] += self._scale(factor) * self._blur.blur_adjoint(blurred, self._kernel)
-            self._bend += factor * self._blur.kernel_adjoint(
-                self._blur.output_spectrum(blurred), self._maps[e]
-            )
+            moved = blur.transform(change[e]).copy()
+            self._move(moved, self._maps[e])
+            blur.back()
+            out = blur.transform_window() * self._number(gain)
+            multiply_conjugate(kernel, out, blur.spectrum)
             if self.full:
-                product[e] += self._scale(factor) * self._blur.blur_adjoint(self.residual[e], self._change)
-                spectrum = self._blur.output_spectrum(self.residual[e])
-                self._bend += factor * self._blur.kernel_adjoint(spectrum, moved)
+                add_conjugate_product(self._change, self._residuals[e], blur.spectrum)
+            add_scaled(blur.back(), self._number(factor), product[e])
+            multiply_conjugate(self._maps[e], out, blur.spectrum)
+            if self.full:
+                add_conjugate_product(moved, self._residuals[e], blur.spectrum)
+            self._bend += factor * blur.kernel_adjoint()
+
+    def _move(self, moved: NDArray, still: NDArray) -> None:
+        """Leave the spectrum of the blur's change: of the map, and of the kernel."""
+        multiply_spectra(moved, self._kernel, self._blur.spectrum)
+        add_product(still, self._change, self._blur.spectrum)
 
     def probe_product(self) -> NDArray[Any]:
         """Return 2 P dh, and with the full Hessian 2 dP h."""
@@ -190,26 +330,27 @@ class GridFluorescence(Fluorescence):
 
     def diagonal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
         """Return A^T A 1 on the tile."""
-        ones = np.ones(shape, self.data.dtype)
-        return self._blur.blur_adjoint(self._blur.blur(ones, self._kernel).copy(), self._kernel).astype(
-            np.float64
-        )
+        self._blur.blur(np.ones(shape, self.data.dtype), self._kernel)
+        rows, columns = shape
+        return self._blur.blur_adjoint(self._kernel)[:rows, :columns].astype(np.float64)
 
     def _residual_terms(self, change: NDArray, with_probe: bool) -> list[tuple[int, list[NDArray]]]:
-        terms = []
-        bent = self._blur.kernel_spectrum((np.abs(self._direction) ** 2).sum(axis=0)) if with_probe else None
+        blur, terms = self._blur, []
+        bent = blur.kernel_spectrum((np.abs(self._direction) ** 2).sum(axis=0)) if with_probe else None
         for e in self.active:
-            gain = self._scale(self.gains[e])
+            gain = self._number(self.gains[e])
             parts = [self.residual[e]]
             if bent is None:
-                parts.append(gain * self._blur.blur(change[e], self._kernel))
+                parts.append(gain * blur.blur(change[e], self._kernel))
             else:
-                still, moved = self._maps[e], self._blur.map_spectrum(change[e])
-                for spectrum in (
-                    moved * self._kernel + still * self._change,
-                    moved * self._change + still * bent,
-                    moved * bent,
-                ):
-                    parts.append(gain * self._blur.window_values(spectrum))
+                still, moved = self._maps[e], blur.transform(change[e]).copy()
+                self._move(moved, still)
+                blur.back()
+                parts.append(gain * blur.window)
+                multiply_spectra(moved, self._change, blur.spectrum)
+                add_product(still, bent, blur.spectrum)
+                blur.back()
+                parts.append(gain * blur.window)
+                parts.append(gain * blur.blur_spectrum(moved, bent))
             terms.append((e, parts))
         return terms

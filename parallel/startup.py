@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from ptyxrf.kernels.fourier import forget_plans, plan_wisdom, take_wisdom
+from ptyxrf.kernels.planning import PLANS, plan_wisdom, take_wisdom
 
 T = TypeVar("T")
 
@@ -110,25 +110,38 @@ def first_on_each_node(comm: Any, function: Callable[[], Any]) -> None:
         node.Free()
 
 
-def share_plans(comm: Any, plan: Callable[[], Any]) -> None:
-    """Plan transforms on the first rank and give what it learned to the others, which then plan at once.
+def share_plans(comm: Any, kind: Hashable, plan: Callable[[bool], Any]) -> bool:
+    """Plan each kind of transform on one rank and give what it learned to all, which then plan at once.
+
+    Every rank that needs a kind then runs the same algorithm, so that equal input gives equal output.
 
     Parameters
     ----------
     comm : communicator or None
+    kind : hashable
+        What this rank transforms: the first rank with a kind searches for its plans. None: nothing.
     plan : callable
-        Makes the plans.
+        Makes the plans. True: search for good ones; False: make them anew with what is known.
+
+    Returns
+    -------
+    bool
+        On the first rank, whether any rank has learned something.
     """
+    before = PLANS.searches
     if _alone(comm):
-        plan()
-        return
-
-    def measure() -> Any:
-        plan()
-        return plan_wisdom()
-
-    wisdom = from_first_rank(comm, measure)
-    if comm.Get_rank() > 0:
-        forget_plans()
+        if kind is not None:
+            plan(True)
+        return PLANS.searches > before
+    first, kinds = comm.Get_rank() == 0, comm.allgather(kind)
+    searching = kind is not None and kinds.index(kind) == comm.Get_rank()
+    agreed(comm, lambda: plan(True) if searching else None)
+    learned = comm.gather(plan_wisdom() if PLANS.searches > before else None, root=0)
+    news = [wisdom for wisdom in learned or () if wisdom is not None]
+    for wisdom in news:
         take_wisdom(wisdom)
-        plan()
+    wisdom = comm.bcast(plan_wisdom() if first else None, root=0)
+    if kind is not None and not searching:
+        take_wisdom(wisdom)
+        plan(False)
+    return first and bool(news)

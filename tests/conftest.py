@@ -14,6 +14,12 @@ from ptyxrf.driver.launch import LAUNCHERS
 collect_ignore = [] if any(size in os.environ for size, _ in LAUNCHERS) else ["ranks"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_wisdom(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests plan out of this user's cache; processes that they start inherit it."""
+    os.environ["PTYXRF_WISDOM"] = str(tmp_path_factory.mktemp("wisdom"))
+
+
 @pytest.fixture
 def shared_data() -> Callable[[str], Path]:
     """Return a function that finds a measured data set, or skips the test where it is absent.

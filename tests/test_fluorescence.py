@@ -5,7 +5,18 @@ import numpy as np
 import pytest
 
 from ptyxrf.kernels import fourier
-from ptyxrf.kernels.fluorescence_grid import GridBlur, GridFluorescence
+from ptyxrf.kernels.fluorescence_grid import (
+    GridBlur,
+    GridFluorescence,
+    add_conjugate_product,
+    add_product,
+    add_scaled,
+    clear_around,
+    embed,
+    multiply_conjugate,
+    multiply_spectra,
+    subtract_data,
+)
 from ptyxrf.kernels.fluorescence_scan import ScanFluorescence, patch_sums, patch_sums_adjoint, weigh_maps
 from ptyxrf.kernels.probe_shift import PositionedProbe
 
@@ -130,20 +141,35 @@ def test_blur(grid):
     for _ in range(2):  # nothing is left over in the shared arrays
         values = blur.blur(grid["map"], spectrum).copy()
         assert naive.relative(values, expected.reshape(grid["window"])) < grid["tolerance"]
-    values = blur.window_values(blur.map_spectrum(grid["map"]) * spectrum).copy()
+    values = blur.blur_spectrum(blur.transform(grid["map"]).copy(), spectrum).copy()
     assert naive.relative(values, expected.reshape(grid["window"])) < grid["tolerance"]
 
 
-def test_blur_adjoint(grid):
+def adjoint(grid):
+    """The adjoint in the map of what is on the window; around it stands what must not count."""
     blur = grid["blur"]
-    values = blur.blur_adjoint(grid["out"], blur.kernel_spectrum(grid["kernel"])).copy()
+    spectrum = blur.kernel_spectrum(grid["kernel"])
+    blur.map[...] = 9
+    blur.window[...] = grid["out"]
+    rows, columns = grid["tile"]
+    return blur.blur_adjoint(spectrum)[:rows, :columns].copy()
+
+
+def kernel_adjoint(grid):
+    blur = grid["blur"]
+    still = blur.transform(grid["map"]).copy()
+    multiply_conjugate(still, blur.transform(grid["out"], blur.at), blur.spectrum)
+    return blur.kernel_adjoint()
+
+
+def test_blur_adjoint(grid):
+    values = adjoint(grid)
     expected = grid["bilinear"].maps_adjoint(grid["kernel"][None], embedded(grid))
     assert naive.relative(values, expected) < grid["tolerance"]
 
 
 def test_kernel_adjoint(grid):
-    blur = grid["blur"]
-    values = blur.kernel_adjoint(blur.output_spectrum(grid["out"]), blur.map_spectrum(grid["map"]))
+    values = kernel_adjoint(grid)
     expected = grid["bilinear"].kernels_adjoint(grid["map"], embedded(grid))[0]
     assert naive.relative(values, expected) < grid["tolerance"]
 
@@ -152,8 +178,7 @@ def test_blur_by_dot_products(grid):
     blur = grid["blur"]
     spectrum = blur.kernel_spectrum(grid["kernel"])
     forward = blur.blur(grid["map"], spectrum).copy()
-    back = blur.blur_adjoint(grid["out"], spectrum).copy()
-    kernel = blur.kernel_adjoint(blur.output_spectrum(grid["out"]), blur.map_spectrum(grid["map"]))
+    back, kernel = adjoint(grid), kernel_adjoint(grid)
     left = np.vdot(forward, grid["out"])
     bound = (
         (1e-12 if back.dtype == np.float64 else 1e-5) * np.linalg.norm(forward) * np.linalg.norm(grid["out"])
@@ -173,6 +198,54 @@ def test_a_single_bright_pixel_shows_the_kernel():
         start = 3 if correlation else 2
         np.testing.assert_allclose(out[start : start + 4, start : start + 4], expected, atol=1e-12)
         assert np.abs(out).sum() == pytest.approx(kernel.sum())
+
+
+@pytest.mark.parametrize("real", REALS)
+def test_passes_over_the_padded_map(real):
+    """What each pass writes, element for element, and that it writes nothing else."""
+    rng = np.random.default_rng(0)
+    padded, values = rng.normal(size=(9, 8)).astype(real), rng.normal(size=(4, 5)).astype(real)
+    inside = np.s_[3:7, 2:7]
+    expected = np.zeros((9, 8), real)
+    expected[inside] = values
+    made = padded.copy()
+    embed(values, 3, 2, made)
+    np.testing.assert_array_equal(made, expected)
+
+    made, expected = padded.copy(), np.zeros((9, 8), real)
+    expected[inside] = padded[inside]
+    clear_around(made, 3, 2, 4, 5)
+    np.testing.assert_array_equal(made, expected)
+
+    made, residual = padded.copy(), np.zeros_like(values)
+    square = subtract_data(made, 3, 2, real(1.5), values, residual)
+    expected = padded.copy()
+    expected[inside] = real(1.5) * padded[inside] - values
+    np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(made[inside], residual)
+    assert square == pytest.approx((residual.astype(float) ** 2).sum(), rel=1e-12)
+
+    target = values.copy()
+    add_scaled(padded, real(0.5), target)
+    np.testing.assert_allclose(target, values + real(0.5) * padded[:4, :5], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("real", REALS)
+def test_products_of_spectra(real):
+    rng = np.random.default_rng(0)
+    a, b, c = (naive.random_complex(rng, (5, 4), complex_of(real)) for _ in range(3))
+    for function, expected in (
+        (multiply_spectra, a * b),
+        (multiply_conjugate, a.conj() * b),
+        (add_product, c + a * b),
+        (add_conjugate_product, c + a.conj() * b),
+    ):
+        out = c.copy()
+        function(a, b, out)
+        assert naive.relative(out, expected) < naive.ROUNDING[real]
+    out = b.copy()
+    multiply_conjugate(a, out, out)  # in place
+    assert naive.relative(out, a.conj() * b) < naive.ROUNDING[real]
 
 
 # ---------------------------------------------------------------- the terms

@@ -69,15 +69,43 @@ def test_the_first_of_a_node_goes_ahead(comm, tmp_path_factory):
 
 
 def test_plans_are_shared(comm):
-    """After the exchange transforms still transform."""
+    """One rank searches for each kind, all get the same, and transforms still transform."""
     fourier = PatternFourier(2, 12, np.dtype(np.complex64))
-    share_plans(comm, fourier.plan)
+    asked = []
+
+    def plan(search):
+        asked.append(search)
+        # so many positions that a search pays
+        fourier.plan(10**6 if search else None)
+
+    news = share_plans(comm, "patterns", plan)
+    assert asked == [comm.Get_rank() == 0]
+    assert news == (comm.Get_rank() == 0)
+    assert not share_plans(comm, "patterns", plan)  # known by now
     fields = fourier.buffer()
     rng = np.random.default_rng(0)
     fields[...] = rng.standard_normal(fields.shape)
     expected = np.fft.fft2(fields)
     fourier.forward(fields, fields)
     np.testing.assert_allclose(fields, expected, rtol=1e-4, atol=1e-4)
+    # to the last bit: all run the same algorithm
+    assert len(set(comm.allgather(fields.tobytes()))) == 1
+
+
+def test_each_kind_is_planned_once(comm):
+    """By the first rank that has it; a rank that needs none takes part."""
+    rank = comm.Get_rank()
+    asked = []
+    share_plans(comm, None if rank == 0 else rank % 2, asked.append)
+    assert asked == ([] if rank == 0 else [rank in (1, 2)])
+
+
+def test_a_failing_planner_fails_on_all(comm):
+    def fail(search):
+        raise ValueError("no plan")
+
+    with pytest.raises(ValueError, match="no plan"):
+        share_plans(comm, "patterns", fail)
 
 
 def test_reductions(comm):
