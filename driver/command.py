@@ -552,14 +552,16 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="where the constants for ptyxrf plan go (default: this user's cache)"
     )
-    parser.add_argument("--json", action="store_true", help="print the constants as JSON")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def _bench(options: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from ptyxrf.driver.bench import PatternTimes, measure_machine
+    from ptyxrf.driver.bench import measure_machine
+    from ptyxrf.driver.bench_text import HEAD, facts, row, summary
     from ptyxrf.driver.machine import default_path, write_machine
+    from ptyxrf.driver.work_times import PatternTimes
 
     rounds = check_value("--rounds", Setting(COUNT, None, ""), COUNT.from_text(options.rounds))
     out = Path(options.out) if options.out else default_path()
@@ -570,29 +572,19 @@ def _bench(options: argparse.Namespace) -> int:
         _check_outputs([out], [])
 
     _from_first_rank(options.comm, prepare)
-    if not options.json:
-        print("   m  precision  FFT pair (us)  gradient / pair       product / pair", flush=True)
 
-    def row(times: PatternTimes) -> None:
-        gradient, product = (
-            f"{middle:.2f} ({low:.2f}-{high:.2f})"
-            for low, middle, high in (times.gradient_ratio, times.product_ratio)
-        )
+    def report(times: PatternTimes) -> None:
         if not options.json:
-            print(
-                f"{times.m:4d}  {times.precision:9s}  {1e6 * times.pair:13.1f}  {gradient:20s}  {product}",
-                flush=True,
-            )
+            print(row(times), flush=True)
 
-    machine = measure_machine(options.comm, rounds, row)
-    _from_first_rank(options.comm, lambda: write_machine(out, machine))
+    if not options.json:
+        print(HEAD, flush=True)
+    measured = measure_machine(options.comm, rounds, report)
+    _from_first_rank(options.comm, lambda: write_machine(out, measured.machine))
     if options.json:
-        print(json.dumps(asdict(machine), indent=2))
+        print(json.dumps({**asdict(measured.machine), **facts(measured)}, indent=2))
         return DONE
-    for name, link in (("within a node", machine.within_node), ("between nodes", machine.between_nodes)):
-        print(f"messages {name}: {1e6 * link.latency:.2f} us, {link.bandwidth / 1e9:.2f} GB/s")
-    print(f"reduction: {1e6 * machine.reduction_seconds:.2f} us for each doubling of the ranks")
-    print(f"{machine.name}\nconstants for ptyxrf plan: {out}")
+    print(f"{summary(measured)}\nconstants for ptyxrf plan: {out}")
     return DONE
 
 
@@ -796,9 +788,11 @@ SUBCOMMANDS = (
     Subcommand(
         "bench",
         "[--rounds N] [--out FILE]",
-        "measure this machine: time per pattern beside a bare FFT pair, and messages",
-        "Time gradient and Hessian product per pattern beside one forward and one inverse FFT, and, under "
-        "mpiexec, messages between ranks. Keeps the constants that ptyxrf plan uses.",
+        "measure this machine: time per pattern beside the fastest bare FFT pair, and messages",
+        "Time gradient and Hessian product per pattern in multiples of one forward and one inverse FFT by "
+        "the fastest library that is installed (pip install ptyxrf[bench] adds two), pixels and the blur of "
+        "a map, and, under mpiexec, messages between ranks, all of which measure at once. Keeps the "
+        "constants that ptyxrf plan uses.",
         _bench_arguments,
         _bench,
     ),

@@ -187,7 +187,7 @@ def pairs(m: int, precision: str, libraries: Iterable[str], planning_seconds: fl
                 yield Pair(library, way, fields, images, steps)
 
 
-def fft_bound(m: int, precision: str, rounds: int = 15, planning_seconds: float = 2.0) -> Bound:
+def fft_bound(m: int, precision: str, rounds: int = 15, planning_seconds: float = 5.0) -> Bound:
     """Find the fastest pair of FFTs of an m x m pattern.
 
     Parameters

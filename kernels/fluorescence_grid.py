@@ -177,17 +177,20 @@ class GridBlur:
         (row, column), (rows, columns) = self.at, self.size
         return self.map[row : row + rows, column : column + columns]
 
+    def forward(self) -> NDArray[Any]:
+        """Compute the spectrum of the padded map."""
+        self._forward.execute()
+        return self.spectrum
+
     def transform(self, values: NDArray, at: tuple[int, int] = (0, 0)) -> NDArray[Any]:
         """Compute the spectrum of values that begin at a place of the padded map."""
         embed(values, *at, self.map)
-        self._forward.execute()
-        return self.spectrum
+        return self.forward()
 
     def transform_window(self) -> NDArray[Any]:
         """Compute the spectrum of what stands in the window."""
         clear_around(self.map, *self.at, *self.size)
-        self._forward.execute()
-        return self.spectrum
+        return self.forward()
 
     def back(self) -> NDArray[Any]:
         """Compute the padded map of the spectrum, which is lost."""

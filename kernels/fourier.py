@@ -41,7 +41,8 @@ def _pattern_plan(
             source, target, axes=(2, 3), direction=direction, flags=flags, threads=1, planning_timelimit=limit
         )
 
-    return PLANS.get((modes, m, dtype, batch, direction, in_place), make, executions)
+    key = modes, m, dtype, batch, direction, in_place
+    return PLANS.get(key, make, batch * modes * m * m, executions)
 
 
 class PatternFourier:
@@ -125,7 +126,7 @@ def real_plans(rows: int, columns: int, dtype: str, executions: float | None = 0
                 planning_timelimit=limit,
             )  # fmt: skip
 
-        return PLANS.get((rows, columns, dtype, direction), make, executions)
+        return PLANS.get((rows, columns, dtype, direction), make, rows * columns, executions)
 
     return plan("FFTW_FORWARD", real, half), plan("FFTW_BACKWARD", half, real)
 

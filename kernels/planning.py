@@ -26,20 +26,20 @@ class Effort:
     flag : str
     gain : float
         Share of the time of a transform that it saves, over the effort before.
-    start, repeats : float
-        It takes about `start` seconds and the time of `repeats` transforms.
+    start, each : float
+        It takes about so many seconds, and more for each value that is transformed.
     """
 
     flag: str
     gain: float
     start: float
-    repeats: float
+    each: float
 
 
 #: Measured for complex patterns of 64^2 to 256^2 and real maps of 576^2 to 1152^2 in both precisions: MEASURE
-#: took 0.05 to 0.7 s and PATIENT 0.25 to 22 s. The former saves 0 to 30 % (patterns of 256^2: 90 %), the
+#: took 0.05 to 0.6 s and PATIENT 0.25 to 22 s. The former saves 0 to 30 % (patterns of 256^2: 90 %), the
 #: latter 0 to 25 % more; expected is less than the most, so that planning pays.
-EFFORTS = (Effort("FFTW_MEASURE", 0.2, 0.05, 600), Effort("FFTW_PATIENT", 0.05, 0.25, 14000))
+EFFORTS = (Effort("FFTW_MEASURE", 0.2, 0.05, 1e-6), Effort("FFTW_PATIENT", 0.05, 0.25, 2e-5))
 
 #: Given flags and a limit in seconds (None: no limit), make a plan.
 Make = Callable[[tuple[str, ...], float | None], Any]
@@ -55,13 +55,15 @@ def seconds_of(plan: Any) -> float:
     return min(times)
 
 
-def search(make: Make, executions: float) -> tuple[Any, bool]:
+def search(make: Make, values: int, executions: float) -> tuple[Any, bool]:
     """Plan a transform with the effort that it is worth.
 
     Parameters
     ----------
     make : callable
         Makes a plan.
+    values : int
+        How many are transformed together.
     executions : float
         How often the transform is needed in ten iterations. 0: take what is known, search for nothing.
 
@@ -75,9 +77,8 @@ def search(make: Make, executions: float) -> tuple[Any, bool]:
     if executions == 0:
         return plan, searched
     for effort in EFFORTS:
-        seconds = seconds_of(plan)
-        saved = effort.gain * executions * seconds
-        if saved < effort.start + effort.repeats * seconds:
+        saved = effort.gain * executions * seconds_of(plan)
+        if saved < effort.start + effort.each * values:
             break
         try:
             plan = make((effort.flag, "FFTW_WISDOM_ONLY"), None)
@@ -99,7 +100,7 @@ class Plans:
         self.searches = 0
         self._known: dict[Hashable, tuple[Any, float]] = {}
 
-    def get(self, key: Hashable, make: Make, executions: float | None = 0) -> Any:
+    def get(self, key: Hashable, make: Make, values: int, executions: float | None = 0) -> Any:
         """Return the plan of a transform.
 
         Parameters
@@ -107,12 +108,13 @@ class Plans:
         key : hashable
         make : callable
             Makes a plan, where none is there or a greater effort pays.
+        values : int
         executions : float or None
             As for `search`; None: make the plan anew with what is known by now.
         """
         plan, worth = self._known.get(key, (None, 0.0))
         if plan is None or executions is None or executions > worth:
-            plan, searched = search(make, executions or 0)
+            plan, searched = search(make, values, executions or 0)
             self.searches += searched
             self._known[key] = plan, executions or 0
         return plan

@@ -466,6 +466,19 @@ def test_bench_keeps_the_constants(folder, capsys, monkeypatch):
     monkeypatch.setattr(bench, "SIZES", (64,))
     assert main(["bench", "--rounds", "1"]) == 0
     text = capsys.readouterr().out
-    assert "product / pair" in text and "constants for ptyxrf plan" in text
+    for words in ("multiples of the bound", "bound set by", "a pixel of a field", "four transforms"):
+        assert words in text
+    rows = [line.split() for line in text.splitlines() if line.startswith("  64")]
+    assert [row[1] for row in rows] == ["single", "double"]
+    assert all({"place", "place,"} & set(row) for row in rows)  # the library, and how
+    assert "constants for ptyxrf plan" in text
     assert main(["plan", "scan.h5", "--ranks", "2"]) == 0
     assert "measured on" in capsys.readouterr().out
+    assert main(["bench", "--rounds", "1", "--json", "--out", "machine.json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    kept = json.loads((folder / "machine.json").read_text())
+    assert kept == {name: facts[name] for name in kept}
+    assert [(row["m"], row["precision"]) for row in facts["patterns"]] == [(64, "single"), (64, "double")]
+    for row in facts["patterns"]:
+        assert row["bound_library"].split(",")[0] in row["libraries"]
+        assert len(row["multiples"]["product"]) == 3

@@ -4,10 +4,8 @@ import dataclasses
 import json
 from itertools import pairwise
 
-import numpy as np
 import pytest
 
-from ptyxrf.driver.bench import measure_patterns
 from ptyxrf.driver.machine import Link, Machine, default_path, read_machine, write_machine
 from ptyxrf.driver.memory import Sizes, memory_of
 from ptyxrf.driver.objective import Objective
@@ -182,11 +180,3 @@ def test_picture(tmp_path, ranks):
     write_plan_picture(tmp_path / "plan.png", plan)
     data = (tmp_path / "plan.png").read_bytes()
     assert data.startswith(b"\x89PNG") and len(data) > 10_000
-
-
-def test_measured_patterns():
-    times = measure_patterns(64, "single", 2)
-    assert 0 < times.pair and 0 < times.gradient and 0 < times.product
-    low, middle, high = times.product_ratio
-    assert 0 < low <= middle <= high
-    assert np.isfinite(times.gradient_ratio).all()

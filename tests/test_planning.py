@@ -41,35 +41,38 @@ SECONDS = {"FFTW_ESTIMATE": 1e-3, "FFTW_MEASURE": 8e-4, "FFTW_PATIENT": 7e-4}
 @pytest.mark.parametrize("executions", [0, 1, 100, 3000, 10**4, 10**5, 10**6, 10**7])
 def test_planning_takes_no_longer_than_it_saves(monkeypatch, executions):
     planner = Planner(monkeypatch, SECONDS)
-    plan, searched = search(planner, executions)
+    values = 200_000
+    plan, searched = search(planner, values, executions)
     before = [1e-3, 8e-4]
     for (flag, limit), effort, seconds in zip(planner.searches, EFFORTS, before, strict=False):
         assert flag == effort.flag
         assert limit == pytest.approx(effort.gain * executions * seconds)
-        assert limit >= effort.start + effort.repeats * seconds  # it can be expected to come to its end
+        assert limit >= effort.start + effort.each * values  # it can be expected to come to its end
     assert searched == bool(planner.searches)
     assert plan == (planner.searches[-1][0] if searched else "FFTW_ESTIMATE")
-    expected = {0: 0, 1: 0, 100: 0, 3000: 0, 10**4: 1, 10**5: 1, 10**6: 2, 10**7: 2}
+    expected = {0: 0, 1: 0, 100: 0, 3000: 1, 10**4: 1, 10**5: 1, 10**6: 2, 10**7: 2}
     assert len(planner.searches) == expected[executions]
 
 
 def test_what_is_known_is_not_searched_for(monkeypatch):
     planner = Planner(monkeypatch, SECONDS, known=("FFTW_MEASURE", "FFTW_PATIENT"))
-    assert search(planner, 10**7) == ("FFTW_PATIENT", False)
+    assert search(planner, 200_000, 10**7) == ("FFTW_PATIENT", False)
     planner = Planner(monkeypatch, SECONDS, known=("FFTW_MEASURE",))
-    assert search(planner, 10**7) == ("FFTW_PATIENT", True)
+    assert search(planner, 200_000, 10**7) == ("FFTW_PATIENT", True)
     assert [flag for flag, _ in planner.searches] == ["FFTW_PATIENT"]
 
 
 def test_plans_are_made_once_and_again_where_it_pays(monkeypatch):
     planner = Planner(monkeypatch, SECONDS)
     plans = Plans()
-    assert plans.get("a", planner) == plans.get("a", planner) == "FFTW_ESTIMATE"
+    assert plans.get("a", planner, 10) == plans.get("a", planner, 10) == "FFTW_ESTIMATE"
     assert (len(planner.asked), plans.searches) == (1, 0)
-    assert plans.get("a", planner, 10**4) == plans.get("a", planner, 100) == plans.get("a", planner)
+    assert (
+        plans.get("a", planner, 10, 10**4) == plans.get("a", planner, 10, 100) == plans.get("a", planner, 10)
+    )
     assert plans.searches == 1
     asked = len(planner.asked)
-    assert plans.get("a", planner, None) == "FFTW_ESTIMATE"  # anew, from what FFTW knows
+    assert plans.get("a", planner, 10, None) == "FFTW_ESTIMATE"  # anew, from what FFTW knows
     assert len(planner.asked) == asked + 1
 
 
