@@ -13,8 +13,8 @@ from typing import Any
 
 from ptyxrf.kernels.amplitudes import amplitude_hessian, amplitude_losses_along, amplitude_residual
 from ptyxrf.kernels.fluorescence_scan import patch_sums, patch_sums_adjoint, weigh_maps
-from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
 from ptyxrf.kernels.library_probe_shift import ramp_spectra, ramp_spectra_adjoint
+from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
 from ptyxrf.kernels.patches import (
     add_illumination,
     add_patches,

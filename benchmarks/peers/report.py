@@ -112,7 +112,7 @@ def ratios(records: Sequence[Record]) -> list[str]:
         own = next((record for record in found if record["package"] == "ptyxrf"), None)
         _, name, levels = MEASURES[problem]
         for record in found:
-            if own is None or record is own:
+            if own is None or record["package"] == own["package"]:
                 continue
             for level in levels:
                 theirs, ours = crossing(record, level), crossing(own, level)
@@ -149,6 +149,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
                     [point[key] for point in points],
                     color="black" if own else None,
                     linewidth=2.5 if own else 1.2,
+                    linestyle="--" if own and record["method"] != record["package"] else "-",
                     label=record["method"],
                 )
             panel.set(xscale="log", yscale="log", xlabel=label, ylabel=name, title=problem)
