@@ -73,7 +73,7 @@ def table(multiples: Multiples, units: dict[str, str]) -> Iterable[str]:
 def compared(multiples: Multiples, baseline: Multiples, threshold: float) -> tuple[list[str], int]:
     """Return lines with each multiple over that of the baseline, and how many are above a threshold.
 
-    Those are marked, unless the difference is small; what the baseline lacks, and what it has beyond, is said.
+    Those are marked, unless the difference is small; what the baseline lacks or has beyond is said.
     """
     lines, grown = [f"{'work':34s}{'m':>5s} {'precision':10s}{'baseline':>9s}{'now':>9s}{'ratio':>8s}"], 0
     for key, value in multiples.items():
