@@ -11,13 +11,18 @@ import pytest
 from ptyxrf.driver.launch import LAUNCHERS
 
 #: Tests of several ranks run under a launcher, from test_ranks.py.
-collect_ignore = [] if any(size in os.environ for size, _ in LAUNCHERS) else ["ranks"]
+LAUNCHED = any(size in os.environ for size, _ in LAUNCHERS)
+collect_ignore = [] if LAUNCHED else ["ranks"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_wisdom(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _own_wisdom(request: pytest.FixtureRequest) -> None:
     """Keep what tests plan out of this user's cache; processes that they start inherit it."""
-    os.environ["PTYXRF_WISDOM"] = str(tmp_path_factory.mktemp("wisdom"))
+    if LAUNCHED:  # ranks would race for a folder
+        os.environ["PTYXRF_WISDOM"] = "off"
+    else:
+        factory = request.getfixturevalue("tmp_path_factory")
+        os.environ["PTYXRF_WISDOM"] = str(factory.mktemp("wisdom"))
 
 
 @pytest.fixture

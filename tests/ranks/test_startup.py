@@ -1,11 +1,15 @@
 """One verdict for all ranks."""
 
+import shutil
+import tempfile
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from mpi4py import MPI
 
+from ptyxrf.driver import wisdom_file
 from ptyxrf.driver.warm_up import warm_up
 from ptyxrf.kernels.fourier import PatternFourier
 from ptyxrf.parallel.gather import gather_positions, gather_tiles
@@ -98,6 +102,30 @@ def test_each_kind_is_planned_once(comm):
     asked = []
     share_plans(comm, None if rank == 0 else rank % 2, asked.append)
     assert asked == ([] if rank == 0 else [rank in (1, 2)])
+
+
+def test_the_first_rank_reads_and_writes_wisdom(comm, monkeypatch):
+    """The others neither read nor write; a second start finds what the first one learned."""
+    rank = comm.Get_rank()
+    folder = comm.bcast(tempfile.mkdtemp() if rank == 0 else None)
+    monkeypatch.setenv("PTYXRF_WISDOM", folder if rank == 0 else f"{folder}/other-{rank}")
+    monkeypatch.setattr(wisdom_file, "_taken", set())
+    reads = []
+    read = wisdom_file.read_wisdom
+    monkeypatch.setattr(wisdom_file, "read_wisdom", lambda path: reads.append(path) or read(path))
+    fourier = PatternFourier(1, 14, np.dtype(np.complex64))
+    wisdom_file.prepare_plans(comm, "patterns", lambda search: fourier.plan(10**6 if search else None))
+    comm.Barrier()
+    try:
+        assert [path.suffix for path in Path(folder).iterdir()] == [".json"]
+        assert bool(reads) == (rank == 0)
+        monkeypatch.setattr(wisdom_file, "_taken", set())
+        monkeypatch.setattr(wisdom_file, "save_wisdom", pytest.fail)
+        wisdom_file.prepare_plans(comm, "patterns", lambda search: fourier.plan(10**6 if search else None))
+    finally:
+        comm.Barrier()
+        if rank == 0:
+            shutil.rmtree(folder)
 
 
 def test_a_failing_planner_fails_on_all(comm):
