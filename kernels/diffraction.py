@@ -66,6 +66,13 @@ class Diffraction(ABC):
         self.low, self.high = (self.real.type(bound) for bound in CURVATURES[curvature])
         self.full = curvature == "full"
         self.pattern_losses = np.zeros(self.count)
+        self._tile: NDArray[Any] = np.zeros((0, 0), probe.dtype)  # the point last evaluated
+        self._exits: NDArray[Any] | None = None  # conj-side fields of the full Hessian with a free probe
+        self._set_up(amplitudes, keep_far_fields)
+
+    @abstractmethod
+    def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
+        """Take the amplitudes over, and make room for what is kept and computed."""
 
     def _batches(self, batches: Iterable[tuple[int, int]] | None) -> Iterable[tuple[int, int]]:
         """Return the given batches of positions, or those of all positions in order."""

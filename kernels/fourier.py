@@ -18,6 +18,9 @@ from ptyxrf.kernels.planning import PLANS, TEN_ITERATIONS
 #: Bytes of fields that are transformed together: a few patterns, well inside a second-level cache.
 BATCH_BYTES = 256 * 1024
 
+#: Bytes of a cache line, and of the widest vectors.
+CACHE_LINE = 64
+
 
 def batch_size(modes: int, m: int, dtype: np.dtype) -> int:
     """Return how many positions to transform together so that their fields stay in cache."""
@@ -25,8 +28,13 @@ def batch_size(modes: int, m: int, dtype: np.dtype) -> int:
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Return zeros whose first element is aligned for vector FFTs."""
-    return pyfftw.zeros_aligned(shape, dtype=dtype)
+    """Return zeros whose first element begins a cache line, as vector code and vector FFTs like it."""
+    return pyfftw.zeros_aligned(shape, dtype=dtype, n=CACHE_LINE)
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Return an array whose first element begins a cache line; its contents are arbitrary."""
+    return pyfftw.empty_aligned(shape, dtype=dtype, n=CACHE_LINE)
 
 
 def _pattern_plan(

@@ -18,31 +18,22 @@ from ptyxrf.kernels.amplitudes import amplitude_hessian, amplitude_losses_along,
 from ptyxrf.kernels.diffraction import Diffraction
 from ptyxrf.kernels.fourier import PatternFourier, aligned_zeros
 from ptyxrf.kernels.patches import add_patches, multiply_patches, multiply_patches_add, sum_patches
-from ptyxrf.kernels.probe_shift import PositionedProbe
 
 
 class LibraryDiffraction(Diffraction):
     """The term for patterns of any size; see `Diffraction`."""
 
-    def __init__(
-        self,
-        amplitudes: NDArray,
-        corners: NDArray[np.int64],
-        exposure: NDArray[np.float64],
-        probe: PositionedProbe,
-        curvature: str,
-        keep_far_fields: bool = True,
-    ) -> None:
-        super().__init__(amplitudes, corners, exposure, probe, curvature, keep_far_fields)
+    def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
+        probe = self.probe
         self.amplitudes = amplitudes
-        self.fourier = PatternFourier(probe.modes, self.m, probe.dtype)
+        self.fourier = PatternFourier(self.modes, self.m, probe.dtype)
         self._fields, self._more = self.fourier.buffer(), self.fourier.buffer()
-        shape = (self.count, probe.modes, self.m, self.m)
-        self._psi = aligned_zeros(shape, probe.dtype) if keep_far_fields else None
+        self._psi = aligned_zeros(self._shape(), probe.dtype) if keep_far_fields else None
         self.kept_bytes = 0 if self._psi is None else self._psi.nbytes
-        self._exits: NDArray[Any] | None = None  # conj-side fields of the full Hessian with a free probe
-        self._tile: NDArray[Any] = np.zeros((0, 0), probe.dtype)
-        self._nothing = np.zeros((0, probe.modes, self.m, self.m), probe.dtype)
+        self._nothing = np.zeros((0, self.modes, self.m, self.m), probe.dtype)
+
+    def _shape(self) -> tuple[int, int, int, int]:
+        return self.count, self.modes, self.m, self.m
 
     def _far_fields(self, first: int, last: int, scratch: NDArray) -> NDArray[Any]:
         """Return psi of positions first..last-1: kept, or computed again into `scratch`."""
@@ -67,7 +58,7 @@ class LibraryDiffraction(Diffraction):
         self._tile = tile
         stack, which = self.probe.stack, self.probe.which
         if with_probe and self.full and self._exits is None:
-            self._exits = aligned_zeros((self.count, self.probe.modes, self.m, self.m), self.probe.dtype)
+            self._exits = aligned_zeros(self._shape(), self.probe.dtype)
         for start, end in self._batches(batches):
             corners, scales = self.corners[start:end], self.scales[start:end]
             fields = self._fields[: end - start]

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.engine import resolve_engine
-from ptyxrf.kernels.fourier import batch_size
+from ptyxrf.kernels.fourier import aligned_zeros, batch_size
 from ptyxrf.kernels.library_probe_shift import LibraryShifts
-from ptyxrf.kernels.vector_fourier import aligned_empty
 from ptyxrf.kernels.vector_probe_shift import VectorShifts
 
 #: Vector code keeps one position at a time in cache whatever the batch: a larger one spares calls.
@@ -69,9 +68,7 @@ class PositionedProbe:
         self._sums: list[NDArray[Any]] = []
 
     def _room(self, versions: int) -> NDArray[Any]:
-        room = aligned_empty((versions, self.modes, self.m, self.m), self.dtype)
-        room[...] = 0
-        return room
+        return aligned_zeros((versions, self.modes, self.m, self.m), self.dtype)
 
     def set(self, probe: NDArray) -> None:
         """Take a new (K, m, m) probe."""

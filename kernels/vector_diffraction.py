@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels import vector_patterns
 from ptyxrf.kernels.diffraction import Diffraction
+from ptyxrf.kernels.fourier import aligned_empty
 from ptyxrf.kernels.patches import add_patches, sum_patches
-from ptyxrf.kernels.probe_shift import PositionedProbe
-from ptyxrf.kernels.vector_fourier import VectorPlan, aligned_empty
+from ptyxrf.kernels.vector_fourier import VectorPlan
 
 
 def _ordered(amplitudes: NDArray, plan: VectorPlan) -> NDArray[Any]:
@@ -33,16 +33,7 @@ def _ordered(amplitudes: NDArray, plan: VectorPlan) -> NDArray[Any]:
 class VectorDiffraction(Diffraction):
     """The term for patterns whose size has the prime factors 2, 3, 5 and 7 only; see `Diffraction`."""
 
-    def __init__(
-        self,
-        amplitudes: NDArray,
-        corners: NDArray[np.int64],
-        exposure: NDArray[np.float64],
-        probe: PositionedProbe,
-        curvature: str,
-        keep_far_fields: bool = True,
-    ) -> None:
-        super().__init__(amplitudes, corners, exposure, probe, curvature, keep_far_fields)
+    def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
         plan = VectorPlan.of(self.m, self.real)
         self.amplitudes = _ordered(amplitudes, plan)
         self._low_memory = not keep_far_fields
@@ -55,11 +46,8 @@ class VectorDiffraction(Diffraction):
         self._bends: NDArray[Any] | None = None
         self._work = aligned_empty((5 * plan.m * plan.lanes,), self.real)
         self._transform = (plan.m, plan.chunks, self.modes, plan.factors, plan.roots)
-        self._exits: NDArray[Any] | None = None  # conj-side fields of the full Hessian with a free probe
-        self._no_exits = np.zeros(0, probe.dtype)
-        self._nothing = np.zeros(0, probe.dtype)
+        self._nothing = np.zeros(0, self.probe.dtype)
         self._no_slots = np.zeros(self.count, np.int64)
-        self._tile: NDArray[Any] = np.zeros((0, 0), probe.dtype)
 
     def _positions(self, start: int, end: int, pitch: int) -> tuple[Any, ...]:
         """Return what the passes want to know of some positions: their place, probes, scales, transforms."""
@@ -95,8 +83,8 @@ class VectorDiffraction(Diffraction):
             self._exits = aligned_empty((self.count, modes, m, m), self.probe.dtype)
         flat, target, pitch = tile.reshape(-1), gradient.reshape(-1), tile.shape[1]
         for start, end in self._batches(batches):
-            sums, slots = self._nothing, self._no_slots
-            exits = self._no_exits
+            sums = exits = self._nothing
+            slots = self._no_slots
             if with_probe:
                 sums, slots = self.probe.adjoint_target(start, end)
                 if self._exits is not None:

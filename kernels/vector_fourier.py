@@ -24,6 +24,7 @@ from numba import config as _config
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.fourier import aligned_zeros
 from ptyxrf.kernels.vector_code import VECTOR_BYTES, lanes
 from ptyxrf.kernels.vector_operations import butterfly, exchange_squares, merge_row, split_row, width
 
@@ -76,14 +77,6 @@ def _roots_of(factors: tuple[int, ...], real: Any) -> NDArray[Any]:
         table.append(np.stack((np.cos(angle), np.sin(angle)), axis=-1).ravel())
         length = step
     return np.concatenate([*table, np.zeros(2)]).astype(real)
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Return an array whose first element begins a cache line; its contents are arbitrary."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -140,9 +133,7 @@ class VectorPlan:
 
     def fields(self, modes: int) -> NDArray[Any]:
         """Return flat room for K fields in the layout of this file."""
-        room = aligned_empty((modes * 2 * self.padded * (self.padded + 1),), self.real)
-        room[...] = 0
-        return room
+        return aligned_zeros((modes * 2 * self.padded * (self.padded + 1),), self.real)
 
     def far_shape(self) -> tuple[int, int, int]:
         """Return the shape (C, m, W) of real numbers in the far layout."""

@@ -244,43 +244,108 @@ def losses_chunk(
 
 
 # ---------------------------------------------------------------------------------------------------------
-# Passes over positions
+# Steps of all modes, for the chunks first..last-1
 # ---------------------------------------------------------------------------------------------------------
 
 
 @compiled
-def far_field(
-    tile: NDArray, corner: int, pitch: int, probes: NDArray, start: int, scale: float, m: int, chunks: int,
-    modes: int, factors: NDArray, roots: NDArray, field: NDArray,
+def enter(
+    image: NDArray, corner: int, pitch: int, probes: NDArray, start: int, scale: float, m: int, modes: int,
+    field: NDArray, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray, moves: bool,
+    tile: NDArray, moved: NDArray, moved_start: int,
 ) -> None:  # fmt: skip
-    """Leave the far fields of one position in `field`."""
+    """DFT of one dimension of scale probe patch of an image.
+
+    Where the probe moves, scale moved patch of the tile is added first.
+    """
     w = width(field)
     plane = (chunks * w + 1) * w
-    gap = 2 * plane * chunks
     for k in range(modes):
-        at = k * gap
-        multiply(tile, corner, pitch, probes, start + k * m * m, scale, m, field, at, plane, 0, chunks, False)
-        forward_chunks(field, at, plane, chunks, m, factors, roots)
-        exchange(field, at, plane, chunks, 0, chunks)
-        forward_chunks(field, at, plane, chunks, m, factors, roots)
+        at, mode = 2 * plane * chunks * k, k * m * m
+        multiply(image, corner, pitch, probes, start + mode, scale, m, field, at, plane, first, last, False)
+        if moves:
+            multiply(
+                tile, corner, pitch, moved, moved_start + mode, scale, m, field, at, plane, first, last, True
+            )
+        forward_chunks(field, at + 2 * plane * first, plane, last - first, m, factors, roots)
 
 
 @compiled
-def keep_far_field(
-    field: NDArray, m: int, chunks: int, modes: int, measured: NDArray, low: float, high: float,
-    ratio: NDArray, psi: NDArray, work: NDArray,
-) -> None:  # fmt: skip
-    """Keep psi and ratio of one position; `field` is lost."""
+def cross(
+    field: NDArray, m: int, modes: int, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray
+) -> None:
+    """Transpose and transform the other dimension: what `enter` left becomes far fields."""
     w = width(field)
     plane = (chunks * w + 1) * w
-    gap = 2 * plane * chunks
+    for k in range(modes):
+        at = 2 * plane * chunks * k
+        exchange(field, at, plane, chunks, first, last)
+        forward_chunks(field, at + 2 * plane * first, plane, last - first, m, factors, roots)
+
+
+@compiled
+def turn_back(
+    field: NDArray, m: int, modes: int, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray
+) -> None:
+    """Undo the DFT of `cross`, but for a factor m."""
+    w = width(field)
+    plane = (chunks * w + 1) * w
+    for k in range(modes):
+        start = 2 * plane * (chunks * k + first)
+        backward_chunks(field, start, plane, last - first, m, factors, roots)
+
+
+@compiled
+def leave(
+    field: NDArray, m: int, modes: int, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray,
+    scale: float, corner: int, pitch: int, probes: NDArray, start: int, target: NDArray, moves: bool,
+    tile: NDArray, sums: NDArray, sums_start: int,
+) -> None:  # fmt: skip
+    """Transpose back and undo the DFT of `enter`; target += scale conj(probe) field.
+
+    Where the probe moves, sums += scale conj(patch of the tile) field.
+    """
+    w = width(field)
+    plane = (chunks * w + 1) * w
+    for k in range(modes):
+        at, mode = 2 * plane * chunks * k, k * m * m
+        exchange(field, at, plane, chunks, first, last)
+        backward_chunks(field, at + 2 * plane * first, plane, last - first, m, factors, roots)
+        multiply_adjoint(
+            field, at, plane, probes, start + mode, m, scale, m, target, corner, pitch, first, last
+        )
+        if moves:
+            multiply_adjoint(
+                field, at, plane, tile, corner, pitch, scale, m, sums, sums_start + mode, m, first, last
+            )
+
+
+@compiled
+def compute_again(
+    tile: NDArray, corner: int, pitch: int, probes: NDArray, start: int, scale: float, m: int, modes: int,
+    field: NDArray, chunks: int, factors: NDArray, roots: NDArray, measured: NDArray, low: float, high: float,
+    ratio: NDArray, psi: NDArray, work: NDArray,
+) -> None:  # fmt: skip
+    """Make psi and ratio of one position; `field` is lost."""
+    w = width(field)
+    plane = (chunks * w + 1) * w
     part = m * w
+    enter(
+        tile, corner, pitch, probes, start, scale, m, modes, field, chunks, 0, chunks, factors, roots, False,
+        tile, probes, 0,
+    )  # fmt: skip
+    cross(field, m, modes, chunks, 0, chunks, factors, roots)
     for c in range(chunks):
         here = slice(c * part, (c + 1) * part)
         residual_chunk(
-            field, 2 * plane * c, plane, gap, part, modes, measured[here], low, high, ratio[here], psi,
-            2 * modes * part * c, work,
+            field, 2 * plane * c, plane, 2 * plane * chunks, part, modes, measured[here], low, high,
+            ratio[here], psi, 2 * modes * part * c, work,
         )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Passes over positions
+# ---------------------------------------------------------------------------------------------------------
 
 
 @compiled
@@ -308,21 +373,16 @@ def gradients(
         fetched = 0
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            for k in range(modes):
-                at = k * gap
-                multiply(
-                    tile, corners[b], pitch, probes, p + k * m * m, scales[b], m, field, at, plane, first,
-                    last, False,
-                )  # fmt: skip
-                forward_chunks(field, at + 2 * plane * first, plane, last - first, m, factors, roots)
+            enter(
+                tile, corners[b], pitch, probes, p, scales[b], m, modes, field, chunks, first, last, factors,
+                roots, False, tile, probes, 0,
+            )  # fmt: skip
             prefetch_part(amplitudes, (b + 1) * size, size, fetched, parts)
             fetched += 1
         total = 0.0
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            for k in range(modes):
-                exchange(field, k * gap, plane, chunks, first, last)
-                forward_chunks(field, k * gap + 2 * plane * first, plane, last - first, m, factors, roots)
+            cross(field, m, modes, chunks, first, last, factors, roots)
             prefetch_part(amplitudes, (b + 1) * size, size, fetched, parts)
             fetched += 1
             for c in range(first, last):
@@ -331,24 +391,14 @@ def gradients(
                     field, 2 * plane * c, plane, gap, part, modes, amplitudes[here : here + part], low, high,
                     ratio[place : place + part], psi, 2 * modes * place, work,
                 )  # fmt: skip
-            for k in range(modes):
-                backward_chunks(field, k * gap + 2 * plane * first, plane, last - first, m, factors, roots)
+            turn_back(field, m, modes, chunks, first, last, factors, roots)
         losses[b] = 0.5 * total
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            for k in range(modes):
-                at = k * gap
-                exchange(field, at, plane, chunks, first, last)
-                backward_chunks(field, at + 2 * plane * first, plane, last - first, m, factors, roots)
-                multiply_adjoint(
-                    field, at, plane, probes, p + k * m * m, m, scales[b], m, target, corners[b], pitch,
-                    first, last,
-                )  # fmt: skip
-                if moves:
-                    multiply_adjoint(
-                        field, at, plane, tile, corners[b], pitch, scales[b], m, sums, s + k * m * m, m,
-                        first, last,
-                    )  # fmt: skip
+            leave(
+                field, m, modes, chunks, first, last, factors, roots, scales[b], corners[b], pitch, probes, p,
+                target, moves, tile, sums, s,
+            )  # fmt: skip
             prefetch_part(amplitudes, (b + 1) * size, size, fetched, parts)
             fetched += 1
         if len(exits) > 0:
@@ -378,38 +428,27 @@ def products(
         p = which[b] * modes * m * m
         s = slots[b] * modes * m * m
         kept = b
-        following = b + 1
         if recompute:
-            far_field(tile, corners[b], pitch, probes, p, scales[b], m, chunks, modes, factors, roots, field)
-            keep_far_field(
-                field, m, chunks, modes, amplitudes[b * size : (b + 1) * size], low, high, ratio, psi, work
-            )
+            compute_again(
+                tile, corners[b], pitch, probes, p, scales[b], m, modes, field, chunks, factors, roots,
+                amplitudes[b * size : (b + 1) * size], low, high, ratio, psi, work,
+            )  # fmt: skip
             kept = 0
         fetched = 0
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            for k in range(modes):
-                at = k * gap
-                multiply(
-                    change, corners[b], pitch, probes, p + k * m * m, scales[b], m, field, at, plane, first,
-                    last, False,
-                )  # fmt: skip
-                if moves:
-                    multiply(
-                        tile, corners[b], pitch, moved, s + k * m * m, scales[b], m, field, at, plane, first,
-                        last, True,
-                    )  # fmt: skip
-                forward_chunks(field, at + 2 * plane * first, plane, last - first, m, factors, roots)
-            prefetch_part(psi, 2 * modes * following * size, 2 * modes * size, fetched, parts)
-            prefetch_part(ratio, following * size, size, fetched, parts)
+            enter(
+                change, corners[b], pitch, probes, p, scales[b], m, modes, field, chunks, first, last,
+                factors, roots, moves, tile, moved, s,
+            )  # fmt: skip
+            prefetch_part(psi, 2 * modes * (b + 1) * size, 2 * modes * size, fetched, parts)
+            prefetch_part(ratio, (b + 1) * size, size, fetched, parts)
             fetched += 1
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            for k in range(modes):
-                exchange(field, k * gap, plane, chunks, first, last)
-                forward_chunks(field, k * gap + 2 * plane * first, plane, last - first, m, factors, roots)
-            prefetch_part(psi, 2 * modes * following * size, 2 * modes * size, fetched, parts)
-            prefetch_part(ratio, following * size, size, fetched, parts)
+            cross(field, m, modes, chunks, first, last, factors, roots)
+            prefetch_part(psi, 2 * modes * (b + 1) * size, 2 * modes * size, fetched, parts)
+            prefetch_part(ratio, (b + 1) * size, size, fetched, parts)
             fetched += 1
             for c in range(first, last):
                 place = (kept * chunks + c) * part
@@ -417,25 +456,15 @@ def products(
                     field, 2 * plane * c, plane, gap, part, modes, ratio[place : place + part], psi,
                     2 * modes * place, work,
                 )  # fmt: skip
-            for k in range(modes):
-                backward_chunks(field, k * gap + 2 * plane * first, plane, last - first, m, factors, roots)
+            turn_back(field, m, modes, chunks, first, last, factors, roots)
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            for k in range(modes):
-                at = k * gap
-                exchange(field, at, plane, chunks, first, last)
-                backward_chunks(field, at + 2 * plane * first, plane, last - first, m, factors, roots)
-                multiply_adjoint(
-                    field, at, plane, probes, p + k * m * m, m, scales[b], m, target, corners[b], pitch,
-                    first, last,
-                )  # fmt: skip
-                if moves:
-                    multiply_adjoint(
-                        field, at, plane, tile, corners[b], pitch, scales[b], m, sums, s + k * m * m, m,
-                        first, last,
-                    )  # fmt: skip
-            prefetch_part(psi, 2 * modes * following * size, 2 * modes * size, fetched, parts)
-            prefetch_part(ratio, following * size, size, fetched, parts)
+            leave(
+                field, m, modes, chunks, first, last, factors, roots, scales[b], corners[b], pitch, probes, p,
+                target, moves, tile, sums, s,
+            )  # fmt: skip
+            prefetch_part(psi, 2 * modes * (b + 1) * size, 2 * modes * size, fetched, parts)
+            prefetch_part(ratio, (b + 1) * size, size, fetched, parts)
             fetched += 1
 
 
@@ -457,27 +486,22 @@ def losses_along(
         s = slots[b] * modes * m * m
         kept = b
         if recompute:
-            far_field(tile, corners[b], pitch, probes, p, scales[b], m, chunks, modes, factors, roots, field)
-            keep_far_field(
-                field, m, chunks, modes, amplitudes[b * size : (b + 1) * size], low, high, ratio, psi, work
-            )
+            compute_again(
+                tile, corners[b], pitch, probes, p, scales[b], m, modes, field, chunks, factors, roots,
+                amplitudes[b * size : (b + 1) * size], low, high, ratio, psi, work,
+            )  # fmt: skip
             kept = 0
         if moves:
-            far_field(change, corners[b], pitch, moved, s, scales[b], m, chunks, modes, factors, roots, bends)
-        for k in range(modes):
-            at = k * gap
-            multiply(
-                change, corners[b], pitch, probes, p + k * m * m, scales[b], m, field, at, plane, 0, chunks,
-                False,
+            enter(
+                change, corners[b], pitch, moved, s, scales[b], m, modes, bends, chunks, 0, chunks, factors,
+                roots, False, tile, moved, 0,
             )  # fmt: skip
-            if moves:
-                multiply(
-                    tile, corners[b], pitch, moved, s + k * m * m, scales[b], m, field, at, plane, 0, chunks,
-                    True,
-                )  # fmt: skip
-            forward_chunks(field, at, plane, chunks, m, factors, roots)
-            exchange(field, at, plane, chunks, 0, chunks)
-            forward_chunks(field, at, plane, chunks, m, factors, roots)
+            cross(bends, m, modes, chunks, 0, chunks, factors, roots)
+        enter(
+            change, corners[b], pitch, probes, p, scales[b], m, modes, field, chunks, 0, chunks, factors,
+            roots, moves, tile, moved, s,
+        )  # fmt: skip
+        cross(field, m, modes, chunks, 0, chunks, factors, roots)
         for c in range(chunks):
             here, place = (b * chunks + c) * part, (kept * chunks + c) * part
             losses_chunk(

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
-from ptyxrf.kernels.fourier import batch_size
+from ptyxrf.kernels.fourier import aligned_empty, batch_size
 from ptyxrf.kernels.vector_fourier import (
     VectorPlan,
-    aligned_empty,
     backward_field,
     forward_field,
     merge_field,

@@ -6,9 +6,9 @@ import pytest
 
 from ptyxrf.kernels import vector_fourier
 from ptyxrf.kernels.engine import resolve_engine
+from ptyxrf.kernels.fourier import aligned_empty
 from ptyxrf.kernels.vector_fourier import (
     VectorPlan,
-    aligned_empty,
     backward_field,
     can_transform,
     factorise,
