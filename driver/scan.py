@@ -17,6 +17,9 @@ POSITION_ROUNDING = 1e-9
 
 BLURS = ("convolution", "correlation")
 
+#: Sums of |P|^2 whose own squares are still numbers.
+LEAST_INTENSITY, MOST_INTENSITY = 1e-120, 1e120
+
 #: Values of lazy maps, masks and true arrays that are checked at a time.
 CHECKED_VALUES = 1 << 22
 
@@ -131,6 +134,11 @@ def measured_elements(
             f"got {int(missing[e] + infinite[e])} non-finite values for element {e}"
         )
     return measured
+
+
+def _check_truth(name: str, values: NDArray[Any]) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"truth: expected finite numbers in {name}, got NaN or infinity")
 
 
 class Scan:
@@ -296,6 +304,13 @@ class Scan:
             raise ValueError("probe: expected finite numbers, got NaN or infinity")
         if not array.any():
             raise ValueError("probe: expected a probe with some intensity, got zeros only")
+        with np.errstate(over="ignore", under="ignore"):
+            intensity = float(np.sum(np.abs(array.astype(np.complex128)) ** 2))
+        if not LEAST_INTENSITY < intensity < MOST_INTENSITY:
+            raise ValueError(
+                f"probe: expected a sum of |P|^2 between {LEAST_INTENSITY:g} and {MOST_INTENSITY:g}, got "
+                f"{intensity:g}"
+            )
         self.probe: NDArray[Any] = np.ascontiguousarray(array)
         self.K = int(array.shape[0])
 
@@ -432,6 +447,8 @@ class Scan:
             values: Any = array if _is_lazy(array) else np.asarray(array)
             if values.dtype.kind not in "fiuc":
                 raise ValueError(f"truth: expected {name} in numbers, got {values.dtype}")
+            if not _is_lazy(array):
+                _check_truth(name, values)
             self.truth[name] = values
 
     def _find_measured(self) -> NDArray[np.bool_]:
@@ -466,9 +483,9 @@ class Scan:
             blocks = (np.asarray(self.mask[index]) for index in blocks_of_rows(self.mask.shape))
             if not sum(int(block.sum()) for block in blocks):
                 raise ValueError("mask: expected some good pixels (True), got none")
-        for array in self.truth.values():
+        for name, array in self.truth.items():
             for index in blocks_of_rows(array.shape) if _is_lazy(array) else ():
-                np.asarray(array[index])
+                _check_truth(name, np.asarray(array[index]))
 
     def mask_at(self, chosen: Any) -> NDArray[np.bool_] | None:
         """Return the mask of some patterns (a slice or indices): (m, m) where all share one, or None."""

@@ -284,7 +284,9 @@ def read_scan(
         arguments["count_scale"] = reader.optional(f"{DETECTOR}/count_scale")
         arguments |= _fluorescence(reader)
         title = f"{ENTRY}/title"
-        arguments["title"] = reader.text(title) if reader.own or reader.has(title) else ""
+        arguments["title"] = (
+            reader.text(title) if reader.own or reader.optional_dataset(title) is not None else ""
+        )
         scan = Scan(patterns, **arguments)
         if check:
             scan.check()
@@ -434,7 +436,7 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for key in ("units", "blur"):
         name = f"{FLUORESCENCE}/{key}"
-        if reader.own or reader.has(name):
+        if reader.own or reader.optional_dataset(name) is not None:
             arguments[key] = reader.text(name)
     name = f"{FLUORESCENCE}/data"
     data: Any = None
@@ -453,7 +455,7 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
                 name,
                 f"expected {dimensions[sampling]} dimensions for {sampling} sampling, got shape {data.shape}",
             )
-    elif reader.has(name):
+    elif reader.optional_dataset(name) is not None:
         data = _stored(reader, name)
     else:
         return arguments
@@ -462,7 +464,7 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
         name = f"{FLUORESCENCE}/{key}"
         arguments[key] = reader.array(name) if reader.own else reader.optional(name)
     name = f"{FLUORESCENCE}/element_names"
-    if reader.own or reader.has(name):
+    if reader.own or reader.optional_dataset(name) is not None:
         arguments["element_names"] = reader.texts(name)
     arguments["fluorescence_count_scale"] = reader.optional(f"{FLUORESCENCE}/count_scale")
     return arguments

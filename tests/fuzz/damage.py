@@ -145,11 +145,11 @@ def _spoilt(value: float) -> Callable[[Random, h5py.File, str], None]:
     def damage(rng: Random, file: h5py.File, name: str) -> None:
         values = np.array(file[name][()])
         if values.dtype.kind not in "fciu" or values.size == 0:
-            del file[name]
             return
         if values.dtype.kind in "iu":
             values = values.astype("f8")
-        values[np.unravel_index(int(rng.integers(values.size)), values.shape)] = value
+        with np.errstate(over="ignore", under="ignore"):
+            values[np.unravel_index(int(rng.integers(values.size)), values.shape)] = value
         _put(file, name, values)
 
     return damage
@@ -226,9 +226,19 @@ def _unwritten(rng: Random, file: h5py.File, name: str) -> None:
     shape, dtype = file[name].shape, file[name].dtype
     del file[name]
     chunks = tuple(max(size // 2, 1) for size in shape) if shape and 0 not in shape else None
-    dataset = file.create_dataset(name, shape, dtype, chunks=chunks)
-    if chunks and rng.random() < 0.5 and dtype.kind in "fiu":
-        dataset[tuple(slice(0, size) for size in chunks)] = 1
+    file.create_dataset(name, shape, dtype, chunks=chunks if rng.random() < 0.5 else None)
+
+
+def _partly_written(rng: Random, file: h5py.File, name: str) -> None:
+    """One chunk of several was written: HDF5 gives zeros for the others."""
+    values = file[name][()]
+    if not np.shape(values) or 0 in np.shape(values) or values.dtype.kind not in "fciu":
+        return
+    del file[name]
+    chunks = tuple(max(size // 2, 1) for size in values.shape)
+    dataset = file.create_dataset(name, values.shape, values.dtype, chunks=chunks)
+    first = tuple(slice(0, size) for size in chunks)
+    dataset[first] = values[first]
 
 
 def _removed(rng: Random, file: h5py.File, name: str) -> None:
@@ -364,7 +374,18 @@ def _attribute_other(rng: Random, file: h5py.File, name: str) -> None:
     item = _any_with_attributes(rng, file)
     if item is None:
         return
-    values = [1, -1, 2.5, np.nan, "text", b"\xff\xfe", np.arange(5), h5py.Empty("f4"), np.zeros((2, 0)), 10**18]
+    values = [
+        1,
+        -1,
+        2.5,
+        np.nan,
+        "text",
+        b"\xff\xfe",
+        np.arange(5),
+        h5py.Empty("f4"),
+        np.zeros((2, 0)),
+        10**18,
+    ]
     values += [np.array(["a", "b"], dtype=h5py.string_dtype()), np.zeros(2, [("a", "i4")]), 1 + 2j]
     key = str(rng.choice(list(item.attrs)))
     del item.attrs[key]
@@ -381,6 +402,7 @@ MAY_DIFFER: dict[str, Callable[[Random, h5py.File, str], None]] = {
     "dangling link": _dangling,
     "link to itself": _looping,
     "link to the root": _hard_loop,
+    "partly written": _partly_written,
     "attribute removed": _attribute_removed,
     "attribute of another kind": _attribute_other,
     "negative": _spoilt(-3.0),
@@ -391,6 +413,8 @@ MAY_DIFFER: dict[str, Callable[[Random, h5py.File, str], None]] = {
     "half precision": _other_values(lambda rng, values: _numbers(values).real.clip(-6e4, 6e4).astype("f2")),
     "booleans": _other_values(lambda rng, values: _numbers(values).real > 0),
     "another shape": _other_values(_other_shape),
+    "strings": _other_values(_strings),
+    "objects": _other_values(_objects),
 }
 
 #: Damage after which the values are what they were: an error, or the right answer.
@@ -406,8 +430,6 @@ NO_VALUES: dict[str, Callable[[Random, h5py.File, str], None]] = {
     "NaN": _spoilt(np.nan),
     "infinity": _spoilt(-np.inf),
     "complex": _other_values(lambda rng, values: _numbers(values) + 1j),
-    "strings": _other_values(_strings),
-    "objects": _other_values(_objects),
     "compound": _other_values(_compound),
     "lists of values": _ragged,
     "empty": _empty,

@@ -210,7 +210,9 @@ def run(numbers: list[int], seed: int, folder: Path, workers: int) -> list[Verdi
     all_kinds = kinds()
     names, hdf5 = list(all_kinds), {key: kind.hdf5 for key, kind in all_kinds.items()}
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["originals", "numpy", "h5py", "ptyxrf.driver.command", "ptyxrf.driver.info"])
+    context.set_forkserver_preload(
+        ["originals", "numpy", "h5py", "ptyxrf.driver.command", "ptyxrf.driver.info"]
+    )
     waiting, verdicts = list(reversed(numbers)), []
     crew: list[_Worker] = []
     try:
