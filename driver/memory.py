@@ -69,9 +69,7 @@ def channels_of(method: str, elements: int) -> int:
     return {"ptychography": 2, "joint": 1 + elements}.get(method, elements)
 
 
-def memory_of(
-    sizes: Sizes, precision: str = "single", memory: str = "cached"
-) -> dict[str, NDArray[np.int64]]:
+def memory_of(sizes: Sizes, precision: str = "single", memory: str = "low") -> dict[str, NDArray[np.int64]]:
     """Return the bytes of a rank by what they are for.
 
     Parameters
@@ -79,6 +77,7 @@ def memory_of(
     sizes : Sizes
     precision : {"single", "double"}
     memory : {"cached", "low"}
+        Default: as of the default solver.
 
     Returns
     -------

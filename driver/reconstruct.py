@@ -90,7 +90,7 @@ def reconstruct(
     fluorescence_first: bool | None = None,
     preconditioner: bool | None = None,
     solver: str | None = None,
-    memory: str = "cached",
+    memory: str | None = None,
     callback: Callable[[IterationRecord], Any] | None = None,
     comm: Any = None,
 ) -> Result | TiledResult:
@@ -103,7 +103,7 @@ def reconstruct(
     ----------
     scan : Scan
     method : {"joint", "ptychography", "fluorescence"}
-    alpha, alpha_scale, precision, link, link_offset, memory, comm
+    alpha, alpha_scale, precision, link, link_offset, comm
         See `Objective`.
     curvature : {"positive", "full", "gauss-newton"}, optional
         Hessian of the inner solves of truncated Newton; default "positive", or "full" for the paper's solver.
@@ -141,6 +141,8 @@ def reconstruct(
         quasi-newton: limited-memory BFGS around the preconditioner, a gradient a step. newton: truncated
         Newton, a Hessian product a step inside. paper: that as arXiv 2511.02153 describes it, with the full
         Hessian and no preconditioner. Default: quasi-newton, or newton for fluorescence alone.
+    memory : {"cached", "low"}, optional
+        See `Objective`. Default: low with quasi-newton, which makes no Hessian products, cached otherwise.
     callback : callable, optional
         Given the `IterationRecord` of each iteration; a true answer, on any rank, stops the reconstruction.
 
@@ -180,6 +182,8 @@ def reconstruct(
     if solver not in SOLVERS:
         raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
     plain = solver == "paper"
+    if memory is None:
+        memory = "low" if solver == "quasi-newton" else "cached"
     if curvature is None:
         curvature = "full" if plain else "positive"
     free_from = _probe_start(refine_probe)

@@ -288,8 +288,9 @@ RECONSTRUCT = {
     ),
     "memory": Setting(
         Choice(("cached", "low")),
-        "cached",
-        "keep each position's state between products, or compute it again",
+        None,
+        "keep each position's state for Hessian products, or compute it again (default: keep it where the "
+        "solver makes products)",
     ),
 }
 
