@@ -225,7 +225,7 @@ def reconstruct(
         maps = first_maps(
             scan,
             objective.alpha > 0,
-            start or {},
+            {**(start or {}), "probe": objective.present_probe},  # which may be scaled to the patterns
             precision,
             options.nonnegative,
             options.max_seconds,
