@@ -40,8 +40,8 @@ IMAGE_CHUNK = 256
 #: Longest value that is kept in a header (HDF5 has headers of 64 kB).
 COMPACT_BYTES = 60_000
 
-#: No compressor of HDF5's own makes more than this of a byte of a file; with that much to spare, datasets that
-#: claim more hold nothing.
+#: No compressor of HDF5's own makes more than this of a byte of a file; with so much to spare, a dataset that
+#: claims more holds nothing.
 MOST_EXPANSION, SPARE_BYTES = 1100, 1 << 20
 
 

@@ -393,6 +393,22 @@ class Objective:
             )
             self.fluorescence.set_weights(self._internal_weights())
 
+    def scale_weights(self) -> float:
+        """Multiply the weights so that the fluorescence alone has a loss of order 1; return the factor.
+
+        Its loss is in squared counts and goes, with its gradient, where single precision has no squares left.
+        The factor is a power of two, and changes no digit of what is found.
+        """
+        if self.method != "fluorescence" or self.fluorescence is None or self.data is None:
+            return 1.0
+        squares = float((self.alpha * self.data.mean_square).sum()) * np.prod(
+            self.scan.fluorescence.shape[1:]
+        )
+        factor = 2.0 ** -round(np.log2(squares)) if squares > 0 else 1.0
+        self.alpha = self.alpha * factor
+        self.fluorescence.set_weights(self._internal_weights())
+        return factor
+
     def _gradient_ratio(self) -> float:
         """Return ||grad_z Phi_p(z0)|| / ||grad_w Phi_f(w0)|| (arXiv 2511.02153, section 2.3)."""
         if self.diffraction is None or self.fluorescence is None:
@@ -894,8 +910,8 @@ class Objective:
     def fluorescence_curvature_of_probe(self) -> float:
         """Return the curvature of the fluorescence along the probe itself, at maps that explain the data.
 
-        The counts D_e are quadratic in the probe: those of (1 + t) P are (1 + t)^2 D_e, which gives a curvature
-        of 4 sum_e alpha_e / N_e ||D_e - B_e||^2 in t, for a change of the probe whose square is sum |P|^2.
+        The counts D_e are quadratic in the probe: those of (1 + t) P are (1 + t)^2 D_e. The curvature in t is
+        4 sum_e alpha_e / N_e ||D_e - B_e||^2, for a change of the probe whose square is sum |P|^2.
         """
         if self.data is None:
             return 1.0

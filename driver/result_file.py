@@ -284,18 +284,23 @@ def _optional_values(reader: Hdf5Reader, name: str) -> NDArray[Any] | None:
 def _elements(reader: Hdf5Reader, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return the maps of all elements."""
     attributes = reader.group(PROCESS).attrs
-    count, dtype = attributes["elements"], attributes["elements_dtype"]
+    count, noted = attributes["elements"], attributes["elements_dtype"]
     if not isinstance(count, int | np.integer) or count < 0:
         raise reader.error(PROCESS, f"elements: expected how many there are, got {count!r}")
-    if not isinstance(dtype, bytes | str) or np.dtype(dtype).kind != "f":
-        raise reader.error(PROCESS, f"elements_dtype: expected that of real numbers, got {dtype!r}")
-    maps = []
-    for e in range(count):
-        name = f"{image_name(e + 1)}/data"
-        maps.append(_values(reader, name, 2, "f"))
-        if maps[e].shape != shape:
-            raise reader.error(name, f"expected an image of shape {shape}, got {maps[e].shape}")
-    return np.array(maps, dtype=np.dtype(dtype)).reshape(count, *shape)
+    text = noted.decode("latin-1") if isinstance(noted, bytes) else noted
+    if text not in ("<f4", ">f4", "<f8", ">f8"):
+        raise reader.error(PROCESS, f"elements_dtype: expected that of real numbers, got {noted!r}")
+    names = []
+    for e in range(count):  # before there is memory for as many as are said to be there
+        names.append(f"{image_name(e + 1)}/data")
+        reader.dataset(names[e])
+    elements = np.empty((count, *shape), np.dtype(text))
+    for name, element in zip(names, elements, strict=True):
+        values = _values(reader, name, 2, "f")
+        if values.shape != shape:
+            raise reader.error(name, f"expected an image of shape {shape}, got {values.shape}")
+        element[...] = values
+    return elements
 
 
 def _word(reader: Hdf5Reader, name: str, words: Collection[str]) -> str:
@@ -320,14 +325,14 @@ def _settings(reader: Hdf5Reader) -> dict[str, Any]:
 def _history(reader: Hdf5Reader) -> list[IterationRecord]:
     columns: dict[str, list[Any]] = {}
     for name, dtype in COLUMNS.items():
-        values = np.asarray(reader.array(f"{HISTORY}/{name}"))
-        if values.ndim != 1 or values.dtype.kind != dtype.kind:
+        column = np.asarray(reader.array(f"{HISTORY}/{name}"))
+        if column.ndim != 1 or column.dtype.kind != dtype.kind:
             raise reader.error(
                 f"{HISTORY}/{name}",
-                f"expected a number of type {dtype} for each record, got {values.dtype} of shape "
-                f"{values.shape}",
+                f"expected a number of type {dtype} for each record, got {column.dtype} of shape "
+                f"{column.shape}",
             )
-        columns[name] = values.tolist()
+        columns[name] = column.tolist()
     columns["note"] = reader.texts(f"{HISTORY}/note")
     length = len(columns["iteration"])
     for name, values in columns.items():

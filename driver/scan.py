@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -110,7 +110,10 @@ def check_patterns(block: NDArray, indices: NDArray[np.int64], mask: NDArray[np.
 
 
 def measured_elements(
-    missing: NDArray[np.int64], infinite: NDArray[np.int64], shape: tuple[int, ...]
+    missing: NDArray[np.int64],
+    infinite: NDArray[np.int64],
+    shape: tuple[int, ...],
+    first_bad: Callable[[int], int],
 ) -> NDArray[np.bool_]:
     """Return which elements have data, from the numbers of NaN and infinities in each map.
 
@@ -119,6 +122,8 @@ def measured_elements(
     missing, infinite : (N_e,) array of int64
     shape : tuple of int
         Of all maps, (N_e, ...).
+    first_bad : callable
+        Given an element, returns the flat index of the first of its values that is not finite.
 
     Raises
     ------
@@ -129,9 +134,11 @@ def measured_elements(
     bad = measured & (missing + infinite > 0)
     if bad.any():
         e = int(np.flatnonzero(bad)[0])
+        place = tuple(int(i) for i in np.unravel_index(first_bad(e), shape[1:]))
+        where = f"position {place[0]}" if len(place) == 1 else f"pixel {place}"
         raise ValueError(
             f"fluorescence: expected finite counts (or NaN everywhere for an element without data), "
-            f"got {int(missing[e] + infinite[e])} non-finite values for element {e}"
+            f"got {int(missing[e] + infinite[e])} non-finite values for element {e}, the first at {where}"
         )
     return measured
 
@@ -461,7 +468,11 @@ class Scan:
             which, axis = (index[0], None) if block.ndim == 2 and self.sampling == "grid" else (index[-1], 1)
             missing[which] += np.isnan(block).sum(axis=axis)
             infinite[which] += np.isinf(block).sum(axis=axis)
-        return measured_elements(missing, infinite, self.fluorescence.shape)
+
+        def first_bad(e: int) -> int:
+            return int(np.flatnonzero(~np.isfinite(np.asarray(self.fluorescence[e], np.float64)))[0])
+
+        return measured_elements(missing, infinite, self.fluorescence.shape, first_bad)
 
     @property
     def measured(self) -> NDArray[np.bool_]:

@@ -422,7 +422,10 @@ def _mask(reader: Hdf5Reader) -> Any:
         raise reader.error(MASK, f"expected integers, 0 = good, got {dataset.dtype}")
     if dataset.ndim == 3:
         return MaskFile(reader.path, MASK, dataset.shape, dataset.dtype)
-    return good_pixels(np.asarray(reader.array(MASK)))
+    mask = np.asarray(reader.array(MASK))
+    if not np.isfinite(mask).all():
+        raise reader.error(MASK, "expected integers, 0 = good, got NaN or infinity")
+    return good_pixels(mask)
 
 
 def _stored(reader: Hdf5Reader, name: str) -> StoredArray:

@@ -168,9 +168,12 @@ def _numbers(values: np.ndarray) -> np.ndarray:
     return values if values.dtype.kind in "fciub" else np.arange(max(values.size, 1), dtype=float)
 
 
+def _complex(rng: Random, values: np.ndarray) -> object:
+    return values if values.dtype.kind == "c" else _numbers(values) + 1j
+
+
 def _compound(rng: Random, values: np.ndarray) -> object:
-    fields = np.zeros(values.shape, [("a", "f4"), ("b", "i2")])
-    return fields
+    return np.zeros(values.shape, [("a", "f4"), ("b", "i2")])
 
 
 def _strings(rng: Random, values: np.ndarray) -> object:
@@ -211,9 +214,9 @@ def _empty(rng: Random, file: h5py.File, name: str) -> None:
 def _huge(rng: Random, file: h5py.File, name: str) -> None:
     """A dataset of many terabytes, none of which was ever written."""
     shape, dtype = file[name].shape, file[name].dtype
-    large = tuple(int(size) * 10**6 for size in shape) or (10**12,)
-    if rng.random() < 0.5 and shape:
-        large = (10**11, *shape[1:])
+    large = (10**11, *shape[1:])
+    if len(shape) in (1, 2) and rng.random() < 0.5:
+        large = tuple(int(size) * 10**6 for size in shape)
     del file[name]
     if rng.random() < 0.5:
         file.create_dataset(name, large, dtype, chunks=tuple(min(size, 64) for size in large))
@@ -429,7 +432,7 @@ SAME_VALUES: dict[str, Callable[[Random, h5py.File, str], None]] = {
 NO_VALUES: dict[str, Callable[[Random, h5py.File, str], None]] = {
     "NaN": _spoilt(np.nan),
     "infinity": _spoilt(-np.inf),
-    "complex": _other_values(lambda rng, values: _numbers(values) + 1j),
+    "complex": _other_values(_complex),
     "compound": _other_values(_compound),
     "lists of values": _ragged,
     "empty": _empty,

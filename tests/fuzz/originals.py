@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from PIL import Image
 
 from ptyxrf.driver.amplitudes import load_amplitudes
 from ptyxrf.driver.geometry import JOULES_PER_KEV, Geometry
+from ptyxrf.driver.machine import Machine, read_machine, write_machine
 from ptyxrf.driver.maps_file import attach_maps, read_maps
 from ptyxrf.driver.result_file import read_result, write_result
 from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.scan_file import read_scan, write_scan
 from ptyxrf.driver.settings import TABLES, effective_settings, read_settings, settings_text
 from ptyxrf.driver.simulate import simulate
+from ptyxrf.driver.specimens import read_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from test_maps_file import write_maps
@@ -47,12 +50,15 @@ class Kind:
         noticed.
     hdf5 : bool
         Whether damage can be done through HDF5.
+    ending : str
+        Of the name of the file.
     """
 
     write: Callable[[Path], Any]
     read: Callable[[Path], dict[str, Any]]
     own: bool
     hdf5: bool = True
+    ending: str = ".h5"
 
 
 def read_as_scan(path: Path) -> dict[str, Any]:
@@ -142,6 +148,12 @@ def _write_settings(path: Path) -> None:
     path.write_text(settings_text(settings), encoding="utf-8")
 
 
+def write_image(path: Path) -> None:
+    """Write a grey image with some structure."""
+    grey = (np.add.outer(np.arange(24) ** 2, 7 * np.arange(20)) % 256).astype(np.uint8)
+    Image.fromarray(grey).save(path)
+
+
 def kinds() -> dict[str, Kind]:
     """Return all kinds that can be written here."""
     found = {
@@ -164,7 +176,20 @@ def kinds() -> dict[str, Kind]:
         ),
         "MAPS": Kind(write_maps, read_as_maps, own=False),
         "result": Kind(_write_result, read_as_result, own=True),
-        "settings": Kind(_write_settings, read_settings, own=False, hdf5=False),
+        "settings": Kind(_write_settings, read_settings, own=False, hdf5=False, ending=".toml"),
+        "constants of a machine": Kind(
+            lambda path: write_machine(path, Machine(name="measured")),
+            lambda path: asdict(read_machine(path)),
+            own=False,
+            hdf5=False,
+            ending=".json",
+        ),
+        "image, PNG": Kind(
+            write_image, lambda path: {"grey": read_image(path)}, own=False, hdf5=False, ending=".png"
+        ),
+        "image, TIFF": Kind(
+            write_image, lambda path: {"grey": read_image(path)}, own=False, hdf5=False, ending=".tif"
+        ),
     }
     folder = Path(os.environ.get("PTYXRF_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
     measured = folder / MEASURED_MAPS
