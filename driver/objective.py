@@ -449,12 +449,15 @@ class Objective:
         return probe
 
     def _start(self, start: Mapping[str, ArrayLike], rescale_probe: bool) -> NDArray[Any]:
-        probe = self._initial_probe
         if rescale_probe and self.method != "fluorescence" and "probe" not in start:
-            probe *= np.sqrt(self.mean_count * self.scan.m**2 / (np.abs(probe) ** 2).sum())
+            light = (np.abs(self._initial_probe) ** 2).sum()
+            self._initial_probe *= np.sqrt(self.mean_count * self.scan.m**2 / light)
         defaults: dict[str, ArrayLike] = {
-            "real_part": 1.0, "imaginary_part": self.link_offset, "elements": 0.0, "probe": probe,
-        }  # fmt: skip
+            "real_part": 1.0,
+            "imaginary_part": self.link_offset,
+            "elements": 0.0,
+            "probe": self._initial_probe,
+        }
         self._initial_real_part = self._own(self._field_values("real_part", start.get("real_part", 1.0)))
         return self.scatter(**{name: start.get(name, defaults[name]) for name in self.unknowns})
 

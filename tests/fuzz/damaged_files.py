@@ -241,7 +241,7 @@ def run(
                         if waiting and worker.done < FILES_OF_A_WORKER:
                             worker.give(waiting.pop())
                             continue
-                    except EOFError:
+                    except (EOFError, OSError):
                         worker.process.join()
                         lost = CRASH
                 elif time.monotonic() - worker.since > limit:
