@@ -317,8 +317,11 @@ class Objective:
         )
         # the gradient in z is needed later only where the link bends
         self._gradient_z = self._product_z if self.link.linear else np.zeros_like(self._z)
+        # a probe that moves is another one at each point, and is used once there unless something else is
+        # done with it
+        keep = keep_far_fields or not self.refine_probe or scan.sampling == "scan"
         self.probe = PositionedProbe(
-            scan.fractions[tile.positions], scan.K, scan.m, self.complex, self.engine
+            scan.fractions[tile.positions], scan.K, scan.m, self.complex, self.engine, keep
         )
         # vector code needs no plans, and for fluorescence at whole pixels no pattern is transformed
         patterns = self.engine == "library" and (self.method != "fluorescence" or not self.probe.integer)
@@ -896,10 +899,16 @@ class Objective:
     # ---------------------------------------------------------------- sums that the preconditioner needs
 
     def illumination(self) -> NDArray[np.float64]:
-        """Return 1/N sum_j t_j |P_j|^2 on the owned pixels, in the units of the data."""
+        """Return 1/N sum_j t_j |P_j|^2 on the owned pixels, in the units of the data.
+
+        Where the probe of each position is not kept, it is taken at the position's whole pixel.
+        """
         total = np.zeros((1, *self.tile.covered.shape), self.real)
-        weights = self.exposure.astype(self.real)
-        add_illumination(self.probe.stack, self.probe.which, self.corners, weights, 1, total[0])
+        versions, which = self.probe.stack, self.probe.which
+        if not self.probe.kept:
+            # shifts would take a third of a gradient, for a fraction of a pixel
+            versions, which = self.probe.unshifted[None], np.zeros_like(which)
+        add_illumination(versions, which, self.corners, self.exposure.astype(self.real), 1, total[0])
         return self._collected(total)[0].astype(np.float64) * (self.mean_count / self.scan.N)
 
     def fluorescence_diagonal(self) -> NDArray[np.float64]:
