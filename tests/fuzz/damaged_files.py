@@ -40,6 +40,8 @@ from ptyxrf.driver.command import main as command
 
 #: Seconds after which a file counts as one that makes the reader hang.
 TIME_LIMIT = 20.0
+#: Seconds within which a process is there and has loaded what it needs, on a machine that is busy.
+START_LIMIT = 300.0
 #: Bytes that reading one of these small files may take beyond what a process has when it begins.
 MEMORY_LIMIT = 2 << 30
 #: A worker makes way for a new one after so many files, so that nothing piles up.
@@ -164,10 +166,12 @@ def judge(seed: int, number: int, folder: Path, all_kinds: dict[str, Kind]) -> V
 def _work(pipe: Connection, seed: int, folder: Path, module: str) -> None:
     """Judge the files whose numbers come through the pipe."""
     warnings.simplefilter("error", RuntimeWarning)
+    warnings.simplefilter("ignore", UserWarning)
     all_kinds = kinds_of(module)
     # the reading of a file that claims to hold terabytes must not get them
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_LIMIT, used + MEMORY_LIMIT))
+    pipe.send(None)  # ready: from now on it is the file that takes the time
     while (number := pipe.recv()) is not None:
         pipe.send(judge(seed, number, folder, all_kinds))
         gc.collect()
@@ -182,11 +186,11 @@ class _Worker:
         self.process.start()
         other.close()
         self.number: int | None = None
-        self.since, self.done = 0.0, 0
+        self.until, self.done = time.monotonic() + START_LIMIT, 0
 
-    def give(self, number: int) -> None:
+    def give(self, number: int, limit: float) -> None:
         self.pipe.send(number)
-        self.number, self.since = number, time.monotonic()
+        self.number, self.until = number, time.monotonic() + limit
 
     def end(self) -> None:
         self.process.kill()
@@ -228,27 +232,31 @@ def run(
     crew: list[_Worker] = []
     try:
         while waiting or crew:
-            while waiting and len(crew) < workers:
+            while len(crew) < min(workers, len(waiting)):
                 crew.append(_Worker(context, seed, folder, module))
-                crew[-1].give(waiting.pop())
             ready = wait([worker.pipe for worker in crew], timeout=0.5)
             for worker in list(crew):
                 lost = ""
                 if worker.pipe in ready:
                     try:
-                        verdicts.append(worker.pipe.recv())
-                        worker.done += 1
-                        if waiting and worker.done < FILES_OF_A_WORKER:
-                            worker.give(waiting.pop())
-                            continue
+                        verdict = worker.pipe.recv()
                     except (EOFError, OSError):
                         worker.process.join()
                         lost = CRASH
-                elif time.monotonic() - worker.since > limit:
+                    else:
+                        if verdict is not None:
+                            verdicts.append(verdict)
+                            worker.number, worker.done = None, worker.done + 1
+                        if waiting and worker.done < FILES_OF_A_WORKER:
+                            worker.give(waiting.pop(), limit)
+                            continue
+                elif time.monotonic() > worker.until:
                     lost = HANG
                 else:
                     continue
-                if lost and worker.number is not None:
+                if lost:
+                    if worker.number is None:
+                        raise RuntimeError(f"a process that reads files did not start: {lost}")
                     code = worker.process.exitcode
                     said = f"no answer in {limit:g} s" if lost == HANG else f"ended with {code}"
                     verdicts.append(
