@@ -11,7 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 def is_finite_number(value: Any) -> bool:
     """Return whether a value is one finite real number, of Python or of numpy."""
-    return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(float(value)))
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return bool(np.isfinite(float(value)))
+    except OverflowError:  # an integer beyond all floating-point numbers
+        return False
 
 
 def whole_number(name: str, value: Any, least: int) -> int:

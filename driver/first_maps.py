@@ -87,6 +87,7 @@ def first_maps(
         All ranks take part.
     """
     objective = Objective(scan, "fluorescence", precision=precision, start=start, comm=comm)
+    objective.scale_weights()
     level = noise_level(objective)
     scales = scan.fluorescence_count_scale
     noiseless = scales is not None and not np.any(scales)

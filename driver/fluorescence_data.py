@@ -77,7 +77,19 @@ def load_fluorescence(scan: Scan, tile: Tile, ranks: Ranks) -> tuple[NDArray[np.
     gone = ranks.sum(np.stack([missing.sum(axis=1), infinite.sum(axis=1)]).astype(np.float64)).astype(
         np.int64
     )
-    measured = measured_elements(gone[0], gone[1], scan.fluorescence.shape)
+
+    def first_bad(e: int) -> int:
+        """Return the flat index, in the whole map, of the first value of all ranks that is not finite."""
+        bad = np.flatnonzero(~np.isfinite(flat[e]))
+        if scan.sampling == "grid":
+            rows, columns = np.unravel_index(bad, counts.shape[1:])
+            places = (rows + tile.owned.row_start) * scan.shape[1] + columns + tile.owned.column_start
+        else:
+            places = tile.positions[bad]
+        (largest,) = ranks.largest(float(-places.min()) if len(places) else -np.inf)
+        return -int(largest)
+
+    measured = measured_elements(gone[0], gone[1], scan.fluorescence.shape, first_bad)
     known: NDArray[Any] = np.where(missing, 0.0, flat)
     net = np.where(missing, 0.0, flat - scan.background[:, None])
     sums = np.stack([np.abs(known).sum(axis=1), (net**2).sum(axis=1), np.maximum(known, 0).sum(axis=1)])

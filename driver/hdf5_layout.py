@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,10 @@ IMAGE_CHUNK = 256
 
 #: Longest value that is kept in a header (HDF5 has headers of 64 kB).
 COMPACT_BYTES = 60_000
+
+#: No compressor of HDF5's own makes more than this of a byte of a file; with so much to spare, a dataset that
+#: claims more holds nothing.
+MOST_EXPANSION, SPARE_BYTES = 1100, 1 << 20
 
 
 class Hdf5Writer:
@@ -89,7 +94,9 @@ class Hdf5Writer:
         chunks : tuple of int, optional
             Default: images in squares, other arrays as h5py guesses.
         compress : bool
-            gzip with shuffle, at the level that costs least.
+            gzip with shuffle, at the level that costs least; otherwise gzip at level 0, which only adds a
+            checksum. Fletcher's is 0 for zeros: without the second one, blocks that were never written to
+            disk read as good.
         **attributes
             HDF5 attributes of the dataset.
 
@@ -104,8 +111,7 @@ class Hdf5Writer:
                 leading = (1,) * (len(shape) - 2)
                 chunks = (*leading, min(shape[-2], IMAGE_CHUNK), min(shape[-1], IMAGE_CHUNK))
             options = {"fletcher32": True, "chunks": chunks or True}
-            if compress:
-                options |= {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+            options |= {"compression": "gzip", "compression_opts": int(compress), "shuffle": compress}
         dataset = self.file.create_dataset(name, shape=tuple(shape), dtype=dtype, **options)
         for key, value in attributes.items():
             dataset.attrs[key] = value
@@ -174,7 +180,10 @@ class Hdf5Writer:
 
     def close(self) -> None:
         """Note the optional datasets; call it last."""
-        self.file[ENTRY].attrs["optional_datasets"] = np.array(self._optional, dtype=h5py.string_dtype())
+        # of fixed length, so that they lie in the header, which has a checksum, and not in a heap
+        self.file[ENTRY].attrs["optional_datasets"] = np.array(
+            [name.encode() for name in self._optional], "S"
+        )
 
 
 @contextmanager
@@ -250,12 +259,15 @@ class Hdf5Reader:
         self.own = "ptyxrf_format" in file.attrs
         self._optional: frozenset[str] = frozenset()
         if self.own:
-            version = int(file.attrs["ptyxrf_format"])
+            version = file.attrs["ptyxrf_format"]
+            if not isinstance(version, int | np.integer):
+                raise ValueError(f"{path}: ptyxrf_format: expected an integer, got {version!r}")
             if version > FORMAT:
                 raise ValueError(
                     f"{path}: written by a later version of ptyxrf (format {version}, known is {FORMAT})"
                 )
-            self._optional = frozenset(str(name) for name in self.group(ENTRY).attrs["optional_datasets"])
+            names = np.ravel(self.group(ENTRY).attrs["optional_datasets"]).tolist()
+            self._optional = frozenset(name.decode() if isinstance(name, bytes) else name for name in names)
 
     def error(self, name: str, problem: str) -> ValueError:
         """Return (not raise) the error that says what is wrong with a dataset."""
@@ -275,22 +287,78 @@ class Hdf5Reader:
         return self.file[name]
 
     def dataset(self, name: str) -> h5py.Dataset:
-        """Return a dataset that has to be there."""
-        if not self.has(name) or not isinstance(self.file[name], h5py.Dataset):
-            raise self.error(name, "no such dataset in the file")
-        return self.file[name]
+        """Return a dataset that has to be there, with numbers or texts in it."""
+        if not self.has(name):
+            raise self.error(name, f"no such dataset in the file{self._broken_link(name)}")
+        dataset = self.file[name]
+        if not isinstance(dataset, h5py.Dataset):
+            raise self.error(name, "no such dataset in the file: there is a group of that name")
+        try:
+            self._check_values(name, dataset)
+        except ValueError:
+            raise
+        except READ_ERRORS as error:
+            raise self.error(name, f"cannot be read, the file is damaged ({error})") from error
+        return dataset
+
+    def _broken_link(self, name: str) -> str:
+        """Return where a link leads that does not lead to anything; nothing where there is no link."""
+        link = self.file.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            return f": it is a link to {link.path} in {link.filename}, which cannot be opened"
+        return f": it is a link to {link.path}" if isinstance(link, h5py.SoftLink) else ""
+
+    def _check_values(self, name: str, dataset: h5py.Dataset) -> None:
+        """Refuse what HDF5 would give as numbers although nobody has written them, and what are none."""
+        dtype = dataset.dtype
+        if dataset.shape is None:
+            raise self.error(name, "has no values")
+        if dtype.kind not in "fciubS" and h5py.check_string_dtype(dtype) is None:
+            raise self.error(name, f"expected numbers or texts, got {dtype}")
+        if dataset.is_virtual:
+            for place, source in sorted(
+                {(part.file_name, part.dset_name) for part in dataset.virtual_sources()}
+            ):
+                if not _source_is_there(dataset, place, source):
+                    raise self.error(name, f"its values are in {source} of {place}, which cannot be opened")
+        elif dataset.external:
+            return  # HDF5 says itself that a raw file is missing
+        elif dataset.size and not dataset.id.get_storage_size() and not _has_fill_value(dataset):
+            raise self.error(name, "no values were ever written")
+        elif self.own and dataset.chunks and dataset.size:
+            wanted = math.prod(
+                -(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)
+            )
+            if dataset.id.get_num_chunks() < wanted:
+                raise self.error(name, "some of its values were never written")
 
     def array(self, name: str) -> Any:
         """Return all values of a dataset, checked against their checksums."""
         dataset = self.dataset(name)
         try:
+            self._check_size(name, dataset)
             return dataset[()]
         except READ_ERRORS as error:
+            if isinstance(error, ValueError) and str(error).startswith(f"{self.path}:"):
+                raise
             raise self.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
 
+    def _check_size(self, name: str, dataset: h5py.Dataset) -> None:
+        """Refuse terabytes that a small file claims to hold, before there is memory for them."""
+        if dataset.is_virtual or dataset.external:
+            return
+        there = Path(dataset.file.filename).stat().st_size
+        if dataset.nbytes > MOST_EXPANSION * there + SPARE_BYTES:
+            raise self.error(
+                name,
+                f"has the shape {dataset.shape}, {dataset.nbytes / 1e6:.3g} MB, which cannot be in a file of "
+                f"{there / 1e6:.3g} MB",
+            )
+
     def optional_dataset(self, name: str) -> h5py.Dataset | None:
-        """Return a dataset, or None where the file never had it."""
-        return self.dataset(name) if name in self._optional or self.has(name) else None
+        """Return a dataset, or None where the file never had it; a link that leads nowhere is an error."""
+        known = name in self._optional or self.has(name) or self._broken_link(name)
+        return self.dataset(name) if known else None
 
     def optional(self, name: str) -> Any:
         """Return the values of a dataset, or None where the file never had it."""
@@ -310,14 +378,42 @@ class Hdf5Reader:
         value = self.array(name)
         if not isinstance(value, bytes):
             raise self.error(name, f"expected a string, got {type(value).__name__}")
-        return value.decode()
+        return self._decoded(name, value)
 
     def texts(self, name: str) -> list[str]:
         """Return a dataset that holds a list of strings."""
         values = np.ravel(self.array(name)).tolist()
         if not all(isinstance(value, bytes) for value in values):
             raise self.error(name, "expected strings")
-        return [value.decode() for value in values]
+        return [self._decoded(name, value) for value in values]
+
+    def _decoded(self, name: str, value: bytes) -> str:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise self.error(name, f"expected text in UTF-8, got {value!r}") from None
+
+
+def _source_is_there(dataset: h5py.Dataset, place: str, source: str) -> bool:
+    """Return whether a virtual dataset finds one of its sources; HDF5 gives zeros for what is not there."""
+    if "%" in place + source or os.environ.get("HDF5_VDS_PREFIX"):
+        return True  # a series of files, or in folders that only HDF5 knows
+    if place == ".":
+        return dataset.file.get(source) is not None
+    folder = Path(dataset.file.filename).parent
+    for path in (folder / place, Path(place), folder / Path(place).name):
+        if path.is_file():
+            try:
+                with h5py.File(path, "r") as file:
+                    return file.get(source) is not None
+            except READ_ERRORS:
+                return False
+    return False
+
+
+def _has_fill_value(dataset: h5py.Dataset) -> bool:
+    """Return whether the program that made a dataset has said what stands for values that are not written."""
+    return dataset.id.get_create_plist().fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED
 
 
 @contextmanager

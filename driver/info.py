@@ -12,7 +12,7 @@ from ptyxrf.driver.geometry import JOULES_PER_KEV
 from ptyxrf.driver.maps_file import CountMaps
 from ptyxrf.driver.memory import Sizes, memory_of
 from ptyxrf.driver.result import Result, TiledResult
-from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.scan import Scan, blocks_of_rows
 
 #: Patterns are read this many bytes at a time.
 BLOCK_BYTES = 64 * 2**20
@@ -206,7 +206,7 @@ def inspect_scan(scan: Scan) -> ScanInformation:
         "counts_per_pixel_mean": float(summary.mean.mean()),
         "counts_most_in_a_pixel": float(summary.maxima.max()),
         "count_scale": _spread(scan.count_scale),
-        "masked_fraction": 0.0 if scan.mask is None else float(1 - scan.mask.mean()),
+        "masked_fraction": _masked_fraction(scan),
         "exposure_mean": float(scan.exposure.mean()),
         "fluorescence_sampling": scan.sampling,
         "fluorescence_units": scan.units if scan.sampling else None,
@@ -248,6 +248,27 @@ def _memory(scan: Scan, precision: str) -> dict[str, int]:
         fractional=bool(scan.fractions.any()),
     )
     return {name: int(size) for name, size in memory_of(sizes, precision).items()}
+
+
+def _masked_fraction(scan: Scan) -> float:
+    if scan.mask is None:
+        return 0.0
+    good = sum(int(np.asarray(scan.mask[index]).sum()) for index in blocks_of_rows(scan.mask.shape))
+    return 1 - good / float(np.prod(scan.mask.shape))
+
+
+def _ever_good(scan: Scan) -> NDArray[np.bool_]:
+    """Return which detector pixels are good in some pattern."""
+    lit = np.ones((scan.m, scan.m), dtype=bool)
+    if scan.mask is None:
+        return lit
+    if scan.mask.ndim == 2:
+        return np.asarray(scan.mask)
+    lit[...] = False
+    size = max(1, BLOCK_BYTES // (scan.m * scan.m))
+    for first in range(0, scan.N, size):
+        lit |= np.asarray(scan.mask[first : first + size]).any(axis=0)
+    return lit
 
 
 def _spread(values: NDArray[np.float64] | None) -> float | list[float] | None:
@@ -360,11 +381,7 @@ def _check_pixels(scan: Scan, summary: PatternSummary, facts: dict[str, Any]) ->
         )
     # Dead: never a count where the neighbours have so many that chance cannot explain it.
     sums = summary.mean * scan.N
-    lit = (
-        np.ones(sums.shape, dtype=bool)
-        if scan.mask is None
-        else scan.mask.reshape(-1, scan.m, scan.m).any(axis=0)
-    )
+    lit = _ever_good(scan)
     padded = np.pad(np.where(lit, sums, np.nan), 1, constant_values=np.nan)
     around = [
         padded[1 + i : 1 + i + scan.m, 1 + j : 1 + j + scan.m]
@@ -611,6 +628,8 @@ def result_facts(result: Result) -> dict[str, Any]:
     result : Result
         As `ptyxrf.driver.result_file.read_result` reads it.
     """
+    if not result.history:
+        raise ValueError("history: expected at least one record, got none")
     last = result.history[-1]
     return {
         "kind": "result",

@@ -169,12 +169,19 @@ def read_maps(
                 "/MAPS/channel_names",
                 f"expected {len(counts)} names and units, got {len(channels)}, {len(units)}",
             )
+        if len(set(channels)) != len(channels) or "" in channels:
+            raise reader.error("/MAPS/channel_names", f"expected different names, got {channels}")
         axes = []
         for axis, size in (("y", counts.shape[1]), ("x", counts.shape[2])):
-            values = np.asarray(reader.array(f"/MAPS/{axis}_axis"), dtype=np.float64)
-            if values.shape != (size,):
-                raise reader.error(f"/MAPS/{axis}_axis", f"expected {size} values, got shape {values.shape}")
-            axes.append(values * MILLIMETRE)
+            values = np.asarray(reader.array(f"/MAPS/{axis}_axis"))
+            if values.shape != (size,) or values.dtype.kind not in "fiu":
+                raise reader.error(
+                    f"/MAPS/{axis}_axis",
+                    f"expected {size} numbers, got {values.dtype} of shape {values.shape}",
+                )
+            if not np.isfinite(values).all():
+                raise reader.error(f"/MAPS/{axis}_axis", "expected finite numbers, got NaN or infinity")
+            axes.append(values.astype(np.float64) * MILLIMETRE)
         scalers, scaler_units = _scalers(reader, counts.shape[1:])
         chosen = list(range(len(channels))) if elements is None else []
         for element in elements or ():

@@ -50,6 +50,8 @@ from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
 METHODS = ("joint", "ptychography", "fluorescence")
 PRECISIONS: dict[str, np.dtype[Any]] = {"double": np.dtype(np.float64), "single": np.dtype(np.float32)}
 MEMORY = ("cached", "low")
+#: Element maps larger than this, or smaller than its inverse, have squares beyond the numbers of a precision.
+MOST_IN_MAPS = {PRECISIONS["double"]: 1e120, PRECISIONS["single"]: 1e15}
 
 
 @dataclass
@@ -253,8 +255,11 @@ class Objective:
         where = self.channels.get("elements", slice(0, 0))
         self.nonnegative = slice(where.start * self._pixels, where.stop * self._pixels)
 
+        start = {} if start is None else start
+        self._initial_probe = self._starting_probe(start)
         self._load(net, memory == "cached")
-        self.initial = self._start(start or {}, rescale_probe)
+        self.initial = self._start(start, rescale_probe)
+        self._check_range()
         self._set_weights(alpha, alpha_scale)
         self._set_probe(self._unpack(self.initial)[1])  # what needs only the probe may be asked from now on
         self.preconditioner = Preconditioner(self)
@@ -328,7 +333,7 @@ class Objective:
         )
         self.diffraction: Diffraction | None = None
         if self.method == "fluorescence":
-            self.mean_count = float((np.abs(scan.probe) ** 2).sum()) / scan.m**2
+            self.mean_count = float((np.abs(self._initial_probe) ** 2).sum()) / scan.m**2
             self.integer_patterns = True
         else:
             amplitudes, total, pixels, whole = agreed(
@@ -391,6 +396,22 @@ class Objective:
             )
             self.fluorescence.set_weights(self._internal_weights())
 
+    def scale_weights(self) -> float:
+        """Multiply the weights so that the fluorescence alone has a loss of order 1; return the factor.
+
+        Its loss is in squared counts and goes, with its gradient, where single precision has no squares left.
+        The factor is a power of two, and changes no digit of what is found.
+        """
+        if self.method != "fluorescence" or self.fluorescence is None or self.data is None:
+            return 1.0
+        squares = float((self.alpha * self.data.mean_square).sum()) * np.prod(
+            self.scan.fluorescence.shape[1:]
+        )
+        factor = 2.0 ** -round(np.log2(squares)) if squares > 0 else 1.0
+        self.alpha = self.alpha * factor
+        self.fluorescence.set_weights(self._internal_weights())
+        return factor
+
     def _gradient_ratio(self) -> float:
         """Return ||grad_z Phi_p(z0)|| / ||grad_w Phi_f(w0)|| (arXiv 2511.02153, section 2.3)."""
         if self.diffraction is None or self.fluorescence is None:
@@ -410,31 +431,57 @@ class Objective:
         first, second = np.sqrt(self.ranks.sum(np.array(squares)))
         return float(first / (self.scan.N * second)) if second > 0 else 1.0
 
-    def _start(self, start: Mapping[str, ArrayLike], rescale_probe: bool) -> NDArray[Any]:
+    def _starting_probe(self, start: Mapping[str, ArrayLike]) -> NDArray[np.complex128]:
+        """Return the probe of the start, in the units of the data, before it is scaled; check the names."""
         if not isinstance(start, Mapping):
             raise ValueError(f"start: expected a mapping of names to values, got {type(start).__name__}")
         allowed = (*CartesianLink.unknowns, "elements", "probe")
         for name in start:
             if name not in allowed:
                 raise ValueError(f"start: expected names among {', '.join(allowed)}, got {name!r}")
-        probe = self.scan.probe.astype(np.complex128)
-        if rescale_probe and self.method != "fluorescence":
-            probe *= np.sqrt(self.mean_count * self.scan.m**2 / (np.abs(probe) ** 2).sum())
-        defaults: dict[str, ArrayLike] = {
-            "real_part": 1.0, "imaginary_part": self.link_offset, "elements": 0.0, "probe": probe,
-        }  # fmt: skip
         try:
-            self._initial_probe = np.array(start.get("probe", probe), dtype=np.complex128)
+            probe = np.array(start.get("probe", self.scan.probe), dtype=np.complex128)
         except (TypeError, ValueError):
             raise ValueError("start: expected a probe of complex numbers, got something else") from None
-        if self._initial_probe.shape != self.scan.probe.shape:
-            raise ValueError(
-                f"start: expected a probe of shape {self.scan.probe.shape}, got {self._initial_probe.shape}"
-            )
-        if not np.isfinite(self._initial_probe).all():
+        if probe.shape != self.scan.probe.shape:
+            raise ValueError(f"start: expected a probe of shape {self.scan.probe.shape}, got {probe.shape}")
+        if not np.isfinite(probe).all():
             raise ValueError("start: expected a finite probe, got NaN or infinity")
+        if not probe.any():
+            raise ValueError("start: expected a probe with some intensity, got zeros only")
+        return probe
+
+    def _start(self, start: Mapping[str, ArrayLike], rescale_probe: bool) -> NDArray[Any]:
+        if rescale_probe and self.method != "fluorescence" and "probe" not in start:
+            light = (np.abs(self._initial_probe) ** 2).sum()
+            self._initial_probe *= np.sqrt(self.mean_count * self.scan.m**2 / light)
+        defaults: dict[str, ArrayLike] = {
+            "real_part": 1.0,
+            "imaginary_part": self.link_offset,
+            "elements": 0.0,
+            "probe": self._initial_probe,
+        }
         self._initial_real_part = self._own(self._field_values("real_part", start.get("real_part", 1.0)))
         return self.scatter(**{name: start.get(name, defaults[name]) for name in self.unknowns})
+
+    def _check_range(self) -> None:
+        """Refuse maps whose squares are no numbers in this precision, before they become infinite."""
+        if self.data is None:
+            return
+        light = float((np.abs(self._initial_probe) ** 2).sum())
+        if self.scan.sampling == "scan":
+            light *= float(self.scan.exposure.mean())
+        counts = np.sqrt(self.data.mean_square)
+        most = MOST_IN_MAPS[self.real]
+        for e in np.flatnonzero(counts > 0):
+            size = float(counts[e] / (self.scan.sensitivity[e] * light))
+            if not 1 / most < size < most:
+                raise ValueError(
+                    f"fluorescence: expected counts that sensitivity and probe explain by maps between "
+                    f"{1 / most:g} and {most:g} (precision {self.real}), got a map of about {size:.3g} for "
+                    f"element {e}: {counts[e]:.3g} counts, sensitivity {self.scan.sensitivity[e]:.3g}, "
+                    f"sum |P|^2 {light:.3g}"
+                )
 
     # ---------------------------------------------------------------- vectors
 
@@ -871,6 +918,19 @@ class Objective:
         flat = self.fluorescence.diagonal(self.tile.covered.shape)
         factors = self.fluorescence.weights * self.fluorescence.gains**2 * self.mean_count
         return factors[:, None, None] * self._collected(flat[None])
+
+    def fluorescence_curvature_of_probe(self) -> float:
+        """Return the curvature of the fluorescence along the probe itself, at maps that explain the data.
+
+        The counts D_e are quadratic in the probe: those of (1 + t) P are (1 + t)^2 D_e. The curvature in t is
+        4 sum_e alpha_e / N_e ||D_e - B_e||^2, for a change of the probe whose square is sum |P|^2.
+        """
+        if self.data is None:
+            return 1.0
+        samples = np.prod(self.scan.fluorescence.shape[1:])
+        squares = float((self.alpha * self.data.mean_square).sum()) * samples
+        curvature = 4 * squares / (self.scan.N_e * float((np.abs(self.present_probe) ** 2).sum()))
+        return curvature if curvature > 0 else 1.0
 
     def object_intensity(self) -> NDArray[np.float64]:
         """Return 1/N sum_j t_j |z_j|^2, the (m, m) diagonal curvature of the probe."""

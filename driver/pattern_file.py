@@ -82,7 +82,10 @@ class MaskFile(PatternFile):
     """Masks (N, m, m) in an HDF5 dataset: 0 = good in the file, True = good as they are sliced."""
 
     def _read(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return good_pixels(super()._read(indices))
+        masks = super()._read(indices)
+        if not np.isfinite(masks).all():
+            raise ValueError(f"{self.label}: expected integers, 0 = good, got NaN or infinity")
+        return good_pixels(masks)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(dtype or bool, copy=False)

@@ -110,7 +110,10 @@ class Preconditioner:
         objective = self._objective
         intensity = objective.object_intensity()
         peak = float(intensity.max())
-        diagonal = (intensity + PROBE_FLOOR * peak) if peak > 0 else np.ones_like(intensity)
+        if peak > 0:
+            diagonal = intensity + PROBE_FLOOR * peak
+        else:  # the fluorescence alone; a number at least makes the steps those of the data's unit
+            diagonal = np.full_like(intensity, objective.fluorescence_curvature_of_probe())
         inverse = np.repeat(1 / diagonal, 2)  # of the real and the imaginary part
         every_mode = np.tile(inverse, objective.scan.K).astype(objective.real)
         return InverseBlocks.diagonal(objective.field_size, every_mode)

@@ -215,6 +215,7 @@ def reconstruct(
         memory=memory,
         rescale_probe=rescale_probe,
     )
+    unit = 1 / objective.scale_weights()
     objective.preconditioner.identity = not (preconditioner if preconditioner is not None else not plain)
     if fluorescence_first is None:
         fluorescence_first = not plain and "elements" not in (start or {}) and covers(scan)
@@ -225,7 +226,7 @@ def reconstruct(
         maps = first_maps(
             scan,
             objective.alpha > 0,
-            start or {},
+            {**(start or {}), "probe": objective.present_probe},  # which may be scaled to the patterns
             precision,
             options.nonnegative,
             options.max_seconds,
@@ -248,10 +249,10 @@ def reconstruct(
         errors = {} if meter is None else meter.measure(z, elements)
         record = IterationRecord(
             iteration.number,
-            iteration.value,
+            unit * iteration.value,
             objective.losses.ptychography,
-            objective.losses.fluorescence,
-            iteration.gradient_norm,
+            unit * objective.losses.fluorescence,
+            unit * iteration.gradient_norm,
             iteration.inner_steps,
             objective.work.products,
             objective.work.gradients,
@@ -307,7 +308,7 @@ def reconstruct(
             "method": method,
             "alpha": alpha if isinstance(alpha, str) else np.asarray(alpha, dtype=float).tolist(),
             "alpha_scale": float(alpha_scale),
-            "alpha_used": objective.alpha.tolist(),
+            "alpha_used": (unit * objective.alpha).tolist(),
             "mean_count": objective.mean_count,
             "curvature": curvature,
             "precision": precision,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from ptyxrf.driver.hdf5_layout import (
 from ptyxrf.driver.history import IterationRecord, Reason
 from ptyxrf.driver.result import Result, TiledResult
 from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.settings import RECONSTRUCT, check_value
 from ptyxrf.driver.tiled_file import whole_shared_file, write_tiles
 from ptyxrf.driver.whole_file import check_space
 from ptyxrf.parallel.gather import gather_positions
@@ -198,6 +200,7 @@ def _write_history(writer: Hdf5Writer, history: list[IterationRecord]) -> None:
     if not names:
         return
     writer.texts(f"{HISTORY}/error_names", names)
+    writer.note_optional(f"{HISTORY}/error_names")
     for i, name in enumerate(names):
         column = np.array([record.errors.get(name, np.nan) for record in history], dtype=np.float64)
         writer.array(f"{HISTORY}/error_{i + 1}", column, long_name=name)
@@ -220,7 +223,7 @@ def _write_process(writer: Hdf5Writer, result: Result, settings: str) -> None:
         elif array.dtype.kind in "fiub" and array.size < ATTRIBUTE_LENGTH:
             dataset.attrs[key] = array
     writer.file[PROCESS].attrs["elements"] = len(result.elements)
-    writer.file[PROCESS].attrs["elements_dtype"] = result.elements.dtype.str
+    writer.file[PROCESS].attrs["elements_dtype"] = np.bytes_(result.elements.dtype.str)
 
 
 def read_result(path: str | os.PathLike[str]) -> Result:
@@ -244,47 +247,112 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     with reading(path) as reader:
         if not reader.own or not reader.has(PROCESS):
             raise reader.error(PROCESS, "no such group: the file is not a result")
-        attributes = reader.group(PROCESS).attrs
-        image = reader.array(f"{image_name(0)}/data")
-        count = int(attributes["elements"])
-        elements = np.empty((count, *image.shape), dtype=np.dtype(attributes["elements_dtype"]))
-        for e in range(count):
-            name = f"{image_name(e + 1)}/data"
-            element = reader.array(name)
-            if element.shape != image.shape:
-                raise reader.error(name, f"expected an image of shape {image.shape}, got {element.shape}")
-            elements[e] = element
-        reason = reader.text(f"{PROCESS}/reason")
-        if reason not in Reason.__members__:
-            raise reader.error(
-                f"{PROCESS}/reason", f"expected one of {', '.join(Reason.__members__)}, got {reason!r}"
-            )
+        image = _values(reader, f"{image_name(0)}/data", 2, "fc")
         return Result(
             object=image,
-            elements=elements,
-            probe=reader.array(ILLUMINATION),
+            elements=_elements(reader, image.shape),
+            probe=_values(reader, ILLUMINATION, 3, "fc"),
             history=_history(reader),
-            reason=Reason[reason],
-            method=reader.text(f"{PROCESS}/method"),
-            settings=json.loads(reader.text(f"{PROCESS}/settings")),
-            predicted_fluorescence=reader.optional(PREDICTED),
-            pattern_misfit=reader.optional(MISFIT),
+            reason=Reason[_word(reader, f"{PROCESS}/reason", Reason.__members__)],
+            method=check_value(f"{PROCESS}/method", RECONSTRUCT["method"], reader.text(f"{PROCESS}/method")),
+            settings=_settings(reader),
+            predicted_fluorescence=_optional_values(reader, PREDICTED),
+            pattern_misfit=_optional_values(reader, MISFIT),
         )
 
 
+def _values(reader: Hdf5Reader, name: str, ndim: int, kinds: str) -> NDArray[Any]:
+    """Return finite numbers; reconstructions have no others."""
+    values = np.asarray(reader.array(name))
+    if values.ndim != ndim or values.dtype.kind not in kinds:
+        raise reader.error(
+            name, f"expected numbers in {ndim} dimension(s), got {values.dtype} of shape {values.shape}"
+        )
+    if not np.isfinite(values).all():
+        raise reader.error(name, "expected finite numbers, got NaN or infinity")
+    return values
+
+
+def _optional_values(reader: Hdf5Reader, name: str) -> NDArray[Any] | None:
+    """Return numbers (NaN for an element without data), or None where the file never had them."""
+    values = reader.optional(name)
+    if values is None or (np.ndim(values) > 0 and values.dtype.kind == "f"):
+        return values
+    raise reader.error(name, f"expected numbers, got {values.dtype} of shape {np.shape(values)}")
+
+
+def _elements(reader: Hdf5Reader, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return the maps of all elements."""
+    attributes = reader.group(PROCESS).attrs
+    count, noted = attributes["elements"], attributes["elements_dtype"]
+    if not isinstance(count, int | np.integer) or count < 0:
+        raise reader.error(PROCESS, f"elements: expected how many there are, got {count!r}")
+    text = noted.decode("latin-1") if isinstance(noted, bytes) else noted
+    if text not in ("<f4", ">f4", "<f8", ">f8"):
+        raise reader.error(PROCESS, f"elements_dtype: expected that of real numbers, got {noted!r}")
+    names = []
+    for e in range(count):  # before there is memory for as many as are said to be there
+        names.append(f"{image_name(e + 1)}/data")
+        reader.dataset(names[e])
+    elements = np.empty((count, *shape), np.dtype(text))
+    for name, element in zip(names, elements, strict=True):
+        values = _values(reader, name, 2, "f")
+        if values.shape != shape:
+            raise reader.error(name, f"expected an image of shape {shape}, got {values.shape}")
+        element[...] = values
+    return elements
+
+
+def _word(reader: Hdf5Reader, name: str, words: Collection[str]) -> str:
+    """Return a text that has to be one of a few words."""
+    word = reader.text(name)
+    if word not in words:
+        raise reader.error(name, f"expected one of {', '.join(words)}, got {word!r}")
+    return word
+
+
+def _settings(reader: Hdf5Reader) -> dict[str, Any]:
+    name = f"{PROCESS}/settings"
+    try:
+        settings = json.loads(reader.text(name))
+    except json.JSONDecodeError as error:
+        raise reader.error(name, f"expected settings in JSON, got {error}") from None
+    if not isinstance(settings, dict):
+        raise reader.error(name, f"expected settings by name, got {type(settings).__name__}")
+    return settings
+
+
 def _history(reader: Hdf5Reader) -> list[IterationRecord]:
-    columns: dict[str, list[Any]] = {name: reader.array(f"{HISTORY}/{name}").tolist() for name in COLUMNS}
+    columns: dict[str, list[Any]] = {}
+    for name, dtype in COLUMNS.items():
+        column = np.asarray(reader.array(f"{HISTORY}/{name}"))
+        if column.ndim != 1 or column.dtype.kind != dtype.kind:
+            raise reader.error(
+                f"{HISTORY}/{name}",
+                f"expected a number of type {dtype} for each record, got {column.dtype} of shape "
+                f"{column.shape}",
+            )
+        columns[name] = column.tolist()
     columns["note"] = reader.texts(f"{HISTORY}/note")
     length = len(columns["iteration"])
     for name, values in columns.items():
         if len(values) != length:
             raise reader.error(f"{HISTORY}/{name}", f"expected {length} records, got {len(values)}")
     errors: list[dict[str, float]] = [{} for _ in range(length)]
-    if reader.has(f"{HISTORY}/error_names"):
-        present = reader.array(f"{HISTORY}/errors_present")
-        for i, name in enumerate(reader.texts(f"{HISTORY}/error_names")):
-            values = reader.array(f"{HISTORY}/error_{i + 1}").tolist()
-            for record, value, known in zip(errors, values, present[:, i], strict=True):
+    if reader.optional_dataset(f"{HISTORY}/error_names") is not None:
+        names = reader.texts(f"{HISTORY}/error_names")
+        place = f"{HISTORY}/errors_present"
+        present = np.asarray(reader.array(place))
+        if present.shape != (length, len(names)):
+            raise reader.error(place, f"expected shape {(length, len(names))}, got {present.shape}")
+        for i, name in enumerate(names):
+            place = f"{HISTORY}/error_{i + 1}"
+            column = np.asarray(reader.array(place))
+            if column.shape != (length,) or column.dtype.kind != "f":
+                raise reader.error(
+                    place, f"expected {length} numbers, got {column.dtype} of shape {column.shape}"
+                )
+            for record, value, known in zip(errors, column.tolist(), present[:, i], strict=True):
                 if known:
                     record[name] = value
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +16,9 @@ from ptyxrf.driver.geometry import Geometry
 POSITION_ROUNDING = 1e-9
 
 BLURS = ("convolution", "correlation")
+
+#: Sums of |P|^2 whose own squares are still numbers.
+LEAST_INTENSITY, MOST_INTENSITY = 1e-120, 1e120
 
 #: Values of lazy maps, masks and true arrays that are checked at a time.
 CHECKED_VALUES = 1 << 22
@@ -107,7 +110,10 @@ def check_patterns(block: NDArray, indices: NDArray[np.int64], mask: NDArray[np.
 
 
 def measured_elements(
-    missing: NDArray[np.int64], infinite: NDArray[np.int64], shape: tuple[int, ...]
+    missing: NDArray[np.int64],
+    infinite: NDArray[np.int64],
+    shape: tuple[int, ...],
+    first_bad: Callable[[int], int],
 ) -> NDArray[np.bool_]:
     """Return which elements have data, from the numbers of NaN and infinities in each map.
 
@@ -116,6 +122,8 @@ def measured_elements(
     missing, infinite : (N_e,) array of int64
     shape : tuple of int
         Of all maps, (N_e, ...).
+    first_bad : callable
+        Given an element, returns the flat index of the first of its values that is not finite.
 
     Raises
     ------
@@ -126,11 +134,18 @@ def measured_elements(
     bad = measured & (missing + infinite > 0)
     if bad.any():
         e = int(np.flatnonzero(bad)[0])
+        place = tuple(int(i) for i in np.unravel_index(first_bad(e), shape[1:]))
+        where = f"position {place[0]}" if len(place) == 1 else f"pixel {place}"
         raise ValueError(
             f"fluorescence: expected finite counts (or NaN everywhere for an element without data), "
-            f"got {int(missing[e] + infinite[e])} non-finite values for element {e}"
+            f"got {int(missing[e] + infinite[e])} non-finite values for element {e}, the first at {where}"
         )
     return measured
+
+
+def _check_truth(name: str, values: NDArray[Any]) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"truth: expected finite numbers in {name}, got NaN or infinity")
 
 
 class Scan:
@@ -296,6 +311,13 @@ class Scan:
             raise ValueError("probe: expected finite numbers, got NaN or infinity")
         if not array.any():
             raise ValueError("probe: expected a probe with some intensity, got zeros only")
+        with np.errstate(over="ignore", under="ignore"):
+            intensity = float(np.sum(np.abs(array.astype(np.complex128)) ** 2))
+        if not LEAST_INTENSITY < intensity < MOST_INTENSITY:
+            raise ValueError(
+                f"probe: expected a sum of |P|^2 between {LEAST_INTENSITY:g} and {MOST_INTENSITY:g}, got "
+                f"{intensity:g}"
+            )
         self.probe: NDArray[Any] = np.ascontiguousarray(array)
         self.K = int(array.shape[0])
 
@@ -432,6 +454,8 @@ class Scan:
             values: Any = array if _is_lazy(array) else np.asarray(array)
             if values.dtype.kind not in "fiuc":
                 raise ValueError(f"truth: expected {name} in numbers, got {values.dtype}")
+            if not _is_lazy(array):
+                _check_truth(name, values)
             self.truth[name] = values
 
     def _find_measured(self) -> NDArray[np.bool_]:
@@ -444,7 +468,11 @@ class Scan:
             which, axis = (index[0], None) if block.ndim == 2 and self.sampling == "grid" else (index[-1], 1)
             missing[which] += np.isnan(block).sum(axis=axis)
             infinite[which] += np.isinf(block).sum(axis=axis)
-        return measured_elements(missing, infinite, self.fluorescence.shape)
+
+        def first_bad(e: int) -> int:
+            return int(np.flatnonzero(~np.isfinite(np.asarray(self.fluorescence[e], np.float64)))[0])
+
+        return measured_elements(missing, infinite, self.fluorescence.shape, first_bad)
 
     @property
     def measured(self) -> NDArray[np.bool_]:
@@ -466,9 +494,9 @@ class Scan:
             blocks = (np.asarray(self.mask[index]) for index in blocks_of_rows(self.mask.shape))
             if not sum(int(block.sum()) for block in blocks):
                 raise ValueError("mask: expected some good pixels (True), got none")
-        for array in self.truth.values():
+        for name, array in self.truth.items():
             for index in blocks_of_rows(array.shape) if _is_lazy(array) else ():
-                np.asarray(array[index])
+                _check_truth(name, np.asarray(array[index]))
 
     def mask_at(self, chosen: Any) -> NDArray[np.bool_] | None:
         """Return the mask of some patterns (a slice or indices): (m, m) where all share one, or None."""

@@ -284,7 +284,9 @@ def read_scan(
         arguments["count_scale"] = reader.optional(f"{DETECTOR}/count_scale")
         arguments |= _fluorescence(reader)
         title = f"{ENTRY}/title"
-        arguments["title"] = reader.text(title) if reader.own or reader.has(title) else ""
+        arguments["title"] = (
+            reader.text(title) if reader.own or reader.optional_dataset(title) is not None else ""
+        )
         scan = Scan(patterns, **arguments)
         if check:
             scan.check()
@@ -420,7 +422,10 @@ def _mask(reader: Hdf5Reader) -> Any:
         raise reader.error(MASK, f"expected integers, 0 = good, got {dataset.dtype}")
     if dataset.ndim == 3:
         return MaskFile(reader.path, MASK, dataset.shape, dataset.dtype)
-    return good_pixels(np.asarray(reader.array(MASK)))
+    mask = np.asarray(reader.array(MASK))
+    if not np.isfinite(mask).all():
+        raise reader.error(MASK, "expected integers, 0 = good, got NaN or infinity")
+    return good_pixels(mask)
 
 
 def _stored(reader: Hdf5Reader, name: str) -> StoredArray:
@@ -434,7 +439,7 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for key in ("units", "blur"):
         name = f"{FLUORESCENCE}/{key}"
-        if reader.own or reader.has(name):
+        if reader.own or reader.optional_dataset(name) is not None:
             arguments[key] = reader.text(name)
     name = f"{FLUORESCENCE}/data"
     data: Any = None
@@ -453,7 +458,7 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
                 name,
                 f"expected {dimensions[sampling]} dimensions for {sampling} sampling, got shape {data.shape}",
             )
-    elif reader.has(name):
+    elif reader.optional_dataset(name) is not None:
         data = _stored(reader, name)
     else:
         return arguments
@@ -462,7 +467,7 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
         name = f"{FLUORESCENCE}/{key}"
         arguments[key] = reader.array(name) if reader.own else reader.optional(name)
     name = f"{FLUORESCENCE}/element_names"
-    if reader.own or reader.has(name):
+    if reader.own or reader.optional_dataset(name) is not None:
         arguments["element_names"] = reader.texts(name)
     arguments["fluorescence_count_scale"] = reader.optional(f"{FLUORESCENCE}/count_scale")
     return arguments

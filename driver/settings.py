@@ -406,7 +406,19 @@ def check_value(name: str, setting: Setting, value: Any) -> Any:
     try:
         return setting.kind.accept(value)
     except ValueError:
-        raise ValueError(f"{name}: expected {setting.kind.expected}, got {value!r}") from None
+        raise ValueError(f"{name}: expected {setting.kind.expected}, got {_shown(value)}") from None
+
+
+#: Longest value that a message repeats.
+SHOWN = 200
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out integers of more than some thousand digits
+        return "an integer of very many digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
 def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:
@@ -442,7 +454,7 @@ def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:
                     raise ValueError(f"{path}: unknown table {table!r} (it is a key of the table [{home}])")
             raise _unknown("table", table, TABLES, str(path))
         if not isinstance(entries, dict):
-            raise ValueError(f"{path}: expected a table [{table}], got {table} = {entries!r}")
+            raise ValueError(f"{path}: expected a table [{table}], got {table} = {_shown(entries)}")
         for key in entries:
             if key not in TABLES[table]:
                 raise _unknown("key", key, TABLES[table], f"{path}: [{table}]")

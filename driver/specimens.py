@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -325,6 +328,20 @@ def from_images(
     return Specimen(real_part, imaginary[None], np.ones(1), (name,))
 
 
+@contextmanager
+def _as_image(path: Path, what: str) -> Iterator[None]:
+    """Say which file is no image, or a damaged one; libraries raise all kinds of things for these."""
+    try:
+        with warnings.catch_warnings():
+            # an image that claims to be huge; larger ones are errors already
+            warnings.filterwarnings("error", message=".*decompression bomb")
+            yield
+    except (FileNotFoundError, MemoryError):
+        raise
+    except Exception as error:
+        raise ValueError(f"path: expected {what}, got {path}: {error}") from error
+
+
 def read_image(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     """Read an image as grey values from 0 to 1.
 
@@ -355,26 +372,20 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float64]:
     if path.suffix.lower() == ".png":
         from matplotlib.image import imread
 
-        try:
-            grey = _grey(np.asarray(imread(path), dtype=np.float64))
-        except SyntaxError as error:  # what Pillow raises where the signature is not that of a PNG
-            raise ValueError(f"path: expected a PNG image, got {path}: {error}") from error
-        return grey
+        with _as_image(path, "a PNG image"):
+            return _grey(np.asarray(imread(path), dtype=np.float64))
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
     except ImportError as error:
         raise ImportError(
             f"{path.name}: images other than PNG need Pillow: pip install 'ptyxrf[images]'"
         ) from error
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-            if mode not in ("L", "F", "I") and not mode.startswith("I;16"):
-                array = np.asarray(image.convert("RGB"))
-            else:
-                array = np.asarray(image)
-    except UnidentifiedImageError as error:
-        raise ValueError(f"path: expected an image, got {path}: {error}") from error
+    with _as_image(path, "an image"), Image.open(path) as image:
+        mode = image.mode
+        if mode not in ("L", "F", "I") and not mode.startswith("I;16"):
+            array = np.asarray(image.convert("RGB"))
+        else:
+            array = np.asarray(image)
     if mode in ("F", "I"):
         if not np.isfinite(array).all():
             raise ValueError(f"path: expected finite grey values, got NaN or infinity in {path}")

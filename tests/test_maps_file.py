@@ -162,7 +162,7 @@ def test_damaged_files_are_named(tmp_path):
         with pytest.raises(ValueError, match=rf"maps\.h5: /MAPS/{name}: no such dataset"):
             read_maps(path)
     write_maps(path, x=np.arange(7.0))
-    with pytest.raises(ValueError, match="x_axis: expected 4 values"):
+    with pytest.raises(ValueError, match="x_axis: expected 4 numbers"):
         read_maps(path)
     with pytest.raises(ValueError, match=r"/MAPS/XRF_other: no such dataset in the file; it has XRF_fits"):
         read_maps(path, fits="XRF_other")
