@@ -246,7 +246,7 @@ def reconstruct(
         "alpha_scale": float(alpha_scale),
         "curvature": curvature,
         "precision": precision,
-        "refine_probe": bool(refine_probe) if free_from in (None, 0) else free_from,
+        "refine_probe": {None: False, 0: True}.get(free_from, free_from),
         "rescale_probe": bool(rescale_probe),
         "link": link if isinstance(link, str) else type(link).__name__,
         "link_offset": float(link_offset),

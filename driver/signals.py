@@ -41,9 +41,9 @@ def answered(signals: frozenset[signal.Signals]) -> None:
 def catching() -> Iterator[None]:
     """Take note of `CHECKPOINT` and `STOP` within the body instead of ending the process.
 
-    The handlers that were there come back at the end. After `Stopped` this process is about to end with a code
-    of its own, which a `STOP` that comes late must not change: it is ignored from then on. Only the main thread
-    can set handlers; in another one nothing is done.
+    The handlers that were there come back at the end. After `Stopped` this process is about to end with a
+    code of its own, which a `STOP` that comes late must not change: it is ignored from then on. Only the main
+    thread can set handlers; in another one nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
