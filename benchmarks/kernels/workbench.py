@@ -58,6 +58,7 @@ class Workbench:
         self.left, self.right, self.residual, self.search, self.search_product, self.solution = (
             rng.random(self.count * m * m).astype(self.real) for _ in range(6)
         )
+        self.rows, self.starts = self.left.reshape(self.count, m * m), m * m * np.arange(self.count)
         # numbers that kernels take
         self.none, self.one, self.unit, self.offset, self.keep = 0, 1, 1.0, 0.0, False
         self.alpha, self.beta, self.origin, self.window = 1e-3, 0.5, (0, 0), (0, 0, n, n)
