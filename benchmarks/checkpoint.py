@@ -15,8 +15,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from memory import MadeMaps
+from memory import MadeMaps, from_ranks
 from scaling import make_scan
 
 from ptyxrf.driver import objective as objectives
@@ -125,7 +123,7 @@ def main() -> None:
     parser.add_argument("--m", type=int, default=128)
     parser.add_argument("--per-side", type=int, default=32)
     parser.add_argument("--elements", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=7)
+    parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--precision", choices=("single", "double"), default="single")
     parser.add_argument("--out", help="folder for the checkpoints, on the disk to be measured")
     parser.add_argument("--json", type=Path)
@@ -138,14 +136,7 @@ def main() -> None:
     print("ranks     MB  write s (most)   copy s  resume s  iteration s  share at 300 s  digest / load")
     for ranks in options.ranks:
         with tempfile.TemporaryDirectory(dir=options.out) as folder:
-            words = [
-                str(Path(sys.executable).with_name("mpiexec")), "-n", str(ranks),
-                sys.executable, "-m", "mpi4py", *sys.argv, "--worker", "--out", folder,
-            ]  # fmt: skip
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(done.stdout + done.stderr)
-        row = json.loads(done.stdout.splitlines()[-1])
+            row = from_ranks(ranks, "--out", folder)
         row["share"] = row["write"] / (SECONDS + row["write"])
         rows.append(row)
         print(
