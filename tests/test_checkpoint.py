@@ -174,6 +174,12 @@ def test_other_settings_are_refused(written, name):
         run(checkpoint=written, resume=True, **{name: CHANGES[name]})
 
 
+def test_another_version_is_refused(written, monkeypatch):
+    monkeypatch.setattr("ptyxrf.driver.checkpoint.FORMAT", 2)
+    with pytest.raises(ValueError, match=r"another version of ptyxrf \(format 1, known is 2\)"):
+        run(checkpoint=written, resume=True)
+
+
 def test_true_is_not_the_first_iteration(path):
     run(max_iterations=1, checkpoint=path, checkpoint_iterations=1, refine_probe=True)
     run(max_iterations=1, checkpoint=path, resume=True, refine_probe=0)
