@@ -158,6 +158,7 @@ CHANGES = {
     "preconditioner": False,
     "solver": "newton",
     "start": {"elements": 0.1},
+    "memory": "cached",
 }
 
 
@@ -210,7 +211,7 @@ def test_another_scan_is_refused(written, name):
 def test_budgets_and_stops_may_change(written):
     settings = {
         "max_iterations": 3, "max_sweeps": 1000, "max_seconds": 1000, "gradient_tolerance": 0,
-        "loss_tolerance": 1e-9, "noise_stop": True, "memory": "low", "checkpoint_seconds": 5,
+        "loss_tolerance": 1e-9, "noise_stop": True, "checkpoint_seconds": 5,
     }  # fmt: skip
     assert run(checkpoint=written, resume=True, **settings).history[-1].iteration == 3
 
