@@ -45,8 +45,9 @@ def assert_same(result, expected):
     assert result.reason is expected.reason
 
 
-@pytest.mark.parametrize("refine_probe", [False, True, 3])
-@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize(
+    ("precision", "refine_probe"), [("double", False), ("double", 3), ("single", False), ("single", True)]
+)
 @pytest.mark.parametrize("solver", ["quasi-newton", "newton"])
 @pytest.mark.parametrize("method", ["joint", "ptychography", "fluorescence"])
 def test_going_on_is_as_if_nothing_had_happened(path, method, solver, precision, refine_probe):

@@ -85,7 +85,7 @@ def assert_right(path, expected):
     np.testing.assert_allclose(result.object, expected.object, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("beside", [(), (signal.SIGCONT,), (signal.SIGUSR1, signal.SIGCONT)])
+@pytest.mark.parametrize("beside", [(), (signal.SIGUSR1, signal.SIGCONT)])
 def test_usr1_leaves_a_checkpoint_and_goes_on(tmp_path, scan_path, expected, ranks, beside):
     out = tmp_path / "r.h5"
     running = Running(ranks, words(scan_path, out, "--keep-checkpoint"))
