@@ -176,9 +176,10 @@ def one_run(folder: Path, scan: Path, expected, most_ranks: int, span: float, rn
         if (folder / "r.h5").exists():  # the checkpoints are no longer needed
             counts["after the result"] += 1
             continue
-        # an iteration is reported when it ends, and begins when the checkpoint of the one before is there
-        promised = reported[-1] - 1 if reported else -1
-        if (-1 if last is None else last) < promised:
+        # an iteration is reported when it ends, and begins when the checkpoint of the one before is there; the
+        # start has none
+        promised = reported[-1] - 1 if reported else 0
+        if (last or 0) < promised:
             raise Drill(f"iteration {reported[-1]} was reported, the checkpoint is of {last}")
         if last is not None:
             counts["iterations lost"] += max(0, (reported[-1] if reported else last) - last)
