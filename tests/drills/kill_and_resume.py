@@ -176,8 +176,8 @@ def one_run(folder: Path, scan: Path, expected, most_ranks: int, span: float, rn
         if (folder / "r.h5").exists():  # the checkpoints are no longer needed
             counts["after the result"] += 1
             continue
-        # an iteration is reported when it ends, and begins when the checkpoint of the one before is there; the
-        # start has none
+        # an iteration is reported when it ends, and begins when the checkpoint of the one before is there,
+        # but for the start, which has none
         promised = reported[-1] - 1 if reported else 0
         if (last or 0) < promised:
             raise Drill(f"iteration {reported[-1]} was reported, the checkpoint is of {last}")
