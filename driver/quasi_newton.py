@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.descent import Descent, Outcome
+from ptyxrf.driver.descent import Descent, Memory, Outcome
 from ptyxrf.driver.inverse_blocks import InverseBlocks
 from ptyxrf.driver.line_search import search_step
 from ptyxrf.driver.problem import Problem
@@ -60,6 +60,22 @@ class Pairs:
     def __bool__(self) -> bool:
         return bool(self._order)
 
+    def state(self) -> Memory:
+        """Return what is kept, to be given to `restore`; the vectors are views."""
+        numbers = {"order": list(self._order), "products": self._products.tolist(), "scale": self.scale}
+        vectors = {f"step_{row}": self.steps[row] for row in self._order}
+        return Memory(numbers, vectors | {f"change_{row}": self.changes[row] for row in self._order})
+
+    def restore(self, memory: Memory) -> None:
+        """Keep what `state` returned."""
+        self._order[:] = memory.numbers["order"]
+        self._products[...] = memory.numbers["products"]
+        self.scale = memory.numbers["scale"]
+        for row in self._order:
+            self.steps[row], self.changes[row] = (
+                memory.vectors[f"{kind}_{row}"] for kind in ("step", "change")
+            )
+
     def clear(self) -> None:
         """Forget all pairs."""
         self._order.clear()
@@ -69,6 +85,10 @@ class Pairs:
         if len(self._order) == MEMORY:
             return self._order.pop(0)
         return next(row for row in range(MEMORY) if row not in self._order)
+
+    def wipe(self, row: int) -> None:
+        """Clear a row that is not kept: passes over all rows shall not meet what is not finite."""
+        self.steps[row] = self.changes[row] = 0
 
     def keep(self, row: int, across: NDArray, scale: float) -> None:
         """Keep the pair in `row`, given steps . its change."""
@@ -241,6 +261,19 @@ class QuasiNewton(Descent):
         if self._passes is not None:
             self._passes.pairs.clear()
 
+    def _memory(self) -> Memory:
+        if self._passes is None:
+            return Memory()
+        memory = self._passes.pairs.state()
+        memory.numbers["along"] = self._along.tolist()
+        return memory
+
+    def _recall(self, memory: Memory, vector: NDArray) -> None:
+        if memory.numbers:
+            self._passes = Passes(self.problem, Pairs(len(vector), vector.dtype), self._bounded)
+            self._passes.pairs.restore(memory)
+            self._along = np.array(memory.numbers["along"])
+
     def _improve(
         self,
         vector: NDArray,
@@ -291,7 +324,8 @@ class QuasiNewton(Descent):
             direction = problem.precondition(-gradient, free)
             longest = self._within_bounds(vector, direction) if free is not None else np.inf
             move = Move(direction, problem.dot(gradient, direction), vector)
-        self._broken = not np.isfinite(move.slope)
+        if not np.isfinite(move.slope):
+            self._rejected += 1
         if not move.slope < 0:
             return None
         trial, row = move.vector, pairs.room()
@@ -308,7 +342,9 @@ class QuasiNewton(Descent):
                     self._keep(pairs, row, learned)
                     norm = float(np.sqrt(learned.residual_residual))
                     return _Step(trial, trial_value, trial_gradient, trial_free, norm, length)
+                pairs.wipe(row)
                 rise = np.inf
+            self._rejected += not np.isfinite(rise)
             # the minimum of the parabola through value, slope and the value that was found
             cut = -0.5 * promised / (rise - promised) if np.isfinite(rise) else SHORTEST
             length *= min(max(cut, SHORTEST), LONGEST)

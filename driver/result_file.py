@@ -148,7 +148,7 @@ def _write_frame(
     for e, name in enumerate(names):
         _make_image(writer, e + 1, grid, result.elements.dtype, name, pixel)
     writer.probe(result.probe)
-    _write_history(writer, result.history)
+    write_history(writer, result.history)
     _write_process(writer, result, settings)
     if names:
         writer.texts(f"{PROCESS}/element_names", names)
@@ -188,7 +188,7 @@ def _make_image(
     writer.array(f"{name}/image_size", extent, units="m")
 
 
-def _write_history(writer: Hdf5Writer, history: list[IterationRecord]) -> None:
+def write_history(writer: Hdf5Writer, history: list[IterationRecord]) -> None:
     """Write the history as columns of one length; viewers plot the loss over the iterations."""
     writer.group(HISTORY, "NXdata", signal="loss", axes=["iteration"])
     for name, dtype in COLUMNS.items():
@@ -252,7 +252,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
             object=image,
             elements=_elements(reader, image.shape),
             probe=_values(reader, ILLUMINATION, 3, "fc"),
-            history=_history(reader),
+            history=read_history(reader),
             reason=Reason[_word(reader, f"{PROCESS}/reason", Reason.__members__)],
             method=check_value(f"{PROCESS}/method", RECONSTRUCT["method"], reader.text(f"{PROCESS}/method")),
             settings=_settings(reader),
@@ -322,7 +322,8 @@ def _settings(reader: Hdf5Reader) -> dict[str, Any]:
     return settings
 
 
-def _history(reader: Hdf5Reader) -> list[IterationRecord]:
+def read_history(reader: Hdf5Reader) -> list[IterationRecord]:
+    """Return what `write_history` wrote."""
     columns: dict[str, list[Any]] = {}
     for name, dtype in COLUMNS.items():
         column = np.asarray(reader.array(f"{HISTORY}/{name}"))

@@ -13,6 +13,7 @@ from typing import Any
 
 from ptyxrf.driver.inverse_blocks import InverseBlocks
 from ptyxrf.kernels.amplitudes import amplitude_hessian, amplitude_losses_along, amplitude_residual
+from ptyxrf.kernels.checksum import checksum
 from ptyxrf.kernels.fluorescence_scan import patch_sums, patch_sums_adjoint, weigh_maps
 from ptyxrf.kernels.library_probe_shift import ramp_spectra, ramp_spectra_adjoint
 from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
@@ -143,6 +144,7 @@ PATTERNS = [
 WHOLE = [
     Kernel(combine_fields, "object_fields origin re im offset window tile"),
     Kernel(combine_fields_adjoint, "tile window unit re im keep object_fields origin"),
+    Kernel(checksum, "rows starts"),
     Kernel(dot, "left right"),
     Kernel(dots, "left right residual"),
     Kernel(precondition, "blocks left right"),

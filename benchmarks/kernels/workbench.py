@@ -63,6 +63,7 @@ class Workbench:
         self.left, self.right, self.residual, self.search, self.search_product, self.solution = (
             rng.random(self.count * m * m).astype(self.real) for _ in range(6)
         )
+        self.rows, self.starts = self.left.reshape(self.count, m * m), m * m * np.arange(self.count)
         # vector code, which takes the amplitudes over
         probe = PositionedProbe(np.zeros((self.count, 2)), 1, m, self.complex, "vector")
         probe.set(self.probes[0])
