@@ -27,24 +27,25 @@ use_local_folder() {
 }
 
 # Two ranks, on two nodes where there are as many, say hello: the first one alone where MPI sees both. Without a
-# launcher that fits MPI each would do the whole work.
+# launcher that fits MPI each would do the whole work. The mpiexec beside the command comes first: it is of the MPI
+# that was installed with it, which srun may start all right and lose later (docs/cluster.md).
 choose_launcher() {
-    local mpiexec said candidate
+    local beside said candidate
     if [ -n "${PTYXRF_LAUNCH:-}" ]; then
         read -ra launcher <<<"$PTYXRF_LAUNCH"
         return
     fi
-    mpiexec=$(dirname "$(command -v "$PTYXRF")")/mpiexec
-    [ -x "$mpiexec" ] || mpiexec=mpiexec
+    beside=$(dirname "$(command -v "$PTYXRF")")/mpiexec
     # -K ends all ranks when one fails; mpiexec does so by itself
-    for candidate in "srun --mpi=pmi2 -K" "srun --mpi=pmix -K" "$mpiexec"; do
+    for candidate in "$beside" "srun --mpi=pmi2 -K" "srun --mpi=pmix -K" mpiexec; do
         read -ra launcher <<<"$candidate"
-        if said=$(timeout 120 "${launcher[@]}" $(hello_nodes) -n $((ranks < 2 ? ranks : 2)) "$PTYXRF" --version 2>&1) &&
-            [ "$(grep -c '^ptyxrf [0-9]' <<<"$said")" = 1 ]; then
+        command -v "${launcher[0]}" >/dev/null || continue
+        said=$(timeout 120 "${launcher[@]}" $(hello_nodes) -n $((ranks < 2 ? 1 : 2)) "$PTYXRF" --version 2>&1) || true
+        if [ "$(grep -c '^ptyxrf [0-9]' <<<"$said")" = 1 ]; then
             echo "launcher: $candidate"
             return
         fi
-        echo "not with $candidate: ${said:-no answer}"
+        printf 'not with %s:\n%s\n' "$candidate" "$said"
     done
     echo "no launcher lets the ranks see each other; set PTYXRF_LAUNCH to the one of your site" >&2
     exit 1
