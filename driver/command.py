@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from ptyxrf.driver.result import Result, TiledResult
     from ptyxrf.driver.scan import Scan
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+#: STOPPED is EX_TEMPFAIL of sysexits.h: the same command with --resume goes on.
+DONE, BAD_INPUT, STOPPED, INTERRUPTED = 0, 2, 75, 130
 
 #: How readers of foreign files turn the positions.
 TURNS = ("swap", "flip_rows", "flip_columns")
@@ -77,8 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 2 for bad input (one line on standard error says what), 130 after Ctrl-C. The same on
-        every rank.
+        Exit status: 0, 2 for bad input (one line on standard error says what), 75 where SIGTERM ended a
+        reconstruction that --resume goes on with, 130 after Ctrl-C. The same on every rank.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     _, rank = launched(os.environ)
@@ -236,6 +237,8 @@ def _outcome(result: Result | TiledResult) -> str:
         f"{last.seconds:.1f} s",
         result.reason.value,
     ]
+    if resumed := result.settings["resumed_after"]:
+        lines.append(f"resumed after iteration {', '.join(map(str, resumed))}")
     lines += [f"{name}: {value:.4g}" for name, value in last.errors.items()]
     return "\n".join(lines)
 
@@ -247,6 +250,11 @@ def _reconstruct_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scan", metavar="SCAN", help="scan file (HDF5, CXI layout)")
     _add_settings_file(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the checkpoint beside the result; begin at the start where there is none",
+    )
     _add_settings(parser, "files", FILES)
     _add_settings(parser, "reconstruction", RECONSTRUCT)
 
@@ -263,18 +271,39 @@ def _reconstruct(options: argparse.Namespace) -> int:
             raise ValueError(
                 f"{flag_name(key)}: expected a MAPS file beside it ({flag_name('maps')}), got none"
             )
+    from ptyxrf.driver.checkpoint import checkpoint_path, older_path, remove_checkpoints
+    from ptyxrf.driver.signals import Stopped, catching
+    from ptyxrf.driver.whole_file import remove_remains
+
     out, comm = Path(files["out"]), options.comm
+    checkpoint = checkpoint_path(out)
 
     def read() -> Scan:
         outputs = [out, _report_path(out)] if files["report"] else [out]
+        outputs += [checkpoint, older_path(checkpoint)]
         _check_outputs(outputs, [options.scan, files["maps"], options.settings])
+        if options.resume:
+            for path in outputs:
+                remove_remains(path)
+        elif checkpoint.exists():
+            warnings.warn(
+                f"{checkpoint}: is of an earlier run, and will be replaced: --resume would go on from it",
+                stacklevel=1,
+            )
         # of several ranks each checks what it reads itself
         scan = _read_scan(options.scan, files, check=comm is None)
         return scan if files["maps"] is None else _with_maps(scan, files)
 
-    scan = _from_first_rank(comm, read)
-    result = _run(scan, settings, quiet=options.quiet, comm=comm)
-    _write(result, scan, out, picture=files["report"])
+    try:
+        with catching():
+            scan = _from_first_rank(comm, read)
+            restart = {"checkpoint": checkpoint, "resume": options.resume}
+            result = _run(scan, settings | restart, quiet=options.quiet, comm=comm)
+            _write(result, scan, out, picture=files["report"])
+            if not files["keep_checkpoint"]:
+                _from_first_rank(comm, lambda: remove_checkpoints(checkpoint))
+    except Stopped:
+        raise Failure(STOPPED, "stopped by SIGTERM; go on with --resume") from None
     if not options.quiet:
         print(_outcome(result))
         print(f"result: {out}")
@@ -394,7 +423,7 @@ AT_LEAST_TWO = Number(minimum=2, whole=True)
 
 
 def _info_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="scan file, result file, or MAPS file")
+    parser.add_argument("file", metavar="FILE", help="scan file, result file, checkpoint, or MAPS file")
     parser.add_argument("--json", action="store_true", help="the same as JSON, in SI units")
     parser.add_argument(
         "--orientation",
@@ -414,21 +443,18 @@ def _info_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from ptyxrf.driver.hdf5_layout import reading
     from ptyxrf.driver.plain_json import plain
-    from ptyxrf.driver.result_file import PROCESS
 
     patterns = check_value(
         "--patterns", Setting(AT_LEAST_TWO, None, ""), AT_LEAST_TWO.from_text(options.patterns)
     )
     sweeps = check_value("--sweeps", Setting(POSITIVE, None, ""), POSITIVE.from_text(options.sweeps))
-    with reading(options.file) as reader:
-        is_result = reader.own and reader.has(PROCESS)
-        is_maps = reader.has("/MAPS")
-    if is_result or is_maps:
+    inform = _informer(options.file)
+    if inform is not None:
+        what, function = inform
         if options.orientation:
-            raise ValueError(f"--orientation: expected a scan, got {'a result' if is_result else 'maps'}")
-        facts, text = _result_information(options.file) if is_result else _maps_information(options.file)
+            raise ValueError(f"--orientation: expected a scan, got {what}")
+        facts, text = function(options.file)
         print(json.dumps(plain(facts), indent=2) if options.json else text)
         return DONE
 
@@ -459,6 +485,30 @@ def _info(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(plain(facts), indent=2))
     return DONE
+
+
+def _informer(path: str) -> tuple[str, Callable[[str], tuple[dict[str, Any], str]]] | None:
+    """Return what a file is and what tells about it, or None for a scan."""
+    from ptyxrf.driver.checkpoint_file import is_checkpoint
+    from ptyxrf.driver.hdf5_layout import reading
+    from ptyxrf.driver.result_file import PROCESS
+
+    with reading(path) as reader:
+        if is_checkpoint(reader):
+            return "a checkpoint", _checkpoint_information
+        if reader.own and reader.has(PROCESS):
+            return "a result", _result_information
+        if reader.has("/MAPS"):
+            return "maps", _maps_information
+    return None
+
+
+def _checkpoint_information(path: str) -> tuple[dict[str, Any], str]:
+    from ptyxrf.driver.checkpoint_file import check_fields, read_checkpoint
+    from ptyxrf.driver.info import checkpoint_facts, checkpoint_text
+
+    facts = checkpoint_facts(read_checkpoint(path), check_fields(path))
+    return facts, checkpoint_text(facts)
 
 
 def _result_information(path: str) -> tuple[dict[str, Any], str]:
@@ -749,10 +799,12 @@ SUBCOMMANDS = (
     ),
     Subcommand(
         "reconstruct",
-        "SCAN.h5 --out RESULT.h5 [--settings FILE] [flags]",
+        "SCAN.h5 --out RESULT.h5 [--resume] [--settings FILE] [flags]",
         "reconstruct a scan",
         "Reconstruct the object, the element maps and, where asked to, the probe of a scan. Writes a result "
-        "file and, beside it, a report as PNG.",
+        "file and, beside it, a report as PNG; while it runs, checkpoints (RESULT.checkpoint.h5). SIGUSR1 "
+        "asks for a checkpoint after the present iteration, SIGTERM for one and the end (code 75); --resume "
+        "goes on from there.",
         _reconstruct_arguments,
         _reconstruct,
     ),
@@ -761,7 +813,7 @@ SUBCOMMANDS = (
         "FILE [--json] [--orientation]",
         "say what is in a file, and what is wrong or suspicious",
         "Say what is in a scan, its units, overlap, photons and the memory that a reconstruction needs, and "
-        "everything wrong or suspicious about it; or what is in a result.",
+        "everything wrong or suspicious about it; or what is in a result or a checkpoint.",
         _info_arguments,
         _on_first_rank(_info),
     ),

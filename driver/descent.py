@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -114,6 +114,53 @@ class Outcome:
     note: str
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a solver remembers from one iteration to the next.
+
+    Attributes
+    ----------
+    numbers : dict
+        Of numbers and lists of them.
+    vectors : dict
+        Vectors like the point, by name.
+    """
+
+    numbers: dict[str, Any] = field(default_factory=dict)
+    vectors: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a descent stands after an iteration: what it needs to go on as if it had never stopped.
+
+    Attributes
+    ----------
+    number : int
+        Of the iteration.
+    vector : array
+        The point.
+    first_norm : float
+        Gradient norm to which that of the stop is relative.
+    slow : int
+        Iterations running in which the loss hardly fell.
+    settled : Reason or None
+        Why there is nothing more to gain.
+    seconds : float
+        Since the start.
+    memory : Memory
+        Of the solver. Its arrays change as the descent goes on.
+    """
+
+    number: int
+    vector: NDArray[Any]
+    first_norm: float
+    slow: int
+    settled: Reason | None
+    seconds: float
+    memory: Memory
+
+
 class Descent(ABC):
     """Minimise a problem from its start.
 
@@ -129,6 +176,8 @@ class Descent(ABC):
         Called with the number of an iteration before it begins, and False; or with True instead of stopping
         where there is nothing more to gain. A true answer says that the problem has changed (another
         unknown is free): it is evaluated again, and the solver goes on.
+    pause : callable, optional
+        Given the `Standing` after each iteration; what it raises ends the descent.
     """
 
     def __init__(
@@ -138,12 +187,15 @@ class Descent(ABC):
         sweeps: Callable[[], float],
         report: Callable[[Iteration], Any],
         prepare: Callable[[int, bool], bool] | None = None,
+        pause: Callable[[Standing], None] | None = None,
     ) -> None:
         self.problem, self.options = problem, options
         self._sweeps, self._report = sweeps, report
         self._prepare = prepare or (lambda number, converged: False)
+        self._pause = pause or (lambda standing: None)
         self._bounded = problem.nonnegative if options.nonnegative else slice(0, 0)
         self._broken = False  # whether the last direction was not finite
+        self._rejected = 0  # directions and steps of this iteration that were not finite
         self._small = 0.0  # gradient norm that ends the descent
 
     @abstractmethod
@@ -159,6 +211,14 @@ class Descent(ABC):
 
     def _forget(self) -> None:
         """Take note that the problem is another one from now on."""
+        return
+
+    def _memory(self) -> Memory:
+        """Return what the solver needs at the next iteration besides the point."""
+        return Memory()
+
+    def _recall(self, memory: Memory, vector: NDArray) -> None:
+        """Take what `_memory` gave at a point."""
         return
 
     def _free(self, vector: NDArray, gradient: NDArray) -> NDArray[np.bool_] | None:
@@ -188,29 +248,55 @@ class Descent(ABC):
         held = gradient if free is None else gradient * free
         return float(np.sqrt(self.problem.dot(held, held)))
 
-    def run(self, start: NDArray) -> tuple[NDArray[Any], Reason]:
-        """Return the last accepted point and why the solver stopped there."""
+    def run(self, start: NDArray, standing: Standing | None = None) -> tuple[NDArray[Any], Reason]:
+        """Minimise from a start.
+
+        Parameters
+        ----------
+        start : array
+        standing : Standing, optional
+            Where an earlier descent stood: this one goes on from there, and the start is not used.
+
+        Returns
+        -------
+        vector : array
+            The last accepted point.
+        reason : Reason
+            Why the solver stopped there.
+        """
         options, problem = self.options, self.problem
         clock = time.perf_counter
-        began = clock()
-        vector = self._moved(start, np.zeros_like(start), 0.0)
-        self._prepare(0, False)
-        value, gradient = problem.value_and_gradient(vector)
-        free = self._free(vector, gradient)
-        norm = first_norm = self._norm(gradient, free)
-        start_report = Iteration(0, value, norm, 0, 0.0, "start", clock() - began, vector)
-        if problem.any(bool(self._report(start_report))):
-            return vector, Reason.CALLBACK
-        if not (np.isfinite(value) and np.isfinite(norm)):
-            return vector, Reason.NON_FINITE
-        settled = Reason.STATIONARY if norm == 0 else None
-        number, slow = 0, 0
+        began = clock() - (0.0 if standing is None else standing.seconds)
+        if standing is not None:
+            vector, settled = standing.vector, standing.settled
+            self._recall(standing.memory, vector)
+            first_norm, number, slow = standing.first_norm, standing.number, standing.slow
+            value, gradient = problem.value_and_gradient(vector)
+            free = self._free(vector, gradient)
+            if not (np.isfinite(value) and np.isfinite(self._norm(gradient, free))):
+                return vector, Reason.NON_FINITE
+        else:
+            vector = self._moved(start, np.zeros_like(start), 0.0)
+            self._prepare(0, False)
+            value, gradient = problem.value_and_gradient(vector)
+            free = self._free(vector, gradient)
+            norm = first_norm = self._norm(gradient, free)
+            start_report = Iteration(0, value, norm, 0, 0.0, "start", clock() - began, vector)
+            if problem.any(bool(self._report(start_report))):
+                return vector, Reason.CALLBACK
+            if not (np.isfinite(value) and np.isfinite(norm)):
+                return vector, Reason.NON_FINITE
+            number, slow, settled = 0, 0, Reason.STATIONARY if norm == 0 else None
+            self._pause(Standing(0, vector, first_norm, 0, settled, clock() - began, self._memory()))
         while number < options.max_iterations:
             if self._prepare(number + 1, settled is not None):
                 value, gradient = problem.value_and_gradient(vector)
                 self._forget()
                 free = self._free(vector, gradient)
-                first_norm = max(first_norm, self._norm(gradient, free))
+                norm = self._norm(gradient, free)
+                if not (np.isfinite(value) and np.isfinite(norm)):
+                    return vector, Reason.NON_FINITE
+                first_norm = max(first_norm, norm)
                 settled, slow = None, 0
             if settled is not None:
                 return vector, settled
@@ -221,18 +307,22 @@ class Descent(ABC):
             limit = int(min(options.inner_limit, options.max_sweeps - self._sweeps() - SEARCH_SWEEPS))
             if limit < 1:
                 return vector, Reason.SWEEPS
+            self._rejected = 0
             outcome = self._improve(vector, value, gradient, free, limit)
             if outcome is None:
-                settled = Reason.NON_FINITE if self._broken else Reason.LINE_SEARCH
+                settled = Reason.NON_FINITE if self._broken or self._rejected else Reason.LINE_SEARCH
                 continue
             number += 1
             decrease = value - outcome.value
             vector, value, gradient = outcome.vector, outcome.value, outcome.gradient
             free = self._free(vector, gradient)
             norm = self._norm(gradient, free)
-            iteration = Iteration(
-                number, value, norm, outcome.steps, outcome.length, outcome.note, clock() - began, vector
-            )
+            note = outcome.note
+            if self._rejected:
+                steps = "a step" if self._rejected == 1 else f"{self._rejected} steps"
+                note += f", not finite: {steps} rejected"
+            seconds = clock() - began
+            iteration = Iteration(number, value, norm, outcome.steps, outcome.length, note, seconds, vector)
             if problem.any(bool(self._report(iteration))):
                 return vector, Reason.CALLBACK
             slow = slow + 1 if decrease < options.loss_tolerance * abs(value) else 0
@@ -240,4 +330,5 @@ class Descent(ABC):
                 settled = Reason.GRADIENT
             elif slow >= options.patience:
                 settled = Reason.LOSS
+            self._pause(Standing(number, vector, first_norm, slow, settled, seconds, self._memory()))
         return vector, settled or Reason.ITERATIONS

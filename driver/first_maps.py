@@ -8,7 +8,7 @@ error than each modality alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,7 @@ def first_maps(
     nonnegative: bool,
     max_seconds: float,
     comm: Any,
+    pause: Callable[[], None] | None = None,
 ) -> FirstMaps:
     """Return what the fluorescence alone makes of the maps, stopped at its noise level.
 
@@ -85,6 +86,8 @@ def first_maps(
     max_seconds : float
     comm : communicator or None
         All ranks take part.
+    pause : callable, optional
+        Called after each iteration; what it raises ends all.
     """
     objective = Objective(scan, "fluorescence", precision=precision, start=start, comm=comm)
     level = noise_level(objective)
@@ -97,6 +100,7 @@ def first_maps(
         options,
         lambda: objective.work.sweeps,
         lambda iteration: level is not None and level.reached(objective.losses),
+        pause=None if pause is None else lambda standing: pause(),
     )
     vector, _ = newton.run(objective.initial)
     elements = objective.elements_of(vector).copy()

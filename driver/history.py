@@ -20,7 +20,8 @@ class Reason(Enum):
     CALLBACK = "The callback asked to stop."
     STATIONARY = "The start is already stationary: the gradient is zero."
     NON_FINITE = (
-        "The loss or its gradient is not finite at the last accepted point; later steps were rejected."
+        "The loss, its gradient or a direction was not finite: such steps were rejected, and no other "
+        "lowered the loss."
     )
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.checkpoint_file import Content
 from ptyxrf.driver.geometry import JOULES_PER_KEV
 from ptyxrf.driver.maps_file import CountMaps
 from ptyxrf.driver.memory import Sizes, memory_of
@@ -641,16 +642,65 @@ def result_text(facts: dict[str, Any]) -> str:
         ("object", f"{rows} x {columns} pixels ({facts['object_dtype']}), {facts['elements']} elements"),
         ("probe", "1 mode" if facts["probe_modes"] == 1 else f"{facts['probe_modes']} modes"),
         ("loss", f"{facts['loss']:.6g} (from {facts['loss_start']:.6g})"),
-        (
-            "work",
-            f"{facts['iterations']} iterations, {facts['gradients']} gradients, {facts['products']} "
-            f"products, {facts['sweeps']:.1f} sweeps, {facts['seconds']:.1f} s",
-        ),
+        ("work", _work_text(facts)),
         ("ended", facts["reason"]),
     ]
     lines += [(f"  {name}", f"{value:.6g}") for name, value in facts["errors"].items()]
     lines += [(f"  {key}", f"{value}") for key, value in facts["settings"].items()]
     return "\n".join(f"{name:<27}{value}" for name, value in lines)
+
+
+def checkpoint_facts(content: Content, grid: tuple[int, int]) -> dict[str, Any]:
+    """Return what is in a checkpoint, as plain numbers and texts.
+
+    Parameters
+    ----------
+    content : Content
+        As `ptyxrf.driver.checkpoint_file.read_checkpoint` reads it.
+    grid : (int, int)
+        Rows and columns of the object.
+    """
+    facts, last = content.facts, content.history[-1]
+    return {
+        "kind": "checkpoint",
+        "method": facts["settings"]["method"],
+        "object_pixels": list(grid),
+        "iterations": facts["iteration"],
+        "sweeps": last.sweeps,
+        "products": last.products,
+        "gradients": last.gradients,
+        "seconds": last.seconds,
+        "loss_start": content.history[0].loss,
+        "loss": last.loss,
+        "resumed_after": facts["resumed_after"],
+        "errors": dict(last.errors),
+        "settings": facts["settings"],
+        "digest": facts["digest"],
+    }
+
+
+def checkpoint_text(facts: dict[str, Any]) -> str:
+    """Return what `checkpoint_facts` found as text for the screen."""
+    rows, columns = facts["object_pixels"]
+    resumed = ", ".join(map(str, facts["resumed_after"]))
+    lines = [
+        ("what", f"checkpoint of a {facts['method']} reconstruction, whole"),
+        ("object", f"{rows} x {columns} pixels"),
+        ("loss", f"{facts['loss']:.6g} (from {facts['loss_start']:.6g})"),
+        ("work", _work_text(facts)),
+        ("resumed", f"after iteration {resumed}" if resumed else "never"),
+    ]
+    lines += [(f"  {name}", f"{value:.6g}") for name, value in facts["errors"].items()]
+    lines += [(f"  {key}", f"{value}") for key, value in facts["settings"].items()]
+    lines += [(f"  digest of {name}", value[:16]) for name, value in facts["digest"].items()]
+    return "\n".join(f"{name:<27}{value}" for name, value in lines)
+
+
+def _work_text(facts: dict[str, Any]) -> str:
+    return (
+        f"{facts['iterations']} iterations, {facts['gradients']} gradients, {facts['products']} products, "
+        f"{facts['sweeps']:.1f} sweeps, {facts['seconds']:.1f} s"
+    )
 
 
 def maps_facts(maps: CountMaps) -> dict[str, Any]:

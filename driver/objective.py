@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.amplitudes import load_amplitudes
 from ptyxrf.driver.checks import is_finite_number, real_array, whole_number
+from ptyxrf.driver.data_digest import digest_fluorescence, digest_patterns
 from ptyxrf.driver.fluorescence_data import FluorescenceData, load_fluorescence
 from ptyxrf.driver.links import LINKS, CartesianLink, LinearLink, Link, Window
 from ptyxrf.driver.preconditioner import Preconditioner
@@ -159,6 +160,8 @@ class Objective:
         is 0.
     work : Work
         Counts of what was computed.
+    data_checksums : dict of str to int
+        Of the data of all ranks that were read, whatever their number (see `ptyxrf.driver.data_digest`).
 
     Raises
     ------
@@ -219,10 +222,12 @@ class Objective:
         self.scan, self.method, self.curvature = scan, method, curvature
         self.data: FluorescenceData | None = None
         self.tile: Tile = self._make_tile(margin)
+        self.data_checksums: dict[str, int] = {}
         net = np.zeros((0, 0))
         if method != "ptychography":
             if scan.fluorescence is not None:
                 net, self.data = load_fluorescence(scan, self.tile, self.ranks)
+                self.data_checksums["fluorescence"] = digest_fluorescence(scan, self.tile, self.ranks, net)
             if self.data is None or not self.data.measured.any():
                 raise ValueError(
                     f"method: expected a scan with fluorescence data for {method!r}, got one without"
@@ -328,6 +333,7 @@ class Objective:
             amplitudes, total, pixels, whole = agreed(
                 self.ranks.comm, lambda: load_amplitudes(scan, tile.positions, self.real)
             )
+            self.data_checksums["patterns"] = digest_patterns(tile, self.ranks, amplitudes)
             local = np.array([total, pixels, not whole], dtype=np.float64)
             total, pixels, not_whole = self.ranks.sum(local)
             self.integer_patterns = bool(not_whole == 0)

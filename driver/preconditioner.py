@@ -37,6 +37,17 @@ class Preconditioner:
         self.identity = False
         self._probe_then: NDArray[Any] | None = None  # whose light the diagonal of the fields has
 
+    @property
+    def light_of(self) -> NDArray[Any] | None:
+        """The probe whose light the diagonal of the fields has, or None where it has not been needed yet."""
+        return self._probe_then
+
+    def restore(self, probe: NDArray) -> None:
+        """Compute the diagonal of the fields for the light of a probe, as it was in an earlier run."""
+        self._objective._set_probe(probe)
+        self._update_fields()
+        self._probe_then = probe
+
     def update(self) -> None:
         """Compute the diagonal at the point last evaluated; what does not change is kept."""
         if self.identity:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.descent import Descent, Outcome
+from ptyxrf.driver.descent import Descent, Memory, Outcome
 from ptyxrf.driver.line_search import search_step
 from ptyxrf.kernels.vectors import add_combination
 
@@ -46,6 +46,22 @@ class Pairs:
 
     def __bool__(self) -> bool:
         return bool(self._order)
+
+    def state(self) -> Memory:
+        """Return what is kept, to be given to `restore`; the vectors are views."""
+        numbers = {"order": list(self._order), "products": self._products.tolist(), "scale": self.scale}
+        vectors = {f"step_{row}": self.steps[row] for row in self._order}
+        return Memory(numbers, vectors | {f"change_{row}": self.changes[row] for row in self._order})
+
+    def restore(self, memory: Memory) -> None:
+        """Keep what `state` returned."""
+        self._order[:] = memory.numbers["order"]
+        self._products[...] = memory.numbers["products"]
+        self.scale = memory.numbers["scale"]
+        for row in self._order:
+            self.steps[row], self.changes[row] = (
+                memory.vectors[f"{kind}_{row}"] for kind in ("step", "change")
+            )
 
     def clear(self) -> None:
         """Forget all pairs."""
@@ -96,6 +112,14 @@ class QuasiNewton(Descent):
     def _forget(self) -> None:
         if self._pairs is not None:
             self._pairs.clear()
+
+    def _memory(self) -> Memory:
+        return Memory() if self._pairs is None else self._pairs.state()
+
+    def _recall(self, memory: Memory, vector: NDArray) -> None:
+        if memory.numbers:
+            self._pairs = Pairs(len(vector), vector.dtype)
+            self._pairs.restore(memory)
 
     def _improve(
         self,
@@ -166,6 +190,7 @@ class QuasiNewton(Descent):
         direction, slope = self._direction(gradient, free, pairs)
         self._broken = not np.isfinite(slope)
         if self._broken:
+            self._rejected += 1
             return None
         longest = np.inf
         if free is not None:
@@ -185,6 +210,7 @@ class QuasiNewton(Descent):
                 if np.isfinite(norm):
                     return _Step(trial, trial_value, trial_gradient, norm, length)
                 rise = np.inf
+            self._rejected += not np.isfinite(rise)
             # the minimum of the parabola through value, slope and the value that was found
             cut = -0.5 * length * slope / (rise - length * slope) if np.isfinite(rise) else SHORTEST
             length *= min(max(cut, SHORTEST), LONGEST)
@@ -201,5 +227,5 @@ class QuasiNewton(Descent):
             (pairs.changes, s), (pairs.steps, y), (s[None], s), (y[None], y), (y[None], conditioned)
         )
         curvature = steps_change[row]
-        if curvature > CURVED * np.sqrt(ss * yy) and scaled > 0:
+        if curvature > CURVED * np.sqrt(ss * yy) and scaled > 0 and np.isfinite(curvature / scaled):
             pairs.keep(row, step_changes, steps_change, curvature / scaled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.descent import Iteration, SolverOptions
+from ptyxrf.driver.checkpoint import SECONDS, Checkpoints, start_digest
+from ptyxrf.driver.descent import Iteration, SolverOptions, Standing
 from ptyxrf.driver.errors import ErrorMeter, illuminated_part
 from ptyxrf.driver.first_maps import HELD_BUDGET, HELD_ITERATIONS, covers, first_maps
 from ptyxrf.driver.history import IterationRecord, Reason
@@ -91,6 +93,10 @@ def reconstruct(
     preconditioner: bool | None = None,
     solver: str | None = None,
     memory: str = "cached",
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_seconds: float = SECONDS,
+    checkpoint_iterations: int = 0,
+    resume: bool = False,
     callback: Callable[[IterationRecord], Any] | None = None,
     comm: Any = None,
 ) -> Result | TiledResult:
@@ -141,6 +147,17 @@ def reconstruct(
         quasi-newton: limited-memory BFGS around the preconditioner, a gradient a step. newton: truncated
         Newton, a Hessian product a step inside. paper: that as arXiv 2511.02153 describes it, with the full
         Hessian and no preconditioner. Default: quasi-newton, or newton for fluorescence alone.
+    checkpoint : path-like, optional
+        Where to write checkpoints, of which the last two are kept (see `ptyxrf.driver.checkpoint`); they stay
+        there at the end: `ptyxrf.remove_checkpoints` removes them. Default: none are written.
+    checkpoint_seconds : float
+        Write one after the first iteration that ends so many seconds after the last; 0: not by time.
+    checkpoint_iterations : int
+        Write one every so many iterations; 0: not by count.
+    resume : bool
+        Go on from the newest checkpoint that is whole, or begin at the start where there is none. The data
+        and all settings have to be those of the run that wrote it, but for budgets, stops, `memory` and the
+        number of ranks. Budgets count from the first start.
     callback : callable, optional
         Given the `IterationRecord` of each iteration; a true answer, on any rank, stops the reconstruction.
 
@@ -152,12 +169,14 @@ def reconstruct(
     Raises
     ------
     ValueError
-        Naming the argument, what was expected and what came.
+        Naming the argument, what was expected and what came; or a checkpoint that cannot be read or written,
+        or is of another reconstruction.
 
     Warns
     -----
     UserWarning
-        Where the data or the model are suspicious: no count scale, contrast too strong for the linear link.
+        Where there is no checkpoint to go on from, or the newest is damaged; where the data or the model are
+        suspicious: no count scale, contrast too strong for the linear link.
     """
     if not isinstance(scan, Scan):
         raise ValueError(f"scan: expected a Scan (read_scan reads files), got {type(scan).__name__}")
@@ -168,6 +187,7 @@ def reconstruct(
     for name, value in (
         ("nonnegative", nonnegative),
         ("noise_stop", noise_stop),
+        ("resume", resume),
         ("fluorescence_first", fluorescence_first),
         ("rescale_probe", rescale_probe),
         ("preconditioner", preconditioner),
@@ -194,6 +214,10 @@ def reconstruct(
         loss_tolerance=_number("loss_tolerance", loss_tolerance, 0),
         nonnegative=bool(nonnegative),
     )
+    checkpoint_seconds = _number("checkpoint_seconds", checkpoint_seconds, 0)
+    checkpoint_iterations = _number("checkpoint_iterations", checkpoint_iterations, 0, whole=True)
+    if resume and checkpoint is None:
+        raise ValueError("resume: expected the path of a checkpoint beside it, got checkpoint None")
     if rescale_probe is None:
         rescale_probe = free_from is not None
     objective = Objective(
@@ -215,8 +239,31 @@ def reconstruct(
     if fluorescence_first is None:
         fluorescence_first = not plain and "elements" not in (start or {}) and covers(scan)
     fluorescence_first = bool(fluorescence_first) and method == "joint" and bool((objective.alpha > 0).any())
-    first_note, earlier = "", 0.0
-    if fluorescence_first:
+    #: what the path of the iterations depends on
+    path_settings = {
+        "method": method,
+        "alpha": alpha if isinstance(alpha, str) else np.asarray(alpha, dtype=float).tolist(),
+        "alpha_scale": float(alpha_scale),
+        "curvature": curvature,
+        "precision": precision,
+        "refine_probe": {None: False, 0: True}.get(free_from, free_from),
+        "rescale_probe": bool(rescale_probe),
+        "link": link if isinstance(link, str) else type(link).__name__,
+        "link_offset": float(link_offset),
+        "solver": solver,
+        "preconditioner": not objective.preconditioner.identity,
+        "inner_limit": options.inner_limit,
+        "fluorescence_first": fluorescence_first,
+        "nonnegative": options.nonnegative,
+    }
+    level = noise_level(objective) if noise_stop else None
+    checkpoints = resumed = None
+    if checkpoint is not None:
+        agreement = path_settings | {"start": start_digest(start or {})}
+        checkpoints = Checkpoints(checkpoint, objective, agreement, checkpoint_seconds, checkpoint_iterations)
+        resumed = checkpoints.resume() if resume else None
+    first_note, earlier = "", 0.0 if resumed is None else resumed.earlier
+    if fluorescence_first and resumed is None:
         began = time.perf_counter()
         maps = first_maps(
             scan,
@@ -226,17 +273,17 @@ def reconstruct(
             options.nonnegative,
             options.max_seconds,
             comm,
+            None if checkpoints is None else checkpoints.answer_signals,
         )
         objective.fields_of(objective.initial)[objective.channels["elements"]] = maps.elements
         first_note = f", maps of the fluorescence alone ({maps.sweeps:g} sweeps over it)"
         earlier = time.perf_counter() - began
-        options = replace(options, max_seconds=max(options.max_seconds - earlier, 0.0))
-    history: list[IterationRecord] = []
+    options = replace(options, max_seconds=max(options.max_seconds - earlier, 0.0))
+    history: list[IterationRecord] = [] if resumed is None else resumed.history
     meter = (
         ErrorMeter(scan, objective.tile, objective.ranks, blind=free_from is not None) if scan.truth else None
     )
-    level = noise_level(objective) if noise_stop else None
-    fitted, before = False, None
+    fitted, before = False, None if resumed is None else resumed.before
 
     def report(iteration: Iteration) -> Any:
         nonlocal fitted, before
@@ -278,11 +325,15 @@ def reconstruct(
         objective.maps_are_held = held and (number == 0 or objective.maps_are_held)
         return number > 0 and flags != (objective.probe_is_frozen, objective.maps_are_held)
 
+    def pause(standing: Standing) -> None:
+        if checkpoints is not None:
+            checkpoints.consider(standing, history, before, earlier)
+
     descent = QuasiNewton if solver == "quasi-newton" else TruncatedNewton
-    solution = descent(objective, options, lambda: objective.work.sweeps, report, prepare)
-    vector, reason = solution.run(objective.initial)
+    solution = descent(objective, options, lambda: objective.work.sweeps, report, prepare, pause)
+    vector, reason = solution.run(objective.initial, None if resumed is None else resumed.standing)
     reason = Reason.NOISE if fitted else reason
-    if reason is Reason.NON_FINITE and history[-1].iteration == 0:
+    if not np.isfinite([history[0].loss, history[0].gradient_norm]).all():
         raise ValueError(
             f"scan: expected data, start and weights with a finite loss and gradient, got a loss of "
             f"{history[0].loss} at the start (in {precision} precision)"
@@ -299,30 +350,19 @@ def reconstruct(
         history=history,
         reason=reason,
         method=method,
-        settings={
-            "method": method,
-            "alpha": alpha if isinstance(alpha, str) else np.asarray(alpha, dtype=float).tolist(),
-            "alpha_scale": float(alpha_scale),
+        settings=path_settings
+        | {
+            "refine_probe": refine_probe,
             "alpha_used": objective.alpha.tolist(),
             "mean_count": objective.mean_count,
-            "curvature": curvature,
-            "precision": precision,
-            "refine_probe": refine_probe,
-            "rescale_probe": bool(rescale_probe),
-            "link": link if isinstance(link, str) else type(link).__name__,
-            "link_offset": float(link_offset),
-            "solver": solver,
-            "preconditioner": not objective.preconditioner.identity,
             "memory": memory,
             "max_iterations": options.max_iterations,
             "max_sweeps": max_sweeps,
             "max_seconds": max_seconds,
-            "inner_limit": options.inner_limit,
             "gradient_tolerance": options.gradient_tolerance,
             "loss_tolerance": options.loss_tolerance,
             "noise_stop": bool(noise_stop),
-            "fluorescence_first": fluorescence_first,
-            "nonnegative": options.nonnegative,
+            "resumed_after": [] if resumed is None else resumed.after,
         },
         predicted_fluorescence=objective.predicted_fluorescence(vector),
         pattern_misfit=objective.pattern_misfit(),

@@ -146,7 +146,7 @@ def _write_frame(
     for e, name in enumerate(names):
         _make_image(writer, e + 1, grid, result.elements.dtype, name, pixel)
     writer.probe(result.probe)
-    _write_history(writer, result.history)
+    write_history(writer, result.history)
     _write_process(writer, result, settings)
     if names:
         writer.texts(f"{PROCESS}/element_names", names)
@@ -186,7 +186,7 @@ def _make_image(
     writer.array(f"{name}/image_size", extent, units="m")
 
 
-def _write_history(writer: Hdf5Writer, history: list[IterationRecord]) -> None:
+def write_history(writer: Hdf5Writer, history: list[IterationRecord]) -> None:
     """Write the history as columns of one length; viewers plot the loss over the iterations."""
     writer.group(HISTORY, "NXdata", signal="loss", axes=["iteration"])
     for name, dtype in COLUMNS.items():
@@ -263,7 +263,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
             object=image,
             elements=elements,
             probe=reader.array(ILLUMINATION),
-            history=_history(reader),
+            history=read_history(reader),
             reason=Reason[reason],
             method=reader.text(f"{PROCESS}/method"),
             settings=json.loads(reader.text(f"{PROCESS}/settings")),
@@ -272,7 +272,8 @@ def read_result(path: str | os.PathLike[str]) -> Result:
         )
 
 
-def _history(reader: Hdf5Reader) -> list[IterationRecord]:
+def read_history(reader: Hdf5Reader) -> list[IterationRecord]:
+    """Return what `write_history` wrote."""
     columns: dict[str, list[Any]] = {name: reader.array(f"{HISTORY}/{name}").tolist() for name in COLUMNS}
     columns["note"] = reader.texts(f"{HISTORY}/note")
     length = len(columns["iteration"])

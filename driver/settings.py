@@ -291,11 +291,18 @@ RECONSTRUCT = {
         "cached",
         "keep each position's state between products, or compute it again",
     ),
+    "checkpoint_seconds": Setting(
+        NOT_NEGATIVE, 300.0, "write a checkpoint after the first iteration that ends X seconds after the last"
+    ),
+    "checkpoint_iterations": Setting(
+        Number(minimum=0, whole=True), 0, "write a checkpoint every N iterations too; 0: do not"
+    ),
 }
 
 FILES = {
     "out": Setting(File(), None, "where the result goes; the report stands beside it"),
     "report": Setting(Switch(), True, "draw a picture beside the result"),
+    "keep_checkpoint": Setting(Switch(), False, "leave the checkpoints there when the result is written"),
     "maps": Setting(File(), None, "MAPS file whose count maps are the fluorescence of the scan"),
     "elements": Setting(Several(Text()), None, "which elements of the MAPS file, and in which order"),
     "attenuation": Setting(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.hdf5_layout import FORMAT_LIMITS, READ_ERRORS
-from ptyxrf.driver.whole_file import check_space, whole_file
+from ptyxrf.driver.whole_file import check_space, synchronise, whole_file
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.startup import agreed, from_first_rank
 
@@ -35,13 +35,16 @@ def parallel_hdf5() -> bool:
 
 
 @contextmanager
-def whole_shared_file(comm: Any, path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_shared_file(
+    comm: Any, path: str | os.PathLike[str], older: str | os.PathLike[str] | None = None
+) -> Iterator[Path]:
     """Write a file from all ranks, whole or not at all (see `whole_file`).
 
     Parameters
     ----------
-    comm : communicator
-    path : path-like
+    comm : communicator or None
+    path, older : path-like
+        See `whole_file`.
 
     Yields
     ------
@@ -53,8 +56,8 @@ def whole_shared_file(comm: Any, path: str | os.PathLike[str]) -> Iterator[Path]
     ValueError
         On every rank, as `whole_file`.
     """
-    first = comm.Get_rank() == 0
-    target = whole_file(path)
+    first = comm is None or comm.Get_rank() == 0
+    target = whole_file(path, older)
     temporary = from_first_rank(comm, target.__enter__)
     try:
         yield temporary
@@ -79,7 +82,7 @@ def write_tiles(
 
     Parameters
     ----------
-    comm : communicator
+    comm : communicator or None
     path : Path
         A file with the datasets, closed on every rank.
     owned : Rectangle
@@ -95,15 +98,24 @@ def write_tiles(
         On every rank, if one of them cannot write.
     """
     agreed(comm, lambda: _check_shapes(path, owned, tiles))
-    needed = comm.allreduce(sum(tile.nbytes for tile in tiles.values()))
+    own = sum(tile.nbytes for tile in tiles.values())
+    needed = own if comm is None else comm.allreduce(own)
     from_first_rank(comm, lambda: check_space(path, needed))
-    if parallel_hdf5() if at_once is None else at_once:
+    if comm is None:
+        _described(path, lambda: _write(path, owned, tiles))
+    elif parallel_hdf5() if at_once is None else at_once:
         _write_at_once(comm, path, owned, tiles)
     else:
         _write_in_turn(comm, path, owned, tiles)
-    # a full disk is not always an error for the library: only what can be read is there
-    comm.Barrier()
-    agreed(comm, lambda: _described(path, lambda: _read_back(path, owned, tiles)))
+    if comm is not None:
+        comm.Barrier()
+
+    def verify() -> None:
+        # a full disk is not always an error for the library: only what can be read is there
+        _read_back(path, owned, tiles)
+        synchronise(path)  # each node keeps what it wrote in its own memory
+
+    agreed(comm, lambda: _described(path, verify))
 
 
 def _check_shapes(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
@@ -166,23 +178,24 @@ def _write_nothing(dataset: h5py.Dataset) -> None:
     dataset.id.write(nothing, nowhere, np.zeros(1, dataset.dtype), dxpl=transfer)
 
 
+def _write(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
+    """Write the tiles of this rank while no other one writes."""
+    with h5py.File(path, "r+", libver=FORMAT_LIMITS) as file:
+        for name, tile in tiles.items():
+            dataset = file[name]
+            dataset[(..., *owned.slices)] = tile
+            # an error in what is left to the closing of a dataset would not reach us
+            dataset.flush()
+
+
 def _write_in_turn(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
     rank, size = comm.Get_rank(), comm.Get_size()
-
-    def write() -> None:
-        with h5py.File(path, "r+", libver=FORMAT_LIMITS) as file:
-            for name, tile in tiles.items():
-                dataset = file[name]
-                dataset[(..., *owned.slices)] = tile
-                # an error in what is left to the closing of a dataset would not reach us
-                dataset.flush()
-
     failure: Exception | None = None
     if rank > 0:
         failure = comm.recv(source=rank - 1, tag=TURN)
     if failure is None and owned.size > 0:
         try:
-            _described(path, write)
+            _described(path, lambda: _write(path, owned, tiles))
         except ValueError as error:
             failure = error
     if rank < size - 1:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.conjugate_gradients import newton_direction
-from ptyxrf.driver.descent import Descent, Outcome
+from ptyxrf.driver.descent import Descent, Memory, Outcome
 from ptyxrf.driver.line_search import search_step
 
 #: A step that fails to lower the loss is cut by this factor, this many times.
@@ -23,6 +23,12 @@ class TruncatedNewton(Descent):
     """Newton directions from conjugate gradients that end early; parameters as of `Descent`."""
 
     _rounds = 1
+
+    def _memory(self) -> Memory:
+        return Memory({"rounds": self._rounds})
+
+    def _recall(self, memory: Memory, vector: NDArray) -> None:
+        self._rounds = memory.numbers["rounds"]
 
     def _improve(
         self,
@@ -44,6 +50,7 @@ class TruncatedNewton(Descent):
             rounds=self._rounds,
         )
         self._broken = self.problem.any(not np.isfinite(direction.vector).all())
+        self._rejected += self._broken
         found = self._advance(vector, value, gradient, free, direction.vector)
         if found is None:
             return None
@@ -81,6 +88,7 @@ class TruncatedNewton(Descent):
                 finite = np.isfinite(new_value) and np.isfinite(problem.dot(new_gradient, new_gradient))
                 if finite and new_value < value:
                     return trial, new_value, new_gradient, length, note
+                self._rejected += not finite
                 length *= BACKTRACK
         problem.value_and_gradient(vector)
         return None

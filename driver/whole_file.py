@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -11,15 +12,39 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
+def _prefix(path: Path) -> str:
+    """Return how the temporary names for a file begin; of one length, for names have a limit."""
+    return f".ptyxrf-{hashlib.sha256(path.name.encode()).hexdigest()[:8]}-"
+
+
 def _create_beside(path: Path) -> Path:
     """Create an empty file in the folder of `path` and return its path."""
-    temporary = path.parent / f".ptyxrf-{secrets.token_hex(8)}.part"
+    temporary = path.parent / f"{_prefix(path)}{secrets.token_hex(8)}.part"
     # os.open rather than tempfile: the finished file should have the permissions that the umask gives.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return temporary
 
 
-def _synchronise(path: Path) -> None:
+def remove_remains(path: str | os.PathLike[str]) -> None:
+    """Remove what a process that was killed while it wrote a file has left beside it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. Nobody else may be writing it.
+    """
+    target = Path(os.path.realpath(path))
+    for remains in target.parent.glob(f"{_prefix(target)}*.part"):
+        remains.unlink(missing_ok=True)
+
+
+def synchronise(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on disk.
+
+    Parameters
+    ----------
+    path : Path
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -86,7 +111,7 @@ def check_space(path: str | os.PathLike[str], needed: int) -> None:
 
 
 @contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def whole_file(path: str | os.PathLike[str], older: str | os.PathLike[str] | None = None) -> Iterator[Path]:
     """Write a file whole or not at all.
 
     The body writes to a temporary name in the folder of the target. When it ends without an error the
@@ -97,6 +122,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     ----------
     path : path-like
         The file to be written. The target of a symbolic link is replaced, not the link.
+    older : path-like, optional
+        The name that a file which is there gets; without one it is replaced.
 
     Yields
     ------
@@ -115,10 +142,13 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         yield temporary
-        _synchronise(temporary)
+        synchronise(temporary)
+        if older is not None:
+            with suppress(FileNotFoundError):
+                target.replace(older)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     # The rename itself is lost in a power cut until the folder is on disk.
-    _synchronise(target.parent)
+    synchronise(target.parent)

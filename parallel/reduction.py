@@ -56,7 +56,7 @@ class Ranks:
         self.rank = 0 if self.comm is None else int(self.comm.Get_rank())
         self.traffic = Traffic()
 
-    def _reduce(self, values: NDArray[np.float64], operation: str) -> NDArray[np.float64]:
+    def _reduce(self, values: NDArray[Any], operation: str) -> NDArray[Any]:
         if self.comm is None:
             return values
         from mpi4py import MPI
@@ -71,6 +71,10 @@ class Ranks:
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums of float64 values over the ranks, the same on each."""
         return self._reduce(values, "SUM")
+
+    def checksums(self, *shares: np.uint64) -> list[int]:
+        """Return the sums over the ranks of shares in checksums, modulo 2^64."""
+        return self._reduce(np.array(shares, dtype=np.uint64), "SUM").tolist()
 
     def largest(self, *values: float) -> NDArray[np.float64]:
         """Return the largest of each value over the ranks."""

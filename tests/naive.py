@@ -387,3 +387,15 @@ def model_of(scan, **more):
         **maps,
         **more,
     )
+
+
+def checksum(values):
+    """The sum of splitmix64's mixing over all 32-bit words of an array, with Python's integers."""
+    words = np.ascontiguousarray(values).reshape(-1).view(np.uint32).tolist()
+    total = 0
+    for index, word in enumerate(words):
+        mixed = (index * 0x9E3779B97F4A7C15 % 2**64) ^ word
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
+        total += mixed ^ mixed >> 31
+    return total % 2**64

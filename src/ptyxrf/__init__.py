@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ptyxrf.driver.checkpoint import remove_checkpoints
     from ptyxrf.driver.dense_hessian import dense_hessian
     from ptyxrf.driver.errors import measure_errors
     from ptyxrf.driver.geometry import JOULES_PER_KEV, Geometry
@@ -49,6 +50,7 @@ _MODULES = {
     "read_result": "result_file",
     "read_scan": "scan_file",
     "reconstruct": "reconstruct",
+    "remove_checkpoints": "checkpoint",
     "simulate": "simulate",
     "spectrum": "spectrum",
     "write_result": "result_file",
@@ -76,6 +78,7 @@ __all__ = [
     "read_result",
     "read_scan",
     "reconstruct",
+    "remove_checkpoints",
     "simulate",
     "spectrum",
     "write_result",

@@ -1,0 +1,158 @@
+"""A checkpoint of any number of ranks, taken up by any other."""
+
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import make_scan, relative
+
+from ptyxrf.driver.checkpoint import older_path
+from ptyxrf.driver.checkpoint_file import read_checkpoint
+from ptyxrf.driver.reconstruct import reconstruct
+
+#: Case of cases.py, method, solver, when the probe is freed.
+RUNS = [
+    ("raster-grid", "joint", "quasi-newton", False),
+    ("raster-grid", "joint", "newton", False),
+    ("random-scan-probe", "joint", "quasi-newton", 2),
+    ("spiral-scan-modes", "joint", "newton", True),
+    ("snake-ptychography", "ptychography", "quasi-newton", True),
+    ("snake-ptychography", "ptychography", "newton", 2),
+    ("raster-grid", "fluorescence", "quasi-newton", False),
+    ("raster-grid", "fluorescence", "newton", False),
+]
+
+
+def example(name):
+    """Return a case without its truth, whose errors are not the same on several ranks."""
+    return make_scan(name).replace(truth=None)
+
+
+@pytest.fixture
+def folder(comm):
+    path = comm.bcast(tempfile.mkdtemp() if comm.Get_rank() == 0 else None)
+    yield Path(path)
+    comm.Barrier()
+    if comm.Get_rank() == 0:
+        shutil.rmtree(path)
+
+
+def run(scan, comm, *, method, solver, precision, refine_probe, **more):
+    # few inner steps: rounding grows in them, and with it the difference between numbers of ranks
+    settings = {"inner_limit": 2, "max_iterations": 8, "fluorescence_first": False} | more
+    return reconstruct(
+        scan, method, solver=solver, precision=precision, refine_probe=refine_probe, comm=comm,
+        loss_tolerance=0, gradient_tolerance=0, noise_stop=False, **settings,
+    )  # fmt: skip
+
+
+def on_fewer(comm, size, function):
+    """Run a function with a communicator of the first `size` ranks; return what it gives, or None beyond."""
+    part = comm.Split(0 if comm.Get_rank() < size else 1)
+    try:
+        return function(part) if comm.Get_rank() < size else None
+    finally:
+        part.Free()
+        comm.Barrier()
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize(("name", "method", "solver", "refine_probe"), RUNS)
+def test_another_number_of_ranks_goes_on(comm, folder, name, method, solver, refine_probe, precision):
+    """Written by all, taken up by fewer, then by one, and by all again."""
+    scan, path = example(name), folder / "c.h5"
+    settings = {
+        "method": method, "solver": solver, "precision": precision, "refine_probe": refine_probe,
+    }  # fmt: skip
+    expected = run(scan, None, **settings)
+    writing = {"checkpoint": path, "checkpoint_iterations": 1}
+    run(scan, comm, **settings, **writing, max_iterations=3)
+    fewer = max(1, comm.Get_size() - 1)
+    on_fewer(comm, fewer, lambda part: run(scan, part, **settings, **writing, max_iterations=4, resume=True))
+    on_fewer(comm, 1, lambda part: run(scan, None, **settings, **writing, max_iterations=6, resume=True))
+    ours = run(scan, comm, **settings, checkpoint=path, resume=True)
+    assert ours.settings["resumed_after"] == [3, 4, 6]
+    assert len(ours.history) == len(expected.history) == 9
+    assert ours.loss == pytest.approx(expected.loss, rel=1e-10 if precision == "double" else 1e-3)
+    if precision == "single":
+        return
+    for record, other in zip(ours.history, expected.history, strict=True):
+        assert record.loss == pytest.approx(other.loss, rel=1e-10)
+        assert (record.inner_steps, record.sweeps, record.note) == (
+            other.inner_steps, other.sweeps, other.note,
+        )  # fmt: skip
+    whole = ours.gather()
+    assert relative(whole.object, expected.object) < 1e-6
+    assert relative(whole.probe, expected.probe) < 1e-6
+    if method != "ptychography":
+        assert relative(whole.elements, expected.elements) < 1e-6
+
+
+def test_the_file_does_not_tell_how_many_wrote_it(comm, folder):
+    """But for rounding: the same datasets, shapes and dtypes, and nothing of a rank."""
+    import h5py
+
+    scan = example("random-scan-probe")
+    settings = {
+        "method": "joint", "solver": "quasi-newton", "precision": "double", "refine_probe": True,
+        "max_iterations": 2, "checkpoint_iterations": 2,
+    }  # fmt: skip
+    run(scan, comm, **settings, checkpoint=folder / "all.h5")
+    if comm.Get_rank() == 0:
+        run(scan, None, **settings, checkpoint=folder / "one.h5")
+        contents = []
+        for name in ("all.h5", "one.h5"):
+            found = {}
+            with h5py.File(folder / name) as file:
+                file.visititems(
+                    lambda key, item, found=found: (
+                        found.update({key: item[()]}) if isinstance(item, h5py.Dataset) else None
+                    )
+                )
+            contents.append(found)
+        assert contents[0].keys() == contents[1].keys()
+        for key, values in contents[0].items():
+            if values.dtype.kind in "fc" and not key.endswith("seconds"):
+                np.testing.assert_allclose(values, contents[1][key], rtol=1e-8, atol=1e-8, err_msg=key)
+        assert (
+            read_checkpoint(folder / "all.h5").facts["digest"]
+            == (read_checkpoint(folder / "one.h5").facts["digest"])
+        )
+    comm.Barrier()
+
+
+def test_damage_and_strangers_on_every_rank(comm, folder):
+    """All ranks go on from the older one, or fail alike."""
+    scan, path = example("raster-grid"), folder / "c.h5"
+    settings = {"method": "joint", "solver": "newton", "precision": "double", "refine_probe": False}
+    expected = run(scan, comm, **settings, checkpoint=path, checkpoint_iterations=4)
+    with pytest.raises(ValueError, match=r"c.h5: .* another precision \(there \"double\", here \"single\"\)"):
+        run(scan, comm, **settings | {"precision": "single"}, checkpoint=path, resume=True)
+    patterns = np.array(scan.patterns)
+    patterns[-1, 2, 3] += 1
+    with pytest.raises(ValueError, match="one of other data: patterns differs"):
+        run(scan.replace(patterns=patterns), comm, **settings, checkpoint=path, resume=True)
+    comm.Barrier()
+
+    def damage(file, place):
+        if comm.Get_rank() == 0:
+            data = bytearray(file.read_bytes())
+            data[place] ^= 1
+            file.write_bytes(data)
+        comm.Barrier()
+
+    # in the numbers of one tile: only the rank that reads them sees that
+    damage(path, path.stat().st_size // 2)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        ours = run(scan, comm, **settings, checkpoint=path, resume=True)
+    assert any("going on from the one before it" in str(warning.message) for warning in said)
+    assert ours.settings["resumed_after"] == [4]
+    assert ours.loss == pytest.approx(expected.loss, rel=1e-12)
+    damage(older_path(path), 5)
+    with pytest.raises(ValueError, match="no checkpoint is whole"):
+        run(scan, comm, **settings, checkpoint=path, resume=True)
+    assert not [file for file in folder.iterdir() if file.name.endswith(".part")]
