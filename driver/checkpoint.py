@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ SECONDS = 300.0
 
 def checkpoint_path(result: Path) -> Path:
     """Return where the checkpoint of a reconstruction stands whose result goes to a file."""
-    return result.with_suffix(".checkpoint.h5")
+    return result.parent / f"{result.stem}.checkpoint.h5"
 
 
 def older_path(path: Path) -> Path:
@@ -231,7 +232,7 @@ class Checkpoints:
         failures = []
         for file in there:
             try:
-                content = from_first_rank(comm, lambda file=file: read_checkpoint(file))
+                content = from_first_rank(comm, partial(read_checkpoint, file))
                 self._check_agreement(file, content.facts)
                 content.fields = read_fields(file, self._objective.tile, self._objective.ranks)
             except _Disagreement as disagreement:

@@ -51,7 +51,11 @@ class Content:
 
 
 def write_checkpoint(
-    path: str | os.PathLike[str], older: str | os.PathLike[str], content: Content, tile: Tile, ranks: Ranks
+    path: str | os.PathLike[str],
+    older: str | os.PathLike[str] | None,
+    content: Content,
+    tile: Tile,
+    ranks: Ranks,
 ) -> None:
     """Write a checkpoint, whole or not at all; all ranks take part.
 
@@ -59,8 +63,8 @@ def write_checkpoint(
     ----------
     path : path-like
         The file.
-    older : path-like
-        The name that a checkpoint which is there gets.
+    older : path-like or None
+        The name that a checkpoint which is there gets; None: it is replaced.
     content : Content
     tile : Tile
     ranks : Ranks

@@ -194,7 +194,6 @@ class Descent(ABC):
         self._prepare = prepare or (lambda number, converged: False)
         self._pause = pause or (lambda standing: None)
         self._bounded = problem.nonnegative if options.nonnegative else slice(0, 0)
-        self._broken = False  # whether the last direction was not finite
         self._rejected = 0  # directions and steps of this iteration that were not finite
         self._small = 0.0  # gradient norm that ends the descent
 
@@ -308,9 +307,10 @@ class Descent(ABC):
             if limit < 1:
                 return vector, Reason.SWEEPS
             self._rejected = 0
-            outcome = self._improve(vector, value, gradient, free, limit)
+            with np.errstate(invalid="ignore", over="ignore"):  # it is tested for, and said
+                outcome = self._improve(vector, value, gradient, free, limit)
             if outcome is None:
-                settled = Reason.NON_FINITE if self._broken or self._rejected else Reason.LINE_SEARCH
+                settled = Reason.NON_FINITE if self._rejected else Reason.LINE_SEARCH
                 continue
             number += 1
             decrease = value - outcome.value

@@ -188,8 +188,7 @@ class QuasiNewton(Descent):
         """Return a step that lowers the loss, or None."""
         problem = self.problem
         direction, slope = self._direction(gradient, free, pairs)
-        self._broken = not np.isfinite(slope)
-        if self._broken:
+        if not np.isfinite(slope):
             self._rejected += 1
             return None
         longest = np.inf

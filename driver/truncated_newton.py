@@ -49,8 +49,6 @@ class TruncatedNewton(Descent):
             residual_tolerance=options.residual_tolerance,
             rounds=self._rounds,
         )
-        self._broken = self.problem.any(not np.isfinite(direction.vector).all())
-        self._rejected += self._broken
         found = self._advance(vector, value, gradient, free, direction.vector)
         if found is None:
             return None
@@ -77,6 +75,7 @@ class TruncatedNewton(Descent):
                 residual = -gradient if free is None else -gradient * free
                 direction = problem.precondition(residual, free)
             if problem.any(not np.isfinite(direction).all()):
+                self._rejected += 1
                 continue
             longest = self._within_bounds(vector, direction)
             if not problem.dot(gradient, direction) < 0:

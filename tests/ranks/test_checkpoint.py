@@ -8,22 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import make_scan, relative
+from mpi4py import MPI
 
 from ptyxrf.driver.checkpoint import older_path
 from ptyxrf.driver.checkpoint_file import read_checkpoint
 from ptyxrf.driver.reconstruct import reconstruct
 
-#: Case of cases.py, method, solver, when the probe is freed.
+#: Case of cases.py, method, solver, when the probe is freed, precision.
 RUNS = [
-    ("raster-grid", "joint", "quasi-newton", False),
-    ("raster-grid", "joint", "newton", False),
-    ("random-scan-probe", "joint", "quasi-newton", 2),
-    ("spiral-scan-modes", "joint", "newton", True),
-    ("snake-ptychography", "ptychography", "quasi-newton", True),
-    ("snake-ptychography", "ptychography", "newton", 2),
-    ("raster-grid", "fluorescence", "quasi-newton", False),
-    ("raster-grid", "fluorescence", "newton", False),
+    ("raster-grid", "joint", "quasi-newton", False, "double"),
+    ("random-scan-probe", "joint", "quasi-newton", 2, "double"),
+    ("spiral-scan-modes", "joint", "newton", True, "double"),
+    ("snake-ptychography", "ptychography", "quasi-newton", True, "double"),
+    ("snake-ptychography", "ptychography", "newton", 2, "double"),
+    ("raster-grid", "fluorescence", "quasi-newton", False, "double"),
+    ("raster-grid", "fluorescence", "newton", False, "double"),
+    ("random-scan-probe", "joint", "quasi-newton", True, "single"),
+    ("raster-grid", "joint", "newton", False, "single"),
 ]
+if MPI.COMM_WORLD.Get_size() > 3:  # every combination of few ranks is enough
+    RUNS = RUNS[1:3]
 
 
 def example(name):
@@ -42,7 +46,7 @@ def folder(comm):
 
 def run(scan, comm, *, method, solver, precision, refine_probe, **more):
     # few inner steps: rounding grows in them, and with it the difference between numbers of ranks
-    settings = {"inner_limit": 2, "max_iterations": 8, "fluorescence_first": False} | more
+    settings = {"inner_limit": 2, "max_iterations": 6, "fluorescence_first": False} | more
     return reconstruct(
         scan, method, solver=solver, precision=precision, refine_probe=refine_probe, comm=comm,
         loss_tolerance=0, gradient_tolerance=0, noise_stop=False, **settings,
@@ -59,8 +63,7 @@ def on_fewer(comm, size, function):
         comm.Barrier()
 
 
-@pytest.mark.parametrize("precision", ["double", "single"])
-@pytest.mark.parametrize(("name", "method", "solver", "refine_probe"), RUNS)
+@pytest.mark.parametrize(("name", "method", "solver", "refine_probe", "precision"), RUNS)
 def test_another_number_of_ranks_goes_on(comm, folder, name, method, solver, refine_probe, precision):
     """Written by all, taken up by fewer, then by one, and by all again."""
     scan, path = example(name), folder / "c.h5"
@@ -69,13 +72,13 @@ def test_another_number_of_ranks_goes_on(comm, folder, name, method, solver, ref
     }  # fmt: skip
     expected = run(scan, None, **settings)
     writing = {"checkpoint": path, "checkpoint_iterations": 1}
-    run(scan, comm, **settings, **writing, max_iterations=3)
+    run(scan, comm, **settings, **writing, max_iterations=2)
     fewer = max(1, comm.Get_size() - 1)
-    on_fewer(comm, fewer, lambda part: run(scan, part, **settings, **writing, max_iterations=4, resume=True))
-    on_fewer(comm, 1, lambda part: run(scan, None, **settings, **writing, max_iterations=6, resume=True))
+    on_fewer(comm, fewer, lambda part: run(scan, part, **settings, **writing, max_iterations=3, resume=True))
+    on_fewer(comm, 1, lambda part: run(scan, None, **settings, **writing, max_iterations=5, resume=True))
     ours = run(scan, comm, **settings, checkpoint=path, resume=True)
-    assert ours.settings["resumed_after"] == [3, 4, 6]
-    assert len(ours.history) == len(expected.history) == 9
+    assert ours.settings["resumed_after"] == [2, 3, 5]
+    assert len(ours.history) == len(expected.history) == 7
     assert ours.loss == pytest.approx(expected.loss, rel=1e-10 if precision == "double" else 1e-3)
     if precision == "single":
         return
@@ -128,7 +131,7 @@ def test_damage_and_strangers_on_every_rank(comm, folder):
     """All ranks go on from the older one, or fail alike."""
     scan, path = example("raster-grid"), folder / "c.h5"
     settings = {"method": "joint", "solver": "newton", "precision": "double", "refine_probe": False}
-    expected = run(scan, comm, **settings, checkpoint=path, checkpoint_iterations=4)
+    expected = run(scan, comm, **settings, checkpoint=path, checkpoint_iterations=3)
     with pytest.raises(ValueError, match=r"c.h5: .* another precision \(there \"double\", here \"single\"\)"):
         run(scan, comm, **settings | {"precision": "single"}, checkpoint=path, resume=True)
     patterns = np.array(scan.patterns)
@@ -150,7 +153,7 @@ def test_damage_and_strangers_on_every_rank(comm, folder):
         warnings.simplefilter("always")
         ours = run(scan, comm, **settings, checkpoint=path, resume=True)
     assert any("going on from the one before it" in str(warning.message) for warning in said)
-    assert ours.settings["resumed_after"] == [4]
+    assert ours.settings["resumed_after"] == [3]
     assert ours.loss == pytest.approx(expected.loss, rel=1e-12)
     damage(older_path(path), 5)
     with pytest.raises(ValueError, match="no checkpoint is whole"):
