@@ -302,13 +302,13 @@ def _reconstruct(options: argparse.Namespace) -> int:
             _write(result, scan, out, picture=files["report"])
             if not files["keep_checkpoint"]:
                 _from_first_rank(comm, lambda: remove_checkpoints(checkpoint))
+            if not options.quiet:
+                print(_outcome(result))
+                print(f"result: {out}")
+                if files["report"]:
+                    print(f"report: {_report_path(out)}")
     except Stopped:
         raise Failure(STOPPED, "stopped by SIGTERM; go on with --resume") from None
-    if not options.quiet:
-        print(_outcome(result))
-        print(f"result: {out}")
-        if files["report"]:
-            print(f"report: {_report_path(out)}")
     return DONE
 
 
