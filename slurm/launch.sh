@@ -27,20 +27,25 @@ use_local_folder() {
 }
 
 # Two ranks, on two nodes where there are as many, say hello: the first one alone where MPI sees both. Without a
-# launcher that fits MPI each would do the whole work. The mpiexec beside the command comes first: it is of the MPI
-# that was installed with it, which srun may start all right and lose later (docs/cluster.md).
+# launcher that fits MPI each would do the whole work. First the mpiexec beside the command, which came with its
+# MPI. -K ends all ranks when one fails, as mpiexec does by itself; MPICH's libfabric gets on with SLURM's pmi2,
+# its UCX only at times (docs/cluster.md).
 choose_launcher() {
-    local beside said candidate
+    local said candidate nodes
     if [ -n "${PTYXRF_LAUNCH:-}" ]; then
         read -ra launcher <<<"$PTYXRF_LAUNCH"
         return
     fi
-    beside=$(dirname "$(command -v "$PTYXRF")")/mpiexec
-    # -K ends all ranks when one fails; mpiexec does so by itself
-    for candidate in "$beside" "srun --mpi=pmi2 -K" "srun --mpi=pmix -K" mpiexec; do
+    for candidate in \
+        "$(dirname "$(command -v "$PTYXRF")")/mpiexec" \
+        "env MPIR_CVAR_CH4_NETMOD=${MPIR_CVAR_CH4_NETMOD:-ofi} srun --mpi=pmi2 -K" \
+        "srun --mpi=pmix -K" \
+        mpiexec; do
         read -ra launcher <<<"$candidate"
         command -v "${launcher[0]}" >/dev/null || continue
-        said=$(timeout 120 "${launcher[@]}" $(hello_nodes) -n $((ranks < 2 ? 1 : 2)) "$PTYXRF" --version 2>&1) || true
+        nodes=()
+        if is_srun; then nodes=(-N $((SLURM_NNODES < 2 || ranks < 2 ? 1 : 2))); fi
+        said=$(timeout 120 "${launcher[@]}" "${nodes[@]}" -n $((ranks < 2 ? 1 : 2)) "$PTYXRF" --version 2>&1) || true
         if [ "$(grep -c '^ptyxrf [0-9]' <<<"$said")" = 1 ]; then
             echo "launcher: $candidate"
             return
@@ -51,8 +56,8 @@ choose_launcher() {
     exit 1
 }
 
-hello_nodes() {
-    if [ "${launcher[0]}" = srun ]; then echo "-N $((SLURM_NNODES < 2 || ranks < 2 ? 1 : 2))"; fi
+is_srun() {
+    [[ " ${launcher[*]} " == *" srun "* ]]
 }
 
 # Run words on all ranks and set `status`. Told that the time is nearly over, let the ranks write a checkpoint and

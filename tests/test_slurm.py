@@ -19,13 +19,12 @@ from ptyxrf.driver.simulate import simulate
 pytestmark = pytest.mark.slow
 
 COMMAND, MPIEXEC = (Path(sys.executable).with_name(name) for name in ("ptyxrf", "mpiexec"))
-SRUN = "srun --mpi=pmi2 -K"
+SRUN = "env MPIR_CVAR_CH4_NETMOD=ofi srun --mpi=pmi2 -K"
 WORDS = ("--max-iterations", 9, "--precision", "double", "--inner-limit", "4")
 
 #: The command with a rest after each iteration, so that there is time for something to happen.
 SLOW = f"""#!{sys.executable}
 import os, sys, time
-from mpi4py import MPI
 from ptyxrf.driver.command import main
 from ptyxrf.driver import progress
 
