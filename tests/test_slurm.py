@@ -171,7 +171,8 @@ def test_a_job_that_loses_a_node_begins_again_on_others(slurm, node):
     try:
         facts = slurm.ended(job)
         assert (facts["JobState"], facts["Restarts"]) == ("COMPLETED", "1"), slurm.log(job)
-        assert facts["NodeList"] == {"n1": "n[2-3]", "n2": "n[1,3]"}[node]
+        nodes = slurm.run("scontrol", "show", "hostnames", facts["NodeList"]).split()
+        assert len(nodes) == 2 and node not in nodes
         assert slurm.log(job).count("iteration    1 ") == 1
         assert is_right(slurm, name)
     finally:
@@ -188,8 +189,8 @@ def test_ranks_that_do_not_see_each_other_are_found_out(slurm):
 
 def test_an_array_tells_which_tasks_failed(slurm):
     tasks = slurm.folder / "tasks.txt"
-    good = "scan.h5 --out array-1.h5 " + " ".join(map(str, WORDS))
-    quoted = "scan.h5 --out 'array 3.h5' --max-iterations 2"
+    settings = " ".join(map(str, WORDS))
+    good, quoted = f"scan.h5 --out array-1.h5 {settings}", f"scan.h5 --out 'array 3.h5' {settings}"
     tasks.write_text(f"# three tasks\n{good}\n\nabsent.h5 --out array-2.h5\n{quoted}\n")
     said = slurm.run("bash", SCRIPTS / "array.sbatch", tasks, "--ntasks-per-node=1")
     assert said.startswith("3 tasks in job ")
@@ -202,14 +203,13 @@ def test_an_array_tells_which_tasks_failed(slurm):
         "1 of 3 tasks failed",
     ]
     assert (folder / "failed.txt").read_text() == "absent.h5 --out array-2.h5\n"
-    assert is_right(slurm, "array-1")
-    assert len(read_result(slurm.folder / "array 3.h5").history) == 3
+    assert is_right(slurm, "array-1") and is_right(slurm, "array 3")
 
 
 def test_scaling_leaves_tables_and_pictures(slurm):
     write_machine(slurm.folder / "machine.json", Machine())
     small = {"STRONG": "--n 96 --m 16 --per-side 8", "WEAK": "--n 64 --m 16 --per-side 6"}
-    words = ("--nodes=4", "--ntasks-per-node=1", "--", "--rounds", 1, "--repeats", 2)
+    words = ("--nodes=4", "--ntasks-per-node=1", "--", "--rounds", 1, "--repeats", 2, "--precision", "double")
     job = slurm.submit("scaling.sbatch", *words, PYTHON=sys.executable, MACHINE="machine.json", **small)
     assert slurm.ended(job)["JobState"] == "COMPLETED", slurm.log(job)
     for kind, edges in (("strong", [96, 96, 96]), ("weak", [64, 84, 112])):
