@@ -46,6 +46,18 @@ def scan_of(options: argparse.Namespace) -> Any:
     return scan
 
 
+def from_ranks(ranks: int, *more: str) -> Any:
+    """Start this command again as a worker on some ranks, and return the JSON that the first one prints."""
+    words = [
+        str(Path(sys.executable).with_name("mpiexec")), "-n", str(ranks),
+        sys.executable, "-m", "mpi4py", *sys.argv, "--worker", *more,
+    ]  # fmt: skip
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def work(options: argparse.Namespace) -> None:
     """Reconstruct on the ranks of this launch; the first one prints the bytes of each as JSON."""
     comm = world()
@@ -83,14 +95,7 @@ def main() -> None:
     rows = []
     print("ranks  measured MiB (least, most)  planned MiB (least, most)  most: measured / planned")
     for ranks in options.ranks:
-        words = [
-            str(Path(sys.executable).with_name("mpiexec")), "-n", str(ranks),
-            sys.executable, "-m", "mpi4py", *sys.argv, "--worker",
-        ]  # fmt: skip
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(done.stdout + done.stderr)
-        used = [size / 2**20 for size in json.loads(done.stdout.splitlines()[-1])]
+        used = [size / 2**20 for size in from_ranks(ranks)]
         problem = problem_of(
             scan_of(options),
             method="joint" if options.elements else "ptychography",

@@ -12,7 +12,10 @@ WIDTH = 10
 HEAD = "\n".join(
     [
         "time of a pattern in multiples of the bound, one forward and one inverse FFT on one thread:",
-        " " * 29 + "".join(words.ljust(2 * WIDTH) for words in ("probe known", "unknown", "and sub-pixel")),
+        "(alone: a gradient that keeps nothing for Hessian products, as quasi-Newton steps have it)",
+        " " * 29
+        + "probe known".ljust(3 * WIDTH)
+        + "".join(words.ljust(2 * WIDTH) for words in ("unknown", "and sub-pixel")),
         "   m  precision  bound (us)".ljust(29)
         + "".join(name.split(",")[0].ljust(WIDTH) for name in WORK)
         + "bound set by",

@@ -30,6 +30,8 @@ from ptyxrf.driver.objective import Losses, Objective, Work
 from ptyxrf.driver.whole_file import check_writable, remove_remains
 from ptyxrf.parallel.startup import from_first_rank
 
+#: Version of what the facts of a checkpoint hold, and of the solvers' memory.
+FORMAT = 1
 #: Seconds between checkpoints by default.
 SECONDS = 300.0
 
@@ -179,6 +181,7 @@ class Checkpoints:
     ) -> None:
         objective = self._objective
         facts = {
+            "format": FORMAT,
             "settings": self._settings,
             "digest": self._digest,
             "iteration": standing.number,
@@ -250,6 +253,10 @@ class Checkpoints:
         return None
 
     def _check_agreement(self, file: Path, facts: dict[str, Any]) -> None:
+        if facts["format"] != FORMAT:
+            raise _Disagreement(
+                f"{file}: written by another version of ptyxrf (format {facts['format']}, known is {FORMAT})"
+            )
         digest, settings = facts["digest"], facts["settings"]
         parts = [name for name in {**digest, **self._digest} if digest.get(name) != self._digest.get(name)]
         changed = [

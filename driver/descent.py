@@ -99,6 +99,10 @@ class Outcome:
     ----------
     vector, value, gradient
         The point, also the one that the problem remembers.
+    free : array of bool or None
+        What may move from there.
+    norm : float
+        Of the gradient where it is free.
     length : float
         Of the last step.
     steps : int
@@ -109,6 +113,8 @@ class Outcome:
     vector: NDArray[Any]
     value: float
     gradient: NDArray[Any]
+    free: NDArray[np.bool_] | None
+    norm: float
     length: float
     steps: int
     note: str
@@ -315,8 +321,7 @@ class Descent(ABC):
             number += 1
             decrease = value - outcome.value
             vector, value, gradient = outcome.vector, outcome.value, outcome.gradient
-            free = self._free(vector, gradient)
-            norm = self._norm(gradient, free)
+            free, norm = outcome.free, outcome.norm
             note = outcome.note
             if self._rejected:
                 steps = "a step" if self._rejected == 1 else f"{self._rejected} steps"

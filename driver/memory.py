@@ -69,9 +69,7 @@ def channels_of(method: str, elements: int) -> int:
     return {"ptychography": 2, "joint": 1 + elements}.get(method, elements)
 
 
-def memory_of(
-    sizes: Sizes, precision: str = "single", memory: str = "cached"
-) -> dict[str, NDArray[np.int64]]:
+def memory_of(sizes: Sizes, precision: str = "single", memory: str = "low") -> dict[str, NDArray[np.int64]]:
     """Return the bytes of a rank by what they are for.
 
     Parameters
@@ -79,6 +77,7 @@ def memory_of(
     sizes : Sizes
     precision : {"single", "double"}
     memory : {"cached", "low"}
+        Default: as of the default solver.
 
     Returns
     -------
@@ -99,7 +98,9 @@ def memory_of(
         lanes = VECTOR_BYTES // number
         far, far_numbers = pattern * (-(-s.m // lanes) * lanes / s.m), far_numbers + 1
     kept = (1.0 + (far_numbers if memory == "cached" else 0.0)) if with_patterns else 0.0
-    shifted = 2.0 * s.modes if s.fractional else 0.0
+    # see `Objective`: otherwise the probe of each position is made when its turn has come
+    keeps_probes = memory == "cached" or not s.refine_probe or s.sampling == "scan"
+    shifted = 2.0 * s.modes if s.fractional and keeps_probes else 0.0
     patterns = number * (far * kept + pattern * shifted)
     blocks = BLOCKS * s.elements if s.method != "ptychography" else 0
     # fields at the point, of a direction and of a product; of the last two patterns alone need the halo only

@@ -21,6 +21,7 @@ from ptyxrf.driver.amplitudes import load_amplitudes
 from ptyxrf.driver.checks import is_finite_number, real_array, whole_number
 from ptyxrf.driver.data_digest import digest_fluorescence, digest_patterns
 from ptyxrf.driver.fluorescence_data import FluorescenceData, load_fluorescence
+from ptyxrf.driver.inverse_blocks import InverseBlocks
 from ptyxrf.driver.links import LINKS, CartesianLink, LinearLink, Link, Window
 from ptyxrf.driver.preconditioner import Preconditioner
 from ptyxrf.driver.scan import Scan
@@ -37,7 +38,7 @@ from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
 from ptyxrf.kernels.fourier import PatternFourier
 from ptyxrf.kernels.patches import add_illumination, sum_object_intensity
 from ptyxrf.kernels.probe_shift import PositionedProbe
-from ptyxrf.kernels.vectors import dot, dots, dots_with
+from ptyxrf.kernels.vectors import dot, dots
 from ptyxrf.parallel.gather import gather_tiles
 from ptyxrf.parallel.halo import HaloField
 from ptyxrf.parallel.partition import Partition, Reach
@@ -151,6 +152,8 @@ class Objective:
         The communicator, with a count of what was sent.
     mean_count : float
         mean(d); Phi_p / mean_count is the loss with amplitudes divided by the root of the mean count.
+    size, field_size : int
+        Numbers of a vector, and of the fields that it begins with.
     channels : dict of str to slice
         Which of the fields of `fields_of` each unknown is.
     nonnegative : slice
@@ -250,8 +253,8 @@ class Objective:
             channels += width
         self._channel_count = channels
         self._pixels = self.tile.owned.size
-        self._field_size = channels * self._pixels
-        self.size = self._field_size + (2 * scan.probe.size if refine_probe else 0)
+        self.field_size = channels * self._pixels
+        self.size = self.field_size + (2 * scan.probe.size if refine_probe else 0)
         where = self.channels.get("elements", slice(0, 0))
         self.nonnegative = slice(where.start * self._pixels, where.stop * self._pixels)
 
@@ -314,8 +317,11 @@ class Objective:
         )
         # the gradient in z is needed later only where the link bends
         self._gradient_z = self._product_z if self.link.linear else np.zeros_like(self._z)
+        # a probe that moves is another one at each point, and is used once there unless something else is
+        # done with it
+        keep = keep_far_fields or not self.refine_probe or scan.sampling == "scan"
         self.probe = PositionedProbe(
-            scan.fractions[tile.positions], scan.K, scan.m, self.complex, self.engine
+            scan.fractions[tile.positions], scan.K, scan.m, self.complex, self.engine, keep
         )
         # vector code needs no plans, and for fluorescence at whole pixels no pattern is transformed
         patterns = self.engine == "library" and (self.method != "fluorescence" or not self.probe.integer)
@@ -512,11 +518,11 @@ class Objective:
 
     def fields_of(self, vector: NDArray) -> NDArray[Any]:
         """Return the owned fields of a vector (also one of bool) as a (C, rows, columns) view."""
-        return vector[: self._field_size].reshape(self._channel_count, *self.tile.owned.shape)
+        return vector[: self.field_size].reshape(self._channel_count, *self.tile.owned.shape)
 
     def probe_part(self, vector: NDArray) -> NDArray[Any]:
         """Return the probe in a vector as a complex (K, m, m) view, in the units of the data."""
-        return vector[self._field_size :].view(self.complex).reshape(self.scan.probe.shape)
+        return vector[self.field_size :].view(self.complex).reshape(self.scan.probe.shape)
 
     def _unpack(self, vector: NDArray) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the owned fields (C, rows, columns) and the probe of a vector."""
@@ -592,7 +598,7 @@ class Objective:
         self.work.gradients += 1
         if moved:
             # the shares of the ranks in the gradient of the probe travel with the losses
-            cut = self._field_size
+            cut = self.field_size
             shares = self.ranks.sum(np.concatenate([gradient[cut:].astype(np.float64), losses]))
             gradient[cut:], losses = shares[:-2], shares[-2:]
         else:
@@ -771,7 +777,7 @@ class Objective:
         """
         product = self._local_product(direction)
         residual = product if residual is None else residual
-        cut = self._field_size
+        cut = self.field_size
         local = np.array(dots(direction[:cut], product[:cut], residual[:cut]))
         if not self.with_probe:
             return product, tuple(self.ranks.sum(local))
@@ -785,37 +791,25 @@ class Objective:
 
     def dot(self, left: NDArray, right: NDArray) -> float:
         """Return the dot product of two vectors over all ranks; the replicated probe counts once."""
-        cut = self._field_size
+        cut = self.field_size
         local = np.array([dot(left[:cut], right[:cut])])
         return float(self.ranks.sum(local)[0]) + dot(left[cut:], right[cut:])
 
-    def dots(self, *pairs: tuple[NDArray, NDArray]) -> list[NDArray[np.float64]]:
-        """Return, for each (rows, vector), the dot products of the rows with the vector, as `dot` does.
-
-        Parameters
-        ----------
-        *pairs : tuple of a (R, size) array and a (size,) array
-
-        Returns
-        -------
-        list of (R,) arrays of float64
-            Of all pairs, after one reduction.
-        """
-        cut = self._field_size
-        shares = [dots_with(rows[:, :cut], vector[:cut]) for rows, vector in pairs]
-        total = self.ranks.sum(np.concatenate(shares))
-        ends = np.cumsum([len(share) for share in shares])[:-1]
-        return [
-            part + dots_with(rows[:, cut:], vector[cut:])
-            for part, (rows, vector) in zip(np.split(total, ends), pairs, strict=True)
-        ]
-
     def precondition(self, residual: NDArray, free: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """Return M^-1 residual at the point last evaluated, within the free variables."""
+        self.inverse_blocks()
+        return self.preconditioner.apply(residual, free)
+
+    def inverse_blocks(self) -> list[InverseBlocks]:
+        """Return M^-1 at the point last evaluated, of the fields and of the probe where it is an unknown."""
         if not self._preconditioned:
             self.preconditioner.update()
             self._preconditioned = True
-        return self.preconditioner.apply(residual, free)
+        return self.preconditioner.blocks
+
+    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums of some numbers over all ranks, in one reduction."""
+        return self.ranks.sum(values)
 
     def any(self, *flags: bool) -> bool:
         """Return whether a flag is set on some rank, so that all ranks decide alike."""
@@ -864,10 +858,16 @@ class Objective:
     # ---------------------------------------------------------------- sums that the preconditioner needs
 
     def illumination(self) -> NDArray[np.float64]:
-        """Return 1/N sum_j t_j |P_j|^2 on the owned pixels, in the units of the data."""
+        """Return 1/N sum_j t_j |P_j|^2 on the owned pixels, in the units of the data.
+
+        Where the probe of each position is not kept, it is taken at the position's whole pixel.
+        """
         total = np.zeros((1, *self.tile.covered.shape), self.real)
-        weights = self.exposure.astype(self.real)
-        add_illumination(self.probe.stack, self.probe.which, self.corners, weights, 1, total[0])
+        versions, which = self.probe.stack, self.probe.which
+        if not self.probe.kept:
+            # shifts would take a third of a gradient, for a fraction of a pixel
+            versions, which = self.probe.unshifted[None], np.zeros_like(which)
+        add_illumination(versions, which, self.corners, self.exposure.astype(self.real), 1, total[0])
         return self._collected(total)[0].astype(np.float64) * (self.mean_count / self.scan.N)
 
     def fluorescence_diagonal(self) -> NDArray[np.float64]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.inverse_blocks import InverseBlocks
+
 if TYPE_CHECKING:
     from ptyxrf.driver.objective import Objective
 
@@ -35,6 +37,7 @@ class Preconditioner:
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self.identity = False
+        self.blocks: list[InverseBlocks] = []
         self._probe_then: NDArray[Any] | None = None  # whose light the diagonal of the fields has
 
     @property
@@ -45,23 +48,31 @@ class Preconditioner:
     def restore(self, probe: NDArray) -> None:
         """Compute the diagonal of the fields for the light of a probe, as it was in an earlier run."""
         self._objective._set_probe(probe)
-        self._update_fields()
+        self._fields = self._of_fields()
         self._probe_then = probe
+        self.blocks = [self._fields]
 
     def update(self) -> None:
         """Compute the diagonal at the point last evaluated; what does not change is kept."""
-        if self.identity:
-            return
         objective = self._objective
+        if self.identity:
+            if not self.blocks:
+                self.blocks = [InverseBlocks.diagonal(0, np.ones(objective.size, objective.real))]
+            return
         probe = objective.present_probe
         if self._probe_then is None or (
             # the ranks hold the same probe, but no rounding may part them here
             objective.with_probe and objective.any(not self._alike(probe, self._probe_then))
         ):
-            self._update_fields()
+            self._fields = self._of_fields()
             self._probe_then = probe
+            self.blocks = [self._fields]
         if objective.with_probe:
-            self._update_probe()
+            self.blocks = [self._fields, self._of_probe()]
+        elif objective.refine_probe and len(self.blocks) == 1:
+            # held: its part of every residual is 0
+            held = np.zeros(objective.size - objective.field_size, objective.real)
+            self.blocks = [self._fields, InverseBlocks.diagonal(objective.field_size, held)]
 
     @staticmethod
     def _alike(probe: NDArray, other: NDArray) -> bool:
@@ -69,7 +80,7 @@ class Preconditioner:
         change = probe - other
         return bool(np.vdot(change, change).real <= ALIKE**2 * np.vdot(other, other).real)
 
-    def _update_fields(self) -> None:
+    def _of_fields(self) -> InverseBlocks:
         objective = self._objective
         light = (
             objective.illumination()
@@ -77,45 +88,48 @@ class Preconditioner:
             else np.zeros(objective.tile.owned.shape)
         )
         (peak,) = objective.ranks.largest(float(light.max(initial=0.0)))
-        real = objective.real
-        self._light = light.astype(real)
-        self._object = (light + OBJECT_FLOOR * peak).astype(real) if peak > 0 else np.ones_like(self._light)
-        if objective.method == "ptychography":
-            return
-        mu = (
-            np.zeros(objective.scan.N_e) if objective.method == "fluorescence" else objective.scan.attenuation
+        real, mu = objective.real, np.zeros(objective.scan.N_e)
+        if objective.method != "fluorescence":
+            mu[:] = objective.scan.attenuation
+        diagonals: list[NDArray[Any]] = []
+        which, coupling = [], []
+        for name in objective.channels:
+            if name != "elements":
+                if not diagonals:
+                    diagonals.append(light + OBJECT_FLOOR * peak if peak > 0 else np.ones_like(light))
+                which.append(0)
+                coupling.append(0.0)
+                continue
+            own = objective.fluorescence_diagonal()
+            most = objective.ranks.largest(*own.reshape(len(own), -1).max(axis=1, initial=0.0))
+            floor = OBJECT_FLOOR * (most + mu**2 * peak)
+            own += np.where(floor > 0, floor, 1.0)[:, None, None]
+            which += range(len(diagonals), len(diagonals) + len(own))
+            diagonals += list(own)
+            coupling += mu.tolist()
+        inverse = np.empty((len(diagonals), light.size), real)
+        for row, diagonal in zip(inverse, diagonals, strict=True):
+            row[:] = 1 / diagonal.reshape(-1)
+        return InverseBlocks(
+            0,
+            inverse,
+            np.array(which, dtype=np.int64),
+            np.array(coupling, dtype=real),
+            light.reshape(-1).astype(real),
         )
-        own = objective.fluorescence_diagonal()
-        most = objective.ranks.largest(*own.reshape(len(own), -1).max(axis=1, initial=0.0))
-        floor = OBJECT_FLOOR * (most + mu**2 * peak)
-        own += np.where(floor > 0, floor, 1.0)[:, None, None]
-        self._own = own.astype(real)
-        self._mu = mu.astype(real)
 
-    def _update_probe(self) -> None:
-        intensity = self._objective.object_intensity()
+    def _of_probe(self) -> InverseBlocks:
+        objective = self._objective
+        intensity = objective.object_intensity()
         peak = float(intensity.max())
-        self._probe = (intensity + PROBE_FLOOR * peak) if peak > 0 else np.ones_like(intensity)
+        diagonal = (intensity + PROBE_FLOOR * peak) if peak > 0 else np.ones_like(intensity)
+        inverse = np.repeat(1 / diagonal, 2)  # of the real and the imaginary part
+        every_mode = np.tile(inverse, objective.scan.K).astype(objective.real)
+        return InverseBlocks.diagonal(objective.field_size, every_mode)
 
     def apply(self, residual: NDArray, free: NDArray[np.bool_] | None) -> NDArray[Any]:
         """Return M^-1 residual, 0 where `free` is False (those variables leave the elements' blocks)."""
-        if self.identity:
-            return residual.copy() if free is None else residual * free
-        objective = self._objective
-        out = np.zeros_like(residual)
-        source, target = objective.fields_of(residual), objective.fields_of(out)
-        kept = None if free is None else objective.fields_of(free)
-        for name, where in objective.channels.items():
-            if name != "elements":
-                target[where] = source[where] / self._object
-                continue
-            mu = self._mu[:, None, None]
-            inverse = 1 / self._own
-            if kept is not None:
-                inverse *= kept[where]
-            scaled = source[where] * inverse
-            weight = self._light / (1 + self._light * (mu**2 * inverse).sum(axis=0))
-            target[where] = scaled - inverse * mu * (weight * (mu * scaled).sum(axis=0))
-        if objective.with_probe:
-            objective.probe_part(out)[...] = objective.probe_part(residual) / self._probe
+        out = np.empty_like(residual)
+        for blocks in self.blocks:
+            blocks.apply(residual, free, out)
         return out

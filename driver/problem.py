@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.inverse_blocks import InverseBlocks
+
 
 class Problem(Protocol):
     """A function of a real vector, of which each rank has a part."""
@@ -28,8 +30,11 @@ class Problem(Protocol):
     def dot(self, left: NDArray, right: NDArray) -> float:
         """Return the dot product over all ranks."""
 
-    def dots(self, *pairs: tuple[NDArray, NDArray]) -> list[NDArray[np.float64]]:
-        """Return, for each (rows, vector), the dot products of the rows with the vector, in one reduction."""
+    def inverse_blocks(self) -> list[InverseBlocks]:
+        """Return M^-1 for the parts of a vector; all but the first are the same on every rank."""
+
+    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sums of some numbers over all ranks."""
 
     def losses_along(self, direction: NDArray, steps: ArrayLike) -> NDArray[np.float64]:
         """Return the value at the remembered point plus t d for several t."""

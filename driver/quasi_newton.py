@@ -8,6 +8,7 @@ nearly always good, no line search is made: a step that does not lower the loss 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.descent import Descent, Memory, Outcome
+from ptyxrf.driver.inverse_blocks import InverseBlocks
 from ptyxrf.driver.line_search import search_step
-from ptyxrf.kernels.vectors import add_combination
+from ptyxrf.driver.problem import Problem
+from ptyxrf.kernels.quasi_newton import (
+    CHANGE_CHANGE,
+    CHANGE_INVERSE_CHANGE,
+    LEARNED,
+    RESIDUAL_RESIDUAL,
+    STEP_STEP,
+    first_loop,
+    learn_pair,
+    second_loop,
+)
+from ptyxrf.kernels.vectors import BLOCK
 
 #: Pairs of steps and changes of the gradient that are kept. More made no step better on any problem tried.
 MEMORY = 5
@@ -40,7 +53,7 @@ class Pairs:
 
     def __init__(self, size: int, dtype: Any) -> None:
         self.steps, self.changes = (np.zeros((MEMORY, size), dtype) for _ in range(2))
-        self._products = np.zeros((MEMORY, MEMORY))  # s_i . y_j
+        self._products = np.zeros((MEMORY, MEMORY))  # s_i . y_j where j is not older than i
         self._order: list[int] = []  # rows from the oldest to the newest pair
         self.scale = 1.0
 
@@ -73,26 +86,159 @@ class Pairs:
             return self._order.pop(0)
         return next(row for row in range(MEMORY) if row not in self._order)
 
-    def keep(self, row: int, step_changes: NDArray, steps_change: NDArray, scale: float) -> None:
-        """Keep the pair in `row`, given its step . all changes and all steps . its change."""
-        self._products[row, :] = step_changes
-        self._products[:, row] = steps_change
+    def wipe(self, row: int) -> None:
+        """Clear a row that is not kept: passes over all rows shall not meet what is not finite."""
+        self.steps[row] = self.changes[row] = 0
+
+    def keep(self, row: int, across: NDArray, scale: float) -> None:
+        """Keep the pair in `row`, given steps . its change."""
         self._order.append(row)
+        self._products[self._order, row] = across[self._order]
         self.scale = scale
 
     def first(self, along: NDArray) -> NDArray[np.float64]:
         """Return a: the first loop takes sum_i a_i y_i from a vector with steps . vector = along."""
         a = np.zeros(MEMORY)
-        for i in reversed(self._order):
-            a[i] = (along[i] - self._products[i] @ a) / self._products[i, i]
+        for place in reversed(range(len(self._order))):
+            i, newer = self._order[place], self._order[place + 1 :]
+            a[i] = (along[i] - self._products[i, newer] @ a[newer]) / self._products[i, i]
         return a
 
     def second(self, a: NDArray, along: NDArray) -> NDArray[np.float64]:
         """Return c: the second loop adds sum_i c_i s_i to a vector with changes . vector = along."""
         c = np.zeros(MEMORY)
-        for i in self._order:
-            c[i] = a[i] - (along[i] + c @ self._products[:, i]) / self._products[i, i]
+        for place, i in enumerate(self._order):
+            older = self._order[:place]
+            c[i] = a[i] - (along[i] + c[older] @ self._products[older, i]) / self._products[i, i]
         return c
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a pass over a new pair tells.
+
+    Attributes
+    ----------
+    along, across : (MEMORY,) arrays
+        steps . residual at the new point, and steps . change.
+    step_step, change_change, change_inverse_change, residual_residual : float
+        Dot products of the step, of the change, of the change with M^-1 change, and of the residual: minus
+        the gradient where it is free.
+    """
+
+    along: NDArray[np.float64]
+    across: NDArray[np.float64]
+    step_step: float
+    change_change: float
+    change_inverse_change: float
+    residual_residual: float
+
+
+@dataclass(frozen=True)
+class Move:
+    """A direction, the slope along it, and the point at its end."""
+
+    direction: NDArray[Any]
+    slope: float
+    vector: NDArray[Any]
+
+
+#: Given a part of M^-1, its scratch and totals to add to.
+Pass = Callable[[InverseBlocks, NDArray[Any], NDArray[Any], NDArray[np.float64]], None]
+
+
+class Passes:
+    """The passes over the pairs of a problem, each with one reduction over the ranks.
+
+    Parameters
+    ----------
+    problem : Problem
+    pairs : Pairs
+    bounded : slice
+        Numbers of a vector that may not be below 0.
+    """
+
+    def __init__(self, problem: Problem, pairs: Pairs, bounded: slice) -> None:
+        self.problem, self.pairs, self._bounded = problem, pairs, bounded
+        self._no_mask = np.zeros(0, bool)
+
+    def _totals(self, count: int, run: Pass) -> NDArray[np.float64]:
+        """Return what a pass adds up: over all ranks, but once of the parts that they all have."""
+        own, shared = np.zeros(count), np.zeros(count)
+        for place, part in enumerate(self.problem.inverse_blocks()):
+            run(part, *part.scratch(), shared if place else own)
+        return self.problem.sum(own) + shared
+
+    def learn(
+        self,
+        row: int,
+        vector: NDArray,
+        before: NDArray,
+        gradient: NDArray,
+        gradient_before: NDArray,
+        free: NDArray[np.bool_] | None,
+    ) -> Learned:
+        """Write the pair of a step into a row; return what is to be known of it.
+
+        Parameters
+        ----------
+        row : int
+        vector, before : array
+            The point, at which the problem was last evaluated, and the one before.
+        gradient, gradient_before : array
+            There.
+        free : array of bool or None
+            Which numbers may move from the point; None: all.
+        """
+        pairs, mask = self.pairs, self._no_mask if free is None else free
+
+        def run(part: InverseBlocks, block: NDArray, sums: NDArray, totals: NDArray) -> None:
+            learn_pair(
+                part.start, vector, before, gradient, gradient_before, pairs.steps, pairs.changes, row,
+                *part.matrix, mask, free is not None, block, sums, totals,
+            )  # fmt: skip
+
+        totals = self._totals(2 * MEMORY + LEARNED, run)
+        numbers = totals[2 * MEMORY :]
+        return Learned(
+            totals[:MEMORY],
+            totals[MEMORY : 2 * MEMORY],
+            float(numbers[STEP_STEP]),
+            float(numbers[CHANGE_CHANGE]),
+            float(numbers[CHANGE_INVERSE_CHANGE]),
+            float(numbers[RESIDUAL_RESIDUAL]),
+        )
+
+    def move(
+        self, vector: NDArray, gradient: NDArray, free: NDArray[np.bool_] | None, along: NDArray
+    ) -> Move:
+        """Return minus the approximate inverse Hessian times the gradient, cut at the bounds.
+
+        Parameters
+        ----------
+        vector, gradient : array
+        free : array of bool or None
+            Which numbers may move; None: all, and there are no bounds.
+        along : (MEMORY,) array
+            steps . residual, from `learn`.
+        """
+        pairs, mask, masked = self.pairs, self._no_mask if free is None else free, free is not None
+        a = pairs.first(along)
+        direction, moved = np.empty_like(vector), np.empty_like(vector)
+
+        def run(part: InverseBlocks, block: NDArray, sums: NDArray, totals: NDArray) -> None:
+            first_loop(
+                part.start, gradient, pairs.changes, a, pairs.scale, *part.matrix, mask, masked, block, sums,
+                direction, totals,
+            )  # fmt: skip
+
+        *across, slope = self._totals(MEMORY + 1, run)
+        c = pairs.second(a, np.array(across))
+        where = self._bounded
+        second_loop(pairs.steps, c, mask, masked, where.start, where.stop, vector, direction, moved, BLOCK)
+        # the mask and the bounds have cut what the products are known of
+        slope = self.problem.dot(gradient, direction) if masked else slope - float(c @ along)
+        return Move(direction, slope, moved)
 
 
 @dataclass(frozen=True)
@@ -100,6 +246,7 @@ class _Step:
     vector: NDArray[Any]
     value: float
     gradient: NDArray[Any]
+    free: NDArray[np.bool_] | None
     norm: float
     length: float
 
@@ -107,19 +254,25 @@ class _Step:
 class QuasiNewton(Descent):
     """Limited-memory BFGS; an iteration is some steps of it. Parameters as of `Descent`."""
 
-    _pairs: Pairs | None = None
+    _passes: Passes | None = None
+    _along = np.zeros(0)  # steps . residual at the present point, where there are pairs
 
     def _forget(self) -> None:
-        if self._pairs is not None:
-            self._pairs.clear()
+        if self._passes is not None:
+            self._passes.pairs.clear()
 
     def _memory(self) -> Memory:
-        return Memory() if self._pairs is None else self._pairs.state()
+        if self._passes is None:
+            return Memory()
+        memory = self._passes.pairs.state()
+        memory.numbers["along"] = self._along.tolist()
+        return memory
 
     def _recall(self, memory: Memory, vector: NDArray) -> None:
         if memory.numbers:
-            self._pairs = Pairs(len(vector), vector.dtype)
-            self._pairs.restore(memory)
+            self._passes = Passes(self.problem, Pairs(len(vector), vector.dtype), self._bounded)
+            self._passes.pairs.restore(memory)
+            self._along = np.array(memory.numbers["along"])
 
     def _improve(
         self,
@@ -129,102 +282,79 @@ class QuasiNewton(Descent):
         free: NDArray[np.bool_] | None,
         limit: int,
     ) -> Outcome | None:
-        if self._pairs is None:
-            self._pairs = Pairs(len(vector), vector.dtype)
-        taken, length, restarts = 0, 0.0, 0
+        if self._passes is None:
+            self._passes = Passes(self.problem, Pairs(len(vector), vector.dtype), self._bounded)
+        passes = self._passes
+        taken, length, norm, restarts = 0, 0.0, 0.0, 0
         while taken < limit and (taken == 0 or self._sweeps() < self.options.max_sweeps):
-            fresh = not self._pairs
-            step = self._step(vector, value, gradient, free, self._pairs)
+            fresh = not passes.pairs
+            step = self._step(passes, vector, value, gradient, free)
             if step is None and not fresh:
                 # what is kept has led astray: begin again with the preconditioned gradient
-                self._pairs.clear()
+                passes.pairs.clear()
                 restarts += 1
                 self.problem.value_and_gradient(vector)
-                step = self._step(vector, value, gradient, free, self._pairs)
+                step = self._step(passes, vector, value, gradient, free)
             if step is None:
                 self.problem.value_and_gradient(vector)
                 break
-            self._learn(self._pairs, vector, gradient, step)
-            vector, value, gradient, length = step.vector, step.value, step.gradient, step.length
-            free = self._free(vector, gradient)
+            vector, value, gradient, free = step.vector, step.value, step.gradient, step.free
+            length, norm = step.length, step.norm
             taken += 1
-            if step.norm <= self._small:
+            if norm <= self._small:
                 break
         if taken == 0:
             return None
         note = "quasi-Newton" + (", begun again" if restarts else "")
-        return Outcome(vector, value, gradient, length, taken, note)
-
-    def _direction(
-        self, gradient: NDArray, free: NDArray[np.bool_] | None, pairs: Pairs
-    ) -> tuple[NDArray[Any], float]:
-        """Return minus the approximate inverse Hessian times the gradient, and its slope."""
-        problem = self.problem
-        residual = -gradient if free is None else -gradient * free
-        if not pairs:
-            direction = problem.precondition(residual, free)
-            return direction, -float(problem.dot(residual, direction))
-        (along,) = problem.dots((pairs.steps, residual))
-        a = pairs.first(along)
-        rest = residual.copy()
-        add_combination(-a, pairs.changes, rest)
-        direction = problem.precondition(rest, free)
-        direction *= direction.dtype.type(pairs.scale)
-        across, slope = problem.dots((pairs.changes, direction), (residual[None], direction))
-        c = pairs.second(a, across)
-        add_combination(c, pairs.steps, direction)
-        if free is not None:
-            direction *= free
-        return direction, -float(slope[0] + c @ along)
+        return Outcome(vector, value, gradient, free, norm, length, taken, note)
 
     def _step(
         self,
+        passes: Passes,
         vector: NDArray,
         value: float,
         gradient: NDArray,
         free: NDArray[np.bool_] | None,
-        pairs: Pairs,
     ) -> _Step | None:
-        """Return a step that lowers the loss, or None."""
-        problem = self.problem
-        direction, slope = self._direction(gradient, free, pairs)
-        if not np.isfinite(slope):
+        """Return a step that lowers the loss, having learned from it, or None."""
+        problem, pairs, length = self.problem, passes.pairs, 1.0
+        if pairs:
+            move = passes.move(vector, gradient, free, self._along)
+        else:
+            direction = problem.precondition(-gradient, free)
+            longest = self._within_bounds(vector, direction) if free is not None else np.inf
+            move = Move(direction, problem.dot(gradient, direction), vector)
+        if not np.isfinite(move.slope):
             self._rejected += 1
+        if not move.slope < 0:
             return None
-        longest = np.inf
-        if free is not None:
-            longest = self._within_bounds(vector, direction)
-            slope = float(problem.dot(gradient, direction))
-        if not slope < 0:
-            return None
-        length = 1.0
+        trial, row = move.vector, pairs.room()
         if not pairs:
-            length = search_step(problem, direction, value, longest).length
+            length = search_step(problem, move.direction, value, longest).length
+            trial = self._moved(vector, move.direction, length)
         for _ in range(CUTS if length > 0 else 0):
-            trial = self._moved(vector, direction, length)
             trial_value, trial_gradient = problem.value_and_gradient(trial)
-            rise = trial_value - value
-            if np.isfinite(rise) and rise < SUFFICIENT * length * slope:
-                norm = np.sqrt(problem.dot(trial_gradient, trial_gradient))
-                if np.isfinite(norm):
-                    return _Step(trial, trial_value, trial_gradient, norm, length)
+            promised, rise = length * move.slope, trial_value - value
+            if np.isfinite(rise) and rise < SUFFICIENT * promised:
+                trial_free = self._free(trial, trial_gradient)
+                learned = passes.learn(row, trial, vector, trial_gradient, gradient, trial_free)
+                if np.isfinite(learned.change_change):
+                    self._keep(pairs, row, learned)
+                    norm = float(np.sqrt(learned.residual_residual))
+                    return _Step(trial, trial_value, trial_gradient, trial_free, norm, length)
+                pairs.wipe(row)
                 rise = np.inf
             self._rejected += not np.isfinite(rise)
             # the minimum of the parabola through value, slope and the value that was found
-            cut = -0.5 * length * slope / (rise - length * slope) if np.isfinite(rise) else SHORTEST
+            cut = -0.5 * promised / (rise - promised) if np.isfinite(rise) else SHORTEST
             length *= min(max(cut, SHORTEST), LONGEST)
+            trial = self._moved(vector, move.direction, length)
         return None
 
-    def _learn(self, pairs: Pairs, vector: NDArray, gradient: NDArray, step: _Step) -> None:
-        """Keep the pair of a step, if the curvature along it is positive."""
-        row = pairs.room()
-        s, y = pairs.steps[row], pairs.changes[row]
-        np.subtract(step.vector, vector, out=s)
-        np.subtract(step.gradient, gradient, out=y)
-        conditioned = self.problem.precondition(y, None)
-        step_changes, steps_change, (ss,), (yy,), (scaled,) = self.problem.dots(
-            (pairs.changes, s), (pairs.steps, y), (s[None], s), (y[None], y), (y[None], conditioned)
-        )
-        curvature = steps_change[row]
-        if curvature > CURVED * np.sqrt(ss * yy) and scaled > 0 and np.isfinite(curvature / scaled):
-            pairs.keep(row, step_changes, steps_change, curvature / scaled)
+    def _keep(self, pairs: Pairs, row: int, learned: Learned) -> None:
+        """Keep the pair of a row, if the curvature along its step is positive."""
+        self._along = learned.along
+        curvature = learned.across[row]
+        largest = np.sqrt(learned.step_step * learned.change_change)
+        if curvature > CURVED * largest and learned.change_inverse_change > 0:
+            pairs.keep(row, learned.across, curvature / learned.change_inverse_change)

@@ -92,7 +92,7 @@ def reconstruct(
     fluorescence_first: bool | None = None,
     preconditioner: bool | None = None,
     solver: str | None = None,
-    memory: str = "cached",
+    memory: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_seconds: float = SECONDS,
     checkpoint_iterations: int = 0,
@@ -109,7 +109,7 @@ def reconstruct(
     ----------
     scan : Scan
     method : {"joint", "ptychography", "fluorescence"}
-    alpha, alpha_scale, precision, link, link_offset, memory, comm
+    alpha, alpha_scale, precision, link, link_offset, comm
         See `Objective`.
     curvature : {"positive", "full", "gauss-newton"}, optional
         Hessian of the inner solves of truncated Newton; default "positive", or "full" for the paper's solver.
@@ -147,6 +147,8 @@ def reconstruct(
         quasi-newton: limited-memory BFGS around the preconditioner, a gradient a step. newton: truncated
         Newton, a Hessian product a step inside. paper: that as arXiv 2511.02153 describes it, with the full
         Hessian and no preconditioner. Default: quasi-newton, or newton for fluorescence alone.
+    memory : {"cached", "low"}, optional
+        See `Objective`. Default: low with quasi-newton, which makes no Hessian products, cached otherwise.
     checkpoint : path-like, optional
         Where to write checkpoints, of which the last two are kept (see `ptyxrf.driver.checkpoint`); they stay
         there at the end: `ptyxrf.remove_checkpoints` removes them. Default: none are written.
@@ -156,8 +158,8 @@ def reconstruct(
         Write one every so many iterations; 0: not by count.
     resume : bool
         Go on from the newest checkpoint that is whole, or begin at the start where there is none. The data
-        and all settings have to be those of the run that wrote it, but for budgets, stops, `memory` and the
-        number of ranks. Budgets count from the first start.
+        and all settings have to be those of the run that wrote it, but for budgets, stops and the number of
+        ranks. Budgets count from the first start.
     callback : callable, optional
         Given the `IterationRecord` of each iteration; a true answer, on any rank, stops the reconstruction.
 
@@ -200,6 +202,8 @@ def reconstruct(
     if solver not in SOLVERS:
         raise ValueError(f"solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
     plain = solver == "paper"
+    if memory is None:
+        memory = "low" if solver == "quasi-newton" else "cached"
     if curvature is None:
         curvature = "full" if plain else "positive"
     free_from = _probe_start(refine_probe)
@@ -255,6 +259,7 @@ def reconstruct(
         "inner_limit": options.inner_limit,
         "fluorescence_first": fluorescence_first,
         "nonnegative": options.nonnegative,
+        "memory": memory,
     }
     level = noise_level(objective) if noise_stop else None
     checkpoints = resumed = None
@@ -355,7 +360,6 @@ def reconstruct(
             "refine_probe": refine_probe,
             "alpha_used": objective.alpha.tolist(),
             "mean_count": objective.mean_count,
-            "memory": memory,
             "max_iterations": options.max_iterations,
             "max_sweeps": max_sweeps,
             "max_seconds": max_seconds,

@@ -288,8 +288,9 @@ RECONSTRUCT = {
     ),
     "memory": Setting(
         Choice(("cached", "low")),
-        "cached",
-        "keep each position's state between products, or compute it again",
+        None,
+        "keep each position's state for Hessian products, or compute it again (default: keep it where the "
+        "solver makes products)",
     ),
     "checkpoint_seconds": Setting(
         NOT_NEGATIVE, 300.0, "write a checkpoint after the first iteration that ends X seconds after the last"

@@ -163,8 +163,9 @@ def _read_back(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) 
         return
     with h5py.File(path, "r", libver=FORMAT_LIMITS) as file:
         for name, tile in tiles.items():
-            equal_nan = tile.dtype.kind in "fc"
-            if not np.array_equal(file[name][(..., *owned.slices)], tile, equal_nan=equal_nan):
+            # by their bytes: that is faster, and NaN is itself
+            there = file[name][(..., *owned.slices)].view(np.uint8)
+            if not np.array_equal(there, np.ascontiguousarray(tile).view(np.uint8)):
                 raise ValueError(f"{name}: other values than were written")
 
 

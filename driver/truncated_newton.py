@@ -56,7 +56,9 @@ class TruncatedNewton(Descent):
         if length < SHORT_STEP:
             self._rounds = min(2 * self._rounds, MOST_ROUNDS)
         note = direction.stop.value + (f", {more}" if more else "")
-        return Outcome(point, new_value, new_gradient, length, direction.steps, note)
+        free = self._free(point, new_gradient)
+        norm = self._norm(new_gradient, free)
+        return Outcome(point, new_value, new_gradient, free, norm, length, direction.steps, note)
 
     def _advance(
         self,

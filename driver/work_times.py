@@ -7,9 +7,10 @@ nor a clock that is turned up and down change the ratios much.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,9 @@ from ptyxrf.kernels.probe_shift import PositionedProbe
 PER_SIDE = {64: 16, 128: 10, 256: 6}
 
 #: What a pattern is timed for: name -> (probe unknown, positions with fractions, gradient or product).
+#: "alone" is a gradient that keeps nothing for Hessian products, as the quasi-Newton steps have it.
 WORK = {
+    "alone": (False, False, "gradient"),
     "gradient": (False, False, "gradient"),
     "product": (False, False, "product"),
     "gradient, probe": (True, False, "gradient"),
@@ -73,6 +76,17 @@ def take_turns(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str,
     return {name: np.array(values[2:]) for name, values in times.items()}
 
 
+def points_of(objective: Objective) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return two points, so that a probe that is refined is another one each time, as in a reconstruction."""
+    other = objective.initial.copy()
+    other[objective.field_size :] *= objective.real.type(1.01)
+    return objective.initial, other
+
+
+def _gradient_in_turn(objective: Objective, points: Iterator[NDArray[Any]]) -> None:
+    objective.value_and_gradient(next(points))
+
+
 def pattern_work(m: int, precision: str) -> tuple[dict[str, Callable[[], Any]], int]:
     """Return what is timed for patterns of a size, by the names of `WORK`, and for how many patterns each.
 
@@ -83,21 +97,24 @@ def pattern_work(m: int, precision: str) -> tuple[dict[str, Callable[[], Any]], 
     precision : {"single", "double"}
     """
     calls: dict[str, Callable[[], Any]] = {}
-    objectives: dict[tuple[bool, bool], tuple[Objective, NDArray[Any]]] = {}
+    objectives: dict[tuple[bool, bool, str], tuple[Objective, NDArray[Any]]] = {}
     for name, (refine, fractional, what) in WORK.items():
-        if (refine, fractional) not in objectives:
+        kind = refine, fractional, "low" if name == "alone" else "cached"
+        if kind not in objectives:
             scan = simulate("cells", m=m, per_side=PER_SIDE[m], overlap=0.75, sampling=None, photons=100.0)
             if fractional:
                 # towards the middle, so that no window leaves the object
                 middle = (np.array(scan.shape) - m) / 2
                 scan = scan.replace(positions=scan.positions + 0.01 * (middle - scan.positions))
-            objective = Objective(scan, "ptychography", precision=precision, refine_probe=refine)
+            objective = Objective(
+                scan, "ptychography", precision=precision, refine_probe=refine, memory=kind[-1]
+            )
             objective.value_and_gradient(objective.initial)
             direction = np.random.default_rng(1).standard_normal(objective.size).astype(objective.real)
-            objectives[refine, fractional] = objective, direction
-        objective, direction = objectives[refine, fractional]
+            objectives[kind] = objective, direction
+        objective, direction = objectives[kind]
         if what == "gradient":
-            calls[name] = partial(objective.value_and_gradient, objective.initial)
+            calls[name] = partial(_gradient_in_turn, objective, cycle(points_of(objective)))
         else:
             calls[name] = partial(objective.hessian_product, direction)
     return calls, PER_SIDE[m] ** 2

@@ -48,4 +48,5 @@ def checksum(rows: NDArray, starts: NDArray[np.int64]) -> np.uint64:
     """
     items = rows.dtype.itemsize // 4
     words = np.ascontiguousarray(rows).view(np.uint32)
-    return np.uint64(_sum_of_words(words, (starts * items).astype(np.uint64)))
+    with np.errstate(over="ignore"):  # where it is not compiled, numpy would warn of what is meant
+        return np.uint64(_sum_of_words(words, (starts * items).astype(np.uint64)))

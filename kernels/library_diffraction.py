@@ -41,9 +41,12 @@ class LibraryDiffraction(Diffraction):
             return self._psi[first:last]
         psi = scratch[: last - first]
         multiply_patches(
-            self._tile, self.probe.stack, self.probe.which[first:last], self.corners[first:last],
-            self.scales[first:last], psi,
-        )  # fmt: skip
+            self._tile,
+            *self.probe.versions(first, last),
+            self.corners[first:last],
+            self.scales[first:last],
+            psi,
+        )
         self.fourier.forward(psi, psi)
         return psi
 
@@ -56,18 +59,18 @@ class LibraryDiffraction(Diffraction):
     ) -> float:
         """See `Diffraction.gradient`."""
         self._tile = tile
-        stack, which = self.probe.stack, self.probe.which
         if with_probe and self.full and self._exits is None:
             self._exits = aligned_zeros(self._shape(), self.probe.dtype)
         for start, end in self._batches(batches):
             corners, scales = self.corners[start:end], self.scales[start:end]
             fields = self._fields[: end - start]
             psi = self._psi[start:end] if self._psi is not None else self._more[: end - start]
-            multiply_patches(tile, stack, which[start:end], corners, scales, fields)
+            versions, which = self.probe.versions(start, end)
+            multiply_patches(tile, versions, which, corners, scales, fields)
             self.fourier.forward(fields, psi)
             amplitude_residual(psi, self.amplitudes[start:end], fields, self.pattern_losses[start:end])
             self.fourier.backward(fields, fields)
-            add_patches(fields, stack, which[start:end], corners, scales, gradient)
+            add_patches(fields, versions, which, corners, scales, gradient)
             if with_probe:
                 target, slots = self.probe.adjoint_target(start, end)
                 sum_patches(fields, tile, slots, corners, scales, target)
@@ -84,12 +87,12 @@ class LibraryDiffraction(Diffraction):
         batches: Iterable[tuple[int, int]] | None = None,
     ) -> None:
         """See `Diffraction.product`."""
-        stack, which = self.probe.stack, self.probe.which
         for start, end in self._batches(batches):
             corners, scales = self.corners[start:end], self.scales[start:end]
             fields = self._fields[: end - start]
             psi = self._far_fields(start, end, self._more)
-            multiply_patches(change, stack, which[start:end], corners, scales, fields)
+            versions, which = self.probe.versions(start, end)
+            multiply_patches(change, versions, which, corners, scales, fields)
             if with_probe:
                 moved, slots = self.probe.direction(start, end)
                 multiply_patches_add(self._tile, moved, slots, corners, scales, fields)
@@ -99,7 +102,7 @@ class LibraryDiffraction(Diffraction):
             self.fourier.forward(fields, fields)
             amplitude_hessian(psi, self.amplitudes[start:end], self.low, self.high, fields)
             self.fourier.backward(fields, fields)
-            add_patches(fields, stack, which[start:end], corners, scales, product)
+            add_patches(fields, versions, which, corners, scales, product)
             if with_probe:
                 target, slots = self.probe.adjoint_target(start, end)
                 sum_patches(fields, self._tile, slots, corners, scales, target)
@@ -117,13 +120,13 @@ class LibraryDiffraction(Diffraction):
         """See `Diffraction.losses_along`."""
         losses = np.zeros(len(steps))
         steps = np.asarray(steps, dtype=self.amplitudes.dtype)
-        stack, which = self.probe.stack, self.probe.which
         bends = self.fourier.buffer() if with_probe else self._nothing
         for start, end in self._batches(batches):
             corners, scales = self.corners[start:end], self.scales[start:end]
             fields = self._fields[: end - start]
             psi = self._far_fields(start, end, self._more)
-            multiply_patches(change, stack, which[start:end], corners, scales, fields)
+            versions, which = self.probe.versions(start, end)
+            multiply_patches(change, versions, which, corners, scales, fields)
             bend = self._nothing
             if with_probe:
                 moved, slots = self.probe.direction(start, end)

@@ -37,18 +37,32 @@ class PositionedProbe:
     dtype : complex64 or complex128
     engine : {"auto", "vector", "library"}
         What transforms; see `ptyxrf.kernels.engine`.
+    keep : bool
+        Whether the probe of each position is kept. False: it is made when it is asked for, and is still in
+        cache when it is used; better where that happens once for each probe that is set.
 
     Attributes
     ----------
     stack : (U, K, m, m) array
-        The versions of the probe (U = 1 or N) and ``which`` (N,) the one of each position.
+        The versions of the probe and ``which`` (N,) the one of each position: U = 1 or N, or 0 where they are
+        not kept.
+    kept : bool
+        Whether they are.
+    unshifted : (K, m, m) array
+        The probe.
     engine : {"vector", "library"}
     batch : int
         How many positions to hand out at a time.
     """
 
     def __init__(
-        self, fractions: NDArray[np.float64], modes: int, m: int, dtype: Any, engine: str = "auto"
+        self,
+        fractions: NDArray[np.float64],
+        modes: int,
+        m: int,
+        dtype: Any,
+        engine: str = "auto",
+        keep: bool = True,
     ) -> None:
         self.engine = resolve_engine(engine, m)
         self.dtype = np.dtype(dtype)
@@ -57,13 +71,17 @@ class PositionedProbe:
         self.batch = batch_size(modes, m, self.dtype)
         if self.integer and self.engine == "vector":
             self.batch *= CALLS
-        self.stack = self._room(1 if self.integer else self.count)
+        self.kept = keep or self.integer
+        self.stack = self._room(1 if self.integer else self.count if keep else 0)
+        self.unshifted = np.zeros((modes, m, m), self.dtype)
         self.which = np.zeros(self.count, np.int64) if self.integer else np.arange(self.count)
         self._local = np.zeros(self.batch, np.int64) if self.integer else np.arange(self.batch)
         if not self.integer:
             self._shifts = SHIFTS[self.engine](fractions, modes, m, self.dtype)
-            # of a direction and of a sum, which live together
+            # of a direction, of a sum and of the probe, which live together
             self._moved, self._target = self._room(self.batch), self._room(self.batch)
+            self._present = self._room(0 if keep else self.batch)
+            self._spectrum = self._shifts.no_sum()
         self._direction: NDArray[Any] = np.zeros((1, modes, m, m), dtype)
         self._sums: list[NDArray[Any]] = []
 
@@ -72,13 +90,25 @@ class PositionedProbe:
 
     def set(self, probe: NDArray) -> None:
         """Take a new (K, m, m) probe."""
+        self.unshifted[...] = probe
         if self.integer:
             self.stack[0] = probe
             return
-        spectrum = self._shifts.spectrum(probe)
-        for first in range(0, self.count, self.batch):
+        self._spectrum = self._shifts.spectrum(probe)
+        for first in range(0, self.count if self.kept else 0, self.batch):
             last = min(first + self.batch, self.count)
-            self._shifts.shift(spectrum, first, last, self.stack[first:last])
+            self._shifts.shift(self._spectrum, first, last, self.stack[first:last])
+
+    def versions(self, first: int, last: int) -> tuple[NDArray, NDArray]:
+        """Return (versions of the probe, which of them each of the positions first..last-1 uses).
+
+        At most a batch of positions; where versions are not kept, they are good until the next call.
+        """
+        if self.kept:
+            return self.stack, self.which[first:last]
+        fields = self._present[: last - first]
+        self._shifts.shift(self._spectrum, first, last, fields)
+        return fields, self._local[: last - first]
 
     def set_direction(self, direction: NDArray) -> None:
         """Take a (K, m, m) change dP, to be positioned batch by batch."""

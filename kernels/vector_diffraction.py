@@ -52,11 +52,12 @@ class VectorDiffraction(Diffraction):
     def _positions(self, start: int, end: int, pitch: int) -> tuple[Any, ...]:
         """Return what the passes want to know of some positions: their place, probes, scales, transforms."""
         corners = self.corners[start:end]
+        versions, which = self.probe.versions(start, end)
         return (
             pitch,
             corners[:, 0] * pitch + corners[:, 1],
-            self.probe.stack.reshape(-1),
-            self.probe.which[start:end],
+            versions.reshape(-1),
+            which,
             self.scales[start:end],
             *self._transform,
         )

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
 
-#: Numbers of a vector that are worked on together where several vectors meet: they stay in the first cache.
+#: Numbers of a vector that are worked on together where several vectors meet: they stay in the first caches.
 BLOCK = 2048
 
 
@@ -36,41 +36,6 @@ def dots(change: NDArray, product: NDArray, residual: NDArray) -> tuple[float, f
         second += w * u
         third += r * r
     return first, second, third
-
-
-@compiled
-def _dots_with(rows: NDArray, vector: NDArray, totals: NDArray) -> None:
-    # a block of the vector stays in cache while all rows pass by
-    for first in range(0, vector.size, BLOCK):
-        last = min(first + BLOCK, vector.size)
-        right = vector[first:last]
-        for r in range(rows.shape[0]):
-            left = rows[r, first:last]
-            total = 0.0
-            for i in range(last - first):
-                total += np.float64(left[i]) * np.float64(right[i])
-            totals[r] += total
-
-
-def dots_with(rows: NDArray, vector: NDArray) -> NDArray[np.float64]:
-    """Return the dot products of the rows of a (R, size) array with a vector, accumulated in float64."""
-    totals = np.zeros(len(rows))
-    _dots_with(rows, vector, totals)
-    return totals
-
-
-@compiled
-def add_combination(factors: NDArray, rows: NDArray, vector: NDArray) -> None:
-    """Vector += sum_r factors[r] rows[r], in one pass over the vector."""
-    for first in range(0, vector.size, BLOCK):
-        last = min(first + BLOCK, vector.size)
-        out = vector[first:last]
-        for r in range(rows.shape[0]):
-            factor = vector.dtype.type(factors[r])
-            row = rows[r, first:last]
-            if factor != 0:
-                for i in range(last - first):
-                    out[i] += factor * row[i]
 
 
 @compiled

@@ -120,17 +120,11 @@ start() {
 
 # The processes on some nodes: slurmd and slurmstepd have the node's log open, jobs have its name around them.
 processes_on() {
-    local process words node
-    for process in /proc/[0-9]*; do
-        for node in "$@"; do
-            words=$(tr '\0' '\n' <"$process/environ") || continue
-            if [ -n "$(find "$process/fd" -lname "$folder/$node.log")" ] ||
-                { grep -qxF "SLURM_CONF=$SLURM_CONF" <<<"$words" &&
-                    grep -qxF "SLURMD_NODENAME=$node" <<<"$words"; }; then
-                echo "${process#/proc/}"
-            fi
-        done
-    done 2>/dev/null # processes that end meanwhile
+    local node
+    for node in "$@"; do
+        find /proc/[0-9]*/fd -lname "$folder/$node.log"
+        grep -lzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ | xargs -r grep -lzxF "SLURMD_NODENAME=$node"
+    done 2>/dev/null | cut -d/ -f3 | sort -u # without a word of processes that end meanwhile
 }
 
 # Kill until nothing is left: what is killed may just have started something.

@@ -158,6 +158,7 @@ CHANGES = {
     "preconditioner": False,
     "solver": "newton",
     "start": {"elements": 0.1},
+    "memory": "cached",
 }
 
 
@@ -172,6 +173,12 @@ def written(tmp_path_factory):
 def test_other_settings_are_refused(written, name):
     with pytest.raises(ValueError, match=rf"run.checkpoint.h5: .* another (.*, )?{name} \(there .*, here "):
         run(checkpoint=written, resume=True, **{name: CHANGES[name]})
+
+
+def test_another_version_is_refused(written, monkeypatch):
+    monkeypatch.setattr("ptyxrf.driver.checkpoint.FORMAT", 2)
+    with pytest.raises(ValueError, match=r"another version of ptyxrf \(format 1, known is 2\)"):
+        run(checkpoint=written, resume=True)
 
 
 def test_true_is_not_the_first_iteration(path):
@@ -204,7 +211,7 @@ def test_another_scan_is_refused(written, name):
 def test_budgets_and_stops_may_change(written):
     settings = {
         "max_iterations": 3, "max_sweeps": 1000, "max_seconds": 1000, "gradient_tolerance": 0,
-        "loss_tolerance": 1e-9, "noise_stop": True, "memory": "low", "checkpoint_seconds": 5,
+        "loss_tolerance": 1e-9, "noise_stop": True, "checkpoint_seconds": 5,
     }  # fmt: skip
     assert run(checkpoint=written, resume=True, **settings).history[-1].iteration == 3
 

@@ -215,10 +215,10 @@ def test_probe_width():
 def test_memory_grows_with_what_it_is_for(clean):
     facts = inspect_scan(clean).facts
     single, double = facts["memory_single"], facts["memory_double"]
-    # amplitudes, far fields and c/|psi|^2, in rows of whole vectors
+    # amplitudes in rows of whole vectors
     for found, number in ((single, 4), (double, 8)):
         lanes = VECTOR_BYTES // number
-        assert found["patterns"] == 81 * 24 * (-(-24 // lanes) * lanes) * 4 * number
+        assert found["patterns"] == 81 * 24 * (-(-24 // lanes) * lanes) * number
     assert single["total"] == sum(value for key, value in single.items() if key != "total")
 
 

@@ -1,5 +1,6 @@
 """A number that is not finite, wherever it comes from, is rejected and said; it never reaches the result."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -48,8 +49,15 @@ def losses(result, bad):
     return result
 
 
-def all_dots(result, bad):
-    return [np.full_like(part, bad) for part in result]
+def all_sums(result, bad):
+    return np.full_like(result, bad)
+
+
+def inverse(result, bad):
+    first = result[0]
+    spoilt = first.inverse.copy()
+    spoilt[0, 2] = bad
+    return [dataclasses.replace(first, inverse=spoilt), *result[1:]]
 
 
 #: What goes wrong: the method of the objective, and how its result is spoilt.
@@ -60,11 +68,13 @@ FAULTS = {
     "product alone": ("product_with_dots", product_alone),
     "preconditioned": ("precondition", entry),
     "losses along": ("losses_along", losses),
-    "dots": ("dots", all_dots),
+    "sums": ("sum", all_sums),
+    "inverse": ("inverse_blocks", inverse),
 }
-SHARED = [name for name, (method, _) in FAULTS.items() if method not in ("product_with_dots", "dots")]
+SHARED = ("value", "gradient", "losses along")
 CALLS = [(solver, name) for solver in ("quasi-newton", "newton") for name in SHARED]
-CALLS += [("newton", "product"), ("newton", "product alone"), ("quasi-newton", "dots")]
+CALLS += [("newton", name) for name in ("product", "product alone", "preconditioned")]
+CALLS += [("quasi-newton", name) for name in ("sums", "inverse")]
 
 
 def spoil(monkeypatch, name, bad, when):
@@ -115,8 +125,16 @@ def test_now_and_then(monkeypatch, solver, name, bad):
         assert said and all("rejected" in note for note in said)
 
 
-@pytest.mark.parametrize("name", ["value", "gradient", "preconditioned"])
-@pytest.mark.parametrize("solver", ["quasi-newton", "newton"])
+@pytest.mark.parametrize(
+    ("solver", "name"),
+    [
+        ("quasi-newton", "value"),
+        ("quasi-newton", "gradient"),
+        ("newton", "value"),
+        ("newton", "gradient"),
+        ("newton", "preconditioned"),
+    ],
+)
 def test_from_some_call_on(monkeypatch, solver, name):
     """The last good point is the result, and the reason says what happened."""
     count = spoil(monkeypatch, name, np.nan, lambda call: call > 25)

@@ -10,6 +10,7 @@ from scipy.optimize import lsq_linear, nnls
 from ptyxrf.driver.conjugate_gradients import InnerStop, newton_direction
 from ptyxrf.driver.descent import SolverOptions
 from ptyxrf.driver.history import Reason
+from ptyxrf.driver.inverse_blocks import InverseBlocks
 from ptyxrf.driver.line_search import search_step
 from ptyxrf.driver.truncated_newton import TruncatedNewton
 
@@ -53,8 +54,11 @@ class Problem:
     def dot(self, left, right):
         return float(left @ right)
 
-    def dots(self, *pairs):
-        return [rows.astype(float) @ vector for rows, vector in pairs]
+    def inverse_blocks(self):
+        return [InverseBlocks.diagonal(0, (1 / self.diagonal).astype(self.initial.dtype))]
+
+    def sum(self, values):
+        return values
 
     def any(self, *flags):
         return any(flags)

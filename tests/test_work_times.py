@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ptyxrf.driver import work_times
+from ptyxrf.driver.objective import Objective
 from ptyxrf.driver.work_times import (
     WORK,
     blur_work,
@@ -52,15 +53,19 @@ def test_pattern_work_differs_as_named():
     """Where the probe is unknown, it comes behind the object; fractions need shifted probes."""
     calls, patterns = pattern_work(64, "single")
     assert patterns == 256
-    objectives = {name: call.func.__self__ for name, call in calls.items()}
+    objectives = {
+        name: call.args[0] if call.args[0].__class__ is Objective else call.func.__self__
+        for name, call in calls.items()
+    }
     size = objectives["gradient"].size
     for name, objective in objectives.items():
         assert (objective.size > size) == ("probe" in name)
         assert objective.probe.integer == ("sub-pixel" not in name)
-        assert calls[name].func.__name__ == (
-            "value_and_gradient" if "gradient" in name else "hessian_product"
-        )
+        assert (objective.diffraction.kept_bytes == 0) == (name == "alone")
+        gradients, products = objective.work.gradients, objective.work.products
         calls[name]()
+        made = objective.work.gradients - gradients, objective.work.products - products
+        assert made == ((0, 1) if "product" in name else (1, 0))
 
 
 @pytest.mark.parametrize("precision", ["single", "double"])

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ptyxrf.driver.inverse_blocks import InverseBlocks
 from ptyxrf.kernels.amplitudes import amplitude_hessian, amplitude_losses_along, amplitude_residual
+from ptyxrf.kernels.checksum import checksum
 from ptyxrf.kernels.fluorescence_scan import patch_sums, patch_sums_adjoint, weigh_maps
 from ptyxrf.kernels.library_probe_shift import ramp_spectra, ramp_spectra_adjoint
 from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
@@ -23,7 +25,8 @@ from ptyxrf.kernels.patches import (
     sum_object_intensity,
     sum_patches,
 )
-from ptyxrf.kernels.vectors import conjugate_gradient_step, dot, dots
+from ptyxrf.kernels.quasi_newton import first_loop, learn_pair, second_loop
+from ptyxrf.kernels.vectors import BLOCK, conjugate_gradient_step, dot, dots
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,70 @@ def transform_back(fourier: Any, fields: Any) -> None:
     fourier.backward(fields, fields)
 
 
+def gradients(term: Any, tile: Any, out: Any, first: int, last: int) -> None:
+    """Loss and gradient of a batch in vector code."""
+    term.gradient(tile, out, False, [(first, last)])
+
+
+def products(term: Any, change: Any, out: Any, first: int, last: int) -> None:
+    """Hessian product of a batch in vector code."""
+    term.product(change, out, False, [(first, last)])
+
+
+def losses_along(term: Any, change: Any, steps: Any, first: int, last: int) -> None:
+    """Losses along a line of a batch in vector code."""
+    term.losses_along(change, steps, False, [(first, last)])
+
+
+def shift_probes(shifts: Any, far_spectrum: Any, first: int, last: int, fields: Any) -> None:
+    """The probe at each position of a batch, in vector code."""
+    shifts.shift(far_spectrum, first, last, fields)
+
+
+def shift_probes_adjoint(shifts: Any, fields: Any, first: int, last: int, far_sum: Any) -> None:
+    """The adjoint of `shift_probes`."""
+    shifts.add_shifted_back(fields, first, last, far_sum)
+
+
+def precondition(blocks: InverseBlocks, left: Any, right: Any) -> None:
+    """M^-1 of real and imaginary part."""
+    blocks.apply(left, None, right)
+
+
+def quasi_newton_pair(
+    blocks: InverseBlocks, left: Any, right: Any, search: Any, solution: Any, pairs: Any, changes: Any,
+    no_mask: Any, learned: Any,
+) -> None:  # fmt: skip
+    """A new pair and its products."""
+    learn_pair(
+        0, left, right, search, solution, pairs, changes, 0, *blocks.matrix, no_mask, False,
+        *blocks.scratch(), learned,
+    )  # fmt: skip
+
+
+def quasi_newton_first_loop(
+    blocks: InverseBlocks, left: Any, changes: Any, factors: Any, no_mask: Any, right: Any, learned: Any
+) -> None:
+    """The changes' part of a direction."""
+    first_loop(
+        0, left, changes, factors, 1.0, *blocks.matrix, no_mask, False, *blocks.scratch(), right, learned
+    )
+
+
+def quasi_newton_second_loop(
+    pairs: Any, factors: Any, no_mask: Any, left: Any, right: Any, search: Any
+) -> None:
+    """The steps' part of a direction, and the step."""
+    second_loop(pairs, factors, no_mask, False, 0, 0, left, right, search, BLOCK)
+
+
 PATTERNS = [
+    Kernel(gradients, "term tile out first last"),
+    Kernel(gradients, "low_term tile out first last", "nothing kept"),
+    Kernel(products, "term change out first last"),
+    Kernel(losses_along, "term change steps first last"),
+    Kernel(shift_probes, "shifts far_spectrum first last fields"),
+    Kernel(shift_probes_adjoint, "shifts fields first last far_sum"),
     Kernel(transform, "fourier fields"),
     Kernel(transform_back, "fourier fields"),
     Kernel(multiply_patches, "tile probes which corners scales fields"),
@@ -78,7 +144,12 @@ PATTERNS = [
 WHOLE = [
     Kernel(combine_fields, "object_fields origin re im offset window tile"),
     Kernel(combine_fields_adjoint, "tile window unit re im keep object_fields origin"),
+    Kernel(checksum, "rows starts"),
     Kernel(dot, "left right"),
     Kernel(dots, "left right residual"),
+    Kernel(precondition, "blocks left right"),
+    Kernel(quasi_newton_pair, "blocks left right search search_product pairs changes no_mask learned"),
+    Kernel(quasi_newton_first_loop, "blocks left changes factors no_mask search_product learned"),
+    Kernel(quasi_newton_second_loop, "pairs factors no_mask left search_product search"),
     Kernel(conjugate_gradient_step, "alpha beta left right search search_product solution residual"),
 ]

@@ -8,8 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.inverse_blocks import InverseBlocks
+from ptyxrf.driver.quasi_newton import MEMORY
 from ptyxrf.kernels.amplitudes import CURVATURES
 from ptyxrf.kernels.fourier import PatternFourier, aligned_zeros
+from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.vector_diffraction import VectorDiffraction
+from ptyxrf.kernels.vector_probe_shift import VectorShifts
 
 #: Bytes of the far fields, well beyond the second-level cache: what a kernel takes of them streams.
 STREAM_BYTES = 12 * 2**20
@@ -58,6 +63,26 @@ class Workbench:
         self.left, self.right, self.residual, self.search, self.search_product, self.solution = (
             rng.random(self.count * m * m).astype(self.real) for _ in range(6)
         )
+        self.rows, self.starts = self.left.reshape(self.count, m * m), m * m * np.arange(self.count)
+        # vector code, which takes the amplitudes over
+        probe = PositionedProbe(np.zeros((self.count, 2)), 1, m, self.complex, "vector")
+        probe.set(self.probes[0])
+        self.term, self.low_term = (
+            VectorDiffraction(
+                self.amplitudes.copy(), self.corners, np.ones(self.count), probe, "positive", keep
+            )
+            for keep in (True, False)
+        )
+        self.term.gradient(self.tile, self.out, False)
+        self.shifts = VectorShifts(rng.random((self.count, 2)), 1, m, self.complex)
+        self.far_spectrum, self.far_sum = self.shifts.spectrum(self.probes[0]), self.shifts.no_sum()
+        # pairs of quasi-Newton steps
+        size = self.left.size // 2
+        self.blocks = InverseBlocks(
+            0, self.residual[None, :size] + 1, np.zeros(2, np.int64), np.zeros(2, self.real), self.left[:1]
+        )
+        self.pairs, self.changes = (rng.random((MEMORY, 2 * size)).astype(self.real) for _ in range(2))
+        self.factors, self.learned, self.no_mask = np.full(MEMORY, 1e-3), np.zeros(64), np.zeros(0, bool)
         # numbers that kernels take
         self.none, self.one, self.unit, self.offset, self.keep = 0, 1, 1.0, 0.0, False
         self.alpha, self.beta, self.origin, self.window = 1e-3, 0.5, (0, 0), (0, 0, n, n)
@@ -83,7 +108,7 @@ class Batch:
     """The rows of the workbench's arrays that belong to some positions; the rest is that of the workbench."""
 
     def __init__(self, bench: Workbench, first: int, last: int) -> None:
-        self._bench, self.first = bench, first
+        self._bench, self.first, self.last = bench, first, last
         for name in ("corners", "which", "scales", "psi", "amplitudes", "losses", "ramps"):
             setattr(self, name, getattr(bench, name)[first:last])
         self.fields, self.bend = bench.fields[: last - first], bench.bend[: last - first]

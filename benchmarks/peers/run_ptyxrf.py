@@ -56,7 +56,7 @@ def main(job: Job) -> None:
     scan = ptyxrf.Scan(data["patterns"], data["positions"], data["probe"], shape=job.shape, count_scale=1)
     objective = ptyxrf.Objective(
         scan, "ptychography", precision="single", refine_probe=job.refine_probe, curvature=curvature,
-        engine="vector",
+        memory="low" if solver == "quasi-newton" else "cached", engine="vector",
     )  # fmt: skip
     never = {"gradient_tolerance": 0.0, "loss_tolerance": 0.0}
     warm = SolverOptions(max_iterations=2, **never)
