@@ -122,9 +122,10 @@ start() {
 processes_on() {
     local node
     for node in "$@"; do
-        find /proc/[0-9]*/fd -lname "$folder/$node.log"
-        grep -lzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ | xargs -r grep -lzxF "SLURMD_NODENAME=$node"
-    done 2>/dev/null | cut -d/ -f3 | sort -u # without a word of processes that end meanwhile
+        # processes that end meanwhile are errors to both
+        find /proc/[0-9]*/fd -lname "$folder/$node.log" || true
+        grep -lzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ | xargs -r grep -lzxF "SLURMD_NODENAME=$node" || true
+    done 2>/dev/null | cut -d/ -f3 | sort -u
 }
 
 # Kill until nothing is left: what is killed may just have started something.
