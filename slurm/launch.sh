@@ -72,16 +72,15 @@ run_ranks() {
     fi
     "${launcher[@]}" -n "$ranks" "$@" &
     step=$!
-    while kill -0 "$step" 2>/dev/null; do
+    while kill -0 "$step" 2>/dev/null && ! ((told)); do
         wait "$step" || true # a signal ends the waiting too
-        ((told)) || continue
-        echo "the time is nearly over: the ranks write a checkpoint"
-        while kill -0 "$step" 2>/dev/null; do
-            scancel --signal=TERM "$SLURM_JOB_ID" || true
-            for _ in {1..10}; do
-                kill -0 "$step" 2>/dev/null || break
-                sleep 1
-            done
+    done
+    if kill -0 "$step" 2>/dev/null; then echo "the time is nearly over: the ranks write a checkpoint"; fi
+    while kill -0 "$step" 2>/dev/null; do
+        scancel --signal=TERM "$SLURM_JOB_ID" || true
+        for _ in {1..10}; do
+            kill -0 "$step" 2>/dev/null || break
+            sleep 1
         done
     done
     wait "$step" || status=$?

@@ -53,7 +53,7 @@ def slurm(tmp_path_factory):
     slow.write_text(SLOW)
     slow.chmod(0o755)
     local = folder / "local"
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(local / "numba")}
+    environment = {"NUMBA_CACHE_DIR": str(local / "numba"), **os.environ}
     words = [COMMAND, "reconstruct", folder / "scan.h5", "--out", folder / "one.h5", *WORDS]
     done = subprocess.run([*map(str, words)], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
