@@ -254,7 +254,7 @@ def draw(rows: list[dict[str, Any]], weak: bool, path: Path) -> None:
     memory.semilogx(ranks, [max(row["memory"]) / 2**20 for row in rows], "o-", label="most of a rank")
     memory.set(title="memory above an idle rank", ylabel="MiB", xlabel="ranks")
     for axes in (times, shares, memory):
-        axes.set_xticks(ranks, [str(r) for r in ranks])
+        axes.set_xticks(ranks, [f"{r:.0f}" for r in ranks])
         axes.xaxis.set_minor_locator(NullLocator())
         values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
         if axes is not shares and values.max() > 5 * values.min():

@@ -65,7 +65,7 @@ class Cluster:
         return path.read_text() if path.exists() else ""
 
     def wait_for(self, job: str, what: Callable[[], object], seconds: float = 90) -> None:
-        """Wait until something holds; a job that ends before, or a minute and a half, is an error."""
+        """Wait until something holds; a job that ends before, or patience, is an error."""
         end = time.monotonic() + seconds
         while not what():
             state = self.facts(job)["JobState"]
@@ -74,7 +74,7 @@ class Cluster:
             assert time.monotonic() < end, f"{state}\n{self.log(job)}"
             time.sleep(0.2)
 
-    def ended(self, job: str, seconds: float = 180) -> dict[str, str]:
+    def ended(self, job: str, seconds: float = 300) -> dict[str, str]:
         """Wait for the end of a job and return the facts."""
         end = time.monotonic() + seconds
         while (facts := self.facts(job))["JobState"] not in ENDED:
