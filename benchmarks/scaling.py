@@ -10,6 +10,7 @@ the others wait there for the last one is counted apart. Written are scaling.jso
 product, the share of communication, messages and bytes, memory above that of a rank with nothing to do; the
 same product with the object replicated and all-reduced; and what `ptyxrf plan` predicts with the constants
 that `ptyxrf bench` measured here: seconds as far as the model goes, messages and bytes exactly.
+slurm/scaling.sbatch measures over the nodes of an allocation.
 """
 
 from __future__ import annotations
@@ -148,17 +149,12 @@ def work(options: argparse.Namespace) -> None:
 
 def replicated(objective: Any, scan: Scan, comm: Any, timed: Any, repeats: int) -> dict[str, float]:
     """Time the product of the same positions on a replicated object, which is summed over the ranks."""
-    from ptyxrf.kernels.diffraction import Diffraction
+    from ptyxrf.kernels.diffraction_kinds import diffraction_term
 
-    kept = objective.diffraction
-    corners = scan.corners[objective.tile.positions]
-    term = Diffraction(
-        kept.amplitudes,
-        corners,
-        np.ones(len(corners)),
-        objective.probe,
-        "positive",
-    )
+    positions = objective.tile.positions
+    amplitudes = np.sqrt(scan.patterns[positions]).astype(objective.real)
+    exposure = np.ones(len(positions))
+    term = diffraction_term(amplitudes, scan.corners[positions], exposure, objective.probe, "positive")
     z = np.ones(scan.shape, objective.complex)
     product, total = np.zeros_like(z), np.zeros_like(z)
     term.gradient(z, product, False)
@@ -181,13 +177,19 @@ def replicated(objective: Any, scan: Scan, comm: Any, timed: Any, repeats: int) 
     }
 
 
+def nodes_of(ranks: int, options: argparse.Namespace) -> int:
+    """Return how many nodes a number of ranks fills."""
+    return -(-ranks // options.per_node) if options.per_node else 1
+
+
 def launch(ranks: int, options: argparse.Namespace) -> dict[str, Any]:
     """Measure on a number of ranks and return what the first one printed."""
     scale = ranks**0.5 if options.weak else 1.0
     n = round(options.m + (options.n - options.m) * scale)
     per_side = round(options.per_side * scale)
+    launcher = options.mpiexec.replace("{nodes}", str(nodes_of(ranks, options)))
     command = [
-        *(options.mpiexec.split()), "-n", str(ranks), sys.executable, "-m", "mpi4py", __file__, "--worker",
+        *launcher.split(), "-n", str(ranks), sys.executable, "-m", "mpi4py", __file__, "--worker",
         "--n", str(n), "--m", str(options.m), "--per-side", str(per_side),
         "--precision", options.precision, "--repeats", str(options.repeats),
         *(["--no-baseline"] if options.no_baseline else []),
@@ -205,7 +207,8 @@ def planned(row: dict[str, Any], options: argparse.Namespace, machine: Machine) 
     """Return the plan of what a row measured."""
     per_side = round(row["positions"] ** 0.5)
     problem = problem_of(make_scan(int(row["n"]), options.m, per_side), precision=options.precision)
-    return make_plan(problem, int(row["ranks"]), 1, machine)
+    ranks = int(row["ranks"])
+    return make_plan(problem, ranks, nodes_of(ranks, options), machine)
 
 
 def median_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -251,7 +254,7 @@ def draw(rows: list[dict[str, Any]], weak: bool, path: Path) -> None:
     memory.semilogx(ranks, [max(row["memory"]) / 2**20 for row in rows], "o-", label="most of a rank")
     memory.set(title="memory above an idle rank", ylabel="MiB", xlabel="ranks")
     for axes in (times, shares, memory):
-        axes.set_xticks(ranks, [str(r) for r in ranks])
+        axes.set_xticks(ranks, [f"{r:.0f}" for r in ranks])
         axes.xaxis.set_minor_locator(NullLocator())
         values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
         if axes is not shares and values.max() > 5 * values.min():
@@ -278,8 +281,9 @@ def main() -> None:
     parser.add_argument(
         "--mpiexec",
         default=str(Path(sys.executable).with_name("mpiexec")),
-        help="launcher and its options (srun --mpi=pmi2, for one)",
+        help="launcher and its options; {nodes} stands for the number of nodes (srun --mpi=pmi2 -N {nodes})",
     )
+    parser.add_argument("--per-node", type=int, help="ranks on a node (default: all of them)")
     parser.add_argument("--machine", type=Path, help="constants that `ptyxrf bench --out FILE` wrote")
     parser.add_argument("--out", type=Path, help="folder for scaling.json and scaling.png")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)

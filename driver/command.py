@@ -6,7 +6,9 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ptyxrf.driver.launch import Failure, alone, communicator, launched, say, together
+from ptyxrf.driver.launch import PATIENCE, Failure, alone, communicator, launched, say, together
 from ptyxrf.driver.settings import (
     COUNT,
     FILES,
@@ -88,6 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         if rank == 0:
             say(f"ptyxrf: error: {error}")
+        else:  # srun -K sends TERM to all when one has ended: let the first one speak, and all end alike
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(PATIENCE)
         return BAD_INPUT
 
     def run(comm: Any) -> int:
@@ -302,13 +307,13 @@ def _reconstruct(options: argparse.Namespace) -> int:
             _write(result, scan, out, picture=files["report"])
             if not files["keep_checkpoint"]:
                 _from_first_rank(comm, lambda: remove_checkpoints(checkpoint))
+            if not options.quiet:
+                print(_outcome(result))
+                print(f"result: {out}")
+                if files["report"]:
+                    print(f"report: {_report_path(out)}")
     except Stopped:
         raise Failure(STOPPED, "stopped by SIGTERM; go on with --resume") from None
-    if not options.quiet:
-        print(_outcome(result))
-        print(f"result: {out}")
-        if files["report"]:
-            print(f"report: {_report_path(out)}")
     return DONE
 
 

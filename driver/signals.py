@@ -7,6 +7,7 @@ beside it.
 
 from __future__ import annotations
 
+import atexit
 import signal
 import threading
 from collections.abc import Iterator
@@ -42,13 +43,16 @@ def catching() -> Iterator[None]:
     """Take note of `CHECKPOINT` and `STOP` within the body instead of ending the process.
 
     The handlers that were there come back at the end. After `Stopped` this process is about to end with a
-    code of its own, which a `STOP` that comes late must not change: it is ignored from then on. Only the main
-    thread can set handlers; in another one nothing is done.
+    code of its own, which a `STOP` that comes late must not change: it is ignored from then on. So are both
+    while the interpreter ends, which takes MPI a while: the code of a result that is written stays 0. Only
+    the main thread can set handlers; in another one nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _asked.clear()
+    for number in (CHECKPOINT, STOP):
+        atexit.register(signal.signal, number, signal.SIG_IGN)
     before = {number: signal.signal(number, _note) for number in (CHECKPOINT, STOP)}
     try:
         yield

@@ -178,3 +178,19 @@ def test_a_late_term_does_not_change_the_code():
         os.kill(os.getpid(), signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_signals_that_come_while_the_interpreter_ends_change_nothing(tmp_path, scan_path):
+    """A batch system sends them when it likes; the result is there, and the code has to say so."""
+    script = (
+        "import atexit, os, signal, sys\n"
+        "for number in (signal.SIGTERM, signal.SIGUSR1):\n"
+        "    atexit.register(os.kill, os.getpid(), number)\n"
+        "from ptyxrf.driver.command import main\n"
+        "sys.exit(main())\n"
+    )
+    out = tmp_path / "r.h5"
+    command = [sys.executable, "-c", script, *words(scan_path, out, "--quiet")[3:]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out.exists()
