@@ -15,7 +15,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ptyxrf.driver.launch import Failure, alone, communicator, launched, say, together
+from ptyxrf.driver import watchdog
+from ptyxrf.driver.launch import INTERRUPTED, Failure, alone, communicator, launched, say, together
 from ptyxrf.driver.settings import (
     COUNT,
     FILES,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from ptyxrf.driver.result import Result, TiledResult
     from ptyxrf.driver.scan import Scan
 
-DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+DONE, BAD_INPUT = 0, 2
 
 #: How readers of foreign files turn the positions.
 TURNS = ("swap", "flip_rows", "flip_columns")
@@ -264,6 +265,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
                 f"{flag_name(key)}: expected a MAPS file beside it ({flag_name('maps')}), got none"
             )
     out, comm = Path(files["out"]), options.comm
+    watchdog.start(comm, settings.pop("watchdog_seconds"))
 
     def read() -> Scan:
         outputs = [out, _report_path(out)] if files["report"] else [out]

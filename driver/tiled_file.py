@@ -20,9 +20,12 @@ from ptyxrf.driver.hdf5_layout import FORMAT_LIMITS, READ_ERRORS
 from ptyxrf.driver.whole_file import check_space, whole_file
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.startup import agreed, from_first_rank
+from ptyxrf.parallel.waiting import Wait
 
 #: Tag of the message that says whose turn it is.
 TURN = 3
+
+WRITERS = Wait("the ranks that write to the file")
 
 #: Files whose collective writing failed on this rank. They stay open until the process ends: closing one
 #: would wait for ranks that will not come.
@@ -95,14 +98,17 @@ def write_tiles(
         On every rank, if one of them cannot write.
     """
     agreed(comm, lambda: _check_shapes(path, owned, tiles))
-    needed = comm.allreduce(sum(tile.nbytes for tile in tiles.values()))
+    mine = sum(tile.nbytes for tile in tiles.values())
+    with WRITERS:
+        needed = comm.allreduce(mine)
     from_first_rank(comm, lambda: check_space(path, needed))
     if parallel_hdf5() if at_once is None else at_once:
         _write_at_once(comm, path, owned, tiles)
     else:
         _write_in_turn(comm, path, owned, tiles)
     # a full disk is not always an error for the library: only what can be read is there
-    comm.Barrier()
+    with WRITERS:
+        comm.Barrier()
     agreed(comm, lambda: _described(path, lambda: _read_back(path, owned, tiles)))
 
 
@@ -179,14 +185,16 @@ def _write_in_turn(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, 
 
     failure: Exception | None = None
     if rank > 0:
-        failure = comm.recv(source=rank - 1, tag=TURN)
+        with WRITERS:
+            failure = comm.recv(source=rank - 1, tag=TURN)
     if failure is None and owned.size > 0:
         try:
             _described(path, write)
         except ValueError as error:
             failure = error
     if rank < size - 1:
-        comm.send(failure, dest=rank + 1, tag=TURN)
+        with WRITERS:
+            comm.send(failure, dest=rank + 1, tag=TURN)
 
     def verdict() -> None:
         if failure is not None:

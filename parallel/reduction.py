@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.parallel.waiting import Wait
+
+SUM = Wait("a sum over the ranks", in_step=True)
+
 
 @dataclass
 class Traffic:
@@ -63,7 +67,8 @@ class Ranks:
 
         began = time.perf_counter()
         total = np.empty_like(values)
-        self.comm.Allreduce(values, total, getattr(MPI, operation))
+        with SUM:
+            self.comm.Allreduce(values, total, getattr(MPI, operation))
         self.traffic.reductions += 1
         self.traffic.reduction_seconds += time.perf_counter() - began
         return total

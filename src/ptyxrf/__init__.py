@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ptyxrf.driver.simulate import simulate
     from ptyxrf.driver.specimens import Specimen, from_images, read_image
     from ptyxrf.driver.spectrum import Spectrum, spectrum
+    from ptyxrf.driver.watchdog import watched
     from ptyxrf.driver.zone_plate import zone_plate_probe
 
 __version__ = version("ptyxrf")
@@ -51,6 +52,7 @@ _MODULES = {
     "reconstruct": "reconstruct",
     "simulate": "simulate",
     "spectrum": "spectrum",
+    "watched": "watchdog",
     "write_result": "result_file",
     "write_scan": "scan_file",
     "zone_plate_probe": "zone_plate",
@@ -78,6 +80,7 @@ __all__ = [
     "reconstruct",
     "simulate",
     "spectrum",
+    "watched",
     "write_result",
     "write_scan",
     "zone_plate_probe",
