@@ -16,8 +16,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.hdf5_layout import FORMAT_LIMITS, READ_ERRORS
-from ptyxrf.driver.whole_file import check_space, whole_file
+from ptyxrf.driver.hdf5_layout import READ_ERRORS
+from ptyxrf.driver.hdf5_writing import FORMAT_LIMITS, open_to_write
+from ptyxrf.driver.whole_file import check_space, named, whole_file
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.startup import agreed, from_first_rank
 from ptyxrf.parallel.waiting import Wait
@@ -60,12 +61,11 @@ def whole_shared_file(comm: Any, path: str | os.PathLike[str]) -> Iterator[Path]
     target = whole_file(path)
     temporary = from_first_rank(comm, target.__enter__)
     try:
-        yield temporary
+        with named(temporary, path):
+            yield temporary
     except BaseException as error:
         if first:
             target.__exit__(type(error), error, error.__traceback__)
-        if str(temporary) in str(error):  # users know the file by its own name
-            raise ValueError(str(error).replace(str(temporary), str(path))) from error
         raise
     from_first_rank(comm, lambda: target.__exit__(None, None, None))
 
@@ -125,6 +125,8 @@ def _described(path: Path, write: Callable[[], None]) -> None:
     try:
         write()
     except READ_ERRORS as error:
+        if str(error).startswith(f"{path}:"):
+            raise
         raise ValueError(f"{path}: cannot be written ({error})") from error
 
 
@@ -176,12 +178,9 @@ def _write_in_turn(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, 
     rank, size = comm.Get_rank(), comm.Get_size()
 
     def write() -> None:
-        with h5py.File(path, "r+", libver=FORMAT_LIMITS) as file:
+        with open_to_write(path, "r+") as file:
             for name, tile in tiles.items():
-                dataset = file[name]
-                dataset[(..., *owned.slices)] = tile
-                # an error in what is left to the closing of a dataset would not reach us
-                dataset.flush()
+                file[name][(..., *owned.slices)] = tile
 
     failure: Exception | None = None
     if rank > 0:

@@ -39,7 +39,7 @@ ENDED = 70
 #: Seconds between two beats.
 INTERVAL = 0.5
 
-#: A wait in step lasts at most so many times the longest work between two sums, if that is more than the limit.
+#: A wait in step may last so many times the longest work between two sums, if that is more than the limit.
 PATIENCE = 20.0
 
 #: Without beats a rank that works for all cannot be told from one that is lost: it gets so many limits.
@@ -162,7 +162,8 @@ class Watchdog:
         # ranks wait together: one of them speaks first and ends the others
         if waited <= limit + YIELD + 0.5 * min(self._rank, 20):
             return ""
-        return f"rank {self._rank} on {platform.node()} has waited {waited:.0f} s for {wait.what}: another rank hangs"
+        me = f"rank {self._rank} on {platform.node()}"
+        return f"{me} has waited {waited:.0f} s for {wait.what}: another rank hangs"
 
     def _end(self, trouble: str) -> None:
         # C code ends the process whatever becomes of the interpreter's lock and of MPI

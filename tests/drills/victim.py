@@ -1,7 +1,7 @@
 """The command `ptyxrf` with a fault in one rank: victim.py FAULT RANK FOLDER WORDS...
 
-Faults that come from outside (signals) are sent by faults.py, which finds the process numbers in the folder; the
-others happen here, at a sum over the ranks after faults.py has made the file `now`, or while a file is
+Faults that come from outside (signals) are sent by faults.py, which finds the process numbers in the folder.
+The others happen here: at a sum over the ranks after faults.py has made the file `now`, or while a file is
 read or written. The time of the fault goes to the file `when`.
 """
 
