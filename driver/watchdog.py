@@ -166,7 +166,8 @@ class Watchdog:
         return f"{me} has waited {waited:.0f} s for {wait.what}: another rank hangs"
 
     def _end(self, trouble: str) -> None:
-        # C code ends the process whatever becomes of the interpreter's lock and of MPI
+        # MPI may wait for a host that it cannot reach, and the interpreter with it; a signal ends the process
+        # all the same, and tells the launcher (MPICH's at least) to wait for nobody
         signal.setitimer(signal.ITIMER_REAL, LAST_RESORT)
         sys.stderr.write(f"ptyxrf: error: {trouble}; the job ends (watchdog_seconds = {self.limit:g})\n")
         sys.stderr.flush()

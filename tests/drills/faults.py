@@ -111,51 +111,12 @@ def drill(
         (folder / "scan.h5").write_bytes(scan.read_bytes())
         with small_disk(out):
             (out / "result.h5").write_bytes(EARLIER)
-            words = ["reconstruct", str(folder / "scan.h5"), "--out", str(out / "result.h5")]
-            words += [
-                "--watchdog-seconds",
-                str(watchdog),
-                "--loss-tolerance",
-                "0",
-                "--gradient-tolerance",
-                "0",
-            ]
-            words += ["--max-iterations", "2" if fault in FILES else "1000000", "--no-noise-stop"]
-            victim = 0 if "disk" in fault else 1
-            command = [
-                *launcher,
-                "-n",
-                str(ranks),
-                sys.executable,
-                str(VICTIM),
-                fault,
-                str(victim),
-                name,
-                *words,
-            ]
-            threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-            job = subprocess.Popen(
-                command,
-                env={**os.environ, **threads, MARK: mark},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
+            command = [*launcher, "-n", str(ranks), *command_line(fault, folder, watchdog)]
             killer = threading.Timer(timeout, lambda: end(mark))
             killer.start()
-            said, when = [], 0.0
-            for line in job.stdout:
-                if not line.startswith("iteration"):
-                    said.append(line)
-                elif not when and fault not in FILES and int(line.split()[1]) >= 2:
-                    when = strike(fault, folder, job)
-            code = job.wait()
+            code, when, said = run(command, mark, fault, folder)
             ended = time.time()
             killer.cancel()
-            if (folder / "when").exists():
-                when = float((folder / "when").read_text())
             # a launcher may be gone a moment before those that it has killed
             grace = time.monotonic() + 2
             while (left := marked(mark)) and time.monotonic() < grace:
@@ -171,6 +132,38 @@ def drill(
                 [path.name for path in out.glob(".*.part")],
                 (out / "result.h5").read_bytes() == EARLIER,
             )
+
+
+def command_line(fault: str, folder: Path, watchdog: float) -> list[str]:
+    """Return a reconstruction that goes on for long, or writes its result soon where that is to fail."""
+    victim = 0 if "disk" in fault else 1  # the first rank writes first
+    words = [sys.executable, str(VICTIM), fault, str(victim), str(folder)]
+    words += ["reconstruct", str(folder / "scan.h5"), "--out", str(folder / "out" / "result.h5")]
+    words += ["--max-iterations", "2" if fault in FILES else "1000000", "--watchdog-seconds", str(watchdog)]
+    return [*words, "--no-noise-stop", "--loss-tolerance", "0", "--gradient-tolerance", "0"]
+
+
+def run(command: list[str], mark: str, fault: str, folder: Path) -> tuple[int, float, list[str]]:
+    """Run a job, let the fault happen in it, and return its code, when that was, and what was said."""
+    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    said, when = [], 0.0
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **threads, MARK: mark},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as job:
+        for line in job.stdout:
+            if not line.startswith("iteration"):
+                said.append(line)
+            elif not when and fault not in FILES and int(line.split()[1]) >= 2:
+                when = strike(fault, folder, job)
+    if (folder / "when").exists():
+        when = float((folder / "when").read_text())
+    return job.returncode, when, said
 
 
 def strike(fault: str, folder: Path, job: subprocess.Popen) -> float:
