@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ptyxrf.driver import watchdog
-from ptyxrf.driver.launch import INTERRUPTED, Failure, alone, communicator, launched, say, together
+from ptyxrf.driver.ending import say
+from ptyxrf.driver.launch import INTERRUPTED, Failure, alone, communicator, launched, together
 from ptyxrf.driver.settings import (
     COUNT,
     FILES,

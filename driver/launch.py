@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ptyxrf.driver import watchdog
+from ptyxrf.driver.ending import end_all, say
 
 #: What launchers tell each process: how many there are, and which one it is. The first pair that is there
 #: counts: a launcher that runs inside a job step of SLURM has the last word.
@@ -24,6 +25,9 @@ LAUNCHERS = (
 #: Seconds that a failing rank waits for the others to fail too, before it ends them; after Ctrl-C they are
 #: likely to wait for it.
 PATIENCE, PATIENCE_INTERRUPTED = 2.0, 0.3
+
+#: Seconds by which each rank waits longer than the one before it.
+STAGGER = 0.4
 
 #: Exit statuses: after Ctrl-C, and after an error that is not the user's.
 INTERRUPTED, BROKEN = 130, 1
@@ -86,12 +90,6 @@ class Failure(Exception):
         self.status, self.message = status, message
 
 
-def say(message: str) -> None:
-    """Write a line on standard error, in one piece: other ranks may write too."""
-    sys.stderr.write(message.rstrip("\n") + "\n")
-    sys.stderr.flush()
-
-
 def alone(run: Callable[[Any], int]) -> int:
     """Run a command in a single process.
 
@@ -147,11 +145,10 @@ def together(comm: Any, run: Callable[[Any], int]) -> int:
         if failures and first:
             say(f"ptyxrf: {message}")
         return status
-    if message:
-        say(f"ptyxrf: {message}" if interrupted else f"ptyxrf: rank {comm.Get_rank()}: {message}")
-    else:
-        time.sleep(2 * PATIENCE)  # the rank that has failed says why, and ends this one
-    comm.Abort(status or BROKEN)
+    if not message:
+        time.sleep(5 * PATIENCE)  # a rank that has failed says why, and ends this one
+    speaker = "ptyxrf" if interrupted else f"ptyxrf: rank {comm.Get_rank()}"
+    end_all(comm, status or BROKEN, message and f"{speaker}: {message}")
     return status
 
 
@@ -174,7 +171,7 @@ def _failures(meeting: Any, failed: bool, patience: float) -> int | None:
     with watchdog.ALL_RANKS:
         request = meeting.Iallreduce(mine, total)
         # ranks that fail alone do not wait equally long: one of several speaks first and ends the others
-        stagger = 0.05 * min(meeting.Get_rank(), 40)
+        stagger = STAGGER * min(meeting.Get_rank(), 10)
         end = time.monotonic() + patience + stagger
         while not request.Test():
             if failed and time.monotonic() > end:

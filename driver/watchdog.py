@@ -18,13 +18,13 @@ from __future__ import annotations
 import os
 import platform
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ptyxrf.driver.ending import end_all, say
 from ptyxrf.parallel.waiting import WAITS, Wait
 
 #: Seconds without a sign of life after which the command ends a job, where nobody says otherwise.
@@ -169,11 +169,11 @@ class Watchdog:
         # MPI may wait for a host that it cannot reach, and the interpreter with it; a signal ends the process
         # all the same, and tells the launcher (MPICH's at least) to wait for nobody
         signal.setitimer(signal.ITIMER_REAL, LAST_RESORT)
-        sys.stderr.write(f"ptyxrf: error: {trouble}; the job ends (watchdog_seconds = {self.limit:g})\n")
-        sys.stderr.flush()
+        line = f"ptyxrf: error: {trouble}; the job ends (watchdog_seconds = {self.limit:g})"
         if self._beating:
-            self._comm.Abort(ENDED)
-        os._exit(ENDED)
+            end_all(self._comm, ENDED, line)
+        say(line)
+        os._exit(ENDED)  # the launcher ends the others
 
 
 _running: Watchdog | None = None

@@ -163,6 +163,8 @@ def run(command: list[str], mark: str, fault: str, folder: Path) -> tuple[int, f
                 when = strike(fault, folder, job)
     if (folder / "when").exists():
         when = float((folder / "when").read_text())
+    if not when:
+        raise RuntimeError(f"{fault}: has not happened, the job ended before:\n{''.join(said)}")
     return job.returncode, when, said
 
 
