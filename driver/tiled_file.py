@@ -20,6 +20,7 @@ from ptyxrf.driver.hdf5_layout import READ_ERRORS
 from ptyxrf.driver.hdf5_writing import FORMAT_LIMITS, open_to_write
 from ptyxrf.driver.whole_file import check_space, named, whole_file
 from ptyxrf.parallel.rectangle import Rectangle
+from ptyxrf.parallel.reduction import reduced
 from ptyxrf.parallel.startup import agreed, from_first_rank
 from ptyxrf.parallel.waiting import Wait
 
@@ -100,7 +101,7 @@ def write_tiles(
     agreed(comm, lambda: _check_shapes(path, owned, tiles))
     mine = sum(tile.nbytes for tile in tiles.values())
     with WRITERS:
-        needed = comm.allreduce(mine)
+        needed = int(reduced(comm, mine, "SUM"))
     from_first_rank(comm, lambda: check_space(path, needed))
     if parallel_hdf5() if at_once is None else at_once:
         _write_at_once(comm, path, owned, tiles)

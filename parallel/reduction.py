@@ -14,6 +14,19 @@ from ptyxrf.parallel.waiting import Wait
 SUM = Wait("a sum over the ranks", in_step=True)
 
 
+def reduced(comm: Any, value: float, operation: str) -> float:
+    """Return the "SUM", "MIN" or "MAX" of a number over the ranks.
+
+    The `allreduce` of mpi4py, for any objects, keeps the interpreter to itself while it waits (measured): a
+    watchdog beside it would fall silent, and be missed by another.
+    """
+    from mpi4py import MPI
+
+    total = np.empty(1)
+    comm.Allreduce(np.array([value], dtype=np.float64), total, getattr(MPI, operation))
+    return float(total[0])
+
+
 @dataclass
 class Traffic:
     """What a rank has sent and waited for since the start.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from ptyxrf.kernels.planning import PLANS, plan_wisdom, take_wisdom
+from ptyxrf.parallel.reduction import reduced
 from ptyxrf.parallel.waiting import Wait
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ def agreed(comm: Any, function: Callable[[], T]) -> T:
     if not _alone(comm):
         size = comm.Get_size()
         with VERDICT:
-            first = comm.allreduce(size if failure is None else comm.Get_rank(), _minimum())
+            first = int(reduced(comm, size if failure is None else comm.Get_rank(), "MIN"))
             if first < size:
                 failure = comm.bcast(_portable(failure), root=first)
     if failure is not None:
@@ -77,12 +78,6 @@ def from_first_rank(comm: Any, function: Callable[[], T]) -> T:
 
 def _alone(comm: Any) -> bool:
     return comm is None or comm.Get_size() == 1
-
-
-def _minimum() -> Any:
-    from mpi4py import MPI
-
-    return MPI.MIN
 
 
 def _portable(error: Exception | None) -> Exception | None:

@@ -7,6 +7,10 @@ import pytest
 
 from ptyxrf.driver import watchdog
 from ptyxrf.driver.watchdog import Watchdog, watched
+from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank
+
+#: What takes seconds is tried once, on so many ranks.
+ENOUGH = 2
 
 
 def running():
@@ -27,6 +31,28 @@ def test_it_watches_while_it_should(comm):
         assert running() == []
 
 
+@pytest.mark.parametrize("meet", [agreed, from_first_rank, first_on_each_node])
+def test_waiting_leaves_the_interpreter_to_others(comm, meet):
+    """Also where one rank works and the others wait: a silent watchdog would be missed by another."""
+    if comm.Get_size() != ENOUGH:
+        return
+    gaps, done = [], threading.Event()
+
+    def tick():
+        last = time.monotonic()
+        while not done.wait(0.02):
+            gaps.append(time.monotonic() - last)
+            last += gaps[-1]
+
+    ticking = threading.Thread(target=tick)
+    ticking.start()
+    comm.Barrier()
+    meet(comm, lambda: time.sleep(3.0) if comm.Get_rank() == 0 else None)
+    done.set()
+    ticking.join()
+    assert max(gaps) < 2.0
+
+
 def test_an_error_stops_it(comm):
     with pytest.raises(ValueError, match="all alike"), watched(comm, 60.0):
         raise ValueError("all alike")
@@ -36,6 +62,8 @@ def test_an_error_stops_it(comm):
 
 def test_who_has_left_is_not_missed(comm):
     """A rank that leaves with an error says farewell to the one after it."""
+    if comm.Get_size() != ENOUGH:
+        return
     last = comm.Get_rank() == comm.Get_size() - 1
     try:
         with watched(comm, watchdog.SHORTEST_SECONDS):
@@ -50,7 +78,7 @@ def test_who_has_left_is_not_missed(comm):
 
 def test_a_job_that_was_suspended_has_lost_nothing(comm, monkeypatch):
     """Hours may pass while all ranks are stopped: only the time that the watchdog is awake counts."""
-    if comm.Get_size() == 1:
+    if comm.Get_size() != ENOUGH:
         return
     began, seconds = time.monotonic(), time.monotonic
 
