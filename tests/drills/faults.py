@@ -115,9 +115,14 @@ def drill(
             command = [*launcher, "-n", str(ranks), *command_line(fault, folder, limit)]
             killer = threading.Timer(timeout, lambda: end(mark))
             killer.start()
-            code, when, said = run(command, mark, fault, folder)
+            try:
+                code, when, said = run(command, mark, fault, folder)
+            except BaseException:
+                end(mark)
+                raise
+            finally:
+                killer.cancel()
             ended = time.time()
-            killer.cancel()
             # a launcher may be gone a moment before those that it has killed
             grace = time.monotonic() + 2
             while (left := marked(mark)) and time.monotonic() < grace:
@@ -202,6 +207,7 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="print all that was said")
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"default: all ({', '.join(FAULTS)})")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left mounted
     if unknown := [fault for fault in options.faults if fault not in FAULTS]:
         parser.error(f"FAULT: expected {', '.join(FAULTS)}; got {unknown[0]}")
     print(
