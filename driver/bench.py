@@ -20,6 +20,7 @@ from ptyxrf.driver.work_times import (
     measure_patterns,
     measure_pixels,
 )
+from ptyxrf.parallel.reduction import reduced
 
 SIZES = (64, 128, 256)
 
@@ -141,11 +142,9 @@ def measure_machine(comm: Any, rounds: int, report: Callable[[PatternTimes], Any
             pixel_seconds=pixels,
         )
         return Measured(machine, found, blur)
-    # the slowest rank sets the pace
-    from mpi4py import MPI
 
     def slowest(seconds: float) -> float:
-        return float(comm.allreduce(seconds, MPI.MAX))
+        return reduced(comm, seconds, "MAX")  # it sets the pace
 
     patterns = {
         precision: {m: slowest(seconds) for m, seconds in times.items()}

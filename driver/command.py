@@ -17,7 +17,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ptyxrf.driver.launch import PATIENCE, Failure, alone, communicator, launched, say, together
+from ptyxrf.driver import watchdog
+from ptyxrf.driver.ending import say
+from ptyxrf.driver.launch import INTERRUPTED, PATIENCE, Failure, alone, communicator, launched, together
 from ptyxrf.driver.settings import (
     COUNT,
     FILES,
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from ptyxrf.driver.scan import Scan
 
 #: STOPPED is EX_TEMPFAIL of sysexits.h: the same command with --resume goes on.
-DONE, BAD_INPUT, STOPPED, INTERRUPTED = 0, 2, 75, 130
+DONE, BAD_INPUT, STOPPED = 0, 2, 75
 
 #: How readers of foreign files turn the positions.
 TURNS = ("swap", "flip_rows", "flip_columns")
@@ -282,6 +284,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
 
     out, comm = Path(files["out"]), options.comm
     checkpoint = checkpoint_path(out)
+    watchdog.start(comm, settings.pop("watchdog_seconds"))
 
     def read() -> Scan:
         outputs = [out, _report_path(out)] if files["report"] else [out]

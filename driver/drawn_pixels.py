@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.errors import illumination, illumination_part
 from ptyxrf.driver.result import Result, TiledResult
 from ptyxrf.driver.scan import Scan
+from ptyxrf.parallel.gather import PARTS
 from ptyxrf.parallel.startup import agreed
 
 #: Longest edge, in samples, of a picture of what several ranks hold: the first rank gets no more than this.
@@ -79,7 +80,8 @@ def gather_drawn_pixels(result: TiledResult, scan: Scan) -> DrawnPixels | None:
         else None,
     }
     corner = -(-rows // step), -(-columns // step)
-    parts = ranks.comm.gather((corner, local), root=0)
+    with PARTS:
+        parts = ranks.comm.gather((corner, local), root=0)
     if parts is None:
         return None
     shape = -(-tile.grid[0] // step), -(-tile.grid[1] // step)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.geometry import Geometry
-from ptyxrf.driver.whole_file import whole_file
+from ptyxrf.driver.hdf5_writing import open_to_write
+from ptyxrf.driver.whole_file import named, whole_file
 
 CXI_VERSION = 160
 #: Version of what this package adds to CXI.
@@ -209,18 +210,18 @@ def writing(path: str | os.PathLike[str], title: str, default: str) -> Iterator[
     ValueError
         If the path cannot be written.
     """
-    with whole_file(path) as temporary, creating(temporary, title, default) as writer:
+    with (
+        whole_file(path) as temporary,
+        named(temporary, path),
+        creating(temporary, title, default) as writer,
+    ):
         yield writer
-
-
-#: The format of HDF5 1.10 has checksums on metadata too, and every reader in use understands it.
-FORMAT_LIMITS = ("v110", "v110")
 
 
 @contextmanager
 def creating(path: Path, title: str, default: str) -> Iterator[Hdf5Writer]:
     """Make a CXI file under a temporary name; parameters as for `writing`."""
-    with h5py.File(path, "w", libver=FORMAT_LIMITS) as file:
+    with open_to_write(path, "w") as file:
         file.attrs["NX_class"] = "NXroot"
         file.attrs["default"] = "entry_1"
         file.attrs["creator"] = "ptyxrf"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import time
 import traceback
+from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from ptyxrf.driver import watchdog
+from ptyxrf.driver.ending import end_all, say
 
 #: What launchers tell each process: how many there are, and which one it is. The first pair that is there
 #: counts: a launcher that runs inside a job step of SLURM has the last word.
@@ -17,8 +22,18 @@ LAUNCHERS = (
     ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
 
-#: Seconds that a failing rank waits for the others to fail too, before it ends them.
-PATIENCE = 2.0
+#: Seconds that a failing rank waits for the others to fail too, before it ends them; after Ctrl-C they are
+#: likely to wait for it.
+PATIENCE, PATIENCE_INTERRUPTED = 2.0, 0.3
+
+#: Seconds by which each rank waits longer than the one before it.
+STAGGER = 0.4
+
+#: Exit statuses: after Ctrl-C, and after an error that is not the user's.
+INTERRUPTED, BROKEN = 130, 1
+
+#: Environment variable: 1 shows the way to an error that is not the user's, and to a crash in compiled code.
+TRACEBACK = "PTYXRF_TRACEBACK"
 
 
 def launched(environment: Mapping[str, str]) -> tuple[int, int]:
@@ -75,12 +90,6 @@ class Failure(Exception):
         self.status, self.message = status, message
 
 
-def say(message: str) -> None:
-    """Write a line on standard error, in one piece: other ranks may write too."""
-    sys.stderr.write(message.rstrip("\n") + "\n")
-    sys.stderr.flush()
-
-
 def alone(run: Callable[[Any], int]) -> int:
     """Run a command in a single process.
 
@@ -113,30 +122,61 @@ def together(comm: Any, run: Callable[[Any], int]) -> int:
     """
     first = comm.Get_rank() == 0
     meeting = comm.Dup()
+    watchdog.start(comm, watchdog.DEFAULT_SECONDS)
+    if os.environ.get(TRACEBACK) == "1":
+        faulthandler.enable()
     if not first:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    message = ""
     try:
-        return run(comm)
+        status = run(comm)
     except Failure as failure:
         status, message = failure.status, failure.message
-    except Exception:
-        status, message = 1, traceback.format_exc()
-    if _all_fail(meeting):
-        if first:
+    except KeyboardInterrupt:
+        status, message = INTERRUPTED, "interrupted"
+    except SystemExit as ending:  # of help
+        status = ending.code if isinstance(ending.code, int) else 0
+    except Exception as error:
+        status, message = BROKEN, _described(error)
+    interrupted = status == INTERRUPTED
+    failures = _failures(meeting, bool(message), PATIENCE_INTERRUPTED if interrupted else PATIENCE)
+    if failures in (0, meeting.Get_size()):
+        watchdog.stop(together=True)
+        if failures and first:
             say(f"ptyxrf: {message}")
         return status
-    say(f"ptyxrf: rank {comm.Get_rank()}: {message}")
-    comm.Abort(status)
+    if not message:
+        time.sleep(5 * PATIENCE)  # a rank that has failed says why, and ends this one
+    speaker = "ptyxrf" if interrupted else f"ptyxrf: rank {comm.Get_rank()}"
+    end_all(comm, status or BROKEN, message and f"{speaker}: {message}")
     return status
 
 
-def _all_fail(meeting: Any) -> bool:
-    """Return whether every rank comes here within the time that is given to it."""
-    request = meeting.Ibarrier()
-    # ranks that fail alone do not wait equally long, so that one of several speaks first and ends the others
-    end = time.monotonic() + PATIENCE + 0.05 * min(meeting.Get_rank(), 40)
-    while time.monotonic() < end:
-        if request.Test():
-            return True
-        time.sleep(0.005)
-    return False
+def _described(error: Exception) -> str:
+    """Return what an error that nobody expected has to say, in one line unless more is wanted."""
+    if os.environ.get(TRACEBACK) == "1":
+        return "".join(traceback.format_exception(error))
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}; " if frames else ""
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"error: {what} ({where}{TRACEBACK}=1 in the environment shows the way there)"
+
+
+def _failures(meeting: Any, failed: bool, patience: float) -> int | None:
+    """Return how many ranks have failed; None where not all come here within the time that is given to them.
+
+    Ranks that have not failed have all the time that it takes.
+    """
+    mine, total = array("i", [failed]), array("i", [0])
+    with watchdog.ALL_RANKS:
+        request = meeting.Iallreduce(mine, total)
+        # ranks that fail alone do not wait equally long: one of several speaks first and ends the others
+        stagger = STAGGER * min(meeting.Get_rank(), 10)
+        end = time.monotonic() + patience + stagger
+        while not request.Test():
+            if failed and time.monotonic() > end:
+                return None
+            time.sleep(0.005)
+    if failed and total[0] < meeting.Get_size():
+        time.sleep(stagger)
+    return total[0]

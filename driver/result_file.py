@@ -96,9 +96,7 @@ def write_result(
         tiles = _tiles(result)
         check_space(Path(path).absolute().parent, sum(values.nbytes for values in tiles.values()))
         for name, values in tiles.items():
-            dataset = writer.file[name]
-            dataset[...] = values
-            dataset.flush()  # an error in what is left to the closing of a dataset would not reach us
+            writer.file[name][...] = values
 
 
 def _settings_text(result: Result) -> str:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptyxrf.driver.watchdog import DEFAULT_SECONDS, SHORTEST_SECONDS
+
 
 class Kind:
     """What values a setting takes: `accept` checks one, `from_text` reads one from the command line."""
@@ -86,6 +88,21 @@ class Number(Kind):
         if self.open_start and value == self.minimum:
             raise ValueError
         return value
+
+
+@dataclass(frozen=True)
+class ZeroOr(Number):
+    """A number within limits, or 0 for what is off."""
+
+    @property
+    def expected(self) -> str:
+        """What is taken, for messages."""
+        return f"0, or {super().expected}"
+
+    def accept(self, value: Any) -> Any:
+        """Return the value, or raise ValueError."""
+        is_zero = isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+        return 0.0 if is_zero else super().accept(value)
 
 
 @dataclass(frozen=True)
@@ -220,6 +237,7 @@ class Setting:
 POSITIVE = Number(minimum=0.0, open_start=True)
 NOT_NEGATIVE = Number(minimum=0.0)
 COUNT = Number(minimum=1, whole=True)
+OFF_OR_SECONDS = ZeroOr(minimum=SHORTEST_SECONDS)
 
 RECONSTRUCT = {
     "method": Setting(
@@ -297,6 +315,11 @@ RECONSTRUCT = {
     ),
     "checkpoint_iterations": Setting(
         Number(minimum=0, whole=True), 0, "write a checkpoint every N iterations too; 0: do not"
+    ),
+    "watchdog_seconds": Setting(
+        OFF_OR_SECONDS,
+        DEFAULT_SECONDS,
+        "end the job when a rank gives no sign of life for X seconds; 0: wait without end",
     ),
 }
 

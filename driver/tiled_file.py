@@ -16,13 +16,18 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.hdf5_layout import FORMAT_LIMITS, READ_ERRORS
-from ptyxrf.driver.whole_file import check_space, synchronise, whole_file
+from ptyxrf.driver.hdf5_layout import READ_ERRORS
+from ptyxrf.driver.hdf5_writing import FORMAT_LIMITS, open_to_write
+from ptyxrf.driver.whole_file import check_space, named, synchronise, whole_file
 from ptyxrf.parallel.rectangle import Rectangle
+from ptyxrf.parallel.reduction import reduced
 from ptyxrf.parallel.startup import agreed, from_first_rank
+from ptyxrf.parallel.waiting import Wait
 
 #: Tag of the message that says whose turn it is.
 TURN = 3
+
+WRITERS = Wait("the ranks that write to the file")
 
 #: Files whose collective writing failed on this rank. They stay open until the process ends: closing one
 #: would wait for ranks that will not come.
@@ -60,12 +65,11 @@ def whole_shared_file(
     target = whole_file(path, older)
     temporary = from_first_rank(comm, target.__enter__)
     try:
-        yield temporary
+        with named(temporary, path):
+            yield temporary
     except BaseException as error:
         if first:
             target.__exit__(type(error), error, error.__traceback__)
-        if str(temporary) in str(error):  # users know the file by its own name
-            raise ValueError(str(error).replace(str(temporary), str(path))) from error
         raise
     from_first_rank(comm, lambda: target.__exit__(None, None, None))
 
@@ -98,8 +102,10 @@ def write_tiles(
         On every rank, if one of them cannot write.
     """
     agreed(comm, lambda: _check_shapes(path, owned, tiles))
-    own = sum(tile.nbytes for tile in tiles.values())
-    needed = own if comm is None else comm.allreduce(own)
+    needed = sum(tile.nbytes for tile in tiles.values())
+    if comm is not None:
+        with WRITERS:
+            needed = int(reduced(comm, needed, "SUM"))
     from_first_rank(comm, lambda: check_space(path, needed))
     if comm is None:
         _described(path, lambda: _write(path, owned, tiles))
@@ -108,7 +114,8 @@ def write_tiles(
     else:
         _write_in_turn(comm, path, owned, tiles)
     if comm is not None:
-        comm.Barrier()
+        with WRITERS:
+            comm.Barrier()
 
     def verify() -> None:
         # a full disk is not always an error for the library: only what can be read is there
@@ -131,6 +138,8 @@ def _described(path: Path, write: Callable[[], None]) -> None:
     try:
         write()
     except READ_ERRORS as error:
+        if str(error).startswith(f"{path}:"):
+            raise
         raise ValueError(f"{path}: cannot be written ({error})") from error
 
 
@@ -181,26 +190,25 @@ def _write_nothing(dataset: h5py.Dataset) -> None:
 
 def _write(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
     """Write the tiles of this rank while no other one writes."""
-    with h5py.File(path, "r+", libver=FORMAT_LIMITS) as file:
+    with open_to_write(path, "r+") as file:
         for name, tile in tiles.items():
-            dataset = file[name]
-            dataset[(..., *owned.slices)] = tile
-            # an error in what is left to the closing of a dataset would not reach us
-            dataset.flush()
+            file[name][(..., *owned.slices)] = tile
 
 
 def _write_in_turn(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
     rank, size = comm.Get_rank(), comm.Get_size()
     failure: Exception | None = None
     if rank > 0:
-        failure = comm.recv(source=rank - 1, tag=TURN)
+        with WRITERS:
+            failure = comm.recv(source=rank - 1, tag=TURN)
     if failure is None and owned.size > 0:
         try:
             _described(path, lambda: _write(path, owned, tiles))
         except ValueError as error:
             failure = error
     if rank < size - 1:
-        comm.send(failure, dest=rank + 1, tag=TURN)
+        with WRITERS:
+            comm.send(failure, dest=rank + 1, tag=TURN)
 
     def verdict() -> None:
         if failure is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -10,6 +11,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+#: Errors of a disk, or of a user's share of it, that is full.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _prefix(path: Path) -> str:
@@ -111,6 +115,17 @@ def check_space(path: str | os.PathLike[str], needed: int) -> None:
 
 
 @contextmanager
+def named(temporary: Path, path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let errors speak of a file by its own name, which is the one that users know."""
+    try:
+        yield
+    except ValueError as error:
+        if str(temporary) not in str(error):
+            raise
+        raise ValueError(str(error).replace(str(temporary), str(path))) from error
+
+
+@contextmanager
 def whole_file(path: str | os.PathLike[str], older: str | os.PathLike[str] | None = None) -> Iterator[Path]:
     """Write a file whole or not at all.
 
@@ -147,8 +162,10 @@ def whole_file(path: str | os.PathLike[str], older: str | os.PathLike[str] | Non
             with suppress(FileNotFoundError):
                 target.replace(older)
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
         raise
     # The rename itself is lost in a power cut until the folder is on disk.
     synchronise(target.parent)

@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.tile import Tile
+from ptyxrf.parallel.waiting import Wait
+
+PARTS = Wait("the other ranks' parts of an array")
 
 
 def _parts(comm: Any, local: NDArray[Any]) -> list[NDArray[Any]]:
     """Return the flat local arrays of all ranks, on every rank."""
-    counts = np.array(comm.allgather(local.size))
+    with PARTS:
+        counts = np.array(comm.allgather(local.size))
     whole = np.empty(int(counts.sum()), local.dtype)
     starts = np.concatenate([[0], np.cumsum(counts)])
     # one broadcast a rank: its counts may exceed what one collective call with offsets can address
@@ -22,7 +26,8 @@ def _parts(comm: Any, local: NDArray[Any]) -> list[NDArray[Any]]:
         part = whole[first:last]
         if rank == comm.Get_rank():
             part[...] = local.reshape(-1)
-        comm.Bcast(part, root=rank)
+        with PARTS:
+            comm.Bcast(part, root=rank)
     return np.split(whole, starts[1:-1])
 
 
@@ -43,7 +48,8 @@ def gather_tiles(comm: Any, tile: Tile, owned: NDArray[Any]) -> NDArray[Any]:
     if comm is None:
         return np.array(owned)
     whole = np.empty((len(owned), *tile.grid), owned.dtype)
-    rectangles: list[Rectangle] = comm.allgather(tile.owned)
+    with PARTS:
+        rectangles: list[Rectangle] = comm.allgather(tile.owned)
     for rectangle, part in zip(rectangles, _parts(comm, np.ascontiguousarray(owned)), strict=True):
         whole[(slice(None), *rectangle.slices)] = part.reshape(len(owned), *rectangle.shape)
     return whole

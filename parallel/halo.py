@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.tile import Shared, Tile
+from ptyxrf.parallel.waiting import Wait
 
 FILL_TAG, COLLECT_TAG = 1, 2
+
+HALO = Wait("a neighbour's part of the halo", in_step=True, within_work=True)
 
 #: Seconds between two tests of what is under way: often enough for messages to move, at no cost.
 TEST_INTERVAL = 2e-4
@@ -157,7 +160,8 @@ class HaloField:
         """Wait until the part of the halo that source k owns is there."""
         began = time.perf_counter()
         messages = self._fill_messages()
-        messages.receives[k].Wait()
+        with HALO:
+            messages.receives[k].Wait()
         self.covered[self._pixels(self.tile.sources[k])] = messages.received[k]
         self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
@@ -234,7 +238,8 @@ class HaloField:
             from mpi4py import MPI
 
             began = time.perf_counter()
-            MPI.Request.Waitall(self._active)
+            with HALO:
+                MPI.Request.Waitall(self._active)
             self._active = []
             self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 

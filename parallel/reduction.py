@@ -9,6 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.parallel.waiting import Wait
+
+SUM = Wait("a sum over the ranks", in_step=True)
+
+
+def reduced(comm: Any, value: float, operation: str) -> float:
+    """Return the "SUM", "MIN" or "MAX" of a number over the ranks.
+
+    The `allreduce` of mpi4py, for any objects, keeps the interpreter to itself while it waits (measured): a
+    watchdog beside it would fall silent, and be missed by another.
+    """
+    from mpi4py import MPI
+
+    total = np.empty(1)
+    comm.Allreduce(np.array([value], dtype=np.float64), total, getattr(MPI, operation))
+    return float(total[0])
+
 
 @dataclass
 class Traffic:
@@ -63,7 +80,8 @@ class Ranks:
 
         began = time.perf_counter()
         total = np.empty_like(values)
-        self.comm.Allreduce(values, total, getattr(MPI, operation))
+        with SUM:
+            self.comm.Allreduce(values, total, getattr(MPI, operation))
         self.traffic.reductions += 1
         self.traffic.reduction_seconds += time.perf_counter() - began
         return total

@@ -7,8 +7,13 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 from ptyxrf.kernels.planning import PLANS, plan_wisdom, take_wisdom
+from ptyxrf.parallel.reduction import reduced
+from ptyxrf.parallel.waiting import Wait
 
 T = TypeVar("T")
+
+VERDICT = Wait("the other ranks to read, compile or plan what is theirs")
+FIRST_RANK = Wait("what the first rank does for all")
 
 
 def agreed(comm: Any, function: Callable[[], T]) -> T:
@@ -38,9 +43,10 @@ def agreed(comm: Any, function: Callable[[], T]) -> T:
         failure = error
     if not _alone(comm):
         size = comm.Get_size()
-        first = comm.allreduce(size if failure is None else comm.Get_rank(), _minimum())
-        if first < size:
-            failure = comm.bcast(_portable(failure), root=first)
+        with VERDICT:
+            first = int(reduced(comm, size if failure is None else comm.Get_rank(), "MIN"))
+            if first < size:
+                failure = comm.bcast(_portable(failure), root=first)
     if failure is not None:
         raise failure
     return result
@@ -63,7 +69,8 @@ def from_first_rank(comm: Any, function: Callable[[], T]) -> T:
             outcome = function(), None
         except Exception as error:
             outcome = None, _portable(error)
-    result, failure = comm.bcast(outcome, root=0)
+    with FIRST_RANK:
+        result, failure = comm.bcast(outcome, root=0)
     if failure is not None:
         raise failure
     return result
@@ -71,12 +78,6 @@ def from_first_rank(comm: Any, function: Callable[[], T]) -> T:
 
 def _alone(comm: Any) -> bool:
     return comm is None or comm.Get_size() == 1
-
-
-def _minimum() -> Any:
-    from mpi4py import MPI
-
-    return MPI.MIN
 
 
 def _portable(error: Exception | None) -> Exception | None:
@@ -101,7 +102,8 @@ def first_on_each_node(comm: Any, function: Callable[[], Any]) -> None:
         return
     from mpi4py import MPI
 
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    with VERDICT:
+        node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     first = node.Get_rank() == 0
     try:
         agreed(comm, function if first else lambda: None)
@@ -133,14 +135,20 @@ def share_plans(comm: Any, kind: Hashable, plan: Callable[[bool], Any]) -> bool:
         if kind is not None:
             plan(True)
         return PLANS.searches > before
-    first, kinds = comm.Get_rank() == 0, comm.allgather(kind)
+    with VERDICT:
+        kinds = comm.allgather(kind)
+    first = comm.Get_rank() == 0
     searching = kind is not None and kinds.index(kind) == comm.Get_rank()
     agreed(comm, lambda: plan(True) if searching else None)
-    learned = comm.gather(plan_wisdom() if PLANS.searches > before else None, root=0)
+    mine = plan_wisdom() if PLANS.searches > before else None
+    with VERDICT:
+        learned = comm.gather(mine, root=0)
     news = [wisdom for wisdom in learned or () if wisdom is not None]
     for wisdom in news:
         take_wisdom(wisdom)
-    wisdom = comm.bcast(plan_wisdom() if first else None, root=0)
+    known = plan_wisdom() if first else None
+    with FIRST_RANK:
+        wisdom = comm.bcast(known, root=0)
     if kind is not None and not searching:
         take_wisdom(wisdom)
         plan(False)

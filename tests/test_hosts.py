@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -9,7 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hosts.network import ETC, NAMESPACES, ON_HOST, PREFIX, network, processes_on, run_on, why_not
+from hosts.network import (
+    ETC,
+    NAMESPACES,
+    ON_HOST,
+    PREFIX,
+    cut_off,
+    network,
+    processes_on,
+    run_on,
+    why_not,
+)
 from mpi_launch import MPIEXEC
 
 from ptyxrf.driver.result_file import read_result
@@ -61,14 +72,20 @@ def _possible():
         pytest.skip(reason)
 
 
-def python(hosts, per_host, *words, timeout, **options):
-    """Run Python on some ranks of each host, one thread each; the launcher stands on the first host."""
-    launch = [*MPIEXEC, "-launcher", "ssh", "-launcher-exec", str(ON_HOST), "-hosts", ",".join(hosts)]
-    launch += ["-ppn", str(per_host), "-n", str(per_host * len(hosts)), sys.executable]
+def launch(hosts, per_host, *words, timeout):
+    """Return how to run Python on some ranks of each host, one thread each, and with which environment."""
+    command = [*MPIEXEC, "-launcher", "ssh", "-launcher-exec", str(ON_HOST), "-hosts", ",".join(hosts)]
+    command += ["-ppn", str(per_host), "-n", str(per_host * len(hosts)), sys.executable]
     one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     # the launcher ends a hang itself, and says so; if it cannot, its host goes down with it
     environment = {**os.environ, **one_thread, "MPIEXEC_TIMEOUT": str(timeout)}
-    return run_on(hosts[0], [*launch, *map(str, words)], env=environment, timeout=timeout + 30, **options)
+    return [*command, *map(str, words)], environment
+
+
+def python(hosts, per_host, *words, timeout, **options):
+    """Run Python on some ranks of each host; the launcher stands on the first host."""
+    command, environment = launch(hosts, per_host, *words, timeout=timeout)
+    return run_on(hosts[0], command, env=environment, timeout=timeout + 30, **options)
 
 
 LAYOUTS = pytest.mark.parametrize(("count", "per_host"), [(4, 1), (2, 2)])
@@ -135,6 +152,47 @@ def test_bad_input_ends_all_hosts(tmp_path):
         assert [processes_on(host) for host in hosts] == [[], [], []]
     assert done.returncode == 2
     assert done.stderr.count("absent.h5: no such file") == len(done.stderr.splitlines()) == 1, done.stderr
+
+
+#: The command, with what it says in a file for each host: nothing comes over a cut link.
+SAYING = """
+import os, platform, sys
+from ptyxrf.driver.command import main
+os.dup2(os.open(f"{sys.argv.pop(1)}/{platform.node()}", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("cut", ["h1", "h2", "h3"])
+def test_a_cut_link_ends_the_job_on_all_hosts(folder, tmp_path, cut):
+    """Each side misses the other within the limit, without the launcher, which may be on either."""
+    words = ["-c", SAYING, tmp_path, *reconstruct(folder, tmp_path / "cut.h5")[2:], "--watchdog-seconds", "4"]
+    words += ["--max-iterations", "1000000", "--no-noise-stop"]
+    words += ["--loss-tolerance", "0", "--gradient-tolerance", "0"]
+    said = {host: tmp_path / host for host in ("h1", "h2", "h3")}
+    with network(3) as hosts:
+        command, environment = launch(hosts, 1, *words, timeout=120)
+        job = subprocess.Popen([str(ON_HOST), hosts[0], shlex.join(command)], env=environment)
+        end = time.monotonic() + 60
+        while not (said["h1"].exists() and "iteration    3" in said["h1"].read_text()):
+            assert time.monotonic() < end and job.poll() is None
+            time.sleep(0.05)
+        cut_off(cut)
+        assert job.wait(timeout=40) != 0
+        wait_for(lambda: [processes_on(host) for host in hosts] == [[], [], []])
+    missed = {
+        host: re.findall(r"^ptyxrf: .*$", path.read_text(), re.MULTILINE) for host, path in said.items()
+    }
+    # the host after the one that is cut off misses it, and that one misses the host before it
+    for host in (cut, f"h{int(cut[1]) % 3 + 1}"):
+        before = (int(host[1]) - 2) % 3
+        assert len(missed[host]) == 1, missed
+        assert f"rank {before} on h{before + 1} has given no sign of life for" in missed[host][0]
+    if cut == "h1":  # the others, which no launcher reaches, end one by one
+        assert all(len(found) <= 1 for found in missed.values()), missed
+    else:
+        assert sum(map(len, missed.values())) == 2, missed
+    assert not (tmp_path / "cut.h5").exists()
 
 
 def there():

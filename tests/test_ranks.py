@@ -151,6 +151,28 @@ def test_a_rank_that_fails_alone_ends_all(tmp_path, scan_path, raised, status, s
     assert not (tmp_path / "r.h5").exists()
 
 
+def test_a_rank_that_fails_when_the_others_are_done_still_says_why(tmp_path, scan_path):
+    script = tmp_path / "fail.py"
+    script.write_text(
+        "import os, sys\n"
+        "from ptyxrf.driver import report\n"
+        "from ptyxrf.driver.command import main\n"
+        "from ptyxrf.driver.launch import launched\n"
+        "write = report.write_report\n"
+        "def write_and_fail(*words):\n"
+        "    write(*words)\n"
+        "    raise TypeError('a slip')\n"
+        "if launched(os.environ)[1] == 1:\n"
+        "    report.write_report = write_and_fail\n"
+        "sys.exit(main())\n"
+    )
+    words = [sys.executable, str(script), "reconstruct", str(scan_path), "--max-iterations", "1"]
+    done = mpiexec(3, [*words, "--out", str(tmp_path / "r.h5")], timeout=120)
+    assert done.returncode == 1, done.stderr
+    spoken = [line for line in done.stderr.splitlines() if line.startswith("ptyxrf:")]
+    assert len(spoken) == 1 and spoken[0].startswith("ptyxrf: rank 1: error: TypeError: a slip")
+
+
 def test_single_jobs_side_by_side_are_found_out(tmp_path, scan_path):
     """What srun starts without --mpi: several processes that do not see each other."""
     words = [sys.executable, "-m", "ptyxrf", "reconstruct", str(scan_path), "--out", str(tmp_path / "r.h5")]

@@ -347,6 +347,24 @@ def test_damage_anywhere_is_an_error_or_harmless(tmp_path):
     assert found > 30
 
 
+def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):
+    """Beyond its end HDF5 finds zeros, and a foreign file has no checksums that would tell."""
+    path = tmp_path / "foreign.h5"
+    with h5py.File(path, "w") as file:
+        file["patterns"] = np.ones((9, 64, 64))
+    stored = StoredArray(path, "patterns", (9, 64, 64), np.dtype(np.float64))
+    assert (stored[...] == 1).all()
+    with (
+        pytest.raises(ValueError, match="patterns: the file has become shorter while"),
+        stored._open() as (
+            _,
+            dataset,
+        ),
+    ):
+        os.truncate(path, path.stat().st_size // 2)
+        assert (dataset[...] == 0).any()
+
+
 def test_patterns_that_go_away_are_named(tmp_path):
     path = tmp_path / "scan.h5"
     write_scan(path, example_scan())

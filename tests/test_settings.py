@@ -16,7 +16,7 @@ from ptyxrf.driver.settings import (
 from ptyxrf.driver.simulate import simulate
 
 #: Settings of a simulation that are not arguments under the same name.
-COMMAND_ONLY = {"magnitude", "phase", "real", "imaginary", "energy_keV"}
+COMMAND_ONLY = {"magnitude", "phase", "real", "imaginary", "energy_keV", "watchdog_seconds"}
 
 
 def written(tmp_path, text):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ptyxrf.driver.simulate import simulate
     from ptyxrf.driver.specimens import Specimen, from_images, read_image
     from ptyxrf.driver.spectrum import Spectrum, spectrum
+    from ptyxrf.driver.watchdog import watched
     from ptyxrf.driver.zone_plate import zone_plate_probe
 
 __version__ = version("ptyxrf")
@@ -53,6 +54,7 @@ _MODULES = {
     "remove_checkpoints": "checkpoint",
     "simulate": "simulate",
     "spectrum": "spectrum",
+    "watched": "watchdog",
     "write_result": "result_file",
     "write_scan": "scan_file",
     "zone_plate_probe": "zone_plate",
@@ -81,6 +83,7 @@ __all__ = [
     "remove_checkpoints",
     "simulate",
     "spectrum",
+    "watched",
     "write_result",
     "write_scan",
     "zone_plate_probe",

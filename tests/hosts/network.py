@@ -83,6 +83,11 @@ def processes_on(host: str) -> list[int]:
     return [int(number) for number in _ip("netns", "pids", PREFIX + host).split()]
 
 
+def cut_off(host: str) -> None:
+    """Take a host off the network, as if its cable were pulled."""
+    _ip("-n", SWITCH, "link", "set", host, "down")
+
+
 @contextmanager
 def _only_one() -> Iterator[None]:
     """Keep a second run away: an abstract socket is a lock that even a killed process gives back."""

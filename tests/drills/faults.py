@@ -1,0 +1,241 @@
+"""What becomes of a job when a rank, a file or a disk fails: `python tests/drills/faults.py` tries all of it.
+
+Each drill starts a reconstruction that would go on for long, lets one thing go wrong, and tells how long
+the job lived on, with which code it ended and what was said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from mpi_launch import MPIEXEC
+
+VICTIM = Path(__file__).with_name("victim.py")
+
+#: Signals that come from outside: which one, and to whom (None: the launcher).
+SIGNALS = {
+    "kill -9": (signal.SIGKILL, 1),
+    "stopped": (signal.SIGSTOP, 1),
+    "Ctrl-C": (signal.SIGINT, None),
+    "Ctrl-C in a rank": (signal.SIGINT, 1),
+}
+IN_THE_VICTIM = ("exception", "segfault", "memory", "stuck")
+FILES = ("full disk", "full disk at once", "scan shrinks", "scan disappears")
+FAULTS = (*IN_THE_VICTIM, *SIGNALS, *FILES)
+
+#: What marks the processes of a drill, in their environment.
+MARK = "PTYXRF_DRILL"
+
+#: Content of a result that was there before.
+EARLIER = b"an earlier result\n"
+
+
+@dataclass
+class Outcome:
+    """How a drill ended."""
+
+    fault: str
+    seconds: float
+    code: int
+    said: str
+    ours: list[str] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    earlier_is_whole: bool = False
+
+
+def marked(mark: str) -> list[int]:
+    """Return the processes that have a mark in their environment; zombies have none."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"{MARK}={mark}".encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """Mount a disk of 2 MB on a folder, where that is allowed; without it the victim limits its files."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
+    try:
+        yield
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def drill(
+    fault: str,
+    scan: Path,
+    *,
+    launcher: list[str] = MPIEXEC,
+    ranks: int = 3,
+    watchdog: float = 3.0,
+    timeout: float = 120.0,
+) -> Outcome:
+    """Run one drill.
+
+    Parameters
+    ----------
+    fault : str
+        One of `FAULTS`; in the second rank, and while writing a file in the first.
+    scan : Path
+        Is copied.
+    launcher : list of str
+        mpiexec and its options.
+    ranks : int
+    watchdog : float
+        Seconds, where it is to bark; elsewhere its limit is the usual one, for machines may be busy.
+    timeout : float
+        Seconds after which the job counts as hung, and is killed.
+    """
+    mark = secrets.token_hex(8)
+    with tempfile.TemporaryDirectory(prefix="ptyxrf-drill-") as name:
+        folder, out = Path(name), Path(name) / "out"
+        out.mkdir()
+        (folder / "scan.h5").write_bytes(scan.read_bytes())
+        with small_disk(out):
+            (out / "result.h5").write_bytes(EARLIER)
+            limit = watchdog if fault in ("stopped", "stuck") else 600
+            command = [*launcher, "-n", str(ranks), *command_line(fault, folder, limit)]
+            killer = threading.Timer(timeout, lambda: end(mark))
+            killer.start()
+            try:
+                code, when, said = run(command, mark, fault, folder)
+            except BaseException:
+                end(mark)
+                raise
+            finally:
+                killer.cancel()
+            ended = time.time()
+            # a launcher may be gone a moment before those that it has killed
+            grace = time.monotonic() + 2
+            while (left := marked(mark)) and time.monotonic() < grace:
+                time.sleep(0.02)
+            end(mark)
+            return Outcome(
+                fault,
+                ended - when,
+                code,
+                "".join(said),
+                [line.rstrip("\n").replace(f"{folder}/", "") for line in said if line.startswith("ptyxrf:")],
+                left,
+                [path.name for path in out.glob(".*.part")],
+                (out / "result.h5").read_bytes() == EARLIER,
+            )
+
+
+def command_line(fault: str, folder: Path, watchdog: float) -> list[str]:
+    """Return a reconstruction that goes on for long, or writes its result soon where that is to fail."""
+    victim = 0 if "disk" in fault else 1  # the first rank writes first
+    words = [sys.executable, str(VICTIM), fault, str(victim), str(folder)]
+    words += ["reconstruct", str(folder / "scan.h5"), "--out", str(folder / "out" / "result.h5")]
+    words += ["--max-iterations", "2" if fault in FILES else "1000000", "--watchdog-seconds", str(watchdog)]
+    return [*words, "--no-noise-stop", "--loss-tolerance", "0", "--gradient-tolerance", "0"]
+
+
+def run(command: list[str], mark: str, fault: str, folder: Path) -> tuple[int, float, list[str]]:
+    """Run a job, let the fault happen in it, and return its code, when that was, and what was said."""
+    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+    said, when = [], 0.0
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **threads, MARK: mark},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as job:
+        for line in job.stdout:
+            if not line.startswith("iteration"):
+                said.append(line)
+            elif not when and fault not in FILES and int(line.split()[1]) >= 2:
+                when = strike(fault, folder, job)
+    if (folder / "when").exists():
+        when = float((folder / "when").read_text())
+    if not when:
+        raise RuntimeError(f"{fault}: has not happened, the job ended before:\n{''.join(said)}")
+    return job.returncode, when, said
+
+
+def strike(fault: str, folder: Path, job: subprocess.Popen) -> float:
+    """Let the fault happen, and return when that was."""
+    when = time.time()
+    if fault in SIGNALS:
+        number, rank = SIGNALS[fault]
+        os.kill(job.pid if rank is None else int((folder / f"rank-{rank}").read_text()), number)
+    else:
+        (folder / "now").touch()
+    return when
+
+
+def end(mark: str) -> None:
+    for number in marked(mark):
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
+
+
+def make_scan(path: Path) -> None:
+    """Write a scan that is small but keeps several ranks busy."""
+    from ptyxrf.driver.scan_file import write_scan
+    from ptyxrf.driver.simulate import simulate
+
+    write_scan(path, simulate("cells", m=16, per_side=6, overlap=0.6, elements=2, seed=2, photons=100.0))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mpiexec", default=" ".join(MPIEXEC), help="the launcher with its options")
+    parser.add_argument("--ranks", type=int, default=3)
+    parser.add_argument("--watchdog-seconds", type=float, default=3.0)
+    parser.add_argument("--verbose", action="store_true", help="print all that was said")
+    parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"default: all ({', '.join(FAULTS)})")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left mounted
+    if unknown := [fault for fault in options.faults if fault not in FAULTS]:
+        parser.error(f"FAULT: expected {', '.join(FAULTS)}; got {unknown[0]}")
+    print(
+        "| fault | seconds to the end | code | our lines | message | left behind |\n|---|---|---|---|---|---|"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        scan = Path(name) / "scan.h5"
+        make_scan(scan)
+        for fault in options.faults or FAULTS:
+            outcome = drill(
+                fault,
+                scan,
+                launcher=options.mpiexec.split(),
+                ranks=options.ranks,
+                watchdog=options.watchdog_seconds,
+            )
+            left = [f"{len(outcome.left)} processes"] if outcome.left else []
+            left += outcome.parts + ([] if outcome.earlier_is_whole else ["no earlier result"])
+            message = (outcome.ours or ["(the launcher's)"])[0]
+            print(
+                f"| {fault} | {outcome.seconds:.1f} | {outcome.code} | {len(outcome.ours)} | {message} "
+                f"| {', '.join(left) or 'nothing'} |",
+                flush=True,
+            )
+            if options.verbose:
+                print(outcome.said, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
