@@ -254,7 +254,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
             reason=Reason[_word(reader, f"{PROCESS}/reason", Reason.__members__)],
             method=check_value(f"{PROCESS}/method", RECONSTRUCT["method"], reader.text(f"{PROCESS}/method")),
             settings=_settings(reader),
-            predicted_fluorescence=_optional_values(reader, PREDICTED),
+            predicted_fluorescence=_optional_values(reader, PREDICTED, gaps=True),  # elements without data
             pattern_misfit=_optional_values(reader, MISFIT),
         )
 
@@ -271,12 +271,16 @@ def _values(reader: Hdf5Reader, name: str, ndim: int, kinds: str) -> NDArray[Any
     return values
 
 
-def _optional_values(reader: Hdf5Reader, name: str) -> NDArray[Any] | None:
-    """Return numbers (NaN for an element without data), or None where the file never had them."""
+def _optional_values(reader: Hdf5Reader, name: str, *, gaps: bool = False) -> NDArray[Any] | None:
+    """Return finite numbers, or NaN where there may be gaps; None where the file never had them."""
     values = reader.optional(name)
-    if values is None or (np.ndim(values) > 0 and values.dtype.kind == "f"):
-        return values
-    raise reader.error(name, f"expected numbers, got {values.dtype} of shape {np.shape(values)}")
+    if values is None:
+        return None
+    if np.ndim(values) == 0 or values.dtype.kind != "f":
+        raise reader.error(name, f"expected numbers, got {values.dtype} of shape {np.shape(values)}")
+    if (np.isinf(values) if gaps else ~np.isfinite(values)).any():
+        raise reader.error(name, f"expected finite numbers, got {'infinity' if gaps else 'NaN or infinity'}")
+    return values
 
 
 def _elements(reader: Hdf5Reader, shape: tuple[int, ...]) -> NDArray[Any]:

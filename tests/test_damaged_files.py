@@ -260,11 +260,21 @@ def test_truth_that_is_not_finite_is_named(tmp_path, value):
         scan.replace(truth=scan.truth)
 
 
-def test_a_result_that_is_not_finite_is_named(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "dataset", "value"),
+    [
+        ("elements", "image_3/data", np.nan),
+        ("pattern_misfit", "process_1/pattern_misfit", np.nan),
+        ("pattern_misfit", "process_1/pattern_misfit", np.inf),
+        ("predicted_fluorescence", "fluorescence_1/predicted", -np.inf),
+    ],
+)
+def test_a_result_that_is_not_finite_is_named(tmp_path, name, dataset, value):
     result = example_result()
-    result.elements[1, 2, 3] = np.nan
+    array = getattr(result, name)
+    array[(1, 2, 3)[: array.ndim]] = value
     write_result(tmp_path / "result.h5", result)
-    with pytest.raises(ValueError, match=r"result\.h5: /entry_1/image_3/data: expected finite numbers"):
+    with pytest.raises(ValueError, match=rf"result\.h5: /entry_1/{dataset}: expected finite numbers"):
         read_result(tmp_path / "result.h5")
 
 
