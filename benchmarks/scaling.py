@@ -260,7 +260,7 @@ def draw(rows: list[dict[str, Any]], weak: bool, path: Path) -> None:
         if axes is not shares and values.max() > 5 * values.min():
             axes.set_yscale("log")
         else:
-            axes.set_ylim(0, None)
+            axes.set_ylim(0, 1.1 * max(values.max(), 1e-12))
         axes.legend(frameon=False, fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
