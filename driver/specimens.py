@@ -336,8 +336,10 @@ def _as_image(path: Path, what: str) -> Iterator[None]:
             # an image that claims to be huge; larger ones are errors already
             warnings.filterwarnings("error", message=".*decompression bomb")
             yield
-    except (FileNotFoundError, MemoryError):
+    except FileNotFoundError:
         raise
+    except MemoryError:
+        raise ValueError(f"path: expected {what}, got {path}: no memory for what it says to hold") from None
     except Exception as error:
         raise ValueError(f"path: expected {what}, got {path}: {error}") from error
 

@@ -170,3 +170,15 @@ def test_read_says_that_pillow_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", no_pillow)
     with pytest.raises(ImportError, match=r"ptyxrf\[images\]"):
         read_image(tmp_path / "picture.tif")
+
+
+def test_an_image_that_says_to_hold_too_much_is_named(tmp_path, monkeypatch):
+    from matplotlib import image
+
+    def greedy(path):
+        raise MemoryError
+
+    monkeypatch.setattr(image, "imread", greedy)
+    (tmp_path / "large.png").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"path: expected a PNG image, got .*large\.png: no memory"):
+        read_image(tmp_path / "large.png")

@@ -332,7 +332,7 @@ def _raw_missing(rng: Random, file: h5py.File, name: str) -> None:
     """Values in a raw file that is not there."""
     shape, dtype = file[name].shape, file[name].dtype
     del file[name]
-    size = max(int(np.prod(shape)) * dtype.itemsize, 1)
+    size = 64 + 4 * int(np.prod(shape)) * dtype.itemsize  # texts take more than NumPy says
     file.create_dataset(name, shape or (1,), dtype, external=[("not there.raw", 0, size)])
 
 
