@@ -200,6 +200,8 @@ class Descent(ABC):
         self._prepare = prepare or (lambda number, converged: False)
         self._pause = pause or (lambda standing: None)
         self._bounded = problem.nonnegative if options.nonnegative else slice(0, 0)
+        # a rank may own none of the bounded numbers, and has to take part in what the others do all the same
+        self._has_bounds = problem.any(self._bounded.start != self._bounded.stop)
         self._rejected = 0  # directions and steps of this iteration that were not finite
         self._small = 0.0  # gradient norm that ends the descent
 
@@ -229,7 +231,7 @@ class Descent(ABC):
     def _free(self, vector: NDArray, gradient: NDArray) -> NDArray[np.bool_] | None:
         """Return which variables may move: all but those at their bound whose gradient pushes against it."""
         where = self._bounded
-        if where.start == where.stop:
+        if not self._has_bounds:
             return None
         free = np.ones(len(vector), bool)
         free[where] = (vector[where] > 0) | (gradient[where] < 0)

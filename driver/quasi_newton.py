@@ -318,7 +318,8 @@ class QuasiNewton(Descent):
     ) -> _Step | None:
         """Return a step that lowers the loss, having learned from it, or None."""
         problem, pairs, length = self.problem, passes.pairs, 1.0
-        if pairs:
+        fresh = not pairs
+        if not fresh:
             move = passes.move(vector, gradient, free, self._along)
         else:
             direction = problem.precondition(-gradient, free)
@@ -329,7 +330,7 @@ class QuasiNewton(Descent):
         if not move.slope < 0:
             return None
         trial, row = move.vector, pairs.room()
-        if not pairs:
+        if fresh:
             length = search_step(problem, move.direction, value, longest).length
             trial = self._moved(vector, move.direction, length)
         for _ in range(CUTS if length > 0 else 0):

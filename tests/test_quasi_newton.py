@@ -202,3 +202,33 @@ def test_precision(dtype):
     vector, _, _ = solve(problem, **EXACT | {"gradient_tolerance": 1e-5})
     assert vector.dtype == dtype
     np.testing.assert_allclose(vector, np.linalg.solve(H, b), rtol=1e-3 if dtype == np.float32 else 1e-4)
+
+
+def noted(function, made):
+    """Note each call of a function by its name."""
+
+    def run(*arguments):
+        made.append(function.__name__)
+        return function(*arguments)
+
+    return run
+
+
+def test_a_rank_that_owns_no_bounded_number_takes_part_in_all_reductions():
+    """Where others have bounds; else they would wait for it."""
+    calls, lowest = [], np.linspace(20, 80, 6)
+    for nonnegative in (slice(0, 6), slice(0, 0)):
+        problem, _, _ = quadratic(n=6, initial=np.full(6, 100.0), nonnegative=nonnegative)
+        problem.function = lambda x: 0.25 * ((x - lowest) ** 4).sum()  # the bounds hold nothing back
+        problem.slope = lambda x: (x - lowest) ** 3
+        problem.any = lambda *flags: True  # another rank has bounds
+        made = []
+        calls.append(made)
+        for name in ("sum", "dot", "smallest"):
+            setattr(problem, name, noted(getattr(problem, name), made))
+        solver = QuasiNewton(problem, SolverOptions(), lambda: 0.0, lambda _: False)
+        start = problem.initial
+        value, gradient = problem.value_and_gradient(start)
+        outcome = solver._improve(start, value, gradient, solver._free(start, gradient), 4)
+        assert outcome.steps == 4
+    assert calls[0] == calls[1] and "dot" in calls[0]
