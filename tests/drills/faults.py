@@ -1,7 +1,8 @@
 """What becomes of a job when a rank, a file or a disk fails: `python tests/drills/faults.py` tries all of it.
 
-Each drill starts a reconstruction that would go on for long, lets one thing go wrong, and tells how long
-the job lived on, with which code it ended and what was said.
+Each drill starts a reconstruction that would go on for long, with a checkpoint after each iteration, lets one
+thing go wrong, and tells how long the job lived on, with which code it ended, what was said and whether the
+last checkpoint is whole.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Outcome:
     left: list[int] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     earlier_is_whole: bool = False
+    checkpoint: int | None = None  # iteration of the newest one that is whole
 
 
 def marked(mark: str) -> list[int]:
@@ -65,6 +67,19 @@ def marked(mark: str) -> list[int]:
             if f"{MARK}={mark}".encode() in path.read_bytes().split(b"\0"):
                 found.append(int(path.parent.name))
     return found
+
+
+def iteration_of_checkpoint(result: Path) -> int | None:
+    """Return the iteration after which the newest whole checkpoint was taken."""
+    from ptyxrf.driver.checkpoint import checkpoint_path, older_path
+    from ptyxrf.driver.checkpoint_file import read_checkpoint
+
+    newest = checkpoint_path(result)
+    for path in (newest, older_path(newest)):
+        if path.exists():
+            with suppress(ValueError):
+                return int(read_checkpoint(path).facts["iteration"])
+    return None
 
 
 @contextmanager
@@ -137,6 +152,7 @@ def drill(
                 left,
                 [path.name for path in out.glob(".*.part")],
                 (out / "result.h5").read_bytes() == EARLIER,
+                iteration_of_checkpoint(out / "result.h5"),
             )
 
 
@@ -146,6 +162,7 @@ def command_line(fault: str, folder: Path, watchdog: float) -> list[str]:
     words = [sys.executable, str(VICTIM), fault, str(victim), str(folder)]
     words += ["reconstruct", str(folder / "scan.h5"), "--out", str(folder / "out" / "result.h5")]
     words += ["--max-iterations", "2" if fault in FILES else "1000000", "--watchdog-seconds", str(watchdog)]
+    words += ["--checkpoint-iterations", "0" if fault in FILES else "1"]
     return [*words, "--no-noise-stop", "--loss-tolerance", "0", "--gradient-tolerance", "0"]
 
 
@@ -211,7 +228,8 @@ def main() -> int:
     if unknown := [fault for fault in options.faults if fault not in FAULTS]:
         parser.error(f"FAULT: expected {', '.join(FAULTS)}; got {unknown[0]}")
     print(
-        "| fault | seconds to the end | code | our lines | message | left behind |\n|---|---|---|---|---|---|"
+        "| fault | seconds to the end | code | our lines | message | checkpoint | left behind |\n"
+        "|---|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as name:
         scan = Path(name) / "scan.h5"
@@ -226,10 +244,11 @@ def main() -> int:
             )
             left = [f"{len(outcome.left)} processes"] if outcome.left else []
             left += outcome.parts + ([] if outcome.earlier_is_whole else ["no earlier result"])
+            checkpoint = "whole" if outcome.checkpoint else "–"
             message = (outcome.ours or ["(the launcher's)"])[0]
             print(
                 f"| {fault} | {outcome.seconds:.1f} | {outcome.code} | {len(outcome.ours)} | {message} "
-                f"| {', '.join(left) or 'nothing'} |",
+                f"| {checkpoint} | {', '.join(left) or 'nothing'} |",
                 flush=True,
             )
             if options.verbose:
