@@ -57,7 +57,11 @@ class Preconditioner:
         objective = self._objective
         if self.identity:
             if not self.blocks:
-                self.blocks = [InverseBlocks.diagonal(0, np.ones(objective.size, objective.real))]
+                # the probe apart: all ranks have it, and it counts once
+                cut, ones = objective.field_size, np.ones(objective.size, objective.real)
+                self.blocks = [InverseBlocks.diagonal(0, ones[:cut])]
+                if objective.refine_probe:
+                    self.blocks.append(InverseBlocks.diagonal(cut, ones[cut:]))
             return
         probe = objective.present_probe
         if self._probe_then is None or (

@@ -65,6 +65,17 @@ def test_twenty_iterations(comm, name, precision, solver):
     assert (whole.elements >= 0).all()
 
 
+def test_without_a_preconditioner(comm):
+    """The probe, which all ranks have, counts once in the products of the steps."""
+    name = next(name for name in LONG if "probe" in name)
+    scan = make_scan(name)
+    one, ours = (
+        run(scan, name, "double", which, preconditioner=False, max_iterations=8) for which in (None, comm)
+    )
+    losses = [[record.loss for record in result.history] for result in (ours, one)]
+    np.testing.assert_allclose(*losses, rtol=1e-9)
+
+
 def test_more_ranks_than_positions(comm):
     """Few iterations: three positions leave unknowns that only rounding decides after some more."""
     scan = make_scan("three-positions")
