@@ -130,6 +130,8 @@ class Watchdog:
             before = now
             if self._warned():
                 end_without_mpi()
+                if not self._stopping.wait(LAST_RESORT + 1):
+                    os._exit(ENDED)  # something else uses the timer
                 return
             trouble = self._lost() or self._stuck()
             if trouble:
