@@ -129,6 +129,8 @@ def reserve(path: Path, size: int) -> None:
     ValueError
         Naming the path, if there is no room for them.
     """
+    if not hasattr(os, "posix_fallocate"):
+        return
     with open(path, "r+b") as file:
         try:
             os.posix_fallocate(file.fileno(), 0, size)
