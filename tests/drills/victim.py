@@ -160,7 +160,7 @@ FAULT, VICTIM, FOLDER, *WORDS = sys.argv[1:]
 FOLDER = Path(FOLDER)
 _, RANK = launched(os.environ)
 (FOLDER / f"rank-{RANK}").write_text(str(os.getpid()))
-tiled_file.LONGEST_WRITE = 8.0
+tiled_file.LONGEST_WRITE = 8.0  # seconds, of a file that takes less than one
 hdf5_layout.IMAGE_CHUNK = 16  # so that every rank has chunks of its own, and shares some
 if int(VICTIM) == RANK:
     prepare(FAULT, FOLDER / "scan.h5")
