@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from memory import MadeMaps, from_ranks
-from scaling import make_scan
+from memory import from_ranks, parser, scan_of
 
 from ptyxrf.driver import objective as objectives
 from ptyxrf.driver.checkpoint import SECONDS, Checkpoints, remove_checkpoints
@@ -56,8 +55,7 @@ class Clock:
 def work(options: argparse.Namespace) -> None:
     """Reconstruct on the ranks of this launch; the first one prints what it measured as JSON."""
     comm = world()
-    scan = make_scan(options.n, options.m, options.per_side)
-    scan = scan.replace(fluorescence=MadeMaps(options.elements, options.n))
+    scan = scan_of(options)
     path = Path(options.out) / "run.checkpoint.h5"
     settings: dict[str, Any] = {
         "alpha": 1.0, "noise_stop": False, "loss_tolerance": 0, "fluorescence_first": False, "comm": comm,
@@ -117,18 +115,10 @@ def work(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--n", type=int, default=2048)
-    parser.add_argument("--m", type=int, default=128)
-    parser.add_argument("--per-side", type=int, default=32)
-    parser.add_argument("--elements", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=4)
-    parser.add_argument("--precision", choices=("single", "double"), default="single")
-    parser.add_argument("--out", help="folder for the checkpoints, on the disk to be measured")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    words = parser(__doc__, ranks=[1, 2], n=2048, elements=3)
+    words.add_argument("--iterations", type=int, default=4)
+    words.add_argument("--out", help="folder for the checkpoints, on the disk to be measured")
+    options = words.parse_args()
     if options.worker:
         work(options)
         return

@@ -38,6 +38,20 @@ class MadeMaps:
         return np.random.default_rng(0).random(shape, dtype=np.float32) + 1
 
 
+def parser(description: str | None, *, ranks: list[int], n: int, elements: int) -> argparse.ArgumentParser:
+    """Return what takes the options of a benchmark with a worker on some ranks, with its defaults."""
+    parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    parser.add_argument("--ranks", type=int, nargs="+", default=ranks)
+    parser.add_argument("--n", type=int, default=n)
+    parser.add_argument("--m", type=int, default=128)
+    parser.add_argument("--per-side", type=int, default=32)
+    parser.add_argument("--elements", type=int, default=elements, help="on the grid; 0: ptychography alone")
+    parser.add_argument("--precision", choices=("single", "double"), default="single")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
 def scan_of(options: argparse.Namespace) -> Any:
     """Return the scan of the options."""
     scan = make_scan(options.n, options.m, options.per_side)
@@ -79,16 +93,7 @@ def work(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--n", type=int, default=1024)
-    parser.add_argument("--m", type=int, default=128)
-    parser.add_argument("--per-side", type=int, default=32)
-    parser.add_argument("--elements", type=int, default=0, help="elements on the grid; 0: ptychography")
-    parser.add_argument("--precision", choices=("single", "double"), default="single")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser(__doc__, ranks=[1, 2, 4, 8], n=1024, elements=0).parse_args()
     if options.worker:
         work(options)
         return

@@ -266,7 +266,7 @@ class Objective:
         self.initial = self._start(start, rescale_probe)
         self._check_range()
         self._set_weights(alpha, alpha_scale)
-        self._set_probe(self._unpack(self.initial)[1])  # what needs only the probe may be asked from now on
+        self.set_probe(self._unpack(self.initial)[1])  # what needs only the probe may be asked from now on
         self.preconditioner = Preconditioner(self)
 
     # ---------------------------------------------------------------- building
@@ -423,7 +423,7 @@ class Objective:
         if self.diffraction is None or self.fluorescence is None:
             raise ValueError("alpha: 'gradnorm' needs both modalities")
         fields, probe = self._unpack(self.initial)
-        self._set_probe(probe)
+        self.set_probe(probe)
         covered = self._point.fill(fields)
         gradient = np.zeros(self.tile.covered.shape, self.complex)
         self.link.forward(covered, Window.same(self._everything), self._z)
@@ -587,8 +587,14 @@ class Objective:
         """The (K, m, m) probe of the point last evaluated, in the units of the data."""
         return self._initial_probe if self._probe_now is None else self._probe_now
 
-    def _set_probe(self, probe: NDArray) -> None:
-        """Take a probe, in the units of the data; one that it has already costs nothing (no new shifts)."""
+    def set_probe(self, probe: NDArray) -> None:
+        """Take a probe; one that it has already costs nothing (no new shifts).
+
+        Parameters
+        ----------
+        probe : (K, m, m) complex array
+            In the units of the data.
+        """
         if self._probe_now is not None and np.array_equal(self._probe_now, probe):
             return
         self._probe_now = probe.copy()
@@ -614,7 +620,7 @@ class Objective:
         """
         fields, probe = self._unpack(self._checked(vector))
         self._preconditioned = False
-        self._set_probe(probe)
+        self.set_probe(probe)
         # the point stays in its halo field: the caller may change the vector, products refer to this point
         point, out = self._point, self._result
         point.start_fill(fields)
@@ -976,7 +982,7 @@ class Objective:
         if self.fluorescence is None:
             return None
         fields, probe = self._unpack(self._checked(vector))
-        self._set_probe(probe)
+        self.set_probe(probe)
         maps = self._change.fill(fields)[self.channels["elements"]]
         blurred = self.fluorescence.blur(maps).astype(np.float64)
         extra = [1] * (blurred.ndim - 1)

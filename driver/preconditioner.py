@@ -47,7 +47,7 @@ class Preconditioner:
 
     def restore(self, probe: NDArray) -> None:
         """Compute the diagonal of the fields for the light of a probe, as it was in an earlier run."""
-        self._objective._set_probe(probe)
+        self._objective.set_probe(probe)
         self._fields = self._of_fields()
         self._probe_then = probe
         self.blocks = [self._fields]

@@ -9,8 +9,10 @@ or halo, without end, for no MPI call has a time limit. A second thread of each 
 - *No progress.* All ranks live, but this one has waited in a sum or a halo for far longer than any rank has
   worked between two of them: there the others do the same work, so one of them hangs.
 
-Whoever notices says so and ends all ranks. The beats need an MPI that lets several threads call it at
-once (MPI_THREAD_MULTIPLE); without it the second test remains, and covers all waits.
+Whoever notices says so, warns the others and ends all ranks. A host or a link that is down may keep MPI from
+doing so: every rank that was warned then ends by itself, and so does a launcher that waits for a lost host.
+Beats and warnings need an MPI that lets several threads call it at once (MPI_THREAD_MULTIPLE); without it the
+second test remains, and covers all waits.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ptyxrf.driver.ending import end_all, say
+from ptyxrf.driver.launcher import end_launcher
 from ptyxrf.parallel.waiting import WAITS, Wait
 
 #: Seconds without a sign of life after which the command ends a job, where nobody says otherwise.
@@ -48,9 +51,17 @@ PATIENCE_WITHOUT_BEATS = 10.0
 #: Seconds by which a wait without end comes after a silence: who is lost says more than who waits.
 YIELD = 2.0
 
-#: Seconds that MPI has to end the job; then this process ends itself.
-LAST_RESORT = 5
+#: Seconds that a warning has on its way, before MPI ends its reader.
+HEARD = 2 * INTERVAL
 
+#: Seconds that MPI has to end the job; then each process ends itself.
+LAST_RESORT = 5.0
+
+#: Seconds after which a launcher that is still there is ended, too.
+LAUNCHER_TOO = 8.0
+
+#: Kinds of message; the content of a beat tells the last one, a farewell.
+BEAT, WARNING = 0, 1
 FAREWELL = 1
 
 ALL_RANKS = Wait("the other ranks at the end")
@@ -100,7 +111,7 @@ class Watchdog:
         self._thread.join()
         if not self._beating:
             return
-        farewell = self._comm.Isend(bytearray([FAREWELL]), self._next)
+        farewell = self._comm.Isend(bytearray([FAREWELL]), self._next, BEAT)
         if together:
             while not self._gone:
                 self._listen(wait=True)
@@ -117,6 +128,9 @@ class Watchdog:
             now = time.monotonic()
             self._awake += min(now - before, 2 * INTERVAL)
             before = now
+            if self._warned():
+                end_without_mpi()
+                return
             trouble = self._lost() or self._stuck()
             if trouble:
                 self._end(trouble)
@@ -124,8 +138,8 @@ class Watchdog:
     def _listen(self, *, wait: bool = False) -> None:
         """Take what the one before has sent."""
         received = bytearray(1)
-        while not self._gone and (wait or self._comm.Iprobe(self._previous)):
-            self._comm.Recv(received, self._previous)
+        while not self._gone and (wait or self._comm.Iprobe(self._previous, BEAT)):
+            self._comm.Recv(received, self._previous, BEAT)
             self._heard = self._awake
             self._gone = received[0] == FAREWELL
 
@@ -135,7 +149,7 @@ class Watchdog:
             return ""
         # one at a time: who is stopped takes nothing
         if self._sent is None or self._sent.Test():
-            self._sent = self._comm.Isend(self._beat, self._next)
+            self._sent = self._comm.Isend(self._beat, self._next, BEAT)
         self._listen()
         silence = self._awake - self._heard
         if self._gone or not self.limit or silence <= self.limit:
@@ -165,15 +179,39 @@ class Watchdog:
         me = f"rank {self._rank} on {platform.node()}"
         return f"{me} has waited {waited:.0f} s for {wait.what}: another rank hangs"
 
+    def _warned(self) -> bool:
+        """Return whether another rank is ending the job."""
+        return self._beating and bool(self._comm.Iprobe(tag=WARNING))
+
+    def _warn(self) -> None:
+        """Tell each of the others that the job ends; whom that does not reach notices by itself."""
+        others = [rank for rank in range(self._comm.Get_size()) if rank != self._rank]
+        warnings = [self._comm.Isend(self._beat, rank, WARNING) for rank in others]
+        end = time.monotonic() + HEARD
+        while time.monotonic() < end:
+            for warning in warnings:  # MPI may make headway only when it is called
+                warning.Test()
+            time.sleep(0.05)
+
     def _end(self, trouble: str) -> None:
-        # MPI may wait for a host that it cannot reach, and the interpreter with it; a signal ends the process
-        # all the same, and tells the launcher (MPICH's at least) to wait for nobody
-        signal.setitimer(signal.ITIMER_REAL, LAST_RESORT)
+        """Say what is wrong and end all ranks."""
+        end_without_mpi()
         line = f"ptyxrf: error: {trouble}; the job ends (watchdog_seconds = {self.limit:g})"
-        if self._beating:
-            end_all(self._comm, ENDED, line)
         say(line)
+        if self._beating:
+            self._warn()
+            end_all(self._comm, ENDED)
         os._exit(ENDED)  # the launcher ends the others
+
+
+def end_without_mpi() -> None:
+    """Let this process end soon, and its launcher, if MPI has not ended them until then.
+
+    MPI may wait for a host that it cannot reach, and the interpreter with it; a signal ends the process all
+    the same.
+    """
+    signal.setitimer(signal.ITIMER_REAL, LAST_RESORT)
+    end_launcher(LAUNCHER_TOO)
 
 
 _running: Watchdog | None = None

@@ -83,7 +83,7 @@ def test_a_fault_ends_the_job(fault, scan):
 def test_an_mpi_for_one_thread_at_a_time_is_enough(fault, scan, monkeypatch):
     """Without signs of life the wait itself is limited."""
     monkeypatch.setenv("MPI4PY_RC_THREAD_LEVEL", "serialized")
-    outcome = drill(fault, scan, ranks=2, watchdog=5.0)
+    outcome = drill(fault, scan, ranks=2, watchdog=3.0)
     assert 0 <= outcome.seconds < 60 and outcome.code != 0, outcome.said
     assert len(outcome.ours) == 1 and "rank 0 on" in outcome.ours[0] and "waited" in outcome.ours[0]
     assert outcome.left == []

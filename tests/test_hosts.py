@@ -1,6 +1,5 @@
 """Ranks on several hosts: they share files, not memory, and what they tell each other crosses a network."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hosts.launch import kind, launch, why_no_ranks
 from hosts.network import (
     ETC,
     NAMESPACES,
@@ -19,7 +19,6 @@ from hosts.network import (
     network,
     processes_on,
     run_on,
-    why_not,
 )
 from mpi_launch import MPIEXEC
 
@@ -63,27 +62,12 @@ sys.stdout.write(f"all is well on {platform.node()}\\n")
 @pytest.fixture(scope="module", autouse=True)
 def _possible():
     """Skip where there is no launcher of the kind that takes our ssh, or where no hosts can be made."""
-    if not MPIEXEC:
-        pytest.skip("no mpiexec beside this Python nor on the PATH")
-    version = subprocess.run([*MPIEXEC, "--version"], capture_output=True, text=True, timeout=60)
-    if "hydra" not in version.stdout.lower():
-        pytest.skip(f"{MPIEXEC[0]} is not MPICH's hydra")
-    if reason := why_not():
+    if reason := why_no_ranks():
         pytest.skip(reason)
 
 
-def launch(hosts, per_host, *words, timeout):
-    """Return how to run Python on some ranks of each host, one thread each, and with which environment."""
-    command = [*MPIEXEC, "-launcher", "ssh", "-launcher-exec", str(ON_HOST), "-hosts", ",".join(hosts)]
-    command += ["-ppn", str(per_host), "-n", str(per_host * len(hosts)), sys.executable]
-    one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    # the launcher ends a hang itself, and says so; if it cannot, its host goes down with it
-    environment = {**os.environ, **one_thread, "MPIEXEC_TIMEOUT": str(timeout)}
-    return [*command, *map(str, words)], environment
-
-
 def python(hosts, per_host, *words, timeout, **options):
-    """Run Python on some ranks of each host; the launcher stands on the first host."""
+    """Run Python on some ranks of each host; a launcher that cannot end a hang goes down with its host."""
     command, environment = launch(hosts, per_host, *words, timeout=timeout)
     return run_on(hosts[0], command, env=environment, timeout=timeout + 30, **options)
 
@@ -151,7 +135,8 @@ def test_bad_input_ends_all_hosts(tmp_path):
         done = python(hosts, 1, *words, timeout=120)
         assert [processes_on(host) for host in hosts] == [[], [], []]
     assert done.returncode == 2
-    assert done.stderr.count("absent.h5: no such file") == len(done.stderr.splitlines()) == 1, done.stderr
+    ours = [line for line in done.stderr.splitlines() if "ptyxrf" in line or kind(MPIEXEC[0]) == "MPICH"]
+    assert len(ours) == 1 and "absent.h5: no such file" in ours[0], done.stderr
 
 
 #: The command, with what it says in a file for each host: nothing comes over a cut link.
@@ -183,15 +168,13 @@ def test_a_cut_link_ends_the_job_on_all_hosts(folder, tmp_path, cut):
     missed = {
         host: re.findall(r"^ptyxrf: .*$", path.read_text(), re.MULTILINE) for host, path in said.items()
     }
-    # the host after the one that is cut off misses it, and that one misses the host before it
+    # the host after the one that is cut off misses it, and that one misses the host before it; the third one
+    # is warned
     for host in (cut, f"h{int(cut[1]) % 3 + 1}"):
         before = (int(host[1]) - 2) % 3
         assert len(missed[host]) == 1, missed
         assert f"rank {before} on h{before + 1} has given no sign of life for" in missed[host][0]
-    if cut == "h1":  # the others, which no launcher reaches, end one by one
-        assert all(len(found) <= 1 for found in missed.values()), missed
-    else:
-        assert sum(map(len, missed.values())) == 2, missed
+    assert sum(map(len, missed.values())) == 2, missed
     assert not (tmp_path / "cut.h5").exists()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,11 +18,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from hosts.launch import launch, why_no_ranks
+from hosts.network import ON_HOST, cut_off, network
 from mpi_launch import MPIEXEC
 
 VICTIM = Path(__file__).with_name("victim.py")
@@ -39,8 +42,12 @@ RESULTS = ("full disk", "full disk at once", "full disk of one rank", "stopped, 
 FILES = (*RESULTS, *CHECKPOINTS, "scan shrinks", "scan disappears")
 FAULTS = (*IN_THE_VICTIM, *SIGNALS, *FILES)
 
+#: Needs a host for each rank, in network namespaces of this machine.
+CUT_LINK = "cut link"
+ALL_FAULTS = (*FAULTS, CUT_LINK)
+
 #: Those that only a watchdog notices.
-WATCHED = ("stopped", "stuck", "stopped, writing")
+WATCHED = ("stopped", "stuck", "stopped, writing", CUT_LINK)
 
 #: What marks the processes of a drill, in their environment.
 MARK = "PTYXRF_DRILL"
@@ -114,7 +121,7 @@ def drill(
     Parameters
     ----------
     fault : str
-        One of `FAULTS`.
+        One of `ALL_FAULTS`; a link is always cut to the second rank.
     scan : Path
         Is copied.
     launcher : list of str
@@ -133,14 +140,18 @@ def drill(
         folder, out = Path(name), Path(name) / "out"
         out.mkdir()
         (folder / "scan.h5").write_bytes(scan.read_bytes())
-        with small_disk(out):
+        with small_disk(out), network(ranks) if fault == CUT_LINK else nullcontext() as hosts:
             (out / "result.h5").write_bytes(EARLIER)
             limit = watchdog if fault in WATCHED else 600
-            command = [*launcher, "-n", str(ranks), *command_line(fault, victim, folder, limit)]
+            words = command_line(fault, victim, folder, limit)
+            command, environment = [*launcher, "-n", str(ranks), sys.executable, *words], None
+            if hosts:
+                command, environment = launch(hosts, 1, *words, timeout=timeout, launcher=launcher)
+                command = [str(ON_HOST), hosts[0], shlex.join(command)]
             killer = threading.Timer(timeout, lambda: end(mark))
             killer.start()
             try:
-                code, when, said = run(command, mark, fault, folder)
+                code, when, said = run(command, mark, fault, folder, environment)
             except BaseException:
                 end(mark)
                 raise
@@ -170,20 +181,22 @@ def command_line(fault: str, victim: int | None, folder: Path, watchdog: float) 
     if victim is None:
         victim = 0 if "disk" in fault else 1
     short = fault in FILES and fault not in CHECKPOINTS
-    words = [sys.executable, str(VICTIM), fault, str(victim), str(folder)]
+    words = [str(VICTIM), fault, str(victim), str(folder)]
     words += ["reconstruct", str(folder / "scan.h5"), "--out", str(folder / "out" / "result.h5")]
     words += ["--max-iterations", "2" if short else "1000000", "--watchdog-seconds", str(watchdog)]
     words += ["--checkpoint-iterations", "0" if short else "1"]
     return [*words, "--no-noise-stop", "--loss-tolerance", "0", "--gradient-tolerance", "0"]
 
 
-def run(command: list[str], mark: str, fault: str, folder: Path) -> tuple[int, float, list[str]]:
+def run(
+    command: list[str], mark: str, fault: str, folder: Path, environment: dict[str, str] | None = None
+) -> tuple[int, float, list[str]]:
     """Run a job, let the fault happen in it, and return its code, when that was, and what was said."""
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     said, when = [], 0.0
     with subprocess.Popen(
         command,
-        env={**os.environ, **threads, MARK: mark},
+        env={**(environment or os.environ), **threads, MARK: mark},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -205,7 +218,9 @@ def run(command: list[str], mark: str, fault: str, folder: Path) -> tuple[int, f
 def strike(fault: str, folder: Path, job: subprocess.Popen) -> float:
     """Let the fault happen, and return when that was."""
     when = time.time()
-    if fault in SIGNALS:
+    if fault == CUT_LINK:
+        cut_off("h2")
+    elif fault in SIGNALS:
         number, rank = SIGNALS[fault]
         os.kill(job.pid if rank is None else int((folder / f"rank-{rank}").read_text()), number)
     else:
@@ -234,11 +249,11 @@ def main() -> int:
     parser.add_argument("--victim", type=int, help="the rank in which it happens, where it does so in one")
     parser.add_argument("--watchdog-seconds", type=float, default=3.0)
     parser.add_argument("--verbose", action="store_true", help="print all that was said")
-    parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"default: all ({', '.join(FAULTS)})")
+    parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"default: all ({', '.join(ALL_FAULTS)})")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left mounted
-    if unknown := [fault for fault in options.faults if fault not in FAULTS]:
-        parser.error(f"FAULT: expected {', '.join(FAULTS)}; got {unknown[0]}")
+    if unknown := [fault for fault in options.faults if fault not in ALL_FAULTS]:
+        parser.error(f"FAULT: expected {', '.join(ALL_FAULTS)}; got {unknown[0]}")
     print(
         "| fault | seconds to the end | code | our lines | message | checkpoint | left behind |\n"
         "|---|---|---|---|---|---|---|"
@@ -246,11 +261,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         scan = Path(name) / "scan.h5"
         make_scan(scan)
-        for fault in options.faults or FAULTS:
+        for fault in options.faults or ALL_FAULTS:
+            launcher = options.mpiexec.split()
+            if fault == CUT_LINK and (reason := why_no_ranks(launcher)):
+                print(f"| {fault} | not tried: {reason} |")
+                continue
             outcome = drill(
                 fault,
                 scan,
-                launcher=options.mpiexec.split(),
+                launcher=launcher,
                 ranks=options.ranks,
                 victim=options.victim,
                 watchdog=options.watchdog_seconds,

@@ -92,3 +92,17 @@ def test_a_job_that_was_suspended_has_lost_nothing(comm, monkeypatch):
     with watched(comm, 60.0):
         time.sleep(2.5)
     assert troubles == []
+
+
+def test_a_warning_reaches_all_others(comm, monkeypatch):
+    """Those that MPI_Abort may not reach: each of them ends by itself."""
+    if comm.Get_size() == 1:
+        return
+    ends = []
+    monkeypatch.setattr(watchdog, "end_without_mpi", lambda: ends.append(threading.current_thread().name))
+    with watched(comm, 60.0):
+        warns = comm.Get_rank() == comm.Get_size() - 1
+        if warns:
+            watchdog._running._warn()
+        time.sleep(2 * watchdog.HEARD)
+        assert ends == ([] if warns else ["ptyxrf watchdog"])
