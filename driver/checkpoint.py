@@ -232,7 +232,7 @@ class Checkpoints:
         """
         comm = self._objective.ranks.comm
         there = from_first_rank(comm, lambda: [file for file in (self.path, self.older) if file.exists()])
-        failures = []
+        failures: list[Exception] = []
         for file in there:
             try:
                 content = from_first_rank(comm, partial(read_checkpoint, file))
@@ -241,14 +241,16 @@ class Checkpoints:
             except _Disagreement as disagreement:
                 raise ValueError(str(disagreement)) from None
             except READ_ERRORS as error:
-                failures.append(str(error))
+                failures.append(error)
                 self._newest_is_damaged = self._newest_is_damaged or file == self.path
                 continue
             if failures:
                 warnings.warn(f"{failures[0]}; going on from the one before it, {file}", stacklevel=3)
             return self._take(content)
         if failures:
-            raise ValueError(f"resume: no checkpoint is whole: {'; '.join(failures)}")
+            raise ValueError(
+                f"resume: no checkpoint is whole: {'; '.join(map(str, failures))}"
+            ) from failures[0]
         warnings.warn(f"resume: there is no checkpoint {self.path}: beginning at the start", stacklevel=3)
         return None
 

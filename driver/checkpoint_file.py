@@ -175,8 +175,8 @@ def check_fields(path: str | os.PathLike[str]) -> tuple[int, int]:
         grid = (0, 0)
         for name, expected in checksums.items():
             if name.startswith(FIELDS):
+                grid = _field(reader, name).shape[1:]
                 values = reader.array(name)
-                grid = values.shape[1:]
                 if f"{tile_checksum(whole_plane(grid, 0), values):016x}" != expected:
                     raise _damaged(reader, name)
     return grid
@@ -195,13 +195,23 @@ def _checksums(reader: Hdf5Reader) -> dict[str, str]:
 
 
 def _part(reader: Hdf5Reader, name: str, tile: Tile) -> NDArray[Any]:
-    dataset = reader.dataset(name)
-    if dataset.ndim != 3 or dataset.shape[1:] != tile.grid:
-        raise reader.error(name, f"expected fields of shape {tile.grid}, got {dataset.shape}")
+    dataset = _field(reader, name)
+    if dataset.shape[1:] != tile.grid:
+        raise reader.error(name, f"expected fields of shape {tile.grid}, got {dataset.shape[1:]}")
     try:
         return dataset[(slice(None), *tile.owned.slices)]
     except READ_ERRORS as error:
         raise reader.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
+
+
+def _field(reader: Hdf5Reader, name: str) -> h5py.Dataset:
+    """Return the dataset of fields, if it can be one."""
+    dataset = reader.dataset(name)
+    if dataset.ndim != 3 or dataset.dtype.kind != "f" or dataset.dtype.itemsize < 4:
+        expected = "real numbers in 3 dimensions, of single or double precision"
+        raise reader.error(name, f"expected {expected}, got {dataset.dtype} of shape {dataset.shape}")
+    reader.check_size(name, dataset)
+    return dataset
 
 
 def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:

@@ -337,14 +337,14 @@ class Hdf5Reader:
         """Return all values of a dataset, checked against their checksums."""
         dataset = self.dataset(name)
         try:
-            self._check_size(name, dataset)
+            self.check_size(name, dataset)
             return dataset[()]
         except READ_ERRORS as error:
             if isinstance(error, ValueError) and str(error).startswith(f"{self.path}:"):
                 raise
             raise self.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
 
-    def _check_size(self, name: str, dataset: h5py.Dataset) -> None:
+    def check_size(self, name: str, dataset: h5py.Dataset) -> None:
         """Refuse terabytes that a small file claims to hold, before there is memory for them."""
         if dataset.is_virtual or dataset.external:
             return

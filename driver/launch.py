@@ -140,16 +140,23 @@ def together(comm: Any, run: Callable[[Any], int]) -> int:
         status, message = BROKEN, _described(error)
     interrupted = status == INTERRUPTED
     failures = _failures(meeting, bool(message), PATIENCE_INTERRUPTED if interrupted else PATIENCE)
-    if failures in (0, meeting.Get_size()):
+    alike = failures in (0, meeting.Get_size())
+    if alike and not _is_unable_to_end():
         watchdog.stop(together=True)
         if failures and first:
             say(f"ptyxrf: {message}")
         return status
-    if not message:
+    if not message or (alike and not first):
         time.sleep(5 * PATIENCE)  # a rank that has failed says why, and ends this one
-    speaker = "ptyxrf" if interrupted else f"ptyxrf: rank {comm.Get_rank()}"
+    speaker = "ptyxrf" if interrupted or alike else f"ptyxrf: rank {comm.Get_rank()}"
     end_all(comm, status or BROKEN, message and f"{speaker}: {message}")
     return status
+
+
+def _is_unable_to_end() -> bool:
+    """Return whether the end of the interpreter would hang or crash, on files that ranks failed to write."""
+    tiled_file = sys.modules.get("ptyxrf.driver.tiled_file")
+    return tiled_file is not None and bool(tiled_file.UNCLOSED)
 
 
 def _described(error: Exception) -> str:

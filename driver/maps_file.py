@@ -391,8 +391,8 @@ def attach_maps(
     Raises
     ------
     ValueError
-        If an element or a scaler is missing (the message has the names that are there), or the maps do not
-        fit the positions.
+        If an element or a scaler is missing (the message has the names that are there), the maps do not fit
+        the positions, or counts there are not finite.
     """
     chosen = maps.element_names if elements is None else list(elements)
     for element in chosen:
@@ -406,8 +406,16 @@ def attach_maps(
             values, maps, scan, match=match, origin=origin, flip_rows=flip_rows, flip_columns=flip_columns
         )
 
+    fluorescence = at_positions(maps.counts[[maps.element_names.index(element) for element in chosen]])
+    for element, counts in zip(chosen, fluorescence, strict=True):
+        bad = np.flatnonzero(~np.isfinite(counts))
+        if len(bad) and not np.isnan(counts).all():
+            raise ValueError(
+                f"fluorescence: expected finite counts in {maps.title} (or NaN everywhere for an element "
+                f"without data), got {counts[bad[0]]} for {element} at position {bad[0]}"
+            )
     changes: dict[str, Any] = {
-        "fluorescence": at_positions(maps.counts[[maps.element_names.index(element) for element in chosen]]),
+        "fluorescence": fluorescence,
         "element_names": chosen,
         "attenuation": None,
         "sensitivity": None,

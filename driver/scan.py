@@ -452,8 +452,9 @@ class Scan:
             if np.shape(array) != expected[name]:
                 raise ValueError(f"truth: expected {name} of shape {expected[name]}, got {np.shape(array)}")
             values: Any = array if _is_lazy(array) else np.asarray(array)
-            if values.dtype.kind not in "fiuc":
-                raise ValueError(f"truth: expected {name} in numbers, got {values.dtype}")
+            kinds, numbers = ("fiu", "real numbers") if name == "elements" else ("fiuc", "numbers")
+            if values.dtype.kind not in kinds:
+                raise ValueError(f"truth: expected {name} in {numbers}, got {values.dtype}")
             if not _is_lazy(array):
                 _check_truth(name, values)
             self.truth[name] = values

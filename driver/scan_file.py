@@ -106,9 +106,10 @@ def positions_from_translation(
     """
     array = np.asarray(translation, dtype=np.float64)[:, :2]
     x, y = (array[:, 1], array[:, 0]) if swap else (array[:, 0], array[:, 1])
-    rows = (1.0 if flip_rows else -1.0) * y / pixel_size[0]
-    columns = (1.0 if flip_columns else -1.0) * x / pixel_size[1]
-    return np.stack([rows - rows.min(), columns - columns.min()], axis=1)
+    with np.errstate(all="ignore"):  # pixels may be of any size; who asks looks at what is not finite
+        rows = (1.0 if flip_rows else -1.0) * y / pixel_size[0]
+        columns = (1.0 if flip_columns else -1.0) * x / pixel_size[1]
+        return np.stack([rows - rows.min(), columns - columns.min()], axis=1)
 
 
 def write_scan(path: str | os.PathLike[str], scan: Scan) -> None:
@@ -352,10 +353,17 @@ def _foreign_arguments(
         Geometry(energy, distance, width).pixel_size(m),
     )
     square = bool(np.isclose(height, width, rtol=1e-6, atol=0))
+    positions = positions_from_translation(
+        translation, pixels, swap=swap, flip_rows=flip_rows, flip_columns=flip_columns
+    )
+    if not np.isfinite(positions).all():
+        raise reader.error(
+            name,
+            f"expected lengths that are finite in pixels of the object, which energy, distance and detector "
+            f"make {pixels[0]:.3g} m x {pixels[1]:.3g} m",
+        )
     return {
-        "positions": positions_from_translation(
-            translation, pixels, swap=swap, flip_rows=flip_rows, flip_columns=flip_columns
-        ),
+        "positions": positions,
         # Programs that have one mode keep it with or without leading axes of length one.
         "probe": probe.reshape(-1, *probe.shape[-2:]) if probe.ndim > 3 else probe,
         "geometry": Geometry(energy, distance, width) if square else None,

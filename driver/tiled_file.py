@@ -6,8 +6,10 @@ Either way no rank holds more than its tiles, and the file replaces an old one o
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.hdf5_layout import READ_ERRORS
 from ptyxrf.driver.hdf5_writing import FORMAT_LIMITS, open_to_write
-from ptyxrf.driver.whole_file import check_space, named, synchronise, whole_file
+from ptyxrf.driver.whole_file import check_space, named, reserve, synchronise, whole_file
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.reduction import reduced
 from ptyxrf.parallel.startup import agreed, from_first_rank
@@ -29,9 +31,17 @@ TURN = 3
 
 WRITERS = Wait("the ranks that write to the file")
 
-#: Files whose collective writing failed on this rank. They stay open until the process ends: closing one
-#: would wait for ranks that will not come.
-_BROKEN: list[h5py.File] = []
+#: Files whose collective writing failed on this rank. They stay open until MPI aborts the process: closing
+#: one, as the end of the interpreter would, waits for ranks that will not come, or crashes.
+UNCLOSED: list[h5py.File] = []
+
+#: A rank that fails, or is stopped, within HDF5 leaves the others there, where they hold the interpreter so
+#: that no watchdog runs: after so many seconds, and one more for so many bytes, a signal ends the process.
+LONGEST_WRITE, SLOWEST_DISK = 600.0, 1e6
+
+#: What HDF5 adds to a file beside the values: to each chunk, to each byte of one, and at all (measured: 30
+#: bytes, 1/10000, 2 kB).
+PER_CHUNK, PER_BYTE, AT_ALL = 128, 1 / 1000, 1 << 16
 
 
 def parallel_hdf5() -> bool:
@@ -68,6 +78,8 @@ def whole_shared_file(
         with named(temporary, path):
             yield temporary
     except BaseException as error:
+        # a rank that fails alone ends the others wherever they are
+        temporary.unlink(missing_ok=True)
         if first:
             target.__exit__(type(error), error, error.__traceback__)
         raise
@@ -110,7 +122,10 @@ def write_tiles(
     if comm is None:
         _described(path, lambda: _write(path, owned, tiles))
     elif parallel_hdf5() if at_once is None else at_once:
-        _write_at_once(comm, path, owned, tiles)
+        # neither HDF5 nor MPI gets over a write that fails; this one has its room beforehand
+        from_first_rank(comm, lambda: _described(path, lambda: reserve(path, _largest_size(path, tiles))))
+        with _limited(LONGEST_WRITE + needed / SLOWEST_DISK):
+            _write_at_once(comm, path, owned, tiles)
     else:
         _write_in_turn(comm, path, owned, tiles)
     if comm is not None:
@@ -134,6 +149,20 @@ def _check_shapes(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]
             )
 
 
+def _largest_size(path: Path, names: Iterable[str]) -> int:
+    """Return the most bytes that a file has when some datasets without values have got theirs."""
+    size = path.stat().st_size + AT_ALL
+    with h5py.File(path, "r") as file:
+        for name in names:
+            dataset = file[name]
+            # chunks at the edge are as large as the others
+            chunk = dataset.chunks or dataset.shape
+            count = math.prod(-(-n // length) for n, length in zip(dataset.shape, chunk, strict=True))
+            values = math.prod(chunk) * dataset.dtype.itemsize
+            size += count * (values + math.ceil(values * PER_BYTE) + PER_CHUNK)
+    return size
+
+
 def _described(path: Path, write: Callable[[], None]) -> None:
     try:
         write()
@@ -141,6 +170,16 @@ def _described(path: Path, write: Callable[[], None]) -> None:
         if str(error).startswith(f"{path}:"):
             raise
         raise ValueError(f"{path}: cannot be written ({error})") from error
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """End the process by SIGALRM if something takes too long, whatever holds the interpreter."""
+    before = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)
 
 
 def _write_at_once(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
@@ -159,7 +198,7 @@ def _write_at_once(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, 
                     _write_nothing(dataset)
             file.flush()
         except BaseException:
-            _BROKEN.append(file)
+            UNCLOSED.append(file)
             raise
         file.close()
 

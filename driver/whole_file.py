@@ -114,6 +114,31 @@ def check_space(path: str | os.PathLike[str], needed: int) -> None:
         raise ValueError(f"{path}: cannot be written, no space left: {megabytes}")
 
 
+def reserve(path: Path, size: int) -> None:
+    """Take room on the disk for a file before it is written, where the file system can do that.
+
+    Parameters
+    ----------
+    path : Path
+        A file that is there. It is as long as that afterwards, and ends in zeros.
+    size : int
+        Bytes of the whole file.
+
+    Raises
+    ------
+    ValueError
+        Naming the path, if there is no room for them.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with open(path, "r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
+
+
 @contextmanager
 def named(temporary: Path, path: str | os.PathLike[str]) -> Iterator[None]:
     """Let errors speak of a file by its own name, which is the one that users know."""

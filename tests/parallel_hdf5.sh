@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests of several ranks, and the command, where all ranks write one file at once: with Debian's Open MPI
-# and an h5py that is built on its parallel HDF5. No wheel has that, so it is built here (3 minutes, once).
+# The tests of several ranks, the command, and full disks, where all ranks write one file at once: with Debian's
+# Open MPI and an h5py that is built on its parallel HDF5. No wheel has that, so it is built here (3 minutes, once).
 #
 # usage: tests/parallel_hdf5.sh VENV     VENV: a folder for the environment; what works there is used again
 set -euo pipefail
@@ -119,4 +119,14 @@ np.testing.assert_allclose(three.object, one.object, rtol=1e-8, atol=1e-10)
 np.testing.assert_allclose(three.elements, one.elements, rtol=1e-8, atol=1e-10)
 END
 
-say "passed: tests/ranks on 1, 2 and 4 ranks; the command on 3 ranks, whose file reads back as that of one"
+# a disk that fills up before there is room for a checkpoint, or after; a rank that is stopped while it writes
+export PTYXRF_MPIEXEC="mpiexec.openmpi --oversubscribe --bind-to none"
+drills="(full and checkpoint) or writing"
+if ! timeout --kill-after=10 600 "$python" -m pytest -q -p no:cacheprovider -k "$drills" tests/test_faults.py \
+    >"$folder/log" 2>&1 || ! grep -qE '^3 passed' "$folder/log"; then
+    tail -n 200 "$folder/log" >&2
+    fail "a full disk or a stopped rank does not end the job as it should"
+fi
+
+say "passed: tests/ranks on 1, 2 and 4 ranks; the command on 3 ranks, whose file reads back as that of one;" \
+    "full disks and a rank stopped while it writes"

@@ -10,7 +10,7 @@ import pytest
 
 import ptyxrf
 from ptyxrf.driver.checkpoint import older_path
-from ptyxrf.driver.checkpoint_file import read_checkpoint, read_fields
+from ptyxrf.driver.checkpoint_file import check_fields, read_checkpoint, read_fields
 from ptyxrf.driver.hdf5_layout import READ_ERRORS
 from ptyxrf.driver.reconstruct import reconstruct
 from ptyxrf.driver.simulate import simulate
@@ -317,6 +317,27 @@ def test_a_lost_or_foreign_dataset_is_found(path):
         file["/entry_1/history_1/loss"][0] = 1.0
     with pytest.raises(ValueError, match="history_1/loss: does not fit its checksum"):
         read_checkpoint(spare)
+
+
+@pytest.mark.parametrize("kind", ["texts", "truth", "terabytes"])
+def test_fields_that_are_no_real_numbers_are_named(written, tmp_path, kind):
+    """By those who go on and by those who only look."""
+    import h5py
+
+    path, name = tmp_path / "run.checkpoint.h5", "/entry_1/checkpoint_1/fields/unknowns"
+    shutil.copy(written, path)
+    with h5py.File(path, "r+") as file:
+        shape, dtype = file[name].shape, {"texts": h5py.string_dtype(), "truth": bool}.get(kind, "f8")
+        del file[name]
+        if kind == "terabytes":
+            file.create_dataset(name, (10**11, *shape[1:]), dtype, fillvalue=1)
+        else:
+            file.create_dataset(name, data=np.full(shape, "1" if kind == "texts" else True, dtype))
+    message = rf"run.checkpoint.h5: {name}: (expected real numbers in 3 dim.*, got|has the shape .*cannot be)"
+    with pytest.raises(ValueError, match=message):
+        check_fields(path)
+    with pytest.raises(ValueError, match=rf"^resume: no checkpoint is whole: .*{message}"):
+        run(checkpoint=path, resume=True)
 
 
 def test_remains_of_a_killed_process_go(path):

@@ -260,6 +260,27 @@ def test_truth_that_is_not_finite_is_named(tmp_path, value):
         scan.replace(truth=scan.truth)
 
 
+def test_true_maps_that_are_complex_are_named(tmp_path):
+    scan, name = example_scan(), "/entry_1/truth_1/elements"
+    write_scan(tmp_path / "scan.h5", scan)
+    with h5py.File(tmp_path / "scan.h5", "a") as file:
+        del file[name]
+        file[name] = scan.truth["elements"] + 1j
+    with pytest.raises(ValueError, match=r"scan\.h5: truth: expected elements in real numbers, got complex"):
+        read_scan(tmp_path / "scan.h5")
+
+
+def test_pixels_that_are_no_lengths_are_named(tmp_path):
+    """A distance so short that a pixel of the object is none."""
+    scan = ptyxrf.simulate("cells", m=12, per_side=3)
+    write_scan(tmp_path / "foreign.cxi", scan)
+    with h5py.File(tmp_path / "foreign.cxi", "a") as file:
+        del file.attrs["ptyxrf_format"]
+        file[f"{DETECTOR}/distance"][...] = 1e-320
+    with pytest.raises(ValueError, match=r"foreign\.cxi: .*translation: expected lengths .* make 0 m x 0 m"):
+        read_scan(tmp_path / "foreign.cxi")
+
+
 @pytest.mark.parametrize(
     ("name", "dataset", "value"),
     [

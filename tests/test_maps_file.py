@@ -102,6 +102,20 @@ def test_counts_replace_simulated_maps(tmp_path):
         attach_maps(scan, maps, ["Zn"])
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_counts_that_are_not_finite_are_named(tmp_path, value):
+    """With the file and the element; a map of NaN is of an element without data."""
+    scan, maps = example_scan(), read_maps(write_maps(tmp_path / "maps.h5"))
+    maps.counts[1, 1, 2] = value
+    message = (
+        r"fluorescence: .* in .*maps.h5 XRF_fits \(or NaN everywhere.*, got (nan|-inf) for Cu at position"
+    )
+    with pytest.raises(ValueError, match=message):
+        attach_maps(scan, maps, ["Fe", "Cu"])
+    maps.counts[1] = np.nan
+    assert np.isnan(attach_maps(scan, maps, ["Fe", "Cu"]).fluorescence[1]).all()
+
+
 def test_order_is_not_assumed_for_a_snake(tmp_path):
     step = 20e-9
     axis = 1e-3 + np.arange(4) * step * 1e3

@@ -1,11 +1,12 @@
 """Output files are whole or not there, and an unwritable path is found before any work."""
 
+import errno
 import os
 import stat
 
 import pytest
 
-from ptyxrf.driver.whole_file import check_space, check_writable, whole_file
+from ptyxrf.driver.whole_file import NO_ROOM, check_space, check_writable, reserve, whole_file
 
 
 def test_new_file_appears_at_the_end(tmp_path):
@@ -91,3 +92,21 @@ def test_room_on_the_disk(tmp_path):
     check_space(tmp_path, 0)
     with pytest.raises(ValueError, match=r"cannot be written, no space left: 1e\+15 MB needed, .* MB free"):
         check_space(tmp_path, 10**21)
+
+
+def test_room_is_taken_before_writing(tmp_path, monkeypatch):
+    path = tmp_path / "out.h5"
+    path.write_bytes(b"begun")
+    reserve(path, 100_000)
+    assert path.read_bytes() == b"begun" + bytes(99_995)
+    assert path.stat().st_blocks * 512 >= 100_000
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    for number in NO_ROOM:
+        with pytest.raises(ValueError, match=rf"out.h5: cannot be written \({os.strerror(number)}\)"):
+            reserve(path, 1)
+    number = errno.EOPNOTSUPP  # of the file system: nothing is known
+    reserve(path, 1)

@@ -37,12 +37,17 @@ SIGNALS = {
     "Ctrl-C in a rank": (signal.SIGINT, 1),
 }
 IN_THE_VICTIM = ("exception", "segfault", "memory", "stuck")
-FILES = ("full disk", "full disk at once", "scan shrinks", "scan disappears")
+CHECKPOINTS = ("full disk, checkpoint", "full disk of one rank, checkpoint")
+RESULTS = ("full disk", "full disk at once", "full disk of one rank", "stopped, writing")
+FILES = (*RESULTS, *CHECKPOINTS, "scan shrinks", "scan disappears")
 FAULTS = (*IN_THE_VICTIM, *SIGNALS, *FILES)
 
 #: Needs a host for each rank, in network namespaces of this machine.
 CUT_LINK = "cut link"
 ALL_FAULTS = (*FAULTS, CUT_LINK)
+
+#: Those that only a watchdog notices.
+WATCHED = ("stopped", "stuck", "stopped, writing", CUT_LINK)
 
 #: What marks the processes of a drill, in their environment.
 MARK = "PTYXRF_DRILL"
@@ -91,8 +96,8 @@ def iteration_of_checkpoint(result: Path) -> int | None:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """Mount a disk of 2 MB on a folder, where that is allowed; without it the victim limits its files."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    """Mount a disk of 8 MB on a folder, where that is allowed; without it the victim limits its files."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
     mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
     try:
         yield
@@ -107,6 +112,7 @@ def drill(
     *,
     launcher: list[str] = MPIEXEC,
     ranks: int = 3,
+    victim: int | None = None,
     watchdog: float = 3.0,
     timeout: float = 120.0,
 ) -> Outcome:
@@ -115,12 +121,15 @@ def drill(
     Parameters
     ----------
     fault : str
-        One of `ALL_FAULTS`: in the second rank, on its host, or while writing a file in the first.
+        One of `ALL_FAULTS`; a link is always cut to the second rank.
     scan : Path
         Is copied.
     launcher : list of str
         mpiexec and its options.
     ranks : int
+    victim : int, optional
+        The rank in which it happens. Default: the second; where a disk is full, the first, which writes first
+        (and, with MPI-IO on one host, for all).
     watchdog : float
         Seconds, where it is to bark; elsewhere its limit is the usual one, for machines may be busy.
     timeout : float
@@ -133,8 +142,8 @@ def drill(
         (folder / "scan.h5").write_bytes(scan.read_bytes())
         with small_disk(out), network(ranks) if fault == CUT_LINK else nullcontext() as hosts:
             (out / "result.h5").write_bytes(EARLIER)
-            limit = watchdog if fault in ("stopped", "stuck", CUT_LINK) else 600
-            words = command_line(fault, folder, limit)
+            limit = watchdog if fault in WATCHED else 600
+            words = command_line(fault, victim, folder, limit)
             command, environment = [*launcher, "-n", str(ranks), sys.executable, *words], None
             if hosts:
                 command, environment = launch(hosts, 1, *words, timeout=timeout, launcher=launcher)
@@ -167,13 +176,15 @@ def drill(
             )
 
 
-def command_line(fault: str, folder: Path, watchdog: float) -> list[str]:
+def command_line(fault: str, victim: int | None, folder: Path, watchdog: float) -> list[str]:
     """Return a reconstruction that goes on for long, or writes its result soon where that is to fail."""
-    victim = 0 if "disk" in fault else 1  # the first rank writes first
+    if victim is None:
+        victim = 0 if "disk" in fault else 1
+    short = fault in FILES and fault not in CHECKPOINTS
     words = [str(VICTIM), fault, str(victim), str(folder)]
     words += ["reconstruct", str(folder / "scan.h5"), "--out", str(folder / "out" / "result.h5")]
-    words += ["--max-iterations", "2" if fault in FILES else "1000000", "--watchdog-seconds", str(watchdog)]
-    words += ["--checkpoint-iterations", "0" if fault in FILES else "1"]
+    words += ["--max-iterations", "2" if short else "1000000", "--watchdog-seconds", str(watchdog)]
+    words += ["--checkpoint-iterations", "0" if short else "1"]
     return [*words, "--no-noise-stop", "--loss-tolerance", "0", "--gradient-tolerance", "0"]
 
 
@@ -235,6 +246,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mpiexec", default=" ".join(MPIEXEC), help="the launcher with its options")
     parser.add_argument("--ranks", type=int, default=3)
+    parser.add_argument("--victim", type=int, help="the rank in which it happens, where it does so in one")
     parser.add_argument("--watchdog-seconds", type=float, default=3.0)
     parser.add_argument("--verbose", action="store_true", help="print all that was said")
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"default: all ({', '.join(ALL_FAULTS)})")
@@ -259,6 +271,7 @@ def main() -> int:
                 scan,
                 launcher=launcher,
                 ranks=options.ranks,
+                victim=options.victim,
                 watchdog=options.watchdog_seconds,
             )
             left = [f"{len(outcome.left)} processes"] if outcome.left else []

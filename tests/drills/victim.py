@@ -6,15 +6,17 @@ read or written. The time of the fault goes to the file `when`.
 """
 
 import ctypes
+import itertools
 import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-from ptyxrf.driver import amplitudes, result_file, tiled_file
+from ptyxrf.driver import amplitudes, hdf5_layout, result_file, tiled_file
 from ptyxrf.driver.command import main
 from ptyxrf.driver.launch import launched
 from ptyxrf.parallel.reduction import Ranks
@@ -65,6 +67,12 @@ def after(owner, name, act):
     setattr(owner, name, acting)
 
 
+def while_writing(act):
+    """Let something happen when this rank begins to write its tiles, in turn or with the others."""
+    before(tiled_file, "_write", act)
+    before(tiled_file, "_write_at_once", act)
+
+
 def fill_disk(path, *_):
     """Leave no room where the file is; what cannot be filled gets a limit on the size of files."""
     now()
@@ -80,6 +88,29 @@ def fill_disk(path, *_):
                     pass
             except OSError:
                 continue
+
+
+def limit_files(*words):
+    """The disk is full for this rank alone, when all seemed to be well."""
+    now()
+    size = next(word for word in words if isinstance(word, Path)).stat().st_size // 2
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def stop(*_):
+    now()
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def from_the_third_on(act):
+    """Let something happen when there are two checkpoints."""
+    calls = itertools.count(1)
+
+    def acting(*words):
+        if next(calls) > 2:
+            act(*words)
+
+    return acting
 
 
 def now():
@@ -101,6 +132,14 @@ def prepare(fault, scan):
         after(result_file, "check_space", fill_disk)
     elif fault == "full disk at once":
         before(result_file, "creating", fill_disk)
+    elif fault == "full disk of one rank":
+        while_writing(limit_files)
+    elif fault == "stopped, writing":
+        while_writing(stop)
+    elif fault == "full disk, checkpoint":
+        after(tiled_file, "check_space", from_the_third_on(fill_disk))
+    elif fault == "full disk of one rank, checkpoint":
+        while_writing(from_the_third_on(limit_files))
     elif fault == "scan shrinks":
 
         def shrink(*_):
@@ -121,6 +160,8 @@ FAULT, VICTIM, FOLDER, *WORDS = sys.argv[1:]
 FOLDER = Path(FOLDER)
 _, RANK = launched(os.environ)
 (FOLDER / f"rank-{RANK}").write_text(str(os.getpid()))
+tiled_file.LONGEST_WRITE = 8.0  # seconds, of a file that takes less than one
+hdf5_layout.IMAGE_CHUNK = 16  # so that every rank has chunks of its own, and shares some
 if int(VICTIM) == RANK:
     prepare(FAULT, FOLDER / "scan.h5")
 sys.exit(main(WORDS))

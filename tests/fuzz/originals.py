@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from ptyxrf.driver.amplitudes import load_amplitudes
 from ptyxrf.driver.geometry import JOULES_PER_KEV, Geometry
 from ptyxrf.driver.machine import Machine, read_machine, write_machine
 from ptyxrf.driver.maps_file import attach_maps, read_maps
+from ptyxrf.driver.reconstruct import reconstruct
+from ptyxrf.driver.result import Result
 from ptyxrf.driver.result_file import read_result, write_result
 from ptyxrf.driver.scan import Scan
 from ptyxrf.driver.scan_file import read_scan, write_scan
@@ -89,9 +92,38 @@ def read_as_maps(path: Path) -> dict[str, Any]:
 
 def read_as_result(path: Path) -> dict[str, Any]:
     """Read a result."""
-    result = read_result(path)
+    return _values_of(read_result(path))
+
+
+def _values_of(result: Result) -> dict[str, Any]:
     names = "object elements probe history reason method settings predicted_fluorescence pattern_misfit"
     return {name: getattr(result, name) for name in names.split()}
+
+
+@functools.cache
+def _interrupted_scan() -> Scan:
+    return simulate("cells", m=12, per_side=4, elements=2, seed=2, photons=50.0)
+
+
+def _interrupted(path: Path, **settings: Any) -> Result:
+    """Reconstruct, up to a checkpoint or on from it."""
+    return reconstruct(
+        _interrupted_scan(), checkpoint=path, checkpoint_seconds=0, precision="double", refine_probe=True,
+        noise_stop=False, **settings,
+    )  # fmt: skip
+
+
+def write_interrupted(path: Path) -> None:
+    """Write a checkpoint after the second iteration."""
+    _interrupted(path, max_iterations=2, checkpoint_iterations=2)
+
+
+def read_as_checkpoint(path: Path) -> dict[str, Any]:
+    """Go on from a checkpoint, by an iteration into which everything goes that is in one."""
+    result = _interrupted(path, max_iterations=3, resume=True)
+    last = result.history[-1]
+    result.history[-1] = replace(last, seconds=0.0)  # of this iteration, not from the file
+    return _values_of(result)
 
 
 def own_scan(sampling: str, **changes: Any) -> Callable[[Path], None]:
@@ -176,6 +208,7 @@ def kinds() -> dict[str, Kind]:
         ),
         "MAPS": Kind(write_maps, read_as_maps, own=False),
         "result": Kind(_write_result, read_as_result, own=True),
+        "checkpoint": Kind(write_interrupted, read_as_checkpoint, own=True),
         "settings": Kind(_write_settings, read_settings, own=False, hdf5=False, ending=".toml"),
         "constants of a machine": Kind(
             lambda path: write_machine(path, Machine(name="measured")),

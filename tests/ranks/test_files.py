@@ -16,7 +16,7 @@ from ptyxrf.driver.result import TiledResult
 from ptyxrf.driver.result_file import read_result, write_result
 from ptyxrf.driver.scan_file import read_scan, write_scan
 from ptyxrf.driver.stored_array import StoredArray
-from ptyxrf.driver.tiled_file import parallel_hdf5, write_tiles
+from ptyxrf.driver.tiled_file import _largest_size, parallel_hdf5, write_tiles
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.startup import from_first_rank
 
@@ -131,10 +131,14 @@ def test_ranks_without_pixels_take_part(comm, folder):
                 file.create_dataset("map", (2, rows, 7), "f4", chunks=(1, 4, 4), fletcher32=True)
 
         from_first_rank(comm, make)
+        largest = _largest_size(path, ["map"])
+        comm.Barrier()
         write_tiles(comm, path, owned, {"map": np.full((2, *owned.shape), rank + 1, "f4")}, at_once=at_once)
         comm.Barrier()
         with h5py.File(path) as file:
             np.testing.assert_array_equal(file["map"][0, :, 0], np.repeat(np.arange(min(size, 3)) + 1, 5))
+        # the room that was taken for it suffices, and what was too much is given back
+        assert largest - 100_000 < path.stat().st_size < largest - 10_000
         comm.Barrier()
 
 
