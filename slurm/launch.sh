@@ -27,12 +27,12 @@ on_each_node() {
 # shellcheck disable=SC2016
 who_are_you='echo "$SLURMD_NODENAME $(cat /proc/sys/kernel/random/boot_id)"'
 
-# Kernels are code: the folder has to be the user's own on every node. Notes in `nodes` who they are.
+# Kernels are code: the folder has to be the user's own on every node. Notes who they are.
 use_local_folder() {
     export PTYXRF_LOCAL=${PTYXRF_LOCAL:-/tmp/ptyxrf-$(id -u)}
     export NUMBA_CACHE_DIR=${NUMBA_CACHE_DIR:-$PTYXRF_LOCAL/numba} PTYXRF_WISDOM=${PTYXRF_WISDOM:-$PTYXRF_LOCAL/wisdom}
     # shellcheck disable=SC2016
-    nodes=$(on_each_node '
+    at_start=$(on_each_node '
         mkdir -p -m 700 "$PTYXRF_LOCAL" && [ -O "$PTYXRF_LOCAL" ] || {
             echo "$PTYXRF_LOCAL on $SLURMD_NODENAME: expected a folder of your own; set PTYXRF_LOCAL to another" >&2
             exit 1
@@ -93,7 +93,7 @@ identity() {
     stat -L -c '%d %i %z' "$1" 2>/dev/null || echo none
 }
 
-# The file behind the last --out among words.
+# The file behind the last --out among words; nothing where a settings file names it.
 result_among() {
     local result="" word before=""
     for word in "$@"; do
@@ -133,7 +133,7 @@ run_ranks() {
     wait "$step" || status=$?
     if [ "$(identity "$result")" != "$before" ]; then written=1; fi
     # so Open MPI's mpiexec ends where it loses one of its daemons
-    if ((status == 0 && !written)); then
+    if [ -n "$result" ] && ((status == 0 && !written)); then
         status=70
         echo "${launcher[*]} ended with 0, but there is no new $result" >&2
     fi
@@ -145,7 +145,7 @@ lost_nodes() {
     local now
     now=$(on_each_node "$who_are_you" 2>/dev/null) || true
     grep -q "^$SLURMD_NODENAME " <<<"$now" || return 0
-    comm -23 <(sort <<<"$nodes") <(sort <<<"$now") | cut -d' ' -f1 | paste -sd' '
+    comm -23 <(sort <<<"$at_start") <(sort <<<"$now") | cut -d' ' -f1 | paste -sd' '
 }
 
 # SLURM ends jobs itself too: cancelled ones, and those of which it knows that a node is lost.
