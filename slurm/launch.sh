@@ -10,12 +10,11 @@ export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}
 
 ranks=${SLURM_NTASKS:-$((SLURM_NNODES * ${SLURM_NTASKS_PER_NODE:-1}))}
 
-# SLURM sends USR2 to this shell alone, some time before the limit: #SBATCH --signal=B:USR2@SECONDS. It hands on USR1
-# (a checkpoint, and on) and outlives a TERM, which SLURM sends to all when it ends the job.
+# SLURM sends USR2 to this shell alone, some time before the limit: #SBATCH --signal=B:USR2@SECONDS. While the
+# ranks run it hands on USR1 (a checkpoint, and on); it outlives a TERM, which SLURM sends to all when it ends the job.
 told=0
 trap 'told=1' USR2
-trap 'tell_ranks USR1' USR1
-trap : TERM
+trap : USR1 TERM
 
 # Run words of bash on each node; they have two minutes.
 on_each_node() {
@@ -119,6 +118,7 @@ run_ranks() {
     before=$(identity "$result")
     "${launcher[@]}" -n "$ranks" "$@" &
     step=$!
+    trap 'tell_ranks USR1' USR1
     while kill -0 "$step" 2>/dev/null && ! ((told)); do
         wait "$step" || true # a signal ends the waiting too
     done
@@ -130,6 +130,7 @@ run_ranks() {
             sleep 1
         done
     done
+    trap : USR1
     wait "$step" || status=$?
     if [ "$(identity "$result")" != "$before" ]; then written=1; fi
     # so Open MPI's mpiexec ends where it loses one of its daemons
