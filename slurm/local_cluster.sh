@@ -2,7 +2,8 @@
 # A real SLURM on one machine, for tests: munge, slurmctld and one slurmd for each node, all on loopback.
 #
 #   eval "$(slurm/local_cluster.sh start 4 1)"    4 nodes n1..n4 of 1 CPU each; sets SLURM_CONF for this shell
-#   slurm/local_cluster.sh lose n2                node n2 dies with all that runs on it
+#   slurm/local_cluster.sh lose n2                node n2 dies with all that runs on it, and SLURM knows
+#   slurm/local_cluster.sh crash n2               the same, and SLURM has to find out
 #   slurm/local_cluster.sh find_again n2          and comes back
 #   slurm/local_cluster.sh stop                   ends all that was started, jobs too
 #
@@ -98,6 +99,16 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 END
 }
 
+# Each node has a host name of its own, by which MPI's launchers tell what runs on which, and a new number of its boot.
+start_node() {
+    local boot=/proc/sys/kernel/random/boot_id
+    cat /proc/sys/kernel/random/uuid >"$folder/$1.boot"
+    # shellcheck disable=SC2016
+    unshare --uts --mount bash -c '
+        hostname "$1" && mount --bind "$2/hosts" /etc/hosts && mount --bind "$2/$1.boot" "$3" && exec slurmd -N "$1"' \
+        - "$1" "$folder" "$boot"
+}
+
 start() {
     local nodes=$1 cpus=$2 idle=0
     [[ $nodes =~ ^[1-9][0-9]*$ && $cpus =~ ^[1-9][0-9]*$ ]] || fail "expected a number of nodes and of CPUs, got $*"
@@ -108,7 +119,8 @@ start() {
     start_munge
     write_configuration "$nodes" "$cpus"
     slurmctld -i
-    for ((i = 1; i <= nodes; i++)); do slurmd -N "n$i"; done
+    { cat /etc/hosts && printf '127.0.0.1 n%d\n' $(seq "$nodes"); } >"$folder/hosts"
+    for ((i = 1; i <= nodes; i++)); do start_node "n$i"; done
     for _ in {1..150}; do
         idle=$(sinfo -h -N -o %T 2>/dev/null | grep -c '^idle$' || true)
         ((idle == nodes)) && break
@@ -140,16 +152,21 @@ kill_nodes() {
     fail "processes ${found[*]} do not end"
 }
 
-# SLURM would find out by itself after SlurmdTimeout; it is told, to save the time.
-lose() {
+# As a machine that reboots looks to the others: its sockets are closed, and SLURM finds out after SlurmdTimeout.
+crash() {
     [ -e "$folder/$1.log" ] || fail "$1: no such node in $folder"
     kill_nodes "$1"
+}
+
+# SLURM is told, to save the time.
+lose() {
+    crash "$1"
     scontrol update nodename="$1" state=down reason="lost on purpose"
 }
 
 find_again() {
     [ -e "$folder/$1.log" ] || fail "$1: no such node in $folder"
-    slurmd -N "$1"
+    start_node "$1"
     scontrol update nodename="$1" state=resume 2>/dev/null || true # it may have come back by itself
 }
 
@@ -166,13 +183,13 @@ stop() {
         sleep 0.1
     done
     # what is not ours stays
-    rm -rf "$folder"/{munge,state,spool,slurm.conf,cgroup.conf,slurmctld.log,slurmctld.pid} "$folder"/n[0-9]*.{log,pid}
+    rm -rf "$folder"/{munge,state,spool,hosts,slurm.conf,cgroup.conf,slurmctld.log,slurmctld.pid} "$folder"/n[0-9]*.{log,pid,boot}
     rmdir "$folder" 2>/dev/null || true
 }
 
 case ${1:-} in
 start) start "${2:-4}" "${3:-1}" ;;
-lose | find_again) "$1" "${2:-}" ;;
+lose | crash | find_again) "$1" "${2:-}" ;;
 stop) stop ;;
-*) fail "expected start [NODES [CPUS]], lose NODE, find_again NODE or stop, got ${*:-nothing}" ;;
+*) fail "expected start [NODES [CPUS]], lose NODE, crash NODE, find_again NODE or stop, got ${*:-nothing}" ;;
 esac

@@ -86,6 +86,10 @@ class Cluster:
         """Kill all that runs on a node and call it down."""
         self.run(LOCAL_CLUSTER, "lose", node)
 
+    def crash(self, node: str) -> None:
+        """Kill all that runs on a node, and leave it to SLURM to find out."""
+        self.run(LOCAL_CLUSTER, "crash", node)
+
     def find_again(self, node: str) -> None:
         """Start a lost node."""
         self.run(LOCAL_CLUSTER, "find_again", node)

@@ -19,11 +19,14 @@ from ptyxrf.driver.simulate import simulate
 pytestmark = pytest.mark.slow
 
 COMMAND, MPIEXEC = (Path(sys.executable).with_name(name) for name in ("ptyxrf", "mpiexec"))
+
+#: The command in an environment with Open MPI in place of MPICH: its mpiexec is tried where this names one.
+OPENMPI = os.environ.get("PTYXRF_OPENMPI")
 SRUN = "env MPIR_CVAR_CH4_NETMOD=ofi srun --mpi=pmi2 -K"
 WORDS = ("--max-iterations", 9, "--precision", "double", "--inner-limit", "4")
 
 #: The command with a rest after each iteration, so that there is time for something to happen.
-SLOW = f"""#!{sys.executable}
+SLOW = """#!{python}
 import os, sys, time
 from ptyxrf.driver.command import main
 from ptyxrf.driver import progress
@@ -49,9 +52,7 @@ def slurm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slurm")
     scan = simulate("cells", m=16, per_side=6, overlap=0.6, elements=2, seed=2, photons=100.0)
     write_scan(folder / "scan.h5", scan)
-    slow = folder / "slow"
-    slow.write_text(SLOW)
-    slow.chmod(0o755)
+    write_program(folder / "slow", SLOW.format(python=sys.executable))
     local = folder / "local"
     environment = {"NUMBA_CACHE_DIR": str(local / "numba"), **os.environ}
     words = [COMMAND, "reconstruct", folder / "scan.h5", "--out", folder / "one.h5", *WORDS]
@@ -59,6 +60,11 @@ def slurm(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     with cluster(folder, 4, 1, PTYXRF_LOCAL=str(local), PTYXRF=str(COMMAND)) as ours:
         yield ours
+
+
+def write_program(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 @pytest.fixture(params=["mpiexec", "srun"])
@@ -139,13 +145,15 @@ def test_a_job_gives_up_after_its_last_life(slurm):
     assert (slurm.folder / "last.checkpoint.h5").exists() and not (slurm.folder / "last.h5").exists()
 
 
-def test_usr1_leaves_a_checkpoint_and_the_job_goes_on(slurm, launcher):
-    name = f"usr1-{launcher.split()[0][-4:]}"
+@pytest.mark.parametrize("to", [[], ["--batch"]], ids=["ranks", "script"])
+def test_usr1_leaves_a_checkpoint_and_the_job_goes_on(slurm, launcher, to):
+    """Sent to the ranks, or to the script, which hands it on."""
+    name = f"usr1-{launcher.split()[0][-4:]}{len(to)}"
     job = submit(slurm, name, PTYXRF_LAUNCH=launcher)
     slurm.wait_for(job, lambda: "iteration    2" in slurm.log(job))
     checkpoint = slurm.folder / f"{name}.checkpoint.h5"
     assert not checkpoint.exists()
-    slurm.run("scancel", "--signal=USR1", job)
+    slurm.run("scancel", *to, "--signal=USR1", job)
     slurm.wait_for(job, checkpoint.exists)
     assert "result:" not in slurm.log(job)
     facts = slurm.ended(job)
@@ -183,8 +191,69 @@ def test_a_job_that_loses_a_node_begins_again_on_others(slurm, node):
         slurm.find_again(node)
 
 
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_job_finds_out_itself_that_a_node_is_lost(slurm, comes_back):
+    """Launchers notice at once, SLURM after a while, and not at all where the node is back before that."""
+    name = f"crashed-{comes_back}"
+    job = submit(slurm, name, words=("--checkpoint-iterations", 1), PTYXRF_LAUNCH=str(MPIEXEC))
+    slurm.wait_for(job, lambda: "iteration    3" in slurm.log(job))
+    assert slurm.facts(job)["NodeList"] == "n[1-2]"
+    slurm.crash("n2")
+    try:
+        if comes_back:
+            slurm.find_again("n2")
+        slurm.wait_for(job, lambda: "lost: n2\nlife 1 ends; the job is requeued\n" in slurm.log(job))
+        if not comes_back:
+            # until SLURM knows, here half a minute later, the job is not given the lost node again
+            slurm.wait_for(job, lambda: slurm.facts(job)["JobState"] == "COMPLETING")
+            slurm.lose("n2")
+        facts = slurm.ended(job)
+        assert (facts["JobState"], facts["Restarts"]) == ("COMPLETED", "1"), slurm.log(job)
+        assert comes_back or "n2" not in slurm.run("scontrol", "show", "hostnames", facts["NodeList"]).split()
+        assert slurm.log(job).count("iteration    1 ") == 1
+        assert is_right(slurm, name)
+    finally:
+        if not comes_back:
+            slurm.find_again("n2")
+
+
+def test_an_end_without_a_result_is_not_a_success(slurm):
+    """All nodes answer, so there is nothing to begin again; an earlier result is no new one."""
+    write_program(slurm.folder / "nothing", "#!/bin/bash\nexit 0\n")
+    (slurm.folder / "old.h5").write_text("of an earlier run")
+    job = submit(slurm, "old", PTYXRF_LAUNCH="./nothing")
+    facts = slurm.ended(job)
+    assert (facts["JobState"], facts["ExitCode"], facts["Restarts"]) == ("FAILED", "70:0", "0")
+    assert slurm.log(job) == "./nothing ended with 0, but there is no new old.h5\n"
+
+
+@pytest.mark.skipif(not OPENMPI, reason="PTYXRF_OPENMPI does not name a command beside Open MPI's mpiexec")
+@pytest.mark.parametrize(("what", "nodes"), [("told", 1), ("told", 2), ("crash", 2)])
+def test_open_mpi(slurm, what, nodes):
+    """Its daemons do not pass signals on, and its mpiexec ends with 0 where it loses one of them."""
+    name, program = f"openmpi-{what}-{nodes}", slurm.folder / "openmpi"
+    write_program(program, SLOW.format(python=Path(OPENMPI).with_name("python")))
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    mpiexec = str(Path(OPENMPI).with_name("mpiexec"))
+    words = ("--checkpoint-iterations", 1) if what == "crash" else ()
+    job = submit(slurm, name, nodes=nodes, words=words, PTYXRF=str(program), PTYXRF_LAUNCH=mpiexec, **root)
+    slurm.wait_for(job, lambda: "iteration    2" in slurm.log(job))
+    if what == "crash":
+        slurm.crash("n2")
+        slurm.find_again("n2")
+    else:
+        slurm.run("scancel", "--batch", "--signal=USR1", job)
+        slurm.wait_for(job, (slurm.folder / f"{name}.checkpoint.h5").exists)
+        slurm.run("scancel", "--batch", "--signal=USR2", job)
+    facts = slurm.ended(job)
+    assert (facts["JobState"], facts["Restarts"]) == ("COMPLETED", "1"), slurm.log(job)
+    assert slurm.log(job).count("iteration    1 ") == 1
+    assert is_right(slurm, name)
+
+
 def test_ranks_that_do_not_see_each_other_are_found_out(slurm):
-    job = submit(slurm, "alone", nodes=4, PTYXRF=str(COMMAND), PTYXRF_LAUNCH="srun --mpi=none -K")
+    # -K may end the others before they end with 2 themselves
+    job = submit(slurm, "alone", nodes=4, PTYXRF=str(COMMAND), PTYXRF_LAUNCH="srun --mpi=none")
     facts = slurm.ended(job)
     assert (facts["JobState"], facts["ExitCode"]) == ("FAILED", "2:0")
     assert slurm.log(job).count("4 processes were started together, but MPI sees each of them alone") == 1
