@@ -23,7 +23,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ptyxrf.driver.ending import end_all, say
@@ -50,6 +50,9 @@ PATIENCE_WITHOUT_BEATS = 10.0
 
 #: Seconds by which a wait without end comes after a silence: who is lost says more than who waits.
 YIELD = 2.0
+
+#: Seconds that the launcher, or what computes on this rank, has to say why a message failed.
+OTHERS_FIRST = 3.0
 
 #: Seconds that a warning has on its way, before MPI ends its reader.
 HEARD = 2 * INTERVAL
@@ -87,6 +90,7 @@ class Watchdog:
         self._next, self._previous = (self._rank + 1) % size, (self._rank - 1) % size
         self._host = self._comm.sendrecv(platform.node(), dest=self._next, source=self._previous)
         self._beating = MPI.Query_thread() >= MPI.THREAD_MULTIPLE
+        self._error: type[Exception] = MPI.Exception
         self._beat = bytearray(1)
         self._sent: Any = None
         self._gone = False  # the one before has said farewell
@@ -128,12 +132,18 @@ class Watchdog:
             now = time.monotonic()
             self._awake += min(now - before, 2 * INTERVAL)
             before = now
-            if self._warned():
-                end_without_mpi()
-                if not self._stopping.wait(LAST_RESORT + 1):
-                    os._exit(ENDED)  # something else uses the timer
-                return
-            trouble = self._lost() or self._stuck()
+            try:
+                if self._warned():
+                    end_without_mpi()
+                    if not self._stopping.wait(LAST_RESORT + 1):
+                        os._exit(ENDED)  # something else uses the timer
+                    return
+                trouble = self._lost() or self._stuck()
+            except self._error as error:  # a host that goes down may close its connections
+                if self._stopping.wait(OTHERS_FIRST):
+                    return
+                reason = str(error).splitlines()[0]
+                trouble = f"rank {self._next} or {self._previous} cannot be reached any more ({reason})"
             if trouble:
                 self._end(trouble)
 
@@ -183,16 +193,23 @@ class Watchdog:
 
     def _warned(self) -> bool:
         """Return whether another rank is ending the job."""
-        return self._beating and bool(self._comm.Iprobe(tag=WARNING))
+        if not self._beating or not self._comm.Iprobe(tag=WARNING):
+            return False
+        self._comm.Recv(bytearray(1), tag=WARNING)
+        return True
 
     def _warn(self) -> None:
         """Tell each of the others that the job ends; whom that does not reach notices by itself."""
-        others = [rank for rank in range(self._comm.Get_size()) if rank != self._rank]
-        warnings = [self._comm.Isend(self._beat, rank, WARNING) for rank in others]
+        warnings = []
         end = time.monotonic() + HEARD
+        for rank in range(self._comm.Get_size()):
+            if rank != self._rank:
+                with suppress(self._error):
+                    warnings.append(self._comm.Isend(self._beat, rank, WARNING))
         while time.monotonic() < end:
             for warning in warnings:  # MPI may make headway only when it is called
-                warning.Test()
+                with suppress(self._error):
+                    warning.Test()
             time.sleep(0.05)
 
     def _end(self, trouble: str) -> None:

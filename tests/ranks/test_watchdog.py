@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from mpi4py import MPI
 
 from ptyxrf.driver import watchdog
 from ptyxrf.driver.watchdog import Watchdog, watched
@@ -106,3 +107,21 @@ def test_a_warning_reaches_all_others(comm, monkeypatch):
             watchdog._running._warn()
         time.sleep(2 * watchdog.HEARD)
         assert ends == ([] if warns else ["ptyxrf watchdog"])
+
+
+def test_an_error_of_mpi_is_trouble(comm, monkeypatch):
+    """A host that closes its connections makes messages to it fail."""
+    if comm.Get_size() == 1:
+        return
+
+    def fail(self):
+        raise MPI.Exception(MPI.ERR_OTHER)
+
+    troubles = []
+    monkeypatch.setattr(Watchdog, "_lost", fail)
+    monkeypatch.setattr(watchdog, "OTHERS_FIRST", 0.1)
+    monkeypatch.setattr(Watchdog, "_end", lambda self, trouble: troubles.append(trouble))
+    with watched(comm, 60.0):
+        time.sleep(4 * watchdog.INTERVAL)
+    previous = (comm.Get_rank() - 1) % comm.Get_size()
+    assert troubles and all(f" or {previous} cannot be reached any more (" in said for said in troubles)
