@@ -1,8 +1,7 @@
 """The launcher above this process, and its end where it does not come by itself.
 
-Open MPI's launcher and its daemons on other hosts wait for one that they cannot reach: for a quarter of an
-hour after a link was cut (until TCP gives up), and a SIGTERM does not change that. Seen with Open MPI 5.0.
-MPICH's ends when a rank does.
+Launchers, and their daemons on other hosts, wait for a host that they cannot reach, after a link was cut,
+until TCP gives up, which takes a quarter of an hour. A SIGTERM does not change that in Open MPI 5.0.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ import os
 import subprocess
 from pathlib import Path
 
-#: Names of Open MPI's launcher and daemons: of version 5, and of version 4.
-NAMES = ("prterun", "prted", "prte", "mpirun", "mpiexec", "orterun", "orted")
+#: Names of launchers and daemons: of MPICH, of Open MPI 5, and of Open MPI 4.
+NAMES = (
+    "mpiexec", "mpiexec.hydra", "hydra_pmi_proxy", "prterun", "prted", "prte", "mpirun", "orterun", "orted",
+)  # fmt: skip
 
 #: Waits for the end of a process (which, and since when it runs) so many half seconds, then kills it.
 GUARD = """
@@ -25,9 +26,9 @@ kill -KILL "$2"
 
 
 def end_launcher(seconds: float) -> None:
-    """Kill Open MPI's launcher, or its daemon on this host, if it is still there after a while.
+    """Kill the launcher, or its daemon on this host, if it is still there after a while.
 
-    Nothing is done under another MPI or launcher. Whoever waits for the job then gets 137 (SIGKILL) from it,
+    Nothing is done under one that is not known. Whoever waits for the job then gets 137 (SIGKILL) from it,
     instead of nothing.
 
     Parameters
@@ -35,7 +36,7 @@ def end_launcher(seconds: float) -> None:
     seconds : float
         This process may have ended by then: another one waits, and ends with the launcher.
     """
-    found = launcher_above(os.getpid()) if _is_open_mpi() else None
+    found = launcher_above(os.getpid())
     if found is None:
         return
     number, began = found
@@ -50,7 +51,7 @@ def end_launcher(seconds: float) -> None:
 
 
 def launcher_above(number: int) -> tuple[int, str] | None:
-    """Return the nearest launcher or daemon that a process descends from.
+    """Return the launcher that a process descends from, or the daemon where the launcher is on another host.
 
     Parameters
     ----------
@@ -60,23 +61,21 @@ def launcher_above(number: int) -> tuple[int, str] | None:
     Returns
     -------
     tuple of (int, str) or None
-        Its number and when it began, in the system's clock ticks; None where there is none, or no /proc.
+        Its number and when it began, in the system's clock ticks; None where there is none, or no /proc. Of a
+        launcher below another one, with something else between them, the nearest.
     """
+    found = None
     while number > 1:
         try:
             text = Path(f"/proc/{number}/stat").read_text()
         except OSError:
-            return None
+            break
         # the name stands in brackets and may hold any character
         name = text[text.index("(") + 1 : text.rindex(")")]
         fields = text[text.rindex(")") + 2 :].split()
         if name in NAMES:
-            return number, fields[19]
+            found = number, fields[19]
+        elif found:
+            break
         number = int(fields[1])
-    return None
-
-
-def _is_open_mpi() -> bool:
-    from mpi4py import MPI
-
-    return MPI.Get_library_version().startswith("Open MPI")
+    return found

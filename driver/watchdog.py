@@ -193,9 +193,13 @@ class Watchdog:
 
     def _warned(self) -> bool:
         """Return whether another rank is ending the job."""
-        if not self._beating or not self._comm.Iprobe(tag=WARNING):
+        from mpi4py import MPI
+
+        status = MPI.Status()
+        if not self._beating or not self._comm.Iprobe(tag=WARNING, status=status):
             return False
-        self._comm.Recv(bytearray(1), tag=WARNING)
+        # by its source: with a host down, MPICH 5.0 does not come back from taking it from any
+        self._comm.Recv(bytearray(1), status.source, WARNING)
         return True
 
     def _warn(self) -> None:
