@@ -54,7 +54,8 @@ start_munge() {
     fail "munge does not answer, see $folder/munge/log"
 }
 
-# cred_expire: a requeued job waits that long before it may run again.
+# cred_expire: a requeued job waits that long before it may run again; longer than KillWait and two seconds, for it
+# has the same number: what SLURM then kills of its last life would be its new one.
 # cgroup.conf names a version because slurmd would look for mounted cgroups even where no plugin uses them.
 write_configuration() {
     local nodes=$1 cpus=$2 port host names ports
@@ -71,7 +72,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket=$folder/munge/socket,cred_expire=5
+AuthInfo=socket=$folder/munge/socket,cred_expire=8
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool/%n
 SlurmctldPidFile=$folder/slurmctld.pid
