@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from memory import from_ranks, parser, scan_of
 
-from ptyxrf.driver import objective as objectives
-from ptyxrf.driver.checkpoint import SECONDS, Checkpoints, remove_checkpoints
-from ptyxrf.driver.launch import world
-from ptyxrf.driver.reconstruct import reconstruct
-from ptyxrf.driver.whole_file import synchronise
+from ptyxrf.driver.files.whole_file import synchronise
+from ptyxrf.driver.job.ranks import world
+from ptyxrf.driver.objective import objective as objectives
+from ptyxrf.driver.reconstruction.checkpoint import SECONDS, Checkpoints, remove_checkpoints
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
 
 class Clock:

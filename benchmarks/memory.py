@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from scaling import make_scan, peak, resident
 
-from ptyxrf.driver.launch import world
-from ptyxrf.driver.plan import make_plan, problem_of
-from ptyxrf.driver.reconstruct import reconstruct
-from ptyxrf.driver.warm_up import warm_up
-from ptyxrf.kernels.engine import resolve_engine
+from ptyxrf.driver.job.ranks import world
+from ptyxrf.driver.planning.plan import make_plan, problem_of
+from ptyxrf.driver.reconstruction.compilation import warm_up
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.kernels.implementation import resolve_engine
 from ptyxrf.parallel.startup import first_on_each_node
 
 

@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.machine import Machine, read_machine
-from ptyxrf.driver.plan import Plan, make_plan, problem_of
-from ptyxrf.driver.scan import Scan
-from ptyxrf.driver.zone_plate import zone_plate_probe
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.planning.machine import Machine, read_machine
+from ptyxrf.driver.planning.plan import Plan, make_plan, problem_of
+from ptyxrf.driver.simulation.zone_plate import zone_plate_probe
 
 
 class MadePatterns:
@@ -73,10 +73,10 @@ def work(options: argparse.Namespace) -> None:
     """Measure on the ranks of this launch; the first one prints a JSON object."""
     from mpi4py import MPI
 
-    from ptyxrf.driver.launch import world
-    from ptyxrf.driver.objective import Objective
-    from ptyxrf.driver.warm_up import warm_up
-    from ptyxrf.kernels.engine import resolve_engine
+    from ptyxrf.driver.job.ranks import world
+    from ptyxrf.driver.objective.objective import Objective
+    from ptyxrf.driver.reconstruction.compilation import warm_up
+    from ptyxrf.kernels.implementation import resolve_engine
     from ptyxrf.parallel.startup import first_on_each_node
 
     comm = world()

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 import ptyxrf
-from ptyxrf.driver import preconditioner, quasi_newton
-from ptyxrf.driver.descent import Descent, Iteration, SolverOptions
-from ptyxrf.driver.errors import align, illuminated_area
-from ptyxrf.driver.quasi_newton import QuasiNewton
-from ptyxrf.driver.truncated_newton import TruncatedNewton
+from ptyxrf.driver.objective import preconditioner
+from ptyxrf.driver.reconstruction.accuracy import align, illuminated_area
+from ptyxrf.driver.solver import quasi_newton
+from ptyxrf.driver.solver.minimiser import Descent, Iteration, SolverOptions
+from ptyxrf.driver.solver.quasi_newton import QuasiNewton
+from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from siemens_star import load

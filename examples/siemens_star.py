@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 import ptyxrf
-from ptyxrf.driver.progress import progress
-from ptyxrf.driver.report import write_report
+from ptyxrf.driver.command.progress import progress
+from ptyxrf.driver.pictures.result_picture import write_report
 
 
 def load(path: Path) -> ptyxrf.Scan:

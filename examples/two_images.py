@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 import ptyxrf
-from ptyxrf.driver.progress import progress
-from ptyxrf.driver.report import write_report
+from ptyxrf.driver.command.progress import progress
+from ptyxrf.driver.pictures.result_picture import write_report
 
 
 def main() -> None:

@@ -31,4 +31,5 @@ def experiment(name: str) -> ModuleType:
     """
     if name not in NAMES:
         raise ValueError(f"NAME: expected one of {', '.join(NAMES)} or all, got {name!r}")
-    return import_module(f"ptyxrf.experiments.{name}")
+    module = {"today": "sequential_practice"}.get(name, name)
+    return import_module(f"ptyxrf.experiments.{module}")

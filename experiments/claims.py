@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ptyxrf.driver.history import IterationRecord
+from ptyxrf.driver.data.history import IterationRecord
 
 #: A curve rises again where it ends this much above its lowest point.
 RISE = 1.02

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ptyxrf.experiments.beyond import beyond
 from ptyxrf.experiments.claims import below
+from ptyxrf.experiments.extra_comparisons import beyond
 from ptyxrf.experiments.figures import curve_panels, image_rows
+from ptyxrf.experiments.findings import Outcome, Picture
 from ptyxrf.experiments.methods import METHODS, Methods, columns_of
-from ptyxrf.experiments.outcome import Outcome, Picture
-from ptyxrf.experiments.setting import paper_case
-from ptyxrf.experiments.study import Study
+from ptyxrf.experiments.paper_cases import paper_case
+from ptyxrf.experiments.run_cache import Study
 
 TITLE = "Three element maps"
 PAPER = "Fig. 18"

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ptyxrf.driver.history import IterationRecord
+from ptyxrf.driver.data.history import IterationRecord
 
 #: One colour for each method in every figure (Okabe and Ito's palette).
 COLOURS = {"ptychography": "#0072B2", "fluorescence": "#009E73", "joint": "#D55E00", "truth": "#000000"}

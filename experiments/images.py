@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ptyxrf.experiments.findings import Outcome
+from ptyxrf.experiments.method_comparison import section
 from ptyxrf.experiments.methods import compare_methods
-from ptyxrf.experiments.outcome import Outcome
-from ptyxrf.experiments.section import section
-from ptyxrf.experiments.setting import paper_case
-from ptyxrf.experiments.study import Study
+from ptyxrf.experiments.paper_cases import paper_case
+from ptyxrf.experiments.run_cache import Study
 
 TITLE = "Standard images"
 PAPER = "Figs. 19 to 21"

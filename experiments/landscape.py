@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from ptyxrf.driver.dense_hessian import dense_hessian
-from ptyxrf.driver.objective import Objective
+from ptyxrf.driver.analysis.dense_hessian import dense_hessian
+from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.experiments.claims import Claim
 from ptyxrf.experiments.figures import new_figure
-from ptyxrf.experiments.outcome import Outcome, Picture, Table
-from ptyxrf.experiments.setting import Case, low_overlap_case
-from ptyxrf.experiments.study import Study, point
+from ptyxrf.experiments.findings import Outcome, Picture, Table
+from ptyxrf.experiments.paper_cases import Case, low_overlap_case
+from ptyxrf.experiments.run_cache import Study, point
 
 TITLE = "Loss landscape"
 PAPER = "Figs. 4 and 5"

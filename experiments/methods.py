@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ptyxrf.driver.history import IterationRecord
-from ptyxrf.driver.result import Result
+from ptyxrf.driver.data.history import IterationRecord
+from ptyxrf.driver.data.result import Result
 from ptyxrf.experiments.claims import Claim, below, lower_at_the_same_loss, semi_convergence
 from ptyxrf.experiments.figures import Histories, curve_panels, image_rows
-from ptyxrf.experiments.outcome import Picture
-from ptyxrf.experiments.setting import Case
-from ptyxrf.experiments.study import Study
+from ptyxrf.experiments.findings import Picture
+from ptyxrf.experiments.paper_cases import Case
+from ptyxrf.experiments.run_cache import Study
 
 METHODS = ("ptychography", "fluorescence", "joint")
 

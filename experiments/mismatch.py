@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.data.scan import Scan
 from ptyxrf.experiments.claims import Claim
-from ptyxrf.experiments.outcome import Outcome, Table
-from ptyxrf.experiments.setting import Case, paper_case
-from ptyxrf.experiments.study import Study
+from ptyxrf.experiments.findings import Outcome, Table
+from ptyxrf.experiments.paper_cases import Case, paper_case
+from ptyxrf.experiments.run_cache import Study
 
 TITLE = "Wrong models"
 PAPER = "beyond the paper"

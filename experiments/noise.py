@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ptyxrf.experiments.claims import Claim
+from ptyxrf.experiments.findings import Outcome, Table
+from ptyxrf.experiments.method_comparison import section
 from ptyxrf.experiments.methods import Methods, compare_methods
-from ptyxrf.experiments.outcome import Outcome, Table
-from ptyxrf.experiments.section import section
-from ptyxrf.experiments.setting import paper_case
-from ptyxrf.experiments.study import Study
+from ptyxrf.experiments.paper_cases import paper_case
+from ptyxrf.experiments.run_cache import Study
 
 TITLE = "Noise"
 PAPER = "Figs. 12 to 14"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ptyxrf.experiments.beyond import beyond
+from ptyxrf.experiments.extra_comparisons import beyond
+from ptyxrf.experiments.findings import Outcome
 from ptyxrf.experiments.methods import compare_methods, map_curves, objects_picture, pattern_curves
-from ptyxrf.experiments.outcome import Outcome
-from ptyxrf.experiments.setting import paper_case
-from ptyxrf.experiments.study import Study
+from ptyxrf.experiments.paper_cases import paper_case
+from ptyxrf.experiments.run_cache import Study
 
 TITLE = "Overlap"
 PAPER = "Figs. 7 to 11"

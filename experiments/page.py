@@ -8,7 +8,7 @@ from typing import Any
 
 from markdown import markdown
 
-from ptyxrf.driver.whole_file import whole_file
+from ptyxrf.driver.files.whole_file import whole_file
 
 STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"

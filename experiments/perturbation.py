@@ -10,9 +10,9 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from ptyxrf.experiments.claims import Claim
 from ptyxrf.experiments.figures import COLOURS, finish_curves, new_figure
-from ptyxrf.experiments.outcome import Outcome, Picture, Table
-from ptyxrf.experiments.setting import Case, low_overlap_case
-from ptyxrf.experiments.study import Study, point
+from ptyxrf.experiments.findings import Outcome, Picture, Table
+from ptyxrf.experiments.paper_cases import Case, low_overlap_case
+from ptyxrf.experiments.run_cache import Study, point
 
 TITLE = "Gradient around the truth"
 PAPER = "Fig. 3"

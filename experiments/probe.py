@@ -8,9 +8,9 @@ import numpy as np
 
 from ptyxrf.experiments.claims import Claim
 from ptyxrf.experiments.figures import CELL, new_figure
-from ptyxrf.experiments.outcome import Outcome, Picture
-from ptyxrf.experiments.setting import paper_case
-from ptyxrf.experiments.study import Study
+from ptyxrf.experiments.findings import Outcome, Picture
+from ptyxrf.experiments.paper_cases import paper_case
+from ptyxrf.experiments.run_cache import Study
 
 TITLE = "Probe"
 PAPER = "Fig. 6"

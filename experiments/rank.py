@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.dense_hessian import dense_hessian
-from ptyxrf.driver.result import Result
+from ptyxrf.driver.analysis.dense_hessian import dense_hessian
+from ptyxrf.driver.data.result import Result
 from ptyxrf.experiments.claims import Claim
 from ptyxrf.experiments.figures import COLOURS, finish_curves, new_figure
-from ptyxrf.experiments.outcome import Outcome, Picture, Table
-from ptyxrf.experiments.setting import Case, low_overlap_case
-from ptyxrf.experiments.study import Study, point
+from ptyxrf.experiments.findings import Outcome, Picture, Table
+from ptyxrf.experiments.paper_cases import Case, low_overlap_case
+from ptyxrf.experiments.run_cache import Study, point
 
 TITLE = "Numerical rank of the Hessian"
 PAPER = "Table 1"

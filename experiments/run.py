@@ -11,13 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ptyxrf.driver.plain_json import plain
-from ptyxrf.driver.whole_file import whole_file
+from ptyxrf.driver.data.plain_json import plain
+from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.experiments.catalogue import NAMES, experiment
 from ptyxrf.experiments.figures import write_figure
-from ptyxrf.experiments.outcome import Outcome
+from ptyxrf.experiments.findings import Outcome
 from ptyxrf.experiments.page import write_page
-from ptyxrf.experiments.study import Cost, Study
+from ptyxrf.experiments.run_cache import Cost, Study
 from ptyxrf.parallel.startup import from_first_rank
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.dense_hessian import dense_hessian
-from ptyxrf.driver.spectrum import Spectrum
-from ptyxrf.driver.spectrum import spectrum as sample_spectrum
+from ptyxrf.driver.analysis.dense_hessian import dense_hessian
+from ptyxrf.driver.analysis.spectrum import Spectrum
+from ptyxrf.driver.analysis.spectrum import spectrum as sample_spectrum
 from ptyxrf.experiments.claims import Claim
 from ptyxrf.experiments.figures import COLOURS, finish_curves, new_figure
-from ptyxrf.experiments.outcome import Outcome, Picture, Table
-from ptyxrf.experiments.setting import Case, low_overlap_case, paper_case
-from ptyxrf.experiments.study import Study, point
+from ptyxrf.experiments.findings import Outcome, Picture, Table
+from ptyxrf.experiments.paper_cases import Case, low_overlap_case, paper_case
+from ptyxrf.experiments.run_cache import Study, point
 
 TITLE = "Spectrum of the Hessian"
 PAPER = "Fig. 2"

@@ -1,8 +1,8 @@
 """The ptychographic term of a rank: loss, gradient, Hessian product and loss along a line.
 
-Two kinds do the same: `ptyxrf.kernels.vector_diffraction` in explicit vector code, where the size of the
-patterns has small prime factors, and `ptyxrf.kernels.library_diffraction` with the transforms of a library,
-for any size. `ptyxrf.kernels.engine` chooses.
+Two kinds do the same: `ptyxrf.kernels.simd.diffraction` in explicit vector code, where the size of the
+patterns has small prime factors, and `ptyxrf.kernels.fftw.diffraction` with the transforms of a library,
+for any size. `ptyxrf.kernels.implementation` chooses.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.amplitudes import CURVATURES
+from ptyxrf.kernels.amplitude_residual import CURVATURES
 from ptyxrf.kernels.probe_shift import PositionedProbe
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.diffraction import Diffraction
-from ptyxrf.kernels.library_diffraction import LibraryDiffraction
+from ptyxrf.kernels.fftw.diffraction import LibraryDiffraction
 from ptyxrf.kernels.probe_shift import PositionedProbe
-from ptyxrf.kernels.vector_diffraction import VectorDiffraction
+from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 
 
 def diffraction_term(

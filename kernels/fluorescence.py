@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.probe_shift import PositionedProbe
-from ptyxrf.kernels.vectors import dot
+from ptyxrf.kernels.reductions import dot
 
 
 class Fluorescence(ABC):

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.fftw.planning import TEN_ITERATIONS
+from ptyxrf.kernels.fftw.transforms import good_size, real_plans
 from ptyxrf.kernels.fluorescence import Fluorescence
-from ptyxrf.kernels.fourier import good_size, real_plans
-from ptyxrf.kernels.planning import TEN_ITERATIONS
 from ptyxrf.kernels.probe_shift import PositionedProbe
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.engine import resolve_engine
-from ptyxrf.kernels.fourier import aligned_zeros, batch_size
-from ptyxrf.kernels.library_probe_shift import LibraryShifts
-from ptyxrf.kernels.vector_probe_shift import VectorShifts
+from ptyxrf.kernels.fftw.probe_shift import LibraryShifts
+from ptyxrf.kernels.fftw.transforms import aligned_zeros, batch_size
+from ptyxrf.kernels.implementation import resolve_engine
+from ptyxrf.kernels.simd.probe_shift import VectorShifts
 
 #: Vector code keeps one position at a time in cache whatever the batch: a larger one spares calls.
 CALLS = 4
@@ -36,7 +36,7 @@ class PositionedProbe:
         K and m.
     dtype : complex64 or complex128
     engine : {"auto", "vector", "library"}
-        What transforms; see `ptyxrf.kernels.engine`.
+        What transforms; see `ptyxrf.kernels.implementation`.
     keep : bool
         Whether the probe of each position is kept. False: it is made when it is asked for, and is still in
         cache when it is used; better where that happens once for each probe that is set.

@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from ptyxrf.kernels.planning import PLANS, plan_wisdom, take_wisdom
+from ptyxrf.kernels.fftw.planning import PLANS, plan_wisdom, take_wisdom
 from ptyxrf.parallel.reduction import reduced
 from ptyxrf.parallel.waiting import Wait
 

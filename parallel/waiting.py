@@ -1,7 +1,7 @@
 """What this rank waits for at the moment, noted so that a wait without end can be noticed.
 
 A rank that waits is inside an MPI call and can say nothing itself; a watchdog beside it reads these notes
-(`ptyxrf.driver.watchdog`).
+(`ptyxrf.driver.job.watchdog`).
 """
 
 from __future__ import annotations

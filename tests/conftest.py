@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ptyxrf.driver.launch import LAUNCHERS
+from ptyxrf.driver.job.ranks import LAUNCHERS
 
 #: Tests of several ranks run under a launcher, from test_ranks.py.
 LAUNCHED = any(size in os.environ for size, _ in LAUNCHERS)

@@ -74,7 +74,7 @@ fi
 rm -rf build # a file removed from the sources would live on in it
 "${pip[@]}" install '.[test]'
 works || fail "this h5py cannot write one file from several ranks"
-"$python" -c "from ptyxrf.driver.tiled_file import parallel_hdf5; assert parallel_hdf5()"
+"$python" -c "from ptyxrf.driver.files.tiled_file import parallel_hdf5; assert parallel_hdf5()"
 
 # 4. the tests, then the command
 folder=$(mktemp -d)
@@ -111,7 +111,7 @@ on 3 300 "${words[@]}" "$folder/three.h5"
 "$python" - "$folder" <<'END'
 import sys
 import numpy as np
-from ptyxrf.driver.result_file import read_result
+from ptyxrf.driver.files.result_file import read_result
 
 one, three = (read_result(f"{sys.argv[1]}/{name}.h5") for name in ("one", "three"))
 np.testing.assert_allclose(three.loss, one.loss, rtol=1e-11)
@@ -122,7 +122,7 @@ END
 # a disk that fills up before there is room for a checkpoint, or after; a rank that is stopped while it writes
 export PTYXRF_MPIEXEC="mpiexec.openmpi --oversubscribe --bind-to none"
 drills="(full and checkpoint) or writing"
-if ! timeout --kill-after=10 600 "$python" -m pytest -q -p no:cacheprovider -k "$drills" tests/test_faults.py \
+if ! timeout --kill-after=10 600 "$python" -m pytest -q -p no:cacheprovider -k "$drills" tests/cluster/test_faults.py \
     >"$folder/log" 2>&1 || ! grep -qE '^3 passed' "$folder/log"; then
     tail -n 200 "$folder/log" >&2
     fail "a full disk or a stopped rank does not end the job as it should"

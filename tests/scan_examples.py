@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from ptyxrf.driver.geometry import JOULES_PER_KEV, Geometry
-from ptyxrf.driver.scan import Scan
+from ptyxrf.driver.data.geometry import JOULES_PER_KEV, Geometry
+from ptyxrf.driver.data.scan import Scan
 
 GEOMETRY = Geometry(8.8 * JOULES_PER_KEV, 1.95, 75e-6)
 FIELDS = [

@@ -89,9 +89,9 @@ def test_no_folder_shadows_the_package():
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("import ptyxrf.driver.scan", ["driver"]),
+        ("import ptyxrf.driver.data.scan", ["driver"]),
         ("import numpy, ptyxrf.parallel as p", ["parallel"]),
-        ("from ptyxrf.driver.scan import Scan", ["driver"]),
+        ("from ptyxrf.driver.data.scan import Scan", ["driver"]),
         ("from ptyxrf import driver, kernels", ["driver", "kernels"]),
         ("def f():\n    import ptyxrf", [""]),
         ("import ptyxrfoid.driver\nfrom os import path", []),

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from mpi_launch import MPIEXEC, mpiexec
 
-from ptyxrf.driver.launch import launched
-from ptyxrf.driver.result_file import read_result
-from ptyxrf.driver.scan_file import read_scan, write_scan
-from ptyxrf.driver.simulate import simulate
+from ptyxrf.driver.files.result_file import read_result
+from ptyxrf.driver.files.scan_file import read_scan, write_scan
+from ptyxrf.driver.job.ranks import launched
+from ptyxrf.driver.simulation.simulate import simulate
 
 TESTS = Path(__file__).resolve().parent
 pytestmark = pytest.mark.skipif(not MPIEXEC, reason="no mpiexec beside this Python nor on the PATH")
@@ -120,9 +120,9 @@ def test_a_rank_that_fails_alone_ends_all(tmp_path, scan_path, raised, status, s
     script = tmp_path / "fail.py"
     script.write_text(
         "import os, sys\n"
-        "from ptyxrf.kernels.vector_diffraction import VectorDiffraction as Diffraction\n"
-        "from ptyxrf.driver.command import main\n"
-        "from ptyxrf.driver.launch import launched\n"
+        "from ptyxrf.kernels.simd.diffraction import VectorDiffraction as Diffraction\n"
+        "from ptyxrf.driver.command.main import main\n"
+        "from ptyxrf.driver.job.ranks import launched\n"
         "product, calls = Diffraction.product, []\n"
         "def fail(*words):\n"
         "    calls.append(1)\n"
@@ -130,8 +130,8 @@ def test_a_rank_that_fails_alone_ends_all(tmp_path, scan_path, raised, status, s
         f"        raise {raised}\n"
         "    return product(*words)\n"
         "if launched(os.environ)[1] == 1:\n"
-        "    import ptyxrf.driver.warm_up as warm_up\n"
-        "    from ptyxrf.driver import objective\n"
+        "    import ptyxrf.driver.reconstruction.compilation as warm_up\n"
+        "    from ptyxrf.driver.objective import objective\n"
         "    begun = objective.Objective._local_product\n"
         "    def local(self, direction):\n"
         "        if self.ranks.size > 1:\n"
@@ -155,9 +155,9 @@ def test_a_rank_that_fails_when_the_others_are_done_still_says_why(tmp_path, sca
     script = tmp_path / "fail.py"
     script.write_text(
         "import os, sys\n"
-        "from ptyxrf.driver import report\n"
-        "from ptyxrf.driver.command import main\n"
-        "from ptyxrf.driver.launch import launched\n"
+        "from ptyxrf.driver.pictures import result_picture as report\n"
+        "from ptyxrf.driver.command.main import main\n"
+        "from ptyxrf.driver.job.ranks import launched\n"
         "write = report.write_report\n"
         "def write_and_fail(*words):\n"
         "    write(*words)\n"

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ptyxrf.driver.objective import Objective
-from ptyxrf.driver.work_times import measure_pixels, take_turns
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.planning.machine_timing import measure_pixels, take_turns
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from scaling import make_scan

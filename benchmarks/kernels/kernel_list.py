@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ptyxrf.driver.inverse_blocks import InverseBlocks
-from ptyxrf.kernels.amplitudes import amplitude_hessian, amplitude_losses_along, amplitude_residual
+from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
+from ptyxrf.kernels.amplitude_residual import amplitude_hessian, amplitude_losses_along, amplitude_residual
+from ptyxrf.kernels.bfgs_passes import first_loop, learn_pair, second_loop
 from ptyxrf.kernels.checksum import checksum
+from ptyxrf.kernels.fftw.probe_shift import ramp_spectra, ramp_spectra_adjoint
 from ptyxrf.kernels.fluorescence_scan import patch_sums, patch_sums_adjoint, weigh_maps
-from ptyxrf.kernels.library_probe_shift import ramp_spectra, ramp_spectra_adjoint
 from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
 from ptyxrf.kernels.patches import (
     add_illumination,
@@ -25,8 +26,7 @@ from ptyxrf.kernels.patches import (
     sum_object_intensity,
     sum_patches,
 )
-from ptyxrf.kernels.quasi_newton import first_loop, learn_pair, second_loop
-from ptyxrf.kernels.vectors import BLOCK, conjugate_gradient_step, dot, dots
+from ptyxrf.kernels.reductions import BLOCK, conjugate_gradient_step, dot, dots
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import pytest
 from kernel_list import PATTERNS, WHOLE, Kernel
 from workbench import Workbench
 
-from ptyxrf.driver.work_times import WORK, blur_work, pattern_work
+from ptyxrf.driver.planning.machine_timing import WORK, blur_work, pattern_work
 
 SIZES, PRECISIONS = (64, 128, 256), ("single", "double")
 

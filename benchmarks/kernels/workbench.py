@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.inverse_blocks import InverseBlocks
-from ptyxrf.driver.quasi_newton import MEMORY
-from ptyxrf.kernels.amplitudes import CURVATURES
-from ptyxrf.kernels.fourier import PatternFourier, aligned_zeros
+from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
+from ptyxrf.driver.solver.quasi_newton import MEMORY
+from ptyxrf.kernels.amplitude_residual import CURVATURES
+from ptyxrf.kernels.fftw.transforms import PatternFourier, aligned_zeros
 from ptyxrf.kernels.probe_shift import PositionedProbe
-from ptyxrf.kernels.vector_diffraction import VectorDiffraction
-from ptyxrf.kernels.vector_probe_shift import VectorShifts
+from ptyxrf.kernels.simd.diffraction import VectorDiffraction
+from ptyxrf.kernels.simd.probe_shift import VectorShifts
 
 #: Bytes of the far fields, well beyond the second-level cache: what a kernel takes of them streams.
 STREAM_BYTES = 12 * 2**20

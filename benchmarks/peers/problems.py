@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ptyxrf
-from ptyxrf.driver.errors import align, illuminated_area
+from ptyxrf.driver.reconstruction.accuracy import align, illuminated_area
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from siemens_star import load

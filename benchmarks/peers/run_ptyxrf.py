@@ -14,11 +14,11 @@ import numpy as np
 from recorder import Job, Recorder, job_of_command_line
 
 import ptyxrf
-from ptyxrf.driver.descent import Iteration, SolverOptions
-from ptyxrf.driver.quasi_newton import QuasiNewton
-from ptyxrf.driver.truncated_newton import TruncatedNewton
-from ptyxrf.kernels.vector_diffraction import VectorDiffraction
-from ptyxrf.kernels.vector_probe_shift import VectorShifts
+from ptyxrf.driver.solver.minimiser import Iteration, SolverOptions
+from ptyxrf.driver.solver.quasi_newton import QuasiNewton
+from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
+from ptyxrf.kernels.simd.diffraction import VectorDiffraction
+from ptyxrf.kernels.simd.probe_shift import VectorShifts
 
 SOLVERS = {"quasi-newton": QuasiNewton, "newton": TruncatedNewton}
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from ptyxrf.driver.command import main
+from ptyxrf.driver.command.main import main
 
 sys.exit(main())

@@ -83,8 +83,8 @@ def marked(mark: str) -> list[int]:
 
 def iteration_of_checkpoint(result: Path) -> int | None:
     """Return the iteration after which the newest whole checkpoint was taken."""
-    from ptyxrf.driver.checkpoint import checkpoint_path, older_path
-    from ptyxrf.driver.checkpoint_file import read_checkpoint
+    from ptyxrf.driver.files.checkpoint_file import read_checkpoint
+    from ptyxrf.driver.reconstruction.checkpoint import checkpoint_path, older_path
 
     newest = checkpoint_path(result)
     for path in (newest, older_path(newest)):
@@ -236,8 +236,8 @@ def end(mark: str) -> None:
 
 def make_scan(path: Path) -> None:
     """Write a scan that is small but keeps several ranks busy."""
-    from ptyxrf.driver.scan_file import write_scan
-    from ptyxrf.driver.simulate import simulate
+    from ptyxrf.driver.files.scan_file import write_scan
+    from ptyxrf.driver.simulation.simulate import simulate
 
     write_scan(path, simulate("cells", m=16, per_side=6, overlap=0.6, elements=2, seed=2, photons=100.0))
 

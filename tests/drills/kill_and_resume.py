@@ -29,12 +29,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mpi_launch import MPIEXEC
 
-from ptyxrf.driver.checkpoint import older_path
-from ptyxrf.driver.checkpoint_file import check_fields, read_checkpoint
-from ptyxrf.driver.hdf5_layout import READ_ERRORS
-from ptyxrf.driver.result_file import read_result
-from ptyxrf.driver.scan_file import write_scan
-from ptyxrf.driver.simulate import simulate
+from ptyxrf.driver.files.checkpoint_file import check_fields, read_checkpoint
+from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
+from ptyxrf.driver.files.result_file import read_result
+from ptyxrf.driver.files.scan_file import write_scan
+from ptyxrf.driver.reconstruction.checkpoint import older_path
+from ptyxrf.driver.simulation.simulate import simulate
 
 ITERATIONS = 40
 #: Share of the kills that come before the first iteration.

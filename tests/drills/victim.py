@@ -16,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ptyxrf.driver import amplitudes, hdf5_layout, result_file, tiled_file
-from ptyxrf.driver.command import main
-from ptyxrf.driver.launch import launched
+from ptyxrf.driver.command.main import main
+from ptyxrf.driver.files import hdf5_reader as hdf5_layout
+from ptyxrf.driver.files import result_file, tiled_file
+from ptyxrf.driver.job.ranks import launched
+from ptyxrf.driver.objective import patterns as amplitudes
 from ptyxrf.parallel.reduction import Ranks
 
 

@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from damage import BYTES, NO_VALUES, SAME_VALUES, STRUCTURE, damage_structure
 from originals import Kind
 
-from ptyxrf.driver.command import main as command
+from ptyxrf.driver.command.main import main as command
 
 #: Seconds after which a file counts as one that makes the reader hang.
 TIME_LIMIT = 20.0
@@ -226,7 +226,7 @@ def run(
     context = multiprocessing.get_context("forkserver")
     # what is loaded once need not be loaded by each worker
     context.set_forkserver_preload(
-        ["originals", "numpy", "h5py", "ptyxrf.driver.command", "ptyxrf.driver.info"]
+        ["originals", "numpy", "h5py", "ptyxrf.driver.command.main", "ptyxrf.driver.analysis.inspection"]
     )
     waiting, verdicts = list(reversed(numbers)), []
     crew: list[_Worker] = []

@@ -14,22 +14,21 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from ptyxrf.driver.amplitudes import load_amplitudes
-from ptyxrf.driver.geometry import JOULES_PER_KEV, Geometry
-from ptyxrf.driver.machine import Machine, read_machine, write_machine
-from ptyxrf.driver.maps_file import attach_maps, read_maps
-from ptyxrf.driver.reconstruct import reconstruct
-from ptyxrf.driver.result import Result
-from ptyxrf.driver.result_file import read_result, write_result
-from ptyxrf.driver.scan import Scan
-from ptyxrf.driver.scan_file import read_scan, write_scan
-from ptyxrf.driver.settings import TABLES, effective_settings, read_settings, settings_text
-from ptyxrf.driver.simulate import simulate
-from ptyxrf.driver.specimens import read_image
+from ptyxrf.driver.command.settings import TABLES, effective_settings, read_settings, settings_text
+from ptyxrf.driver.data.geometry import JOULES_PER_KEV, Geometry
+from ptyxrf.driver.data.result import Result
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.files.maps_file import attach_maps, read_maps
+from ptyxrf.driver.files.result_file import read_result, write_result
+from ptyxrf.driver.files.scan_file import read_scan, write_scan
+from ptyxrf.driver.objective.patterns import load_amplitudes
+from ptyxrf.driver.planning.machine import Machine, read_machine, write_machine
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.simulation.simulate import simulate
+from ptyxrf.driver.simulation.specimens import read_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from test_maps_file import write_maps
-from test_result_file import example_result
+from file_examples import example_result, write_maps
 
 DETECTOR = "/entry_1/instrument_1/detector_1"
 SOURCE = "/entry_1/instrument_1/source_1"

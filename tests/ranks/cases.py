@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ptyxrf.driver.scan import Scan
-from ptyxrf.driver.simulate import simulate
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.simulation.simulate import simulate
 
 #: name -> (what is simulated, how it is reconstructed)
 CASES = {

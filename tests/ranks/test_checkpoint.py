@@ -10,9 +10,9 @@ import pytest
 from cases import make_scan, relative
 from mpi4py import MPI
 
-from ptyxrf.driver.checkpoint import older_path
-from ptyxrf.driver.checkpoint_file import read_checkpoint
-from ptyxrf.driver.reconstruct import reconstruct
+from ptyxrf.driver.files.checkpoint_file import read_checkpoint
+from ptyxrf.driver.reconstruction.checkpoint import older_path
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
 #: Case of cases.py, method, solver, when the probe is freed, precision.
 RUNS = [

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from cases import CASES, make_scan
 
-from ptyxrf.driver.pattern_file import PatternFile
-from ptyxrf.driver.reconstruct import reconstruct
-from ptyxrf.driver.report import write_report
-from ptyxrf.driver.result import TiledResult
-from ptyxrf.driver.result_file import read_result, write_result
-from ptyxrf.driver.scan_file import read_scan, write_scan
-from ptyxrf.driver.stored_array import StoredArray
-from ptyxrf.driver.tiled_file import _largest_size, parallel_hdf5, write_tiles
+from ptyxrf.driver.data.result import TiledResult
+from ptyxrf.driver.files.pattern_file import PatternFile
+from ptyxrf.driver.files.result_file import read_result, write_result
+from ptyxrf.driver.files.scan_file import read_scan, write_scan
+from ptyxrf.driver.files.stored_array import StoredArray
+from ptyxrf.driver.files.tiled_file import _largest_size, parallel_hdf5, write_tiles
+from ptyxrf.driver.pictures.result_picture import write_report
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.startup import from_first_rank
 
@@ -176,8 +176,8 @@ def test_what_does_not_reach_the_disk_is_noticed(comm, folder, monkeypatch, reas
         monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
         message = r"result\.h5: cannot be written, no space left: .* MB needed, 0.001 MB free"
     else:
-        monkeypatch.setattr("ptyxrf.driver.tiled_file._write_in_turn", lambda *words: None)
-        monkeypatch.setattr("ptyxrf.driver.tiled_file._write_at_once", lambda *words: None)
+        monkeypatch.setattr("ptyxrf.driver.files.tiled_file._write_in_turn", lambda *words: None)
+        monkeypatch.setattr("ptyxrf.driver.files.tiled_file._write_at_once", lambda *words: None)
         message = r"result\.h5: cannot be written .*image_1/data: other values than were written"
     with pytest.raises(ValueError, match=message):
         write_result(folder / "result.h5", ours, scan)

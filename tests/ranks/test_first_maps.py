@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from cases import CASES, make_scan, random_unknowns, relative
 
-from ptyxrf.driver.first_maps import HELD_ITERATIONS, first_maps
-from ptyxrf.driver.objective import Objective
-from ptyxrf.driver.reconstruct import reconstruct
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.first_maps import HELD_ITERATIONS, first_maps
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
 HELD = HELD_ITERATIONS["quasi-newton"]
 

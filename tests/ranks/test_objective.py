@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from cases import CASES, make_scan, random_unknowns, relative
 
-from ptyxrf.driver.errors import ErrorMeter, measure_errors
-from ptyxrf.driver.noise_level import noise_level
-from ptyxrf.driver.objective import Objective
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.accuracy import ErrorMeter, measure_errors
+from ptyxrf.driver.reconstruction.discrepancy import noise_level
 from ptyxrf.parallel.reduction import Ranks
 
 

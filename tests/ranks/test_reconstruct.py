@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from cases import CASES, make_scan, relative
 
-from ptyxrf.driver.reconstruct import reconstruct
-from ptyxrf.driver.result import Result, TiledResult
+from ptyxrf.driver.data.result import Result, TiledResult
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
 #: Rounding grows from step to step of an inner solve. Where the fluorescence on the grid has a say in an
 #: unknown probe it grows fastest, by a factor of 10^6 in twenty iterations of 15 steps: fewer steps there,

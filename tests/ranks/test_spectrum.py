@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from cases import CASES, make_scan, random_unknowns
 
-from ptyxrf.driver.objective import Objective
-from ptyxrf.driver.spectrum import random_signs, spectrum
+from ptyxrf.driver.analysis.spectrum import random_signs, spectrum
+from ptyxrf.driver.objective.objective import Objective
 
 
 @pytest.mark.parametrize("name", ["raster-grid", "random-scan-probe", "snake-positive"])

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from ptyxrf.driver import wisdom_file
-from ptyxrf.driver.warm_up import warm_up
-from ptyxrf.kernels.fourier import PatternFourier
+from ptyxrf.driver.files import wisdom_file
+from ptyxrf.driver.reconstruction.compilation import warm_up
+from ptyxrf.kernels.fftw.transforms import PatternFourier
 from ptyxrf.parallel.gather import gather_positions, gather_tiles
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank, share_plans

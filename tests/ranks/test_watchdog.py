@@ -1,4 +1,4 @@
-"""The watchdog starts and stops with what it watches; what it does is in tests/test_faults.py."""
+"""The watchdog starts and stops with what it watches; what it does is in tests/cluster/test_faults.py."""
 
 import threading
 import time
@@ -6,8 +6,8 @@ import time
 import pytest
 from mpi4py import MPI
 
-from ptyxrf.driver import watchdog
-from ptyxrf.driver.watchdog import Watchdog, watched
+from ptyxrf.driver.job import watchdog
+from ptyxrf.driver.job.watchdog import Watchdog, watched
 from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank
 
 #: What takes seconds is tried once, on so many ranks.

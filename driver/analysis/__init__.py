@@ -1,0 +1,1 @@
+"""Inspection of scans and of the Hessian."""

@@ -1,0 +1,276 @@
+"""The Hessian of a small objective as a matrix, for looking at its eigenvalues and eigenvectors.
+
+Every pattern couples only the pixels of its patch, and every count or output row of a blurred map only
+those that it sees: their blocks are written out as matrices from the scan's own data in double precision,
+and added where they belong. Nothing is shared with the kernels of `Objective`, so that each is a check of
+the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.data.checks import whole_number
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.links import LinearCombination
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.kernels.amplitude_residual import CURVATURES, DARK
+
+#: Detector pixels whose rows of the transform are held at a time, each one a complex (m, m) image.
+PIXELS = 512
+
+#: Edge of the squares in which the matrix is made symmetric.
+SQUARE = 1024
+
+#: Rows and columns of the object.
+Window = tuple[slice, slice]
+
+#: Some pixels, and rows of a matrix over them.
+Parts = Iterator[tuple[Window, NDArray[np.float64]]]
+
+
+def dense_hessian(
+    objective: Objective, vector: ArrayLike, *, printed_data: bool = False, most: int = 20000
+) -> NDArray[np.float64]:
+    """Return the Hessian of an objective at a vector as a matrix.
+
+    It is what `Objective.hessian_product` applies, with the curvature of the objective and in the units of
+    the data, for any method, sampling, mask, exposure, number of modes and of elements, with fractional
+    positions; the probe has to be known.
+
+    Parameters
+    ----------
+    objective : Objective
+        On one rank, with a known probe and a linear link.
+    vector : (size,) array of float
+        The point, as `Objective.scatter` makes it. The point last evaluated is left alone.
+    printed_data : bool
+        Put d_j where the paper prints it in the matrices C2 and C3 (below eq. 3.1), in place of sqrt(d_j).
+        This is not the Hessian of the objective: it depends on the unit of the data. `curvature` has to be
+        "full".
+    most : int
+        Number of unknowns u above which to refuse: the matrix takes 8 u^2 bytes. While it is built some
+        60 m^4 bytes more are needed, which is little where the patch is small against the object.
+
+    Returns
+    -------
+    (size, size) array of float64
+        Symmetric to the last bit; rows and columns in the order of the vector.
+
+    Raises
+    ------
+    ValueError
+        The objective has several ranks, an unknown probe, a link that is not linear or too many unknowns;
+        the vector has a wrong shape or is not finite; `printed_data` with another curvature.
+
+    Notes
+    -----
+    arXiv 2511.02153, eq. (3.1) and (3.2), with the signs of a real-valued second derivative. With
+    J_k = sqrt(t_j) F diag(P_jk) the (m^2, m^2) complex matrix of a position, q_k = psi_k / |psi|,
+    c = sqrt(d_j) / |psi| (0 where |psi| = 0) held by the curvature, and M the mask, the block of a position
+    over (Re dz, Im dz) is
+
+        Re sum_k J'_k^* diag(M (1 - c)) J'_k + S^T diag(M c) S,    J'_k = [J_k, i J_k],
+        S = Re sum_k diag(conj(q_k)) J'_k,
+
+    divided by N. The link dz = sum_c weight_c dfield_c brings it to the unknowns. The elements have
+    (alpha_e / N_e) A_e^T A_e on top. The products of matrices take about 12 N m^6 operations for one mode: a
+    second for 16 positions with m = 16, minutes where m = 64.
+    """
+    if not isinstance(objective, Objective):
+        raise ValueError(f"objective: expected an Objective, got {type(objective).__name__}")
+    if objective.ranks.size > 1:
+        raise ValueError(f"objective: expected one on a single rank, got {objective.ranks.size} ranks")
+    if objective.refine_probe:
+        raise ValueError("objective: expected a known probe, got refine_probe=True")
+    if printed_data and objective.curvature != "full":
+        raise ValueError(
+            f"printed_data: expected an objective with curvature 'full', got {objective.curvature!r}"
+        )
+    whole_number("most", most, 1)
+    size = objective.size
+    if size > most:
+        raise ValueError(
+            f"objective: expected at most {most} unknowns (`most`) for a matrix, got {size}, which take "
+            f"{8e-9 * size**2:.1f} GB; `spectrum` gives the eigenvalue distribution without it"
+        )
+    point = np.asarray(vector)
+    probe = objective.probe_of(point).astype(np.complex128)  # refuses a wrong shape
+    if not np.isfinite(point).all():
+        raise ValueError("vector: expected finite numbers, got NaN or infinity")
+
+    shape = objective.scan.shape
+    channels = size // (shape[0] * shape[1])
+    hessian = np.zeros((channels, *shape, channels, *shape))
+    if objective.method != "fluorescence":
+        if not isinstance(objective.link, LinearCombination):
+            raise ValueError(f"objective: expected a linear link, got {type(objective.link).__name__}")
+        z = objective.complex_object(point).astype(np.complex128)
+        _add_patterns(hessian, objective, objective.link.weights, z, probe, printed_data)
+    if objective.method != "ptychography":
+        _add_fluorescence(hessian, objective, probe)
+    matrix = hessian.reshape(size, size)
+    _make_symmetric(matrix)
+    return matrix
+
+
+def _add_block(hessian: NDArray, a: int, b: int, at: Window, block: NDArray) -> None:
+    """Add a block over the pixels of a window for the unknowns a and b, and its mirror image."""
+    target = hessian[(a, *at, b, *at)]
+    target += block.reshape(target.shape)
+    if a != b:
+        target = hessian[(b, *at, a, *at)]
+        target += block.T.reshape(target.shape)
+
+
+def _make_symmetric(matrix: NDArray[np.float64]) -> None:
+    """Replace a matrix that is symmetric to rounding by the mean of it and its transpose, in place."""
+    for i in range(0, len(matrix), SQUARE):
+        for j in range(i, len(matrix), SQUARE):
+            upper, lower = matrix[i : i + SQUARE, j : j + SQUARE], matrix[j : j + SQUARE, i : i + SQUARE]
+            mean = 0.5 * (upper + lower.T)
+            upper[...], lower[...] = mean, mean.T
+
+
+def _positioned(probe: NDArray, fraction: NDArray) -> NDArray[np.complex128]:
+    """Return S_j P, the (K, m, m) probe with its content moved by a fraction of a pixel."""
+    if not fraction.any():
+        return probe
+    frequencies = np.fft.fftfreq(probe.shape[-1])
+    rows, columns = (np.exp(-2j * np.pi * frequencies * part) for part in fraction)
+    return np.fft.ifft2(np.fft.fft2(probe) * np.outer(rows, columns))
+
+
+# -------------------------------------------------------------------- patterns
+
+
+def _pattern(scan: Scan, j: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return intensities, 0 under the mask, and mask of a position in detector order."""
+    intensities = np.asarray(scan.patterns[j : j + 1], dtype=np.float64)[0]
+    mask = scan.mask_at(slice(j, j + 1))
+    good = np.broadcast_to(True if mask is None else mask, (1, *intensities.shape))[0]
+    return np.where(good, intensities, 0.0), good
+
+
+def _add_patterns(
+    hessian: NDArray, objective: Objective, weights: NDArray, z: NDArray, probe: NDArray, printed: bool
+) -> None:
+    """Add the blocks of all positions."""
+    scan, m = objective.scan, objective.scan.m
+    # rows in detector order, so that data and mask stay as they are recorded
+    frequencies = np.arange(m) - m // 2
+    transform = np.exp(-2j * np.pi * np.outer(frequencies, np.arange(m)) / m) / np.sqrt(m)
+    dark = DARK * objective.mean_count  # in the units of the data, as the kernel counts it
+    low, high = CURVATURES[objective.curvature]
+    step = max(1, PIXELS // m)
+    for first in range(0, m, step):
+        rows = slice(first, first + step)
+        fourier = np.kron(transform[rows], transform)  # detector pixels x patch pixels
+        for j, (row, column) in enumerate(scan.corners.tolist()):
+            at = slice(row, row + m), slice(column, column + m)
+            modes = np.sqrt(scan.exposure[j]) * _positioned(probe, scan.fractions[j]).reshape(scan.K, m * m)
+            intensities, good = (part[rows].ravel() for part in _pattern(scan, j))
+            psi = (modes * z[at].ravel()) @ fourier.T
+            power = (np.abs(psi) ** 2).sum(axis=0)
+            lit = power > dark
+            modulus = np.sqrt(np.where(lit, power, 1.0))
+            c = (intensities if printed else np.sqrt(intensities)) / modulus
+            c = np.where(lit, np.clip(c, low, high), 0.0)
+            q = np.where(lit, psi / modulus, 0.0)
+            # the parts of a block are large: nothing holds them once they are added
+            _add_linked(hessian, weights, at, _position_block(fourier, modes, q, c, good / scan.N))
+
+
+def _add_linked(hessian: NDArray, weights: NDArray, at: Window, parts: Sequence[NDArray]) -> None:
+    """Add the parts (Re, Re), (Re, Im) and (Im, Im) of a block in z through a linear link."""
+    real, mixed, imaginary = parts
+    for a, one in enumerate(weights):
+        for b in range(a, len(weights)):
+            other = weights[b]
+            terms = [
+                (one.real * other.real, real),
+                (one.real * other.imag, mixed),
+                (one.imag * other.real, mixed.T),
+                (one.imag * other.imag, imaginary),
+            ]
+            for factor, part in terms:
+                if factor != 0:
+                    _add_block(hessian, a, b, at, part if factor == 1 else factor * part)
+
+
+def _position_block(
+    fourier: NDArray, modes: NDArray, q: NDArray, c: NDArray, share: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the parts (Re, Re), (Re, Im) and (Im, Im) of the block of a position, for some detector pixels.
+
+    Parameters
+    ----------
+    fourier : (p, m^2) array of complex128
+        Rows of the transform for p detector pixels.
+    modes : (K, m^2) array of complex128
+    q : (K, p) array of complex128
+    c : (p,) array of float64
+    share : (p,) array of float64
+        What a detector pixel counts: 1/N, or 0 under the mask.
+
+    Returns
+    -------
+    three (m^2, m^2) arrays of float64
+    """
+    across = (share * (1 - c))[:, None]
+    root = np.sqrt(share * c)[:, None]
+    # the modes one below the other
+    jacobian = np.concatenate([fourier * mode for mode in modes])
+    along = (q.conj()[:, :, None] * jacobian.reshape(len(modes), *fourier.shape)).sum(axis=0)
+    # S = [Re, -Im] of sum_k conj(q_k) J_k; J'^* D J' = [[G, iG], [-iG, G]] with G = J^* D J
+    gram = jacobian.conj().T @ (np.tile(across, (len(modes), 1)) * jacobian)
+    first, second = root * along.real, -root * along.imag
+    real, mixed, imaginary = first.T @ first, first.T @ second, second.T @ second
+    real += gram.real
+    mixed -= gram.imag
+    imaginary += gram.real
+    return real, mixed, imaginary
+
+
+# -------------------------------------------------------------------- fluorescence
+
+
+def _add_fluorescence(hessian: NDArray, objective: Objective, probe: NDArray) -> None:
+    """Add (alpha_e / N_e) A_e^T A_e; A_e is the sensitivity times a matrix that all elements share."""
+    scan = objective.scan
+    factors = objective.alpha / scan.N_e * scan.sensitivity**2
+    first = objective.channels["elements"].start
+    parts = _grid_parts(scan, probe) if scan.sampling == "grid" else _scan_parts(scan, probe)
+    for at, rows in parts:
+        block = rows.T @ rows
+        for e in np.flatnonzero(factors):
+            _add_block(hessian, first + e, first + e, at, factors[e] * block)
+
+
+def _scan_parts(scan: Scan, probe: NDArray) -> Parts:
+    """Yield a patch and the row (1, m^2) of A for each position: t_j |P_j|^2."""
+    m = scan.m
+    for j, (row, column) in enumerate(scan.corners.tolist()):
+        light = (np.abs(_positioned(probe, scan.fractions[j])) ** 2).sum(axis=0)
+        yield (slice(row, row + m), slice(column, column + m)), scan.exposure[j] * light.reshape(1, -1)
+
+
+def _grid_parts(scan: Scan, probe: NDArray) -> Parts:
+    """Yield a band of the map and the rows (n_cols, pixels of the band) of A for each row of its output.
+
+    out[r] = sum_s k[s] w[r - s + m//2] with k = |P|^2; a correlation is the same with the kernel reversed.
+    """
+    m, (height, width) = scan.m, scan.shape
+    kernel, centre = (np.abs(probe) ** 2).sum(axis=0), m // 2
+    if scan.blur == "correlation":
+        kernel, centre = kernel[::-1, ::-1], m - 1 - centre
+    # shifts[i, c, c'] is what a pixel of column c' adds to column c through row i of the kernel
+    column = np.arange(width)[:, None] - np.arange(width) + centre
+    shifts = np.where((column >= 0) & (column < m), kernel[:, np.clip(column, 0, m - 1)], 0.0)
+    for r in range(height):
+        rows = np.arange(max(0, r + centre - m + 1), min(height, r + centre + 1))
+        band = shifts[r + centre - rows].transpose(1, 0, 2).reshape(width, -1)
+        yield (slice(int(rows[0]), int(rows[-1]) + 1), slice(0, width)), band

@@ -1,0 +1,356 @@
+"""The eigenvalue distribution of the Hessian without the matrix, by stochastic Lanczos quadrature.
+
+For a random vector of signs v the mean of v^T f(H) v is the trace of f(H), and S steps of the Lanczos process
+from v give a Gauss quadrature of v^T f(H) v: the eigenvalues of the tridiagonal matrix are its nodes, the
+squares of the first components of its eigenvectors the weights. The mean over a few vectors is an estimate
+of the distribution of the eigenvalues of H.
+
+References
+----------
+S. Ubaru, J. Chen, Y. Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature", SIAM J. Matrix
+Anal. Appl. 38 (2017) 1075-1099. G. H. Golub, G. Meurant, "Matrices, Moments and Quadrature with
+Applications", Princeton 2010. T. Chen, T. Trogdon, S. Ubaru, "Analysis of stochastic Lanczos quadrature for
+spectrum approximation", arXiv 2105.06595 (bounds on the distribution).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import eigh_tridiagonal
+
+from ptyxrf.driver.data.checks import is_finite_number, real_array, whole_number
+from ptyxrf.driver.objective.objective import Objective
+
+_WORD = (1 << 64) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """An estimate of how the eigenvalues of a symmetric matrix are distributed.
+
+    Each random vector has a distribution of its own, weights at nodes; the estimate is their mean.
+
+    Attributes
+    ----------
+    nodes : (V, S) array of float64
+        Ritz values of each vector in increasing order, in the units of the Hessian. Where the process ended
+        before S steps the rest repeats the largest one with weight 0.
+    weights : (V, S) array of float64
+        Fractions of the eigenvalues; they add up to 1 for each vector.
+    size : int
+        Number of unknowns over all ranks, by which to multiply a fraction to have a number of eigenvalues.
+    """
+
+    nodes: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    size: int
+
+    @property
+    def largest(self) -> float:
+        """The largest Ritz value: at most the largest eigenvalue, and close to it after some ten steps."""
+        return float(self.nodes.max())
+
+    @property
+    def smallest(self) -> float:
+        """The smallest Ritz value: at least the smallest eigenvalue."""
+        return float(self.nodes.min())
+
+    def fraction_above(self, threshold: float) -> tuple[float, float]:
+        """Return which fraction of the eigenvalues lies above a threshold.
+
+        Parameters
+        ----------
+        threshold : float
+            In the units of the Hessian.
+
+        Returns
+        -------
+        mean : float
+            Over the vectors.
+        error : float
+            Standard error of the mean; NaN for a single vector. It knows only of the choice of vectors. A
+            Gauss quadrature is also blind to what lies between two nodes: for each vector the fraction is
+            right to the larger weight of the two nodes beside the threshold (the Chebyshev-Markov-Stieltjes
+            inequalities), and most often to a part of it.
+
+        Raises
+        ------
+        ValueError
+            The threshold is not a finite number.
+        """
+        if not is_finite_number(threshold):
+            raise ValueError(f"threshold: expected a finite number, got {threshold!r}")
+        fractions = np.where(self.nodes > threshold, self.weights, 0.0).sum(axis=1)
+        count = len(fractions)
+        error = float(fractions.std(ddof=1) / np.sqrt(count)) if count > 1 else np.nan
+        return float(fractions.mean()), error
+
+    def cumulative(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return which fraction of the eigenvalues lies at or below each point, the mean over the vectors.
+
+        Parameters
+        ----------
+        points : array of float
+
+        Returns
+        -------
+        array of float64
+            Of the shape of `points`.
+
+        Raises
+        ------
+        ValueError
+            The points are no real numbers, or NaN.
+        """
+        points = _points(points)
+        nodes, weights = self._sorted()
+        below = np.concatenate([[0.0], np.cumsum(weights)])
+        return below[np.searchsorted(nodes, points, side="right")]
+
+    def density(self, points: ArrayLike, width: float) -> NDArray[np.float64]:
+        """Return the density of the eigenvalues, smoothed by a Gaussian; its integral is 1.
+
+        Parameters
+        ----------
+        points : array of float
+        width : float
+            Standard deviation of the Gaussian, in the units of the Hessian.
+
+        Returns
+        -------
+        array of float64
+            Of the shape of `points`, in fractions per unit of the Hessian.
+
+        Raises
+        ------
+        ValueError
+            The points are no real numbers, or NaN; the width is not a positive number.
+        """
+        points = _points(points)
+        if not is_finite_number(width) or width <= 0:
+            raise ValueError(f"width: expected a finite positive number, got {width!r}")
+        nodes, weights = self._sorted()
+        values = np.empty(points.size)
+        for i, point in enumerate(points.ravel()):
+            values[i] = weights @ np.exp(-0.5 * ((point - nodes) / width) ** 2)
+        return values.reshape(points.shape) / (np.sqrt(2 * np.pi) * width)
+
+    def _sorted(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the nodes of all vectors in increasing order, and their weights in the mean."""
+        order = np.argsort(self.nodes, axis=None)
+        return self.nodes.ravel()[order], self.weights.ravel()[order] / len(self.nodes)
+
+
+def _points(points: ArrayLike) -> NDArray[np.float64]:
+    array = real_array("points", points)
+    if np.isnan(array).any():
+        raise ValueError("points: expected numbers, got NaN")
+    return array
+
+
+def spectrum(
+    objective: Objective,
+    *,
+    vectors: int = 8,
+    steps: int = 80,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Spectrum:
+    """Estimate the eigenvalue distribution of the Hessian at the point last evaluated.
+
+    The Hessian is the one that `Objective.hessian_product` applies, with the curvature of the objective and
+    in the units of the data; where the probe is unknown (and not held at present) it is a part of it. All
+    ranks make the same call. It costs vectors * steps Hessian products with one reduction each.
+
+    Parameters
+    ----------
+    objective : Objective
+        Whose `value_and_gradient` was called.
+    vectors : int
+        Number V of random vectors. The error of a fraction of u unknowns falls as 1/sqrt(V u).
+    steps : int
+        Lanczos steps S for each vector, and nodes of its distribution; not more than there are unknowns are
+        made. The distribution is resolved to about 1/S of its range, and much finer at its ends: thresholds
+        far below the largest eigenvalue, but not at the other end, take more steps, not more vectors.
+    seed : int
+        Of the vectors, 0 <= seed < 2^64. They are the same for any number of ranks.
+    progress : callable, optional
+        Called on each rank with the number of products made and to be made.
+
+    Returns
+    -------
+    Spectrum
+        The same on every rank. Other numbers of ranks round differently: nodes agree to rounding as long as
+        the steps are few, and later, when the process has found an eigenvalue to full precision and forgets
+        that it has, only the distribution does.
+
+    Raises
+    ------
+    ValueError
+        An argument is wrong, nothing was evaluated yet, or a product is not finite.
+
+    Notes
+    -----
+    Vectors are not made orthogonal to all earlier ones, which takes S vectors and S dot products a step.
+    In rounding arithmetic the process then finds eigenvalues again that it has already (ghosts). The
+    quadrature stays right: the computed tridiagonal matrix is that of an exact process for a matrix whose
+    eigenvalues lie in tiny clusters around those of H, the weights of a cluster adding up to that of its
+    eigenvalue (A. Greenbaum, Linear Algebra Appl. 113 (1989) 7-63; for the quadrature L. Knizhnerman,
+    Comput. Math. Math. Phys. 36 (1996) 1481-1492). So copies share a weight: weights count, nodes do not.
+    """
+    vectors, steps = whole_number("vectors", vectors, 1), whole_number("steps", steps, 1)
+    seed = whole_number("seed", seed, 0)
+    if seed > _WORD:
+        raise ValueError(f"seed: expected a whole number below 2^64, got {seed}")
+    if progress is not None and not callable(progress):
+        raise ValueError(f"progress: expected a callable, got {type(progress).__name__}")
+    if objective.work.gradients == 0:
+        raise ValueError("objective: expected one whose value_and_gradient was called, got no point yet")
+    size = _global_size(objective)
+    nodes, weights = np.empty((vectors, steps)), np.zeros((vectors, steps))
+    for index in range(vectors):
+        signs = random_signs(objective, seed, index)
+
+        def report(done: int, index: int = index) -> None:
+            if progress is not None:
+                progress(index * steps + done, vectors * steps)
+
+        diagonal, off_diagonal = lanczos(objective, signs, min(steps, size), report)
+        values, states = eigh_tridiagonal(diagonal, off_diagonal)
+        found = len(values)
+        nodes[index, :found], nodes[index, found:] = values, values[-1]
+        shares = states[0] ** 2
+        weights[index, :found] = shares / shares.sum()
+        report(steps)
+    return Spectrum(nodes, weights, size)
+
+
+def _global_size(objective: Objective) -> int:
+    """Return the number of unknowns over all ranks; the probe, which each rank has, counts once."""
+    fields = objective.fields_of(np.zeros(objective.size, bool))
+    rows, columns = objective.tile.grid
+    return len(fields) * rows * columns + (objective.size - fields.size if objective.with_probe else 0)
+
+
+def lanczos(
+    objective: Objective, start: NDArray, steps: int, report: Callable[[int], None] = lambda done: None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the tridiagonal matrix of the Lanczos process.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of it only `product_with_dots` is used.
+    start : (size,) array of float32 or float64
+        The first vector before it is normalised, this rank's part. It is overwritten.
+    steps : int
+    report : callable
+        Called with the number of products made, but for the last.
+
+    Returns
+    -------
+    diagonal : (s,) array of float64
+        With s <= `steps`: the process ends where the Krylov space does.
+    off_diagonal : (s - 1,) array of float64
+
+    Raises
+    ------
+    ValueError
+        A product is not finite.
+    """
+    # A vector is normalised only once the product with it is there: H u, u . H u and u . u, and with these
+    # both coefficients of the step, take one reduction. In exact arithmetic it is the usual process, and in
+    # rounding the stable variant with alpha = v . H v and beta = |u| (C. C. Paige, J. Inst. Maths Applics 10
+    # (1972) 373-381).
+    diagonal: list[float] = []
+    off_diagonal: list[float] = []
+    rounding = 10 * float(np.finfo(start.dtype).eps)
+    vector, previous = start, np.zeros_like(start)
+    unit = 1.0  # what the vector has been divided by, so that its entries stay representable
+    norm = 0.0
+    for step in range(steps):
+        product, (square, bend, _) = objective.product_with_dots(vector, vector)
+        if not np.isfinite([square, bend]).all():
+            raise ValueError("objective: expected finite Hessian products, got NaN or infinity")
+        length = float(np.sqrt(square))
+        beta = unit * length
+        if step > 0:
+            # Nothing but rounding is left: the space is complete. Going on would do no harm, for what is
+            # coupled so weakly to the first vector has no weight, but with 0 there is no next vector.
+            if beta <= rounding * norm:
+                break
+            off_diagonal.append(beta)
+        alpha = bend / square
+        diagonal.append(alpha)
+        norm = max(norm, abs(alpha), beta if step > 0 else 0.0)
+        if step + 1 == steps:
+            break
+        report(step + 1)
+        unit = norm if norm > 0 else 1.0
+        # next = (H v - alpha v - beta v_before) / unit with v = vector / length, in the arrays that are there
+        vector /= length
+        product /= length * unit
+        product -= (alpha / unit) * vector
+        if step > 0:
+            previous *= beta / unit
+            product -= previous
+        previous, vector = vector, product
+    return np.array(diagonal), np.array(off_diagonal)
+
+
+# -------------------------------------------------------------------- random vectors
+
+
+def _mixed(word: int) -> int:
+    """Return the output function of SplitMix64 of one word."""
+    word = (word + 0x9E3779B97F4A7C15) & _WORD
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _WORD
+    return word ^ (word >> 31)
+
+
+def _signs(key: int, counters: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return -1 or 1 for each counter: the top bit of the numbers of a SplitMix64 generator.
+
+    Numbers of the generator with this key as its seed can be had in any order (G. L. Steele, D. Lea,
+    C. H. Flood, OOPSLA 2014), so that each pixel has its own wherever it is.
+    """
+    # arrays of uint64 wrap around
+    words = np.uint64(key) + (counters.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    words ^= words >> np.uint64(31)
+    return 1.0 - 2.0 * (words >> np.uint64(63)).astype(np.float64)
+
+
+def random_signs(objective: Objective, seed: int, index: int) -> NDArray:
+    """Return this rank's part of a random vector of signs, which is the same for any number of ranks.
+
+    Parameters
+    ----------
+    objective : Objective
+    seed : int
+    index : int
+        Which of the vectors of the seed.
+
+    Returns
+    -------
+    (size,) array of float32 or float64
+        -1 or 1; 0 in the part of a probe that is held.
+    """
+    vector = np.zeros(objective.size, objective.real)
+    fields, (rows, columns) = objective.fields_of(vector), objective.tile.grid
+    owned = objective.tile.owned
+    key = _mixed(_mixed(seed) ^ index)
+    row = np.arange(owned.row_start, owned.row_stop)[:, None]
+    pixels = row * columns + np.arange(owned.column_start, owned.column_stop)
+    for channel, field in enumerate(fields):
+        field[...] = _signs(key, pixels + channel * rows * columns)
+    if objective.with_probe:
+        rest = np.arange(objective.size - fields.size)
+        vector[fields.size :] = _signs(key, rest + len(fields) * rows * columns)
+    return vector

@@ -1,0 +1,138 @@
+"""Progress of a reconstruction: a live line on a terminal, one plain line per iteration in a log."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import TextIO
+
+from tqdm import tqdm
+
+from ptyxrf.driver.data.history import IterationRecord
+
+#: Errors that are worth a place in a line; the rest is in the history.
+SHOWN_ERRORS = ("mse", "mse_aligned")
+
+
+def record_line(record: IterationRecord) -> str:
+    """Return one iteration as a line of a log."""
+    parts = [
+        f"iteration {record.iteration:4d}",
+        f"loss {record.loss:.6e}",
+        f"gradient {record.gradient_norm:.2e}",
+        f"inner {record.inner_steps:3d}",
+        f"sweeps {record.sweeps:7.1f}",
+        f"step {record.step:.2g}",
+        f"{record.seconds:7.1f} s",
+    ]
+    parts += [f"{name} {record.errors[name]:.3e}" for name in SHOWN_ERRORS if name in record.errors]
+    if record.note:
+        parts.append(record.note)
+    return "  ".join(parts)
+
+
+class Progress:
+    """The callback that `progress` makes; a context manager that leaves the terminal tidy.
+
+    Parameters
+    ----------
+    show : callable
+        Shows one record.
+    close : callable
+        Ends the display.
+    """
+
+    def __init__(self, show: Callable[[IterationRecord], None], close: Callable[[], None]) -> None:
+        self._show = show
+        self._close = close
+
+    def __call__(self, record: IterationRecord) -> bool:
+        """Show the record; never ask to stop."""
+        self._show(record)
+        return False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+
+def progress(
+    *,
+    quiet: bool = False,
+    label: str = "",
+    max_iterations: int | None = None,
+    max_sweeps: float | None = None,
+    max_seconds: float | None = None,
+    stream: TextIO | None = None,
+) -> Progress:
+    """Return a callback for `ptyxrf.reconstruct` that shows how far it is.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show nothing.
+    label : str
+        Word before the line.
+    max_iterations, max_sweeps, max_seconds : number, optional
+        The budget. The bar of a terminal runs over the one that is nearest to its end.
+    stream : text stream, optional
+        Where to write; default: standard error.
+
+    Returns
+    -------
+    Progress
+        To be used as ``with progress(...) as callback: reconstruct(..., callback=callback)``.
+    """
+    stream = sys.stderr if stream is None else stream
+    if quiet:
+        return Progress(lambda record: None, lambda: None)
+    if not stream.isatty():
+        prefix = f"{label}: " if label else ""
+
+        def line(record: IterationRecord) -> None:
+            # in one piece: an interrupt or another process must not come between the line and its end
+            stream.write(f"{prefix}{record_line(record)}\n")
+            stream.flush()
+
+        return Progress(line, lambda: None)
+
+    # A terminal that does not tell its size (0 x 0) gets a usual one, where tqdm would show nothing.
+    columns, rows = shutil.get_terminal_size()
+    bar = tqdm(
+        total=1.0,
+        desc=label or "starting",
+        file=stream,
+        ncols=columns,
+        nrows=rows,
+        bar_format="{percentage:3.0f}% |{bar:20}| {desc}",
+        mininterval=0.0,
+    )
+
+    def show(record: IterationRecord) -> None:
+        done = [
+            value / limit
+            for value, limit in (
+                (record.iteration, max_iterations),
+                (record.sweeps, max_sweeps),
+                (record.seconds, max_seconds),
+            )
+            if limit
+        ]
+        bar.n = min(max(done, default=0.0), 1.0)
+        parts = [label] if label else []
+        parts += [
+            f"iteration {record.iteration}",
+            f"{record.sweeps:.0f} sweeps",
+            f"{record.seconds:.0f} s",
+            f"loss {record.loss:.5g}",
+        ]
+        parts += [f"{name} {record.errors[name]:.2e}" for name in SHOWN_ERRORS if name in record.errors]
+        bar.set_description_str(", ".join(parts))
+
+    return Progress(show, bar.close)

@@ -1,0 +1,75 @@
+"""What each iteration reports, and why a reconstruction ended."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Reason(Enum):
+    """Why the solver stopped, as full sentences."""
+
+    GRADIENT = "The gradient fell below the requested fraction of its first norm."
+    LOSS = "The loss stopped falling by more than the requested fraction."
+    NOISE = "The data are fitted to within their noise: further iterations would fit the noise."
+    ITERATIONS = "The requested number of iterations was reached."
+    SWEEPS = "The budget of sweeps over the positions was used up."
+    SECONDS = "The time budget was used up."
+    LINE_SEARCH = "No step along the search direction lowered the loss any further."
+    CALLBACK = "The callback asked to stop."
+    STATIONARY = "The start is already stationary: the gradient is zero."
+    NON_FINITE = (
+        "The loss, its gradient or a direction was not finite: such steps were rejected, and no other "
+        "lowered the loss."
+    )
+
+    @property
+    def converged(self) -> bool:
+        """Whether the solver stopped because there was nothing left to gain."""
+        return self in (Reason.GRADIENT, Reason.LOSS, Reason.NOISE, Reason.LINE_SEARCH, Reason.STATIONARY)
+
+
+@dataclass(frozen=True)
+class IterationRecord:
+    """One line of the history.
+
+    Attributes
+    ----------
+    iteration : int
+        0 is the start.
+    loss : float
+        Phi, in the units of the data.
+    ptychography_loss, fluorescence_loss : float
+        Phi_p and Phi_f (with its weights); NaN where the method does not have the modality.
+    gradient_norm : float
+        Norm of the gradient, without the components that a bound holds.
+    inner_steps : int
+        Conjugate-gradient steps of this iteration.
+    products, gradients : int
+        Hessian products and gradients so far.
+    sweeps : float
+        Sweeps over all positions so far: a gradient or a product is 1, a forward-only pass 1/2.
+    step : float
+        Step length along the search direction.
+    seconds : float
+        Since the start of the reconstruction.
+    note : str
+        How the inner iteration ended.
+    errors : dict
+        Errors against the truth, where it is known (see `ptyxrf.driver.reconstruction.accuracy`).
+    """
+
+    iteration: int
+    loss: float
+    ptychography_loss: float = math.nan
+    fluorescence_loss: float = math.nan
+    gradient_norm: float = math.nan
+    inner_steps: int = 0
+    products: int = 0
+    gradients: int = 0
+    sweeps: float = 0.0
+    step: float = 0.0
+    seconds: float = 0.0
+    note: str = ""
+    errors: dict[str, float] = field(default_factory=dict)

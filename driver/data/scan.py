@@ -1,0 +1,552 @@
+"""A scan: the data of both modalities, the probe that recorded them, and where it stood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.data.checks import real_array
+from ptyxrf.driver.data.geometry import Geometry
+
+#: Positions closer than this (pixels) to an integer are that integer: it is the rounding error of a
+#: coordinate that was written in metres and read back, far below any measurable shift.
+POSITION_ROUNDING = 1e-9
+
+BLURS = ("convolution", "correlation")
+
+#: Sums of |P|^2 whose own squares are still numbers.
+LEAST_INTENSITY, MOST_INTENSITY = 1e-120, 1e120
+
+#: Values of lazy maps, masks and true arrays that are checked at a time.
+CHECKED_VALUES = 1 << 22
+
+
+class ArraySource(Protocol):
+    """Values that are read when they are needed: an h5py dataset, or anything that slices like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def dtype(self) -> np.dtype: ...  # noqa: D102
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+def _is_lazy(value: Any) -> bool:
+    """Return whether a value is an array that is read when it is sliced."""
+    return not isinstance(value, np.ndarray) and all(
+        hasattr(value, name) for name in ("shape", "dtype", "__getitem__")
+    )
+
+
+def blocks_of_rows(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
+    """Yield indices that cut an array into blocks of a few million values, by its second last axis.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        At least two dimensions.
+    """
+    *leading, rows, columns = shape
+    step = max(1, CHECKED_VALUES // max(columns, 1))
+    for index in np.ndindex(*leading):
+        for first in range(0, rows, step):
+            yield (*index, slice(first, min(first + step, rows)))
+
+
+def _floats(name: str, value: ArrayLike, ndim: int) -> NDArray[np.float64]:
+    array = real_array(name, value)
+    if array.ndim != ndim:
+        raise ValueError(f"{name}: expected {ndim} dimension(s), got shape {array.shape}")
+    return array
+
+
+def _per_item(
+    name: str, value: ArrayLike, count: int, what: str, *, zero: bool = False
+) -> NDArray[np.float64]:
+    """Return `count` finite positive (or, with `zero`, non-negative) numbers from one number or `count`."""
+    array = real_array(name, value)
+    if array.shape not in ((), (count,)):
+        raise ValueError(
+            f"{name}: expected a number or {count} of them (one per {what}), got shape {array.shape}"
+        )
+    array = np.broadcast_to(array, (count,)).copy()
+    good = np.isfinite(array) & ((array >= 0) if zero else (array > 0))
+    if not good.all():
+        kind = "non-negative" if zero else "positive"
+        where = int(np.flatnonzero(~good)[0])
+        raise ValueError(f"{name}: expected finite {kind} numbers, got {array[where]} for {what} {where}")
+    return array
+
+
+def check_patterns(block: NDArray, indices: NDArray[np.int64], mask: NDArray[np.bool_] | None) -> None:
+    """Refuse patterns that hold NaN, infinities or negative counts outside the mask.
+
+    Parameters
+    ----------
+    block : (B, m, m) array of real numbers
+    indices : (B,) array of int64
+        Which patterns of the scan they are, for the message.
+    mask : (m, m) or (B, m, m) array of bool, optional
+        True = good.
+
+    Raises
+    ------
+    ValueError
+        Naming the first bad pattern and pixel.
+    """
+    bad = ~((block >= 0) & (block < np.inf))  # NaN compares false
+    if mask is not None:
+        bad &= mask
+    if bad.any():
+        j, row, column = (int(i) for i in np.argwhere(bad)[0])
+        value = block[j, row, column]
+        raise ValueError(
+            f"patterns: expected finite non-negative intensities outside the mask, got {value} "
+            f"in pattern {int(indices[j])} at pixel ({row}, {column})"
+        )
+
+
+def measured_elements(
+    missing: NDArray[np.int64],
+    infinite: NDArray[np.int64],
+    shape: tuple[int, ...],
+    first_bad: Callable[[int], int],
+) -> NDArray[np.bool_]:
+    """Return which elements have data, from the numbers of NaN and infinities in each map.
+
+    Parameters
+    ----------
+    missing, infinite : (N_e,) array of int64
+    shape : tuple of int
+        Of all maps, (N_e, ...).
+    first_bad : callable
+        Given an element, returns the flat index of the first of its values that is not finite.
+
+    Raises
+    ------
+    ValueError
+        A map is neither finite nor NaN everywhere.
+    """
+    measured = missing < np.prod(shape[1:])
+    bad = measured & (missing + infinite > 0)
+    if bad.any():
+        e = int(np.flatnonzero(bad)[0])
+        place = tuple(int(i) for i in np.unravel_index(first_bad(e), shape[1:]))
+        where = f"position {place[0]}" if len(place) == 1 else f"pixel {place}"
+        raise ValueError(
+            f"fluorescence: expected finite counts (or NaN everywhere for an element without data), "
+            f"got {int(missing[e] + infinite[e])} non-finite values for element {e}, the first at {where}"
+        )
+    return measured
+
+
+def _check_truth(name: str, values: NDArray[Any]) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"truth: expected finite numbers in {name}, got NaN or infinity")
+
+
+class Scan:
+    """Diffraction patterns and fluorescence of one scan, with the probe and the positions.
+
+    Parameters
+    ----------
+    patterns : (N, m, m) array or lazy source of real numbers
+        Diffraction intensities in detector order: the zero frequency at index m//2. Anything with
+        ``shape``, ``dtype`` and slicing serves (an h5py dataset is read only when it is needed).
+    positions : (N, 2) array of float
+        (row, column) of the probe window's first pixel on the object grid, in pixels. Fractions are
+        kept: the probe is Fourier-shifted by them.
+    probe : (K, m, m) or (m, m) array of complex
+        Probe modes, in the unit whose squared modulus is that of `patterns` (unitary DFT).
+    shape : (int, int), optional
+        (n_rows, n_cols) of the object grid; default: what the positions cover.
+    fluorescence : (N_e, n_rows, n_cols) or (N_e, N) array or lazy source of float, optional
+        Counts per element: on the object grid (``grid`` sampling) or one per position (``scan``).
+        An element whose values are all NaN has no data; it still enters the object.
+    attenuation : (N_e,) array of float, optional
+        mu_e of the link y = link_offset + sum_e mu_e w_e; default 1 for each element.
+    element_names : sequence of str, optional
+        Default: "element 1", "element 2", ...
+    mask : (m, m) array, or (N, m, m) array or lazy source of bool, optional
+        True = good, in detector order like the patterns.
+    exposure : (N,) array of float, optional
+        Ion chamber times live time at each position, relative (mean 1); default 1.
+    sensitivity : float or (N_e,) array of float, optional
+        Counts per incident photon and unit of w; default 1.
+    background : float or (N_e,) array of float, optional
+        Counts that do not come from the specimen, per sample of each map; default 0.
+    count_scale : float or (N,) array of float, optional
+        eta: the value that one photon adds to a pattern (1 for raw counts, 0 for noiseless data).
+    fluorescence_count_scale : float or (N_e,) array of float, optional
+        The same for the maps; default: `count_scale`, where that is one number.
+    blur : {"convolution", "correlation"}
+        How grid maps were blurred by the probe: as a convolution, or as a map that was scanned and
+        interpolated onto the grid (a correlation). Scan sampling does not use it.
+    geometry : Geometry, optional
+        Photon energy, distance and detector pixel, where lengths in metres are wanted.
+    units : str
+        Unit of the fluorescence values, for labels.
+    truth : mapping, optional
+        What a simulation knows: arrays (or lazy sources) "object", "elements" and "probe", any of them.
+    title : str
+        A line about the scan.
+
+    Attributes
+    ----------
+    N, m, K, N_e : int
+        Positions, pattern size, probe modes, elements.
+    corners : (N, 2) array of int64
+        Integer part of each position: the corner of its patch.
+    fractions : (N, 2) array of float64
+        Position minus corner, in [0, 1).
+    sampling : {"grid", "scan", None}
+        How the fluorescence was sampled.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, what was expected and what came.
+
+    Notes
+    -----
+    What is lazy is checked when it is read: by the ranks of a reconstruction, each its own part, or by
+    `check`.
+    """
+
+    def __init__(
+        self,
+        patterns: ArrayLike | ArraySource,
+        positions: ArrayLike,
+        probe: ArrayLike,
+        *,
+        shape: tuple[int, int] | None = None,
+        fluorescence: ArrayLike | ArraySource | None = None,
+        attenuation: ArrayLike | None = None,
+        element_names: Sequence[str] | None = None,
+        mask: ArrayLike | ArraySource | None = None,
+        exposure: ArrayLike | None = None,
+        sensitivity: ArrayLike | None = None,
+        background: ArrayLike | None = None,
+        count_scale: ArrayLike | None = None,
+        fluorescence_count_scale: ArrayLike | None = None,
+        blur: str = "convolution",
+        geometry: Geometry | None = None,
+        units: str = "counts",
+        truth: Mapping[str, NDArray] | None = None,
+        title: str = "",
+    ) -> None:
+        self.patterns: Any = patterns
+        if not (isinstance(patterns, np.ndarray) or _is_lazy(patterns)):
+            values: Any = patterns
+            self.patterns = real_array("patterns", values)
+        if len(self.patterns.shape) != 3:
+            raise ValueError(f"patterns: expected shape (N, m, m), got {tuple(self.patterns.shape)}")
+        if self.patterns.dtype.kind not in "fiub":
+            raise ValueError(f"patterns: expected real intensities, got dtype {self.patterns.dtype}")
+        self.N, self.m, columns = (int(size) for size in self.patterns.shape)
+        if self.m != columns:
+            raise ValueError(
+                f"patterns: expected square patterns (N, m, m), got {tuple(self.patterns.shape)}"
+            )
+        if self.N == 0 or self.m == 0:
+            raise ValueError(
+                f"patterns: expected at least one pattern, got shape {tuple(self.patterns.shape)}"
+            )
+
+        self._set_probe(probe)
+        self._set_positions(positions, shape)
+        self._set_mask(mask)
+        if isinstance(self.patterns, np.ndarray):
+            mask = None if self.mask is None else np.asarray(self.mask)
+            check_patterns(self.patterns, np.arange(self.N), mask)
+        self.exposure = (
+            np.ones(self.N) if exposure is None else _per_item("exposure", exposure, self.N, "position")
+        )
+
+        self._set_fluorescence(fluorescence, attenuation, element_names)
+        self.sensitivity = _per_item(
+            "sensitivity", 1.0 if sensitivity is None else sensitivity, self.N_e, "element"
+        )
+        self.background = _per_item(
+            "background", 0.0 if background is None else background, self.N_e, "element", zero=True
+        )
+        self.count_scale = (
+            None
+            if count_scale is None
+            else _per_item("count_scale", count_scale, self.N, "position", zero=True)
+        )
+        if fluorescence_count_scale is None and count_scale is not None and np.ndim(count_scale) == 0:
+            fluorescence_count_scale = count_scale
+        self.fluorescence_count_scale = (
+            None
+            if fluorescence_count_scale is None
+            else _per_item(
+                "fluorescence_count_scale", fluorescence_count_scale, self.N_e, "element", zero=True
+            )
+        )
+        if blur not in BLURS:
+            raise ValueError(f"blur: expected one of {', '.join(BLURS)}, got {blur!r}")
+        self.blur = blur
+        self.geometry = geometry
+        self.units = units
+        self.title = title
+        self._set_truth(truth)
+
+    def _set_probe(self, probe: ArrayLike) -> None:
+        array = np.array(probe)
+        if array.ndim == 2:
+            array = array[None]
+        if array.ndim != 3 or array.shape[1:] != (self.m, self.m) or array.shape[0] == 0:
+            raise ValueError(
+                f"probe: expected shape (K, {self.m}, {self.m}) as the patterns have, got {np.shape(probe)}"
+            )
+        if array.dtype.kind not in "fiuc":
+            raise ValueError(f"probe: expected complex numbers, got dtype {array.dtype}")
+        if array.dtype not in (np.complex64, np.complex128):
+            array = array.astype(np.complex128)
+        if not np.isfinite(array).all():
+            raise ValueError("probe: expected finite numbers, got NaN or infinity")
+        if not array.any():
+            raise ValueError("probe: expected a probe with some intensity, got zeros only")
+        with np.errstate(over="ignore", under="ignore"):
+            intensity = float(np.sum(np.abs(array.astype(np.complex128)) ** 2))
+        if not LEAST_INTENSITY < intensity < MOST_INTENSITY:
+            raise ValueError(
+                f"probe: expected a sum of |P|^2 between {LEAST_INTENSITY:g} and {MOST_INTENSITY:g}, got "
+                f"{intensity:g}"
+            )
+        self.probe: NDArray[Any] = np.ascontiguousarray(array)
+        self.K = int(array.shape[0])
+
+    def _set_positions(self, positions: ArrayLike, shape: tuple[int, int] | None) -> None:
+        array = _floats("positions", positions, 2)
+        if array.shape != (self.N, 2):
+            raise ValueError(
+                f"positions: expected shape ({self.N}, 2), one (row, column) for each of the {self.N} "
+                f"patterns, got {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            j = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+            raise ValueError(
+                f"positions: expected finite pixels, got {tuple(array[j].tolist())} at position {j}"
+            )
+        nearest = np.round(array)
+        snapped = np.where(np.abs(array - nearest) < POSITION_ROUNDING, nearest, array)
+        corners = np.floor(snapped)
+        if shape is None:
+            extent = corners.max(axis=0) + self.m
+            if extent.max() > 2**31:
+                raise ValueError(
+                    f"positions: expected pixels, got a scan that covers {extent.tolist()} pixels"
+                )
+            self.shape = (int(extent[0]), int(extent[1]))
+        else:
+            try:
+                rows, columns = (int(size) for size in shape)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"shape: expected (n_rows, n_cols), got {shape!r}") from error
+            if rows < 1 or columns < 1 or (rows, columns) != tuple(shape):
+                raise ValueError(f"shape: expected two positive integers (n_rows, n_cols), got {shape!r}")
+            self.shape = (rows, columns)
+        outside = (corners < 0).any(axis=1) | (corners + self.m > self.shape).any(axis=1)
+        if outside.any():
+            j = int(np.flatnonzero(outside)[0])
+            raise ValueError(
+                f"positions: expected every {self.m} x {self.m} window inside the "
+                f"{self.shape[0]} x {self.shape[1]} object grid, "
+                f"got {tuple(array[j].tolist())} at position {j}"
+            )
+        self.positions = array
+        self.corners = corners.astype(np.int64)
+        self.fractions = snapped - corners
+
+    def _set_mask(self, mask: ArrayLike | ArraySource | None) -> None:
+        self.mask: Any = None
+        if mask is None:
+            return
+        if _is_lazy(mask) and tuple(mask.shape) == (self.N, self.m, self.m):  # type: ignore[union-attr]
+            self.mask = mask
+            return
+        array = np.asarray(mask)
+        if array.shape not in ((self.m, self.m), (self.N, self.m, self.m)):
+            raise ValueError(
+                f"mask: expected shape ({self.m}, {self.m}) or ({self.N}, {self.m}, {self.m}), "
+                f"got {array.shape}"
+            )
+        if array.dtype != np.bool_:
+            if array.dtype.kind not in "iu" or not np.isin(array, (0, 1)).all():
+                raise ValueError(f"mask: expected booleans (True = good), got dtype {array.dtype}")
+            array = array.astype(bool)
+        if not array.any():
+            raise ValueError("mask: expected some good pixels (True), got none")
+        self.mask = np.ascontiguousarray(array)
+
+    def _set_fluorescence(
+        self,
+        fluorescence: ArrayLike | ArraySource | None,
+        attenuation: ArrayLike | None,
+        element_names: Sequence[str] | None,
+    ) -> None:
+        self.fluorescence: Any = None
+        self.sampling: str | None = None
+        self.N_e = 0
+        self._measured: NDArray[np.bool_] | None = np.zeros(0, bool)
+        if fluorescence is not None:
+            maps: Any = fluorescence
+            if not _is_lazy(maps):
+                maps = real_array("fluorescence", maps)
+            elif maps.dtype.kind not in "fiu":
+                raise ValueError(f"fluorescence: expected real numbers, got {maps.dtype}")
+            shape = tuple(maps.shape)
+            if len(shape) == 3 and shape[1:] == self.shape and shape[0] > 0:
+                self.sampling = "grid"
+            elif len(shape) == 2 and shape[1] == self.N and shape[0] > 0:
+                self.sampling = "scan"
+            else:
+                raise ValueError(
+                    f"fluorescence: expected shape (N_e, {self.shape[0]}, {self.shape[1]}) on the object "
+                    f"grid or (N_e, {self.N}) at the positions, got {shape}"
+                )
+            self.fluorescence = maps
+            self.N_e = int(shape[0])
+            self._measured = None if _is_lazy(maps) else self._find_measured()
+        elif attenuation is not None or element_names is not None:
+            named = "attenuation" if attenuation is not None else "element_names"
+            raise ValueError(
+                f"{named}: expected none without fluorescence, got {named} for a scan that has no maps"
+            )
+        self.attenuation = np.ones(self.N_e)
+        if attenuation is not None:
+            values = _floats("attenuation", np.atleast_1d(np.asarray(attenuation)), 1)
+            if values.shape != (self.N_e,):
+                raise ValueError(
+                    f"attenuation: expected {self.N_e} numbers, one per element, got {values.shape[0]}"
+                )
+            if not np.isfinite(values).all():
+                raise ValueError(f"attenuation: expected finite numbers, got {values.tolist()}")
+            self.attenuation = values
+        names = (
+            [f"element {e + 1}" for e in range(self.N_e)] if element_names is None else list(element_names)
+        )
+        if len(names) != self.N_e or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"element_names: expected {self.N_e} names, one per element, got {names!r}")
+        if len(set(names)) != len(names):
+            raise ValueError(f"element_names: expected a different name for each element, got {names!r}")
+        self.element_names: list[str] = [str(name) for name in names]
+
+    def _set_truth(self, truth: Mapping[str, NDArray] | None) -> None:
+        expected = {
+            "object": self.shape,
+            "elements": (self.N_e, *self.shape),
+            "probe": self.probe.shape,
+        }
+        self.truth: dict[str, NDArray] = {}
+        if truth is not None and not isinstance(truth, Mapping):
+            raise ValueError(f"truth: expected a mapping of names to arrays, got {type(truth).__name__}")
+        for name, array in (truth or {}).items():
+            if name not in expected:
+                raise ValueError(f"truth: expected keys among {', '.join(expected)}, got {name!r}")
+            if np.shape(array) != expected[name]:
+                raise ValueError(f"truth: expected {name} of shape {expected[name]}, got {np.shape(array)}")
+            values: Any = array if _is_lazy(array) else np.asarray(array)
+            kinds, numbers = ("fiu", "real numbers") if name == "elements" else ("fiuc", "numbers")
+            if values.dtype.kind not in kinds:
+                raise ValueError(f"truth: expected {name} in {numbers}, got {values.dtype}")
+            if not _is_lazy(array):
+                _check_truth(name, values)
+            self.truth[name] = values
+
+    def _find_measured(self) -> NDArray[np.bool_]:
+        """Return which elements have data; a map that is neither whole nor absent is refused."""
+        missing = np.zeros(self.N_e, np.int64)
+        infinite = np.zeros(self.N_e, np.int64)
+        for index in blocks_of_rows(self.fluorescence.shape):
+            block = np.asarray(self.fluorescence[index], dtype=np.float64)
+            # (N_e, N) counts at the positions come several elements at a time
+            which, axis = (index[0], None) if block.ndim == 2 and self.sampling == "grid" else (index[-1], 1)
+            missing[which] += np.isnan(block).sum(axis=axis)
+            infinite[which] += np.isinf(block).sum(axis=axis)
+
+        def first_bad(e: int) -> int:
+            return int(np.flatnonzero(~np.isfinite(np.asarray(self.fluorescence[e], np.float64)))[0])
+
+        return measured_elements(missing, infinite, self.fluorescence.shape, first_bad)
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """(N_e,) array: which elements have fluorescence data; lazy maps are read for it once."""
+        if self._measured is None:
+            self._measured = self._find_measured()
+        return self._measured
+
+    def check(self) -> None:
+        """Read lazy maps, masks and true arrays once, block by block, and refuse what is damaged or wrong.
+
+        Raises
+        ------
+        ValueError
+            Naming the argument, or the file and the dataset.
+        """
+        _ = self.measured
+        if _is_lazy(self.mask):
+            blocks = (np.asarray(self.mask[index]) for index in blocks_of_rows(self.mask.shape))
+            if not sum(int(block.sum()) for block in blocks):
+                raise ValueError("mask: expected some good pixels (True), got none")
+        for name, array in self.truth.items():
+            for index in blocks_of_rows(array.shape) if _is_lazy(array) else ():
+                _check_truth(name, np.asarray(array[index]))
+
+    def mask_at(self, chosen: Any) -> NDArray[np.bool_] | None:
+        """Return the mask of some patterns (a slice or indices): (m, m) where all share one, or None."""
+        return self.mask if self.mask is None or self.mask.ndim == 2 else self.mask[chosen]
+
+    @property
+    def pixel_size(self) -> float | None:
+        """Pixel of the object grid in metres, or None where the geometry is not known."""
+        return None if self.geometry is None else self.geometry.pixel_size(self.m)
+
+    def replace(self, **changes: Any) -> Scan:
+        """Return a scan with other values for some of the constructor's arguments.
+
+        Parameters
+        ----------
+        **changes
+            Arguments of `Scan`. With maps of another number of elements, what belongs to the elements
+            (attenuation, names, sensitivity, background, count scale, true maps) goes back to its default
+            unless it is given too.
+
+        Returns
+        -------
+        Scan
+            Checked like any other; the patterns are shared, not copied.
+
+        Raises
+        ------
+        ValueError
+            If a value does not fit.
+        TypeError
+            If there is no such argument.
+        """
+        per_element = "attenuation element_names sensitivity background fluorescence_count_scale".split()
+        others = "shape fluorescence mask exposure count_scale blur geometry units title truth".split()
+        arguments: dict[str, Any] = {
+            name: getattr(self, name) for name in ("patterns", "positions", "probe", *others)
+        }
+        arguments.update(changes)
+        maps = arguments["fluorescence"]
+        count = 0 if maps is None else maps.shape[0] if _is_lazy(maps) else len(maps)
+        if maps is not None and count == self.N_e:
+            arguments = {name: getattr(self, name) for name in per_element} | arguments
+        elif "truth" not in changes and count != self.N_e:
+            arguments["truth"] = {name: array for name, array in self.truth.items() if name != "elements"}
+        return Scan(**arguments)
+
+    def __repr__(self) -> str:
+        maps = "no fluorescence" if self.sampling is None else f"{self.N_e} elements ({self.sampling})"
+        return (
+            f"<Scan: {self.N} patterns of {self.m} x {self.m}, object {self.shape[0]} x {self.shape[1]}, "
+            f"{self.K} probe mode(s), {maps}>"
+        )

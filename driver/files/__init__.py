@@ -1,0 +1,1 @@
+"""Files in and out: scans, results, checkpoints, maps."""

@@ -1,0 +1,230 @@
+"""The file of a checkpoint: one, whatever the number of ranks, with a checksum of everything in it.
+
+Vectors are kept as fields on the whole grid, written and read in tiles, so that another number of ranks can
+go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+from numpy.typing import NDArray
+
+from ptyxrf.driver.data.digest import digest_of, tile_checksum
+from ptyxrf.driver.data.history import IterationRecord
+from ptyxrf.driver.files.hdf5_reader import ENTRY, READ_ERRORS, Hdf5Reader, creating, reading
+from ptyxrf.driver.files.result_file import read_history, write_history
+from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
+from ptyxrf.parallel.reduction import Ranks
+from ptyxrf.parallel.startup import agreed, from_first_rank
+from ptyxrf.parallel.tile import Tile, whole_plane
+
+CHECKPOINT = f"{ENTRY}/checkpoint_1"
+FACTS, CHECKSUMS = f"{CHECKPOINT}/facts", f"{CHECKPOINT}/checksums"
+FIELDS, ARRAYS = f"{CHECKPOINT}/fields", f"{CHECKPOINT}/arrays"
+
+
+@dataclass
+class Content:
+    """What a checkpoint holds.
+
+    Attributes
+    ----------
+    facts : dict
+        What JSON can hold: settings, digest of the data, numbers of the solver.
+    history : list of IterationRecord
+    arrays : dict of str to array
+        Small ones, the same on every rank.
+    fields : dict of str to (C, rows, columns) array
+        On the owned pixels.
+    """
+
+    facts: dict[str, Any]
+    history: list[IterationRecord]
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    fields: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def write_checkpoint(
+    path: str | os.PathLike[str],
+    older: str | os.PathLike[str] | None,
+    content: Content,
+    tile: Tile,
+    ranks: Ranks,
+) -> None:
+    """Write a checkpoint, whole or not at all; all ranks take part.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    older : path-like or None
+        The name that a checkpoint which is there gets; None: it is replaced.
+    content : Content
+    tile : Tile
+    ranks : Ranks
+
+    Raises
+    ------
+    ValueError
+        On every rank, if one of them cannot write.
+    """
+    tiles = {f"{FIELDS}/{name}": values for name, values in content.fields.items()}
+    sums = ranks.checksums(*(tile_checksum(tile, values) for values in tiles.values()))
+    checksums = {name: f"{value:016x}" for name, value in zip(tiles, sums, strict=True)}
+
+    def make(temporary: Path) -> None:
+        with creating(temporary, "checkpoint", "history_1") as writer:
+            writer.group(CHECKPOINT, "NXcollection")
+            write_history(writer, content.history)
+            for name, values in content.arrays.items():
+                writer.array(f"{ARRAYS}/{name}", values)
+            writer.text(FACTS, json.dumps(content.facts))
+            for name, dataset in _datasets(writer.file).items():
+                checksums[name] = digest_of(dataset[()])
+            for name, values in tiles.items():
+                writer.create(name, (len(values), *tile.grid), values.dtype)
+            writer.text(CHECKSUMS, json.dumps(checksums))
+
+    with whole_shared_file(ranks.comm, path, older) as temporary:
+        from_first_rank(ranks.comm, lambda: make(temporary))
+        write_tiles(ranks.comm, temporary, tile.owned, tiles)
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Content:
+    """Read everything but the fields, and see that it is whole.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Content
+        Without fields.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, and the dataset where one is concerned: it is missing, no checkpoint, or damaged.
+    """
+    with reading(path) as reader:
+        if not is_checkpoint(reader):
+            raise reader.error(CHECKPOINT, "no such group: the file is not a checkpoint")
+        checksums = _checksums(reader)
+        datasets = _datasets(reader.file)
+        for name in sorted({*datasets, *checksums} - {CHECKSUMS}):
+            if name not in checksums or name not in datasets:
+                raise reader.error(name, "expected the datasets that were written, and no others: damaged")
+            if not name.startswith(FIELDS) and digest_of(reader.array(name)) != checksums[name]:
+                raise _damaged(reader, name)
+        names = [name for name in datasets if name.startswith(ARRAYS)]
+        arrays = {name.removeprefix(f"{ARRAYS}/"): reader.array(name) for name in names}
+        return Content(json.loads(reader.text(FACTS)), read_history(reader), arrays)
+
+
+def read_fields(path: str | os.PathLike[str], tile: Tile, ranks: Ranks) -> dict[str, NDArray[Any]]:
+    """Read this rank's part of the fields of a checkpoint, and see that they are whole; all ranks take part.
+
+    Parameters
+    ----------
+    path : path-like
+        Of a file that `read_checkpoint` has read.
+    tile : Tile
+    ranks : Ranks
+
+    Returns
+    -------
+    dict of str to (C, rows, columns) array
+        On the owned pixels.
+
+    Raises
+    ------
+    ValueError
+        On every rank, naming file and dataset: it cannot be read, is for another grid, or is damaged.
+    """
+
+    def read() -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+        with reading(path) as reader:
+            checksums = {name: value for name, value in _checksums(reader).items() if name.startswith(FIELDS)}
+            return {name: _part(reader, name, tile) for name in checksums}, checksums
+
+    parts, expected = agreed(ranks.comm, read)
+    sums = ranks.checksums(*(tile_checksum(tile, values) for values in parts.values()))
+    for name, value in zip(parts, sums, strict=True):
+        if f"{value:016x}" != expected[name]:
+            raise ValueError(f"{path}: {name}: does not fit its checksum, the file is damaged")
+    return {name.removeprefix(f"{FIELDS}/"): values for name, values in parts.items()}
+
+
+def check_fields(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """See that the fields of a checkpoint are whole, and return rows and columns of the grid.
+
+    Raises
+    ------
+    ValueError
+        As `read_fields`.
+    """
+    with reading(path) as reader:
+        checksums = _checksums(reader)
+        grid = (0, 0)
+        for name, expected in checksums.items():
+            if name.startswith(FIELDS):
+                grid = _field(reader, name).shape[1:]
+                values = reader.array(name)
+                if f"{tile_checksum(whole_plane(grid, 0), values):016x}" != expected:
+                    raise _damaged(reader, name)
+    return grid
+
+
+def is_checkpoint(reader: Hdf5Reader) -> bool:
+    """Return whether an open file is a checkpoint."""
+    return reader.own and reader.has(CHECKPOINT)
+
+
+def _checksums(reader: Hdf5Reader) -> dict[str, str]:
+    checksums = json.loads(reader.text(CHECKSUMS))
+    if not isinstance(checksums, dict) or FACTS not in checksums:
+        raise _damaged(reader, CHECKSUMS)
+    return checksums
+
+
+def _part(reader: Hdf5Reader, name: str, tile: Tile) -> NDArray[Any]:
+    dataset = _field(reader, name)
+    if dataset.shape[1:] != tile.grid:
+        raise reader.error(name, f"expected fields of shape {tile.grid}, got {dataset.shape[1:]}")
+    try:
+        return dataset[(slice(None), *tile.owned.slices)]
+    except READ_ERRORS as error:
+        raise reader.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
+
+
+def _field(reader: Hdf5Reader, name: str) -> h5py.Dataset:
+    """Return the dataset of fields, if it can be one."""
+    dataset = reader.dataset(name)
+    if dataset.ndim != 3 or dataset.dtype.kind != "f" or dataset.dtype.itemsize < 4:
+        expected = "real numbers in 3 dimensions, of single or double precision"
+        raise reader.error(name, f"expected {expected}, got {dataset.dtype} of shape {dataset.shape}")
+    reader.check_size(name, dataset)
+    return dataset
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Return all datasets of a file by their paths."""
+    found: dict[str, h5py.Dataset] = {}
+
+    def note(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[f"/{name}"] = item
+
+    file.visititems(note)
+    return found
+
+
+def _damaged(reader: Hdf5Reader, name: str) -> ValueError:
+    return reader.error(name, "does not fit its checksum, the file is damaged")

@@ -1,0 +1,468 @@
+"""What scan and result files share: CXI groups, checksummed arrays, and errors that name the dataset."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.data.geometry import Geometry
+from ptyxrf.driver.files.guarded_disk import open_to_write
+from ptyxrf.driver.files.whole_file import named, whole_file
+
+CXI_VERSION = 160
+#: Version of what this package adds to CXI.
+FORMAT = 1
+
+ENTRY = "/entry_1"
+DATA = "/entry_1/data_1"
+INSTRUMENT = "/entry_1/instrument_1"
+DETECTOR = "/entry_1/instrument_1/detector_1"
+SOURCE = "/entry_1/instrument_1/source_1"
+SAMPLE = "/entry_1/sample_1"
+GEOMETRY = "/entry_1/sample_1/geometry_1"
+FLUORESCENCE = "/entry_1/fluorescence_1"
+ILLUMINATION = "/entry_1/instrument_1/source_1/illumination"
+
+#: What h5py raises on files that are damaged, by where the damage is.
+READ_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+
+#: Edge of a chunk of an image: tiles of a distributed run touch few chunks that they do not fill.
+IMAGE_CHUNK = 256
+
+
+#: Longest value that is kept in a header (HDF5 has headers of 64 kB).
+COMPACT_BYTES = 60_000
+
+#: No compressor of HDF5's own makes more than this of a byte of a file; with so much to spare, a dataset that
+#: claims more holds nothing.
+MOST_EXPANSION, SPARE_BYTES = 1100, 1 << 20
+
+
+class Hdf5Writer:
+    """A CXI file being written.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for writing.
+
+    Attributes
+    ----------
+    file : h5py.File
+        The file.
+    """
+
+    def __init__(self, file: h5py.File) -> None:
+        self.file = file
+        self._optional: list[str] = []
+
+    def group(self, name: str, nx_class: str, **attributes: Any) -> h5py.Group:
+        """Create a group with its NeXus class and attributes."""
+        group = self.file.require_group(name)
+        group.attrs["NX_class"] = nx_class
+        for key, value in attributes.items():
+            group.attrs[key] = value
+        return group
+
+    def create(
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: Any,
+        *,
+        chunks: tuple[int, ...] | None = None,
+        compress: bool = False,
+        **attributes: Any,
+    ) -> h5py.Dataset:
+        """Create a dataset with checksums, to be filled at once or in tiles.
+
+        Parameters
+        ----------
+        name : str
+            Full path in the file.
+        shape : sequence of int
+            Empty datasets have no chunks and so no checksums.
+        dtype : dtype
+            Kept as it is.
+        chunks : tuple of int, optional
+            Default: images in squares, other arrays as h5py guesses.
+        compress : bool
+            gzip with shuffle, at the level that costs least; otherwise gzip at level 0, which only adds a
+            checksum. Fletcher's is 0 for zeros: without the second one, blocks that were never written to
+            disk read as good.
+        **attributes
+            HDF5 attributes of the dataset.
+
+        Returns
+        -------
+        h5py.Dataset
+            Open for assignment.
+        """
+        options: dict[str, Any] = {}
+        if shape and 0 not in shape:
+            if chunks is None and len(shape) >= 2:
+                leading = (1,) * (len(shape) - 2)
+                chunks = (*leading, min(shape[-2], IMAGE_CHUNK), min(shape[-1], IMAGE_CHUNK))
+            options = {"fletcher32": True, "chunks": chunks or True}
+            options |= {"compression": "gzip", "compression_opts": int(compress), "shuffle": compress}
+        dataset = self.file.create_dataset(name, shape=tuple(shape), dtype=dtype, **options)
+        for key, value in attributes.items():
+            dataset.attrs[key] = value
+        return dataset
+
+    def array(self, name: str, values: Any, **options: Any) -> h5py.Dataset:
+        """Write an array with checksums; options as `create`."""
+        values = np.asarray(values)
+        dataset = self.create(name, values.shape, values.dtype, **options)
+        dataset[...] = values
+        return dataset
+
+    def optional(self, name: str, values: Any, **options: Any) -> None:
+        """Write an array that need not be there (None: skip); it is noted, so a loss shows on reading."""
+        if values is not None:
+            self.array(name, values, **options)
+            self.note_optional(name)
+
+    def note_optional(self, name: str) -> None:
+        """Note a dataset that need not be in such a file but is in this one."""
+        self._optional.append(name)
+
+    def scalar(self, name: str, value: Any, **attributes: Any) -> h5py.Dataset:
+        """Write one value; what fits lies in the header of the dataset, which has a checksum."""
+        value = np.asarray(value)
+        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        if value.nbytes < COMPACT_BYTES:
+            properties.set_layout(h5py.h5d.COMPACT)
+        # The high-level call goes back to the contiguous layout.
+        dataset = h5py.Dataset(
+            h5py.h5d.create(
+                self.file.id,
+                name.encode(),
+                h5py.h5t.py_create(value.dtype, logical=True),
+                h5py.h5s.create(h5py.h5s.SCALAR),
+                properties,
+            )
+        )
+        dataset[()] = value
+        for key, attribute in attributes.items():
+            dataset.attrs[key] = attribute
+        return dataset
+
+    def text(self, name: str, value: str) -> h5py.Dataset:
+        """Write a string: UTF-8 of fixed length, so that it lies in the dataset and not in a heap."""
+        encoded = value.encode()
+        return self.scalar(name, np.array(encoded, dtype=h5py.string_dtype("utf-8", max(len(encoded), 1))))
+
+    def texts(self, name: str, values: Sequence[str]) -> h5py.Dataset:
+        """Write a list of strings of fixed length, with checksums."""
+        encoded = [value.encode() for value in values]
+        dtype = h5py.string_dtype("utf-8", max([1, *(len(value) for value in encoded)]))
+        dataset = self.create(name, (len(encoded),), dtype)
+        dataset[...] = np.array(encoded, dtype=dtype)
+        return dataset
+
+    def link(self, name: str, target: str) -> None:
+        """Make `name` another path of `target`."""
+        self.file[name] = h5py.SoftLink(target)
+
+    def probe(self, probe: NDArray[Any]) -> None:
+        """Write the illumination where CXI has it, and a group that viewers show as a picture."""
+        self.array(ILLUMINATION, probe, interpretation="image")
+        self.group(f"{ENTRY}/probe_1", "NXdata", signal="data", title="probe")
+        self.link(f"{ENTRY}/probe_1/data", ILLUMINATION)
+
+    def close(self) -> None:
+        """Note the optional datasets; call it last."""
+        # of fixed length, so that they lie in the header, which has a checksum, and not in a heap
+        self.file[ENTRY].attrs["optional_datasets"] = np.array(
+            [name.encode() for name in self._optional], "S"
+        )
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str], title: str, default: str) -> Iterator[Hdf5Writer]:
+    """Write a CXI file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; one that is there is replaced at the end.
+    title : str
+        Title of the entry.
+    default : str
+        Group of the entry that viewers open first.
+
+    Yields
+    ------
+    Hdf5Writer
+        For the body to fill.
+
+    Raises
+    ------
+    ValueError
+        If the path cannot be written.
+    """
+    with (
+        whole_file(path) as temporary,
+        named(temporary, path),
+        creating(temporary, title, default) as writer,
+    ):
+        yield writer
+
+
+@contextmanager
+def creating(path: Path, title: str, default: str) -> Iterator[Hdf5Writer]:
+    """Make a CXI file under a temporary name; parameters as for `writing`."""
+    with open_to_write(path, "w") as file:
+        file.attrs["NX_class"] = "NXroot"
+        file.attrs["default"] = "entry_1"
+        file.attrs["creator"] = "ptyxrf"
+        file.attrs["ptyxrf_format"] = FORMAT
+        writer = Hdf5Writer(file)
+        writer.scalar("cxi_version", CXI_VERSION)
+        writer.scalar("number_of_entries", 1)
+        writer.group(ENTRY, "NXentry", default=default)
+        writer.text(f"{ENTRY}/title", title)
+        writer.text(f"{ENTRY}/program_name", "ptyxrf")
+        writer.group(INSTRUMENT, "NXinstrument")
+        writer.group(SOURCE, "NXsource")
+        yield writer
+        writer.close()
+
+
+class Hdf5Reader:
+    """An HDF5 file being read, with errors that name the file and the dataset.
+
+    Parameters
+    ----------
+    path : path-like
+        For messages.
+    file : h5py.File
+        Open for reading.
+
+    Attributes
+    ----------
+    own : bool
+        Whether the file was written by this package.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], file: h5py.File) -> None:
+        self.path = path
+        self.file = file
+        self.own = "ptyxrf_format" in file.attrs
+        self._optional: frozenset[str] = frozenset()
+        if self.own:
+            version = file.attrs["ptyxrf_format"]
+            if not isinstance(version, int | np.integer):
+                raise ValueError(f"{path}: ptyxrf_format: expected an integer, got {version!r}")
+            if version > FORMAT:
+                raise ValueError(
+                    f"{path}: written by a later version of ptyxrf (format {version}, known is {FORMAT})"
+                )
+            names = np.ravel(self.group(ENTRY).attrs["optional_datasets"]).tolist()
+            self._optional = frozenset(name.decode() if isinstance(name, bytes) else name for name in names)
+
+    def error(self, name: str, problem: str) -> ValueError:
+        """Return (not raise) the error that says what is wrong with a dataset."""
+        return ValueError(f"{self.path}: {name}: {problem}")
+
+    def has(self, name: str) -> bool:
+        """Whether there is a dataset (or group) of that name; a dangling link is none."""
+        try:
+            return self.file.get(name) is not None
+        except READ_ERRORS as error:
+            raise self.error(name, f"cannot be read ({error})") from error
+
+    def group(self, name: str) -> h5py.Group:
+        """Return a group that has to be there."""
+        if not self.has(name) or not isinstance(self.file[name], h5py.Group):
+            raise self.error(name, "no such group in the file")
+        return self.file[name]
+
+    def dataset(self, name: str) -> h5py.Dataset:
+        """Return a dataset that has to be there, with numbers or texts in it."""
+        if not self.has(name):
+            raise self.error(name, f"no such dataset in the file{self._broken_link(name)}")
+        dataset = self.file[name]
+        if not isinstance(dataset, h5py.Dataset):
+            raise self.error(name, "no such dataset in the file: there is a group of that name")
+        try:
+            self._check_values(name, dataset)
+        except ValueError:
+            raise
+        except READ_ERRORS as error:
+            raise self.error(name, f"cannot be read, the file is damaged ({error})") from error
+        return dataset
+
+    def _broken_link(self, name: str) -> str:
+        """Return where a link leads that does not lead to anything; nothing where there is no link."""
+        link = self.file.get(name, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            return f": it is a link to {link.path} in {link.filename}, which cannot be opened"
+        return f": it is a link to {link.path}" if isinstance(link, h5py.SoftLink) else ""
+
+    def _check_values(self, name: str, dataset: h5py.Dataset) -> None:
+        """Refuse what HDF5 would give as numbers although nobody has written them, and what are none."""
+        dtype = dataset.dtype
+        if dataset.shape is None:
+            raise self.error(name, "has no values")
+        if dtype.kind not in "fciubS" and h5py.check_string_dtype(dtype) is None:
+            raise self.error(name, f"expected numbers or texts, got {dtype}")
+        if dataset.is_virtual:
+            for place, source in sorted(
+                {(part.file_name, part.dset_name) for part in dataset.virtual_sources()}
+            ):
+                if not _source_is_there(dataset, place, source):
+                    raise self.error(name, f"its values are in {source} of {place}, which cannot be opened")
+        elif dataset.external:
+            return  # HDF5 says itself that a raw file is missing
+        elif dataset.size and not dataset.id.get_storage_size() and not _has_fill_value(dataset):
+            raise self.error(name, "no values were ever written")
+        elif self.own and dataset.chunks and dataset.size:
+            wanted = math.prod(
+                -(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)
+            )
+            if dataset.id.get_num_chunks() < wanted:
+                raise self.error(name, "some of its values were never written")
+
+    def array(self, name: str) -> Any:
+        """Return all values of a dataset, checked against their checksums."""
+        dataset = self.dataset(name)
+        try:
+            self.check_size(name, dataset)
+            return dataset[()]
+        except READ_ERRORS as error:
+            if isinstance(error, ValueError) and str(error).startswith(f"{self.path}:"):
+                raise
+            raise self.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
+
+    def check_size(self, name: str, dataset: h5py.Dataset) -> None:
+        """Refuse terabytes that a small file claims to hold, before there is memory for them."""
+        if dataset.is_virtual or dataset.external:
+            return
+        there = Path(dataset.file.filename).stat().st_size
+        if dataset.nbytes > MOST_EXPANSION * there + SPARE_BYTES:
+            raise self.error(
+                name,
+                f"has the shape {dataset.shape}, {dataset.nbytes / 1e6:.3g} MB, which cannot be in a file of "
+                f"{there / 1e6:.3g} MB",
+            )
+
+    def optional_dataset(self, name: str) -> h5py.Dataset | None:
+        """Return a dataset, or None where the file never had it; a link that leads nowhere is an error."""
+        known = name in self._optional or self.has(name) or self._broken_link(name)
+        return self.dataset(name) if known else None
+
+    def optional(self, name: str) -> Any:
+        """Return the values of a dataset, or None where the file never had it."""
+        return None if self.optional_dataset(name) is None else self.array(name)
+
+    def number(self, name: str) -> float:
+        """Return a dataset that holds one number (or one and the same for each pattern)."""
+        values = np.ravel(self.array(name))
+        if values.size == 0 or values.dtype.kind not in "fiu":
+            raise self.error(name, f"expected a number, got {values.dtype} of shape {values.shape}")
+        if not np.allclose(values, values[0], rtol=1e-6, atol=0):
+            raise self.error(name, f"expected one number, got values from {values.min()} to {values.max()}")
+        return float(values[0])
+
+    def text(self, name: str) -> str:
+        """Return a dataset that holds a string."""
+        value = self.array(name)
+        if not isinstance(value, bytes):
+            raise self.error(name, f"expected a string, got {type(value).__name__}")
+        return self._decoded(name, value)
+
+    def texts(self, name: str) -> list[str]:
+        """Return a dataset that holds a list of strings."""
+        values = np.ravel(self.array(name)).tolist()
+        if not all(isinstance(value, bytes) for value in values):
+            raise self.error(name, "expected strings")
+        return [self._decoded(name, value) for value in values]
+
+    def _decoded(self, name: str, value: bytes) -> str:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise self.error(name, f"expected text in UTF-8, got {value!r}") from None
+
+
+def _source_is_there(dataset: h5py.Dataset, place: str, source: str) -> bool:
+    """Return whether a virtual dataset finds one of its sources; HDF5 gives zeros for what is not there."""
+    if "%" in place + source or os.environ.get("HDF5_VDS_PREFIX"):
+        return True  # a series of files, or in folders that only HDF5 knows
+    if place == ".":
+        return dataset.file.get(source) is not None
+    folder = Path(dataset.file.filename).parent
+    for path in (folder / place, Path(place), folder / Path(place).name):
+        if path.is_file():
+            try:
+                with h5py.File(path, "r") as file:
+                    return file.get(source) is not None
+            except READ_ERRORS:
+                return False
+    return False
+
+
+def _has_fill_value(dataset: h5py.Dataset) -> bool:
+    """Return whether the program that made a dataset has said what stands for values that are not written."""
+    return dataset.id.get_create_plist().fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
+    """Open an HDF5 file for reading.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Yields
+    ------
+    Hdf5Reader
+        For the body to read from; closed afterwards.
+
+    Raises
+    ------
+    ValueError
+        Naming the file (and the dataset, where one is concerned) if it is not there, is not HDF5, is
+        truncated or damaged, or lacks something.
+    """
+    if not Path(path).exists():
+        raise ValueError(f"{path}: no such file")
+    if Path(path).is_dir():
+        raise ValueError(f"{path}: expected an HDF5 file, got a folder")
+    try:
+        file = h5py.File(path, "r")
+    except READ_ERRORS as error:
+        raise ValueError(f"{path}: not an HDF5 file, or a truncated or unreadable one ({error})") from error
+    with file:
+        try:
+            yield Hdf5Reader(path, file)
+        except ValueError as error:
+            if str(error).startswith(f"{path}:"):
+                raise
+            raise ValueError(f"{path}: {error}") from error
+        except (OSError, KeyError, RuntimeError) as error:
+            # Attributes and object headers are read all over; what fails there has no dataset to name.
+            raise ValueError(f"{path}: the file is damaged or truncated ({error})") from error
+
+
+#: Where there is no geometry, files carry numbers that make an object pixel of one nanometre.
+NOMINAL_PIXEL = 1e-9
+
+
+def nominal_geometry(m: int) -> Geometry:
+    """Return a geometry that gives m x m patterns an object pixel of one nanometre."""
+    energy, distance = 1.5e-15, 1.0
+    wavelength = Geometry(energy, distance, 1.0).wavelength
+    return Geometry(energy, distance, wavelength * distance / (m * NOMINAL_PIXEL))

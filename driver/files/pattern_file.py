@@ -1,0 +1,91 @@
+"""Diffraction patterns, and masks of each pattern, that stay in their file until they are needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
+from ptyxrf.driver.files.stored_array import StoredArray
+
+#: CXI: this bit alone says that the pixel has signal above the background; it is a good pixel.
+HAS_SIGNAL = 0x00001000
+
+
+def good_pixels(mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return a CXI mask (0 = good) as booleans, True = good."""
+    return (mask == 0) | (mask == HAS_SIGNAL)
+
+
+class PatternFile(StoredArray):
+    """Patterns (N, m, m) in an HDF5 dataset; see `StoredArray` for the parameters."""
+
+    def _read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Read patterns by sorted indices without repetitions, one request for each unbroken run."""
+        block = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        with self._open() as (reader, dataset):
+            ends = np.flatnonzero(np.diff(indices, append=-1) != 1) + 1
+            for first, last in zip([0, *ends.tolist()], ends.tolist(), strict=False):
+                low, high = int(indices[first]), int(indices[last - 1]) + 1
+                try:
+                    dataset.read_direct(block, np.s_[low:high], np.s_[first:last])
+                except READ_ERRORS as error:
+                    raise reader.error(
+                        self.name,
+                        f"patterns {low} to {high - 1} cannot be read, the file is damaged or truncated "
+                        f"({error})",
+                    ) from error
+        return block
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Read patterns.
+
+        Parameters
+        ----------
+        key : int, slice, sequence of int or of bool, Ellipsis, or a tuple that begins with one of them
+            As for an array; the rest of a tuple cuts what was read.
+
+        Returns
+        -------
+        array of `dtype`
+            (m, m) for an integer, otherwise (B, m, m).
+
+        Raises
+        ------
+        ValueError
+            Naming file and dataset if they cannot be read or a checksum does not fit.
+        IndexError
+            If an index is out of range.
+        """
+        first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
+        if first is Ellipsis:
+            return self[:][key]
+        # Numpy resolves the index: negative, boolean, reversed and repeated ones follow its rules.
+        wanted = np.arange(self.shape[0])[() if isinstance(first, tuple) else first]
+        unique, inverse = np.unique(wanted, return_inverse=True)
+        block = self._read(unique)
+        local: Any
+        if isinstance(first, slice):
+            local = slice(None, None, -1 if len(wanted) > 1 and wanted[0] > wanted[-1] else 1)
+        elif np.ndim(wanted) == 0:
+            local = 0
+        elif not rest and np.array_equal(unique, wanted):
+            return block
+        else:
+            local = inverse.reshape(wanted.shape)
+        return block[(local, *rest)]
+
+
+class MaskFile(PatternFile):
+    """Masks (N, m, m) in an HDF5 dataset: 0 = good in the file, True = good as they are sliced."""
+
+    def _read(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        masks = super()._read(indices)
+        if not np.isfinite(masks).all():
+            raise ValueError(f"{self.label}: expected integers, 0 = good, got NaN or infinity")
+        return good_pixels(masks)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:].astype(dtype or bool, copy=False)

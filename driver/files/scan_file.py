@@ -1,0 +1,481 @@
+"""Scan files: HDF5 in CXI 1.6 layout, with the fluorescence and the exact positions beside it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.data.geometry import PLANCK_TIMES_C, Geometry
+from ptyxrf.driver.data.scan import Scan, blocks_of_rows
+from ptyxrf.driver.files.hdf5_reader import (
+    DATA,
+    DETECTOR,
+    ENTRY,
+    FLUORESCENCE,
+    GEOMETRY,
+    ILLUMINATION,
+    SAMPLE,
+    SOURCE,
+    Hdf5Reader,
+    Hdf5Writer,
+    nominal_geometry,
+    reading,
+    writing,
+)
+from ptyxrf.driver.files.pattern_file import MaskFile, PatternFile, good_pixels
+from ptyxrf.driver.files.stored_array import StoredArray
+
+PATTERNS = f"{DETECTOR}/data"
+TRANSLATION = f"{GEOMETRY}/translation"
+POSITIONS = f"{GEOMETRY}/positions"
+MASK = f"{DETECTOR}/mask"
+EXPOSURE = f"{DETECTOR}/exposure"
+
+#: Where other programs put the patterns, the translations and the probe; the first that is there counts.
+PATTERN_PLACES = (f"{DATA}/data", PATTERNS)
+TRANSLATION_PLACES = (f"{DATA}/translation", TRANSLATION, f"{DETECTOR}/translation")
+PROBE_PLACES = (
+    ILLUMINATION,
+    f"{SOURCE}/probe",
+    f"{SOURCE}/data_illumination",
+    f"{DATA}/probe",
+    f"{SAMPLE}/illumination",
+    f"{ENTRY}/image_1/process_1/final_illumination",
+    f"{ENTRY}/image_1/probe",
+)
+
+#: Patterns of one chunk: a rank that reads its own patterns decompresses little that it does not want.
+CHUNK_BYTES = 1 << 18
+#: Patterns written at a time when they come from another file.
+BLOCK_BYTES = 1 << 26
+
+PER_ELEMENT = ("attenuation", "sensitivity", "background")
+TRUE_ARRAYS = ("object", "elements", "probe")
+
+
+def translation_from_positions(positions: ArrayLike, pixel_size: float) -> NDArray[np.float64]:
+    """Return the CXI translations of the sample that belong to positions of the probe window.
+
+    Parameters
+    ----------
+    positions : (N, 2) array of float
+        (row, column) in pixels.
+    pixel_size : float
+        Pixel of the object grid in metres.
+
+    Returns
+    -------
+    (N, 3) array of float64
+        (x, y, z) of the sample in metres: x = -column * pixel_size, y = -row * pixel_size, z = 0.
+    """
+    array = np.asarray(positions, dtype=np.float64)
+    # 0.0 - ... rather than -...: a file full of negative zeros looks like an error.
+    return np.stack(
+        [0.0 - array[:, 1] * pixel_size, 0.0 - array[:, 0] * pixel_size, np.zeros(len(array))], axis=1
+    )
+
+
+def positions_from_translation(
+    translation: ArrayLike,
+    pixel_size: tuple[float, float],
+    *,
+    swap: bool = False,
+    flip_rows: bool = False,
+    flip_columns: bool = False,
+) -> NDArray[np.float64]:
+    """Return positions of the probe window for translations of the sample.
+
+    Parameters
+    ----------
+    translation : (N, 2) or (N, 3) array of float
+        (x, y, z) of the sample in metres.
+    pixel_size : (float, float)
+        Height and width of a pixel of the object grid in metres.
+    swap : bool
+        The file has x and y exchanged.
+    flip_rows, flip_columns : bool
+        The file has the other sign in y (x).
+
+    Returns
+    -------
+    (N, 2) array of float64
+        row = -y / height, column = -x / width, in pixels, shifted so that the smallest of each is 0.
+    """
+    array = np.asarray(translation, dtype=np.float64)[:, :2]
+    x, y = (array[:, 1], array[:, 0]) if swap else (array[:, 0], array[:, 1])
+    with np.errstate(all="ignore"):  # pixels may be of any size; who asks looks at what is not finite
+        rows = (1.0 if flip_rows else -1.0) * y / pixel_size[0]
+        columns = (1.0 if flip_columns else -1.0) * x / pixel_size[1]
+        return np.stack([rows - rows.min(), columns - columns.min()], axis=1)
+
+
+def write_scan(path: str | os.PathLike[str], scan: Scan) -> None:
+    """Write a scan to a CXI file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; a file that is there is replaced when the new one is complete.
+    scan : Scan
+        Patterns in a file are copied in blocks. Where the scan has no geometry the file carries nominal
+        numbers that make an object pixel of 1 nm, marked by an attribute ``nominal``.
+
+    Raises
+    ------
+    ValueError
+        If the path cannot be written, or patterns cannot be read.
+    """
+    with writing(path, scan.title, "data_1") as writer:
+        _write_patterns(writer, scan)
+        _write_geometry(writer, scan)
+        writer.probe(scan.probe)
+        _write_fluorescence(writer, scan)
+        if scan.truth:
+            writer.group(f"{ENTRY}/truth_1", "NXcollection")
+        for name in TRUE_ARRAYS:
+            if name in scan.truth:
+                place = f"{ENTRY}/truth_1/{name}"
+                _write_blocks(writer, place, scan.truth[name], interpretation="image")
+                writer.note_optional(place)
+
+
+def _write_blocks(writer: Hdf5Writer, name: str, values: Any, **options: Any) -> None:
+    """Write an array that may be in another file, a few rows at a time."""
+    dataset = writer.create(name, values.shape, values.dtype, **options)
+    for index in blocks_of_rows(values.shape):
+        dataset[index] = np.asarray(values[index])
+
+
+def _write_patterns(writer: Hdf5Writer, scan: Scan) -> None:
+    writer.group(DETECTOR, "NXdetector")
+    dtype = np.dtype(scan.patterns.dtype)
+    pattern_bytes = scan.m * scan.m * dtype.itemsize
+    in_chunk = min(max(CHUNK_BYTES // pattern_bytes, 1), scan.N)
+    dataset = writer.create(
+        PATTERNS,
+        (scan.N, scan.m, scan.m),
+        dtype,
+        chunks=(in_chunk, scan.m, scan.m),
+        compress=True,
+        interpretation="image",
+    )
+    # Whole chunks: a chunk that is filled in two steps is compressed twice.
+    block = in_chunk * max(BLOCK_BYTES // (pattern_bytes * in_chunk), 1)
+    for first in range(0, scan.N, block):
+        last = min(first + block, scan.N)
+        dataset[first:last] = np.asarray(scan.patterns[first:last])
+    if scan.mask is not None:
+        each = len(scan.mask.shape) == 3
+        masks = writer.create(MASK, scan.mask.shape, np.uint32, compress=each, interpretation="image")
+        for index in blocks_of_rows(scan.mask.shape):
+            masks[index] = ~np.asarray(scan.mask[index])
+        writer.note_optional(MASK)
+    writer.optional(f"{DETECTOR}/count_scale", scan.count_scale)
+    writer.array(EXPOSURE, scan.exposure)
+    # Diffraction patterns show little on a linear scale.
+    writer.group(DATA, "NXdata", signal="data", SILX_style='{"signal_scale_type": "log"}')
+    writer.link(f"{DATA}/data", PATTERNS)
+
+
+def _write_geometry(writer: Hdf5Writer, scan: Scan) -> None:
+    geometry = scan.geometry or nominal_geometry(scan.m)
+    pixel = geometry.detector_pixel
+    for name, value, unit in (
+        (f"{SOURCE}/energy", geometry.energy, "J"),
+        (f"{SOURCE}/wavelength", geometry.wavelength, "m"),
+        (f"{DETECTOR}/distance", geometry.distance, "m"),
+        (f"{DETECTOR}/x_pixel_size", pixel, "m"),
+        (f"{DETECTOR}/y_pixel_size", pixel, "m"),
+    ):
+        writer.scalar(name, np.float64(value), units=unit, nominal=scan.geometry is None)
+    # Rows run against y and columns against x; the zero frequency is on the axis of the beam.
+    writer.array(f"{DETECTOR}/basis_vectors", [[0.0, -pixel, 0.0], [-pixel, 0.0, 0.0]], units="m")
+    corner = (scan.m // 2 + 0.5) * pixel
+    writer.array(f"{DETECTOR}/corner_position", [corner, corner, geometry.distance], units="m")
+
+    writer.group(SAMPLE, "NXsample")
+    writer.group(GEOMETRY, "NXcollection")
+    translation = translation_from_positions(scan.positions, geometry.pixel_size(scan.m))
+    writer.array(TRANSLATION, translation, units="m")
+    writer.array(POSITIONS, scan.positions, units="pixel")
+    writer.array(f"{GEOMETRY}/object_shape", np.array(scan.shape, dtype=np.int64))
+    for group in (DATA, DETECTOR):
+        writer.link(f"{group}/translation", TRANSLATION)
+
+
+def _write_fluorescence(writer: Hdf5Writer, scan: Scan) -> None:
+    group = writer.group(FLUORESCENCE, "NXdata")
+    writer.text(f"{FLUORESCENCE}/sampling", scan.sampling or "none")
+    writer.text(f"{FLUORESCENCE}/units", scan.units)
+    writer.text(f"{FLUORESCENCE}/blur", scan.blur)
+    if scan.fluorescence is None:
+        return
+    group.attrs["signal"] = "data"
+    interpretation = "image" if scan.sampling == "grid" else "spectrum"
+    _write_blocks(
+        writer, f"{FLUORESCENCE}/data", scan.fluorescence, interpretation=interpretation, units=scan.units
+    )
+    writer.texts(f"{FLUORESCENCE}/element_names", scan.element_names)
+    for name in PER_ELEMENT:
+        writer.array(f"{FLUORESCENCE}/{name}", getattr(scan, name))
+    writer.optional(f"{FLUORESCENCE}/count_scale", scan.fluorescence_count_scale)
+    writer.link(f"{FLUORESCENCE}/exposure", EXPOSURE)
+
+
+def read_scan(
+    path: str | os.PathLike[str],
+    *,
+    swap: bool = False,
+    flip_rows: bool = False,
+    flip_columns: bool = False,
+    check: bool = True,
+) -> Scan:
+    """Read a scan from a CXI file; patterns, maps, masks of each pattern and true arrays stay in the file.
+
+    They are read as they are sliced, so that each rank of a reconstruction reads only its own part. The scan
+    can be pickled and sent to other ranks.
+
+    Files of other programs are read too: positions then come from the translations of the sample
+    (column = -x/dx, row = -y/dy, smallest shifted to 0, dx = wavelength * distance / (m * detector
+    pixel)), the probe from one of several customary places, in the unit that it has there; the mask is
+    optional, and fluorescence in the layout of `write_scan` is read if it is there. Patterns whose zero
+    frequency is at the corner are not rearranged.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    swap : bool
+        For files of other programs: x and y of the translations are exchanged.
+    flip_rows, flip_columns : bool
+        For files of other programs: y (x) of the translations has the other sign.
+    check : bool
+        Read maps, masks and true arrays once to see that they are whole (see `Scan.check`). Patterns are
+        checked when they are used.
+
+    Returns
+    -------
+    Scan
+        With geometry None if the file says that its geometry is nominal. Detector pixels that are not
+        square make positions right in both directions, and no geometry.
+
+    Raises
+    ------
+    ValueError
+        Naming file and dataset if the file is missing, not HDF5, truncated or damaged, or lacks something;
+        if `swap` or a flip is given for a file that has exact positions.
+    """
+    with reading(path) as reader:
+        if reader.own and (swap or flip_rows or flip_columns):
+            raise ValueError(
+                f"{path}: swap, flip_rows and flip_columns are for files of other programs, this one has "
+                f"exact pixel positions in {POSITIONS}"
+            )
+        patterns = _patterns(reader)
+        m = patterns.shape[-1]
+        arguments: dict[str, Any]
+        if reader.own:
+            arguments = _own_arguments(reader)
+        else:
+            arguments = _foreign_arguments(reader, m, swap, flip_rows, flip_columns)
+        arguments["mask"] = _mask(reader)
+        arguments["count_scale"] = reader.optional(f"{DETECTOR}/count_scale")
+        arguments |= _fluorescence(reader)
+        title = f"{ENTRY}/title"
+        arguments["title"] = (
+            reader.text(title) if reader.own or reader.optional_dataset(title) is not None else ""
+        )
+        scan = Scan(patterns, **arguments)
+        if check:
+            scan.check()
+        return scan
+
+
+def _first(reader: Hdf5Reader, places: tuple[str, ...], what: str) -> str:
+    """Return the first of the places where there is a dataset."""
+    for name in places:
+        if reader.has(name):
+            return name
+    raise reader.error(
+        places[0], f"no such dataset in the file ({what}; also looked in {', '.join(places[1:])})"
+    )
+
+
+def _patterns(reader: Hdf5Reader) -> PatternFile:
+    name = PATTERNS if reader.own else _first(reader, PATTERN_PLACES, "diffraction patterns")
+    dataset = reader.dataset(name)
+    if dataset.ndim != 3 or dataset.shape[1] != dataset.shape[2]:
+        raise reader.error(name, f"expected square patterns (N, m, m), got shape {dataset.shape}")
+    return PatternFile(reader.path, name, dataset.shape, dataset.dtype)
+
+
+def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
+    geometry = Geometry(
+        reader.number(f"{SOURCE}/energy"),
+        reader.number(f"{DETECTOR}/distance"),
+        reader.number(f"{DETECTOR}/x_pixel_size"),
+    )
+    nominal = bool(reader.dataset(f"{SOURCE}/energy").attrs["nominal"])
+    places = {name: f"{ENTRY}/truth_1/{name}" for name in TRUE_ARRAYS}
+    return {
+        "positions": reader.array(POSITIONS),
+        "probe": reader.array(ILLUMINATION),
+        "shape": _object_shape(reader),
+        "exposure": reader.array(EXPOSURE),
+        "geometry": None if nominal else geometry,
+        "truth": {
+            name: _stored(reader, place)
+            for name, place in places.items()
+            if reader.optional_dataset(place) is not None
+        },
+    }
+
+
+def _foreign_arguments(
+    reader: Hdf5Reader, m: int, swap: bool, flip_rows: bool, flip_columns: bool
+) -> dict[str, Any]:
+    probe = reader.array(_first(reader, PROBE_PLACES, "the probe"))
+    name = _first(reader, TRANSLATION_PLACES, "translations of the sample")
+    translation = np.asarray(reader.array(name))
+    if translation.ndim != 2 or translation.shape[1] not in (2, 3) or translation.dtype.kind not in "fiu":
+        raise reader.error(
+            name, f"expected (N, 3) lengths in metres, got {translation.dtype} {translation.shape}"
+        )
+    if not np.isfinite(translation).all():
+        raise reader.error(name, "expected finite lengths in metres, got NaN or infinity")
+    energy, distance = _energy(reader), _distance(reader)
+    height, width = _detector_pixels(reader)
+    pixels = (
+        Geometry(energy, distance, height).pixel_size(m),
+        Geometry(energy, distance, width).pixel_size(m),
+    )
+    square = bool(np.isclose(height, width, rtol=1e-6, atol=0))
+    positions = positions_from_translation(
+        translation, pixels, swap=swap, flip_rows=flip_rows, flip_columns=flip_columns
+    )
+    if not np.isfinite(positions).all():
+        raise reader.error(
+            name,
+            f"expected lengths that are finite in pixels of the object, which energy, distance and detector "
+            f"make {pixels[0]:.3g} m x {pixels[1]:.3g} m",
+        )
+    return {
+        "positions": positions,
+        # Programs that have one mode keep it with or without leading axes of length one.
+        "probe": probe.reshape(-1, *probe.shape[-2:]) if probe.ndim > 3 else probe,
+        "geometry": Geometry(energy, distance, width) if square else None,
+        "exposure": reader.optional(EXPOSURE),
+    }
+
+
+def _energy(reader: Hdf5Reader) -> float:
+    """Return the photon energy in joules."""
+    name = f"{SOURCE}/energy"
+    if reader.has(name):
+        energy = reader.number(name)
+        # A microjoule would be a photon of 6e12 eV: the number is in electronvolts.
+        if not 0 < energy < 1e-6:
+            raise reader.error(name, f"expected a photon energy in joules, got {energy}")
+        return energy
+    name = f"{SOURCE}/wavelength"
+    if not reader.has(name):
+        raise reader.error(f"{SOURCE}/energy", f"no such dataset in the file (also looked for {name})")
+    wavelength = reader.number(name)
+    if not 0 < wavelength < np.inf:
+        raise reader.error(name, f"expected a wavelength in metres, got {wavelength}")
+    return PLANCK_TIMES_C / wavelength
+
+
+def _distance(reader: Hdf5Reader) -> float:
+    """Return the distance of the detector in metres."""
+    name, corner = f"{DETECTOR}/distance", f"{DETECTOR}/corner_position"
+    if reader.has(name) or not reader.has(corner):
+        return abs(reader.number(name))
+    return abs(float(np.ravel(reader.array(corner))[-1]))
+
+
+def _detector_pixels(reader: Hdf5Reader) -> tuple[float, float]:
+    """Return height and width of a detector pixel in metres."""
+    height, width, basis = (
+        f"{DETECTOR}/{name}" for name in ("y_pixel_size", "x_pixel_size", "basis_vectors")
+    )
+    if not reader.has(width) and not reader.has(height) and reader.has(basis):
+        vectors = np.asarray(reader.array(basis))
+        if vectors.shape not in ((2, 3), (3, 2)):
+            raise reader.error(basis, f"expected two vectors in space, got shape {vectors.shape}")
+        # Rows first; one program stores the vectors as the columns of the matrix.
+        slow, fast = vectors if vectors.shape == (2, 3) else vectors.T
+        return float(np.linalg.norm(slow)), float(np.linalg.norm(fast))
+    present = [name for name in (height, width) if reader.has(name)] or [width]
+    return reader.number(present[0]), reader.number(present[-1])
+
+
+def _object_shape(reader: Hdf5Reader) -> tuple[int, int]:
+    name = f"{GEOMETRY}/object_shape"
+    shape = np.asarray(reader.array(name))
+    if shape.shape != (2,) or shape.dtype.kind not in "iu":
+        raise reader.error(name, f"expected rows and columns, got {shape.dtype} of shape {shape.shape}")
+    return int(shape[0]), int(shape[1])
+
+
+def _mask(reader: Hdf5Reader) -> Any:
+    """Return the mask, or None: read where all patterns share one, lazy where each has its own."""
+    if reader.optional_dataset(MASK) is None:
+        return None
+    dataset = reader.dataset(MASK)
+    if dataset.dtype.kind not in "iubf":
+        raise reader.error(MASK, f"expected integers, 0 = good, got {dataset.dtype}")
+    if dataset.ndim == 3:
+        return MaskFile(reader.path, MASK, dataset.shape, dataset.dtype)
+    mask = np.asarray(reader.array(MASK))
+    if not np.isfinite(mask).all():
+        raise reader.error(MASK, "expected integers, 0 = good, got NaN or infinity")
+    return good_pixels(mask)
+
+
+def _stored(reader: Hdf5Reader, name: str) -> StoredArray:
+    """Return a dataset that stays in the file."""
+    dataset = reader.dataset(name)
+    return StoredArray(reader.path, name, dataset.shape, dataset.dtype)
+
+
+def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
+    """Return the arguments of `Scan` that concern the maps."""
+    arguments: dict[str, Any] = {}
+    for key in ("units", "blur"):
+        name = f"{FLUORESCENCE}/{key}"
+        if reader.own or reader.optional_dataset(name) is not None:
+            arguments[key] = reader.text(name)
+    name = f"{FLUORESCENCE}/data"
+    data: Any = None
+    if reader.own:
+        sampling = reader.text(f"{FLUORESCENCE}/sampling")
+        dimensions = {"none": 0, "scan": 2, "grid": 3}
+        if sampling not in dimensions:
+            raise reader.error(
+                f"{FLUORESCENCE}/sampling", f"expected {', '.join(dimensions)}, got {sampling!r}"
+            )
+        if sampling == "none":
+            return arguments
+        data = _stored(reader, name)
+        if data.ndim != dimensions[sampling]:
+            raise reader.error(
+                name,
+                f"expected {dimensions[sampling]} dimensions for {sampling} sampling, got shape {data.shape}",
+            )
+    elif reader.optional_dataset(name) is not None:
+        data = _stored(reader, name)
+    else:
+        return arguments
+    arguments["fluorescence"] = data
+    for key in PER_ELEMENT:
+        name = f"{FLUORESCENCE}/{key}"
+        arguments[key] = reader.array(name) if reader.own else reader.optional(name)
+    name = f"{FLUORESCENCE}/element_names"
+    if reader.own or reader.optional_dataset(name) is not None:
+        arguments["element_names"] = reader.texts(name)
+    arguments["fluorescence_count_scale"] = reader.optional(f"{FLUORESCENCE}/count_scale")
+    return arguments

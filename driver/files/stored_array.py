@@ -1,0 +1,113 @@
+"""Arrays that stay in their HDF5 file until they are needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, Hdf5Reader, reading
+
+
+class StoredArray:
+    """A dataset of an HDF5 file, read as it is sliced.
+
+    The file is opened for each access and closed again, so that the object can be pickled, sent to other
+    ranks, and used on both sides of a fork.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    name : str
+        The dataset.
+    shape : tuple of int
+        Its shape.
+    dtype : dtype
+        Its dtype.
+
+    Attributes
+    ----------
+    path : Path
+        Absolute path of the file.
+    name, shape, dtype
+        As given.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], name: str, shape: tuple[int, ...], dtype: np.dtype
+    ) -> None:
+        self.path = Path(path).absolute()
+        self.name = name
+        self.shape = tuple(int(size) for size in shape)
+        self.dtype = np.dtype(dtype)
+
+    @property
+    def label(self) -> str:
+        """File and dataset, for messages."""
+        return f"{self.path}: {self.name}"
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[Hdf5Reader, h5py.Dataset]]:
+        """Open the dataset; it has to be what it was."""
+        with reading(self.path) as reader:
+            dataset = reader.dataset(self.name)
+            if dataset.shape != self.shape or dataset.dtype != self.dtype:
+                raise reader.error(
+                    self.name,
+                    f"has changed since it was opened: {dataset.dtype} {dataset.shape} "
+                    f"instead of {self.dtype} {self.shape}",
+                )
+            descriptor = reader.file.id.get_vfd_handle()
+            size = os.fstat(descriptor).st_size
+            yield reader, dataset
+            # beyond the end of a file the library reads zeros
+            if os.fstat(descriptor).st_size < size:
+                raise reader.error(self.name, "the file has become shorter while it was read")
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read values.
+
+        Parameters
+        ----------
+        key : int, slice, increasing list of int, Ellipsis, or a tuple of them
+            Only what it selects is read.
+
+        Returns
+        -------
+        array of `dtype`
+
+        Raises
+        ------
+        ValueError
+            Naming file and dataset if they cannot be read or a checksum does not fit.
+        """
+        with self._open() as (reader, dataset):
+            try:
+                return dataset[key]
+            except READ_ERRORS as error:
+                raise reader.error(
+                    self.name, f"cannot be read, the file is damaged or truncated ({error})"
+                ) from error
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError(f"{self.name} is in a file: an array of it is always a copy")
+        return np.asarray(self[...]).astype(dtype or self.dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.path}, {self.name}, {self.dtype} {self.shape}>"

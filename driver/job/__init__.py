@@ -1,0 +1,1 @@
+"""MPI jobs: launching, signals, the watchdog and how a job ends."""

@@ -1,0 +1,117 @@
+"""The weights alpha_e between the two modalities."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.data.checks import is_finite_number
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
+
+WEIGHTS = ("statistical", "gradnorm")
+
+
+def statistical_weights(
+    scan: Scan, data: FluorescenceData, mean_count: float, integer_patterns: bool
+) -> NDArray[np.float64]:
+    """Return the maximum-likelihood weights alpha_e = (N_e / N) sigma_b^2 / sigma_De^2.
+
+    The amplitude of a Poisson count scaled by eta has variance eta/4, so sigma_b^2 = mean_j eta_j / 4; a
+    map has sigma_De^2 = eta_e mean(D_e). For noiseless data (eta = 0) the limit of equal relative noise is
+    alpha_e = N_e mean(d) / (4 N mean(D_e)^2).
+
+    Parameters
+    ----------
+    scan : Scan
+    data : FluorescenceData
+        Of all maps.
+    mean_count : float
+        mean(d) over the good pixels of all patterns.
+    integer_patterns : bool
+        Whether the patterns look like raw counts.
+
+    Returns
+    -------
+    (N_e,) array of float64
+        0 for elements without data.
+
+    Warns
+    -----
+    UserWarning
+        Where data that are no integers come without a count scale.
+    """
+    measured = data.measured
+    means = np.where(measured, data.mean_modulus, 1.0)
+    pattern_scale = 1.0 if scan.count_scale is None else float(scan.count_scale.mean())
+    map_scales = np.ones(scan.N_e) if scan.fluorescence_count_scale is None else scan.fluorescence_count_scale
+    if scan.count_scale is None and not integer_patterns:
+        warnings.warn(
+            "the patterns are not integer counts and the scan has no count_scale: "
+            "alpha assumes 1 (raw counts)",
+            stacklevel=3,
+        )
+    if scan.fluorescence_count_scale is None and not data.whole:
+        warnings.warn(
+            "the fluorescence is not in integer counts and the scan has no fluorescence_count_scale: "
+            "alpha assumes 1 (raw counts)",
+            stacklevel=3,
+        )
+    dark = measured & (means == 0)
+    means = np.where(dark, 1.0, means)  # a map without a single count weighs like one with a mean of 1
+    noisy = pattern_scale > 0 and bool((map_scales[measured] > 0).all())
+    if noisy:
+        variances = np.where(measured, map_scales * means, 1.0)
+        alpha = scan.N_e / scan.N * (pattern_scale / 4) / variances
+    else:
+        alpha = scan.N_e * mean_count / (4 * scan.N * means**2)
+    return np.where(measured, alpha, 0.0)
+
+
+def resolve_weights(
+    alpha: str | ArrayLike,
+    alpha_scale: float,
+    measured: NDArray[np.bool_],
+    statistical: Callable[[], NDArray[np.float64]],
+    gradnorm: Callable[[], float],
+) -> NDArray[np.float64]:
+    """Return alpha_e for a name, a number or N_e numbers.
+
+    Parameters
+    ----------
+    alpha : {"statistical", "gradnorm"} or float or (N_e,) array of float
+    alpha_scale : float
+        Factor of the weights that a name stands for.
+    measured : (N_e,) array of bool
+        Which elements have data; the others get the weight 0.
+    statistical, gradnorm : callable
+        Compute what the names stand for, if asked: (N_e,) weights, or the ratio of the gradient norms.
+
+    Raises
+    ------
+    ValueError
+        alpha is no known name, or has a wrong shape, or is negative or not finite.
+    """
+    if not (is_finite_number(alpha_scale) and alpha_scale >= 0):
+        raise ValueError(f"alpha_scale: expected a finite non-negative number, got {alpha_scale!r}")
+    if isinstance(alpha, str):
+        if alpha not in WEIGHTS:
+            raise ValueError(
+                f"alpha: expected {' or '.join(WEIGHTS)}, a number or {len(measured)} numbers, got {alpha!r}"
+            )
+        values = statistical() if alpha == "statistical" else np.full(len(measured), gradnorm())
+        values = alpha_scale * values
+    else:
+        try:
+            values = np.array(alpha, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"alpha: expected a name or numbers, got {alpha!r}") from error
+        if values.shape not in ((), (len(measured),)):
+            raise ValueError(f"alpha: expected a number or {len(measured)} numbers, got shape {values.shape}")
+        values = np.broadcast_to(values, (len(measured),)).copy()
+    if not (np.isfinite(values).all() and (values >= 0).all()):
+        raise ValueError(f"alpha: expected finite non-negative weights, got {values.tolist()}")
+    return np.where(measured, values, 0.0)

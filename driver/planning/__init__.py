@@ -1,0 +1,1 @@
+"""What a reconstruction takes on any number of ranks, without running it."""

@@ -1,0 +1,146 @@
+"""What a machine was measured to do: the constants of the cost model, and the file that keeps them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ptyxrf.driver.data.checks import is_finite_number
+from ptyxrf.driver.files.user_cache import cache_folder
+from ptyxrf.driver.files.whole_file import whole_file
+
+
+@dataclass(frozen=True)
+class Link:
+    """Messages between two ranks.
+
+    Attributes
+    ----------
+    latency : float
+        Seconds of a message without content.
+    bandwidth : float
+        Bytes a second of long ones.
+    """
+
+    latency: float
+    bandwidth: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Constants of the cost model.
+
+    Attributes
+    ----------
+    name : str
+        Where they come from.
+    pattern_seconds : dict
+        Precision -> pattern size m -> seconds of a Hessian product for one pattern (one mode, known probe).
+    pixel_seconds : dict
+        Precision -> seconds for one pixel of one field that a rank covers.
+    within_node, between_nodes : Link
+    reduction_seconds : float
+        A reduction of a few numbers between two ranks; among R ranks it takes log2 R of them.
+    """
+
+    name: str = "typical values, not measured: run ptyxrf bench"
+    pattern_seconds: dict[str, dict[int, float]] = field(
+        default_factory=lambda: {
+            "single": {64: 15e-6, 128: 60e-6, 256: 280e-6},
+            "double": {64: 30e-6, 128: 130e-6, 256: 650e-6},
+        }
+    )
+    pixel_seconds: dict[str, float] = field(default_factory=lambda: {"single": 4e-9, "double": 8e-9})
+    within_node: Link = Link(1e-6, 5e9)
+    between_nodes: Link = Link(3e-6, 1e10)
+    reduction_seconds: float = 3e-6
+
+    def pattern_time(self, m: int, precision: str, modes: int = 1) -> float:
+        """Return the seconds of a pattern of any size: between the measured ones by the work of a transform.
+
+        Parameters
+        ----------
+        m : int
+        precision : {"single", "double"}
+        modes : int
+            K; each has a transform of its own.
+        """
+
+        def work(size: int) -> float:
+            return size * size * math.log2(max(size, 2))
+
+        known = sorted(self.pattern_seconds[precision].items())
+        per_work = [(math.log(size), seconds / work(size)) for size, seconds in known]
+        place = math.log(m)
+        if place <= per_work[0][0]:
+            rate = per_work[0][1]
+        elif place >= per_work[-1][0]:
+            rate = per_work[-1][1]
+        else:
+            (low, first), (high, second) = next(pair for pair in pairwise(per_work) if place <= pair[1][0])
+            rate = first + (second - first) * (place - low) / (high - low)
+        return modes * work(m) * rate
+
+
+def default_path() -> Path:
+    """Return where `ptyxrf bench` keeps what it measured on this machine, for this user."""
+    return cache_folder() / "machine.json"
+
+
+def write_machine(path: str | os.PathLike[str], machine: Machine) -> None:
+    """Write the constants as JSON, whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If the path cannot be written.
+    """
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(asdict(machine), indent=1) + "\n", encoding="utf-8")
+
+
+def read_machine(path: str | os.PathLike[str]) -> Machine:
+    """Read what `write_machine` wrote.
+
+    Raises
+    ------
+    ValueError
+        Naming the file and what is wrong with it.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        machine = Machine(
+            name=str(values["name"]),
+            pattern_seconds={
+                precision: {
+                    int(m): _positive(seconds) for m, seconds in values["pattern_seconds"][precision].items()
+                }
+                for precision in ("single", "double")
+            },
+            pixel_seconds={key: _positive(values["pixel_seconds"][key]) for key in ("single", "double")},
+            within_node=_link(values["within_node"]),
+            between_nodes=_link(values["between_nodes"]),
+            reduction_seconds=_positive(values["reduction_seconds"]),
+        )
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected what ptyxrf bench writes, got {error!r}") from error
+    if not all(machine.pattern_seconds.values()):
+        raise ValueError(f"{path}: expected times of patterns, got none")
+    return machine
+
+
+def _positive(value: Any) -> float:
+    if not (is_finite_number(value) and value > 0):
+        raise ValueError(f"{value!r} where a positive number belongs")
+    return float(value)
+
+
+def _link(values: dict[str, Any]) -> Link:
+    return Link(_positive(values["latency"]), _positive(values["bandwidth"]))

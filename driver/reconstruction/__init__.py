@@ -1,0 +1,1 @@
+"""From a scan to a result: the outer loop, its schedule, stops and checkpoints."""

@@ -1,0 +1,317 @@
+"""Checkpoints of a reconstruction: what is in one, when it is written, and how a run goes on from it.
+
+A checkpoint is taken between two iterations and holds all that the next one depends on, so that a run that
+goes on from it has the history of one that was never interrupted. It belongs to the data and to the settings
+on which the path depends; budgets and stops may change, and so may the number of ranks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.data.digest import digest_of, scan_digest
+from ptyxrf.driver.data.history import IterationRecord, Reason
+from ptyxrf.driver.files.checkpoint_file import Content, read_checkpoint, read_fields, write_checkpoint
+from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
+from ptyxrf.driver.files.whole_file import check_writable, remove_remains
+from ptyxrf.driver.job import signals
+from ptyxrf.driver.objective.objective import Losses, Objective, Work
+from ptyxrf.driver.solver.minimiser import Memory, Standing
+from ptyxrf.parallel.startup import from_first_rank
+
+#: Version of what the facts of a checkpoint hold, and of the solvers' memory.
+FORMAT = 1
+#: Seconds between checkpoints by default.
+SECONDS = 300.0
+
+
+def checkpoint_path(result: Path) -> Path:
+    """Return where the checkpoint of a reconstruction stands whose result goes to a file."""
+    return result.parent / f"{result.stem}.checkpoint.h5"
+
+
+def older_path(path: Path) -> Path:
+    """Return where the checkpoint before the newest one stands."""
+    return path.with_name(f"{path.stem}-older{path.suffix}")
+
+
+def remove_checkpoints(path: str | os.PathLike[str]) -> None:
+    """Remove a checkpoint and the one before it, where they are there.
+
+    Parameters
+    ----------
+    path : path-like
+        Of the newest one.
+    """
+    for one in (Path(path), older_path(Path(path))):
+        one.unlink(missing_ok=True)
+
+
+def start_digest(start: Mapping[str, ArrayLike]) -> dict[str, str]:
+    """Return a digest of each starting value, for settings that have to agree."""
+    return {name: digest_of(value) for name, value in sorted(start.items())}
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What a run goes on from.
+
+    Attributes
+    ----------
+    standing : Standing
+        Of the solver.
+    history : list of IterationRecord
+        Up to there.
+    before : Losses or None
+        Of the last iteration, for the stop at the noise.
+    earlier : float
+        Seconds that went by before the solver began.
+    after : list of int
+        The iterations after which this reconstruction was resumed, now and earlier.
+    """
+
+    standing: Standing
+    history: list[IterationRecord]
+    before: Losses | None
+    earlier: float
+    after: list[int]
+
+
+class Checkpoints:
+    """Writes the checkpoints of a reconstruction, and reads the last one; all ranks make the same calls.
+
+    Parameters
+    ----------
+    path : path-like
+        Of the newest one; the one before it is kept beside it.
+    objective : Objective
+        At its start.
+    settings : dict
+        Those that have to agree between the run that writes and the one that goes on; plain values.
+    seconds : float
+        Write after the first iteration that ends so long after the last checkpoint; 0: do not.
+    iterations : int
+        Write after so many iterations; 0: do not.
+
+    Raises
+    ------
+    ValueError
+        If the path cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        objective: Objective,
+        settings: dict[str, Any],
+        seconds: float,
+        iterations: int,
+    ) -> None:
+        self.path, self.older = Path(path), older_path(Path(path))
+        self._objective, self._settings = objective, settings
+        self._digest = scan_digest(objective.scan, objective.data_checksums)
+        self._seconds, self._iterations = seconds, iterations
+        self._last = time.monotonic()
+        self._resumed_after: list[int] = []
+        self._newest_is_damaged = False
+
+        def prepare() -> None:
+            for file in (self.path, self.older):
+                check_writable(file)
+                remove_remains(file)
+
+        from_first_rank(objective.ranks.comm, prepare)
+
+    # ---------------------------------------------------------------- writing
+
+    def answer_signals(self) -> None:
+        """End where a signal asks for it before there is anything to write.
+
+        Raises
+        ------
+        Stopped
+            On every rank.
+        """
+        if self._objective.ranks.any(signals.STOP in signals.asked()):
+            raise signals.Stopped
+
+    def consider(
+        self, standing: Standing, history: list[IterationRecord], before: Losses | None, earlier: float
+    ) -> None:
+        """Write a checkpoint if it is time to, or a signal asks for it.
+
+        Parameters
+        ----------
+        standing, history, before, earlier
+            See `Resumed`.
+
+        Raises
+        ------
+        Stopped
+            On every rank, after writing, where a signal asks for it.
+        ValueError
+            If the checkpoint cannot be written.
+        """
+        asked = signals.asked()
+        due = 0 < self._seconds <= time.monotonic() - self._last
+        counted = self._iterations > 0 and standing.number > 0 and standing.number % self._iterations == 0
+        # clocks and signals of the ranks differ, their decisions may not
+        flags = (due, signals.CHECKPOINT in asked, signals.STOP in asked)
+        due, wanted, stop = self._objective.ranks.largest(*map(float, flags)) > 0
+        if due or counted or wanted or stop:
+            self._write(standing, history, before, earlier)
+            signals.answered(asked)
+            self._last = time.monotonic()
+        if stop:
+            raise signals.Stopped
+
+    def _write(
+        self, standing: Standing, history: list[IterationRecord], before: Losses | None, earlier: float
+    ) -> None:
+        objective = self._objective
+        facts = {
+            "format": FORMAT,
+            "settings": self._settings,
+            "digest": self._digest,
+            "iteration": standing.number,
+            "first_norm": standing.first_norm,
+            "slow": standing.slow,
+            "settled": None if standing.settled is None else standing.settled.name,
+            "seconds": standing.seconds,
+            "solver": standing.memory.numbers,
+            "work": asdict(objective.work),
+            "probe_is_frozen": objective.probe_is_frozen,
+            "maps_are_held": objective.maps_are_held,
+            "before": None if before is None else asdict(before),
+            "earlier": earlier,
+            "resumed_after": self._resumed_after,
+        }
+        arrays, fields = {}, {}
+        for name, vector in {"unknowns": standing.vector, **standing.memory.vectors}.items():
+            fields[name] = objective.fields_of(vector)
+            if objective.refine_probe:
+                arrays[name] = objective.probe_part(vector)
+        light_of = objective.preconditioner.light_of
+        if light_of is not None:
+            arrays["light_of"] = light_of
+        content = Content(facts, history, arrays, fields)
+        older = None if self._newest_is_damaged else self.older
+        write_checkpoint(self.path, older, content, objective.tile, objective.ranks)
+        self._newest_is_damaged = False
+
+    # ---------------------------------------------------------------- going on
+
+    def resume(self) -> Resumed | None:
+        """Take up the newest checkpoint that is whole; the objective gets the state that it had.
+
+        Returns
+        -------
+        Resumed or None
+            None where there is no checkpoint.
+
+        Raises
+        ------
+        ValueError
+            On every rank: the checkpoint is of other data or settings, or none is whole.
+
+        Warns
+        -----
+        UserWarning
+            Where there is none, or the newest one is damaged.
+        """
+        comm = self._objective.ranks.comm
+        there = from_first_rank(comm, lambda: [file for file in (self.path, self.older) if file.exists()])
+        failures: list[Exception] = []
+        for file in there:
+            try:
+                content = from_first_rank(comm, partial(read_checkpoint, file))
+                self._check_agreement(file, content.facts)
+                content.fields = read_fields(file, self._objective.tile, self._objective.ranks)
+            except _Disagreement as disagreement:
+                raise ValueError(str(disagreement)) from None
+            except READ_ERRORS as error:
+                failures.append(error)
+                self._newest_is_damaged = self._newest_is_damaged or file == self.path
+                continue
+            if failures:
+                warnings.warn(f"{failures[0]}; going on from the one before it, {file}", stacklevel=3)
+            return self._take(content)
+        if failures:
+            raise ValueError(
+                f"resume: no checkpoint is whole: {'; '.join(map(str, failures))}"
+            ) from failures[0]
+        warnings.warn(f"resume: there is no checkpoint {self.path}: beginning at the start", stacklevel=3)
+        return None
+
+    def _check_agreement(self, file: Path, facts: dict[str, Any]) -> None:
+        if facts["format"] != FORMAT:
+            raise _Disagreement(
+                f"{file}: written by another version of ptyxrf (format {facts['format']}, known is {FORMAT})"
+            )
+        digest, settings = facts["digest"], facts["settings"]
+        parts = [name for name in {**digest, **self._digest} if digest.get(name) != self._digest.get(name)]
+        changed = [
+            f"{name} (there {_shown(settings.get(name))}, here {_shown(self._settings.get(name))})"
+            for name in {**settings, **self._settings}
+            if _shown(settings.get(name)) != _shown(self._settings.get(name))
+        ]
+        if changed:
+            raise _Disagreement(
+                f"{file}: expected a checkpoint with the settings of this reconstruction, got one with "
+                f"another {', '.join(changed)}"
+            )
+        if parts:
+            raise _Disagreement(
+                f"{file}: expected a checkpoint of this scan, got one of other data: {', '.join(parts)} "
+                f"{'differs' if len(parts) == 1 else 'differ'}"
+            )
+
+    def _take(self, content: Content) -> Resumed:
+        """Give the objective the state that it had, and return the rest."""
+        objective, facts = self._objective, content.facts
+        self._resumed_after = [*facts["resumed_after"], facts["iteration"]]
+        vectors: dict[str, NDArray[Any]] = {}
+        for name, fields in content.fields.items():
+            vector = vectors[name] = np.empty(objective.size, objective.real)
+            objective.fields_of(vector)[...] = fields
+            if objective.refine_probe:
+                objective.probe_part(vector)[...] = content.arrays[name]
+        objective.probe_is_frozen = facts["probe_is_frozen"]
+        objective.maps_are_held = facts["maps_are_held"]
+        if "light_of" in content.arrays:
+            objective.preconditioner.restore(content.arrays["light_of"])
+        # the descent evaluates the point once more, which is no part of the path
+        work = Work(**facts["work"])
+        work.gradients -= 1
+        objective.work = work
+        standing = Standing(
+            facts["iteration"],
+            vectors.pop("unknowns"),
+            facts["first_norm"],
+            facts["slow"],
+            None if facts["settled"] is None else Reason[facts["settled"]],
+            facts["seconds"],
+            Memory(facts["solver"], vectors),
+        )
+        before = None if facts["before"] is None else Losses(**facts["before"])
+        return Resumed(standing, content.history, before, facts["earlier"], self._resumed_after)
+
+
+class _Disagreement(Exception):
+    """A checkpoint that is whole, but of another reconstruction."""
+
+
+def _shown(value: Any) -> str:
+    """Return a setting as text that tells True from 1."""
+    return json.dumps(value)

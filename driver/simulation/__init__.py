@@ -1,0 +1,1 @@
+"""Simulated scans: specimens, probes, paths and noise."""

@@ -1,0 +1,1 @@
+"""Minimisers of a function of a real vector; they know neither physics nor ranks."""

@@ -1,0 +1,176 @@
+"""The inner solve: preconditioned conjugate gradients on Hessian products, one reduction a step.
+
+The recurrences are those of Chronopoulos and Gear (J. Comput. Appl. Math. 25, 1989): the product is taken
+of the preconditioned residual instead of the search direction, so that all dot products of a step are
+known after one reduction. The stop is Nash and Sofer's test on the quadratic model (Oper. Res. Lett. 9,
+1990).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.solver.problem import Problem
+from ptyxrf.kernels.reductions import conjugate_gradient_step
+
+#: Most products in a round of the bounded inner solve, but for the last: a long round on a set of free
+#: variables that is still wrong would be wasted.
+ROUND_LIMIT = 10
+
+
+class InnerStop(Enum):
+    """How an inner solve ended."""
+
+    MODEL = "model settled"
+    RESIDUAL = "residual small"
+    LIMIT = "inner limit"
+    CURVATURE = "negative curvature"
+    EXACT = "exact"
+    NON_FINITE = "not finite"
+
+
+@dataclass(frozen=True)
+class Direction:
+    """An approximate Newton direction.
+
+    Attributes
+    ----------
+    vector : array
+        The direction.
+    steps : int
+        Products used.
+    stop : InnerStop
+    """
+
+    vector: NDArray[Any]
+    steps: int
+    stop: InnerStop
+
+
+def newton_direction(
+    problem: Problem,
+    vector: NDArray,
+    gradient: NDArray,
+    bounded: slice,
+    *,
+    limit: int,
+    model_tolerance: float,
+    residual_tolerance: float,
+    rounds: int = 1,
+) -> Direction:
+    """Solve H d = -g approximately, with vector + d >= 0 where `bounded` says.
+
+    Without bounds this is one run of conjugate gradients. With them it goes in rounds: variables at 0 that
+    the residual pushes outward are held, conjugate gradients run on the others, what crossed 0 is set to 0,
+    and the next round begins from there with the true residual, until nothing crosses any more or
+    the rounds or the products are used up (the idea of gradient projection with conjugate gradients:
+    More and Toraldo, SIAM J. Optim. 1, 1991).
+
+    Parameters
+    ----------
+    problem : Problem
+        At its point last evaluated.
+    vector, gradient : array
+        That point and its gradient.
+    bounded : slice
+        Variables that may not fall below 0; empty: none.
+    limit : int
+        Most products.
+    model_tolerance : float
+        Stop at step i when i (1 - q_{i-1} / q_i) falls below it, q the quadratic model; 0: off.
+    residual_tolerance : float
+        Stop when the residual norm falls below this fraction of the gradient norm.
+    rounds : int
+        Most rounds, where there are bounds.
+
+    Returns
+    -------
+    Direction
+        A descent direction. Where the curvature along a search direction is negative, it is used by its
+        modulus: the step goes as far along it as a positive curvature of that size would allow, and the
+        inner solve ends.
+    """
+    solution = np.zeros_like(gradient)
+    residual = -gradient
+    if not problem.any(bounded.start != bounded.stop):
+        run = _conjugate_gradients(
+            problem, solution, residual, None, limit, model_tolerance, residual_tolerance
+        )
+        return Direction(solution, run.steps, run.stop)
+    room = -vector[bounded]
+    used = 0
+    while True:
+        free = np.ones(len(vector), bool)
+        free[bounded] = (solution[bounded] > room) | (residual[bounded] > 0)
+        residual *= free
+        rounds -= 1
+        allowed = limit - used if rounds == 0 else min(ROUND_LIMIT, limit - used)
+        run = _conjugate_gradients(
+            problem, solution, residual, free, allowed, model_tolerance, residual_tolerance
+        )
+        used += run.steps
+        crossed = solution[bounded] < room
+        if run.stop in (InnerStop.CURVATURE, InnerStop.NON_FINITE) or not problem.any(bool(crossed.any())):
+            return Direction(solution, used, run.stop)
+        np.maximum(solution[bounded], room, out=solution[bounded])
+        # a further round needs a product for the residual and one for a step
+        if rounds == 0 or limit - used < 2:
+            return Direction(solution, used, run.stop)
+        product, _ = problem.product_with_dots(solution, None)
+        used += 1
+        residual = -gradient - product
+
+
+@dataclass(frozen=True)
+class _Run:
+    steps: int
+    stop: InnerStop
+
+
+def _conjugate_gradients(
+    problem: Problem,
+    solution: NDArray,
+    residual: NDArray,
+    free: NDArray[np.bool_] | None,
+    limit: int,
+    model_tolerance: float,
+    residual_tolerance: float,
+) -> _Run:
+    """Improve `solution` within the free variables; `residual` (0 elsewhere) is updated along with it."""
+    search, search_product = np.zeros_like(residual), np.zeros_like(residual)
+    change = problem.precondition(residual, free)
+    gamma_before = curvature_before = model = first_norm = 0.0
+    for step in range(1, limit + 1):
+        product, (gamma, delta, square) = problem.product_with_dots(change, residual)
+        if free is not None:
+            product *= free
+        if not (np.isfinite(gamma) and np.isfinite(delta)):
+            return _Run(step, InnerStop.NON_FINITE)
+        if gamma <= 0:
+            return _Run(step, InnerStop.EXACT)
+        if step == 1:
+            first_norm, beta, curvature = np.sqrt(square), 0.0, delta
+        else:
+            if np.sqrt(square) <= residual_tolerance * first_norm:
+                return _Run(step, InnerStop.RESIDUAL)
+            beta = gamma / gamma_before
+            curvature = delta - beta * beta * curvature_before
+        if curvature <= 0:
+            length = gamma / abs(curvature) if curvature < 0 else 1.0
+            conjugate_gradient_step(length, beta, change, product, search, search_product, solution, residual)
+            return _Run(step, InnerStop.CURVATURE)
+        alpha = gamma / curvature
+        conjugate_gradient_step(alpha, beta, change, product, search, search_product, solution, residual)
+        decrease = 0.5 * alpha * gamma
+        model += decrease
+        if step * decrease <= model_tolerance * model:
+            return _Run(step, InnerStop.MODEL)
+        gamma_before, curvature_before = gamma, curvature
+        if step < limit:
+            change = problem.precondition(residual, free)
+    return _Run(limit, InnerStop.LIMIT)

@@ -1,0 +1,144 @@
+"""What users do now, one modality after the other, against the joint method; the probe is unknown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import fourier_shift
+from scipy.optimize import minimize
+
+from ptyxrf.driver.data.result import Result
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.reconstruction.accuracy import align, illuminated_area, measure_errors
+from ptyxrf.driver.simulation.zone_plate import zone_plate_probe
+from ptyxrf.experiments.claims import below
+from ptyxrf.experiments.figures import image_rows
+from ptyxrf.experiments.findings import Outcome, Picture, Table
+from ptyxrf.experiments.paper_cases import Case, paper_case
+from ptyxrf.experiments.run_cache import Study
+
+TITLE = "Against today's practice"
+PAPER = "beyond the paper"
+#: Defocus of the probe in metres, and how many times more the guess of it has.
+DEFOCUS, MORE = 180e-6, 1.25
+SETTINGS: dict[str, Any] = {"refine_probe": True, "rescale_probe": False}
+SEEDS = (0, 1, 2)
+
+
+def run(study: Study) -> Outcome:
+    """Reconstruct with an unknown probe and fluorescence at the positions, one and three elements."""
+    outcome, rows = Outcome(), []
+    for elements in (1, 3):
+        ratios: dict[str, list[float]] = {"object": [], "maps": []}
+        for seed in SEEDS[:1] if study.quick else SEEDS:
+            case = unknown_probe_case(study, elements, seed)
+            joint = study.tuned(case, "joint", **SETTINGS)
+            today = separate(study, case)
+            errors = {}
+            for method, (first, *others) in (("today", today), ("joint", (joint,))):
+                errors[method] = errors_of(first, (others or [first])[-1], case.scan)
+                ends = [run.history[-1] for run in (first, *others)]
+                cost = sum(end.sweeps for end in ends), sum(end.seconds for end in ends)
+                rows.append([elements, seed, method, *errors[method].values(), *cost])
+            for name, ratio in ratios.items():
+                ratio.append(errors["joint"][name] / errors["today"][name])
+            if seed == 0:
+                outcome.pictures.append(picture(case, today, joint))
+        for name, values in ratios.items():
+            text = (
+                f"{elements} element(s): error of the {name} at most that of today's practice (median ratio)"
+            )
+            claim = below(f"today: {name}, {elements}", text, float(np.median(values)), 1.0)
+            figures = "joint / today by seed " + ", ".join(f"{value:.3g}" for value in values)
+            outcome.claims.append(replace(claim, figures=figures))
+    head = ("elements", "seed", "method", "object, aligned MSE", "maps, registered MSE", "sweeps", "seconds")
+    table = Table("One after the other (today) and joint; the probe is unknown", head, rows)
+    outcome.tables.append(table)
+    outcome.numbers = {"today": table.records()}
+    return outcome
+
+
+def unknown_probe_case(study: Study, elements: int, seed: int) -> Case:
+    """Return a scan of cells whose given probe is a guess: out of focus, with the right flux."""
+    defocus = DEFOCUS / (2 if study.quick else 1)
+
+    def guess(scan: Scan) -> Scan:
+        probe = zone_plate_probe(scan.m, defocus=MORE * defocus)[None]
+        return scan.replace(
+            probe=probe * np.sqrt((np.abs(scan.probe) ** 2).sum() / (np.abs(probe) ** 2).sum())
+        )
+
+    case = paper_case(
+        f"16 positions a side, {elements} element(s), unknown probe",
+        n=224,
+        per_side=16,
+        elements=elements,
+        sampling="scan",
+        defocus=defocus,
+        quick=study.quick,
+        seed=seed,
+    )
+    return replace(case, change=guess, changed={"guessed defocus": MORE})
+
+
+def separate(study: Study, case: Case) -> tuple[Result, Result]:
+    """Return ptychography with the probe unknown, then fluorescence alone with the probe that it found.
+
+    The probe is scaled to its flux, which a beamline knows, as patterns alone do not tell its scale.
+    """
+    ptychography = study.tuned(case, "ptychography", **SETTINGS)
+    guess = case.scan.probe
+    found = ptychography.probe * np.sqrt((np.abs(guess) ** 2).sum() / (np.abs(ptychography.probe) ** 2).sum())
+    second = replace(
+        case,
+        change=lambda scan: scan.replace(probe=found),
+        changed={**case.changed, "probe": "found by ptychography"},
+    )
+    return ptychography, study.tuned(second, "fluorescence")
+
+
+def errors_of(object_from: Result, maps_from: Result, scan: Scan) -> dict[str, float]:
+    """Return the aligned error of the object and that of the maps after removing a common shift."""
+    aligned = measure_errors(object_from.object, np.empty(0), scan, blind=True)["mse_aligned"]
+    area = illuminated_area(scan)
+    maps = registered(maps_from.elements, np.asarray(scan.truth["elements"]), area)
+    return {"object": aligned, "maps": float(np.mean((maps - scan.truth["elements"])[:, area] ** 2))}
+
+
+def registered(maps: NDArray[Any], truth: NDArray[Any], area: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return maps moved by the common shift with which they fit the truth best."""
+    spectra = np.fft.fft2(maps.astype(np.float64))
+
+    def moved(shift: NDArray[Any]) -> NDArray[np.float64]:
+        return np.stack([np.fft.ifft2(fourier_shift(spectrum, shift)).real for spectrum in spectra])
+
+    def misfit(shift: NDArray[Any]) -> float:
+        return float(((moved(shift) - truth)[:, area] ** 2).sum())
+
+    return moved(minimize(misfit, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-3}).x)
+
+
+def picture(case: Case, today: tuple[Result, Result], joint: Result) -> Picture:
+    """Return the figure of the object's parts and of the maps."""
+
+    def draw() -> Any:
+        truth, scan = case.scan.truth, case.scan
+        area = illuminated_area(scan)
+        objects = [align(run.object, truth["object"], area, blind=True) for run in (today[0], joint)]
+        rows: list[tuple[str, dict[str, Any]]] = [
+            (part, {"truth": pick(truth["object"]), "today": pick(objects[0]), "joint": pick(objects[1])})
+            for part, pick in (("real", np.real), ("imaginary", np.imag))
+        ]
+        for e, name in enumerate(scan.element_names):
+            images = {
+                "truth": truth["elements"][e],
+                "today": today[1].elements[e],
+                "joint": joint.elements[e],
+            }
+            rows.append((f"map of {name}", images))
+        return image_rows(f"One after the other and joint, {case.label}", rows)
+
+    return Picture(f"{case.scan.N_e}", f"Object (aligned) and maps, {case.label}", draw)

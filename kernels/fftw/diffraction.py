@@ -1,0 +1,139 @@
+"""The ptychographic term with the transforms of a library, a few patterns at a time.
+
+One pass goes over the positions in batches, so that their fields stay in cache: patch times probe, FFT,
+amplitude kernel, inverse FFT, overlap-add. Only the far fields psi at the point last evaluated are kept
+(8 bytes per pattern pixel and mode in single precision), and not even these in low-memory mode, where a
+product computes them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.kernels.amplitude_residual import amplitude_hessian, amplitude_losses_along, amplitude_residual
+from ptyxrf.kernels.diffraction import Diffraction
+from ptyxrf.kernels.fftw.transforms import PatternFourier, aligned_zeros
+from ptyxrf.kernels.patches import add_patches, multiply_patches, multiply_patches_add, sum_patches
+
+
+class LibraryDiffraction(Diffraction):
+    """The term for patterns of any size; see `Diffraction`."""
+
+    def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
+        probe = self.probe
+        self.amplitudes = amplitudes
+        self.fourier = PatternFourier(self.modes, self.m, probe.dtype)
+        self._fields, self._more = self.fourier.buffer(), self.fourier.buffer()
+        self._psi = aligned_zeros(self._shape(), probe.dtype) if keep_far_fields else None
+        self.kept_bytes = 0 if self._psi is None else self._psi.nbytes
+        self._nothing = np.zeros((0, self.modes, self.m, self.m), probe.dtype)
+
+    def _shape(self) -> tuple[int, int, int, int]:
+        return self.count, self.modes, self.m, self.m
+
+    def _far_fields(self, first: int, last: int, scratch: NDArray) -> NDArray[Any]:
+        """Return psi of positions first..last-1: kept, or computed again into `scratch`."""
+        if self._psi is not None:
+            return self._psi[first:last]
+        psi = scratch[: last - first]
+        multiply_patches(
+            self._tile,
+            *self.probe.versions(first, last),
+            self.corners[first:last],
+            self.scales[first:last],
+            psi,
+        )
+        self.fourier.forward(psi, psi)
+        return psi
+
+    def gradient(
+        self,
+        tile: NDArray,
+        gradient: NDArray,
+        with_probe: bool,
+        batches: Iterable[tuple[int, int]] | None = None,
+    ) -> float:
+        """See `Diffraction.gradient`."""
+        self._tile = tile
+        if with_probe and self.full and self._exits is None:
+            self._exits = aligned_zeros(self._shape(), self.probe.dtype)
+        for start, end in self._batches(batches):
+            corners, scales = self.corners[start:end], self.scales[start:end]
+            fields = self._fields[: end - start]
+            psi = self._psi[start:end] if self._psi is not None else self._more[: end - start]
+            versions, which = self.probe.versions(start, end)
+            multiply_patches(tile, versions, which, corners, scales, fields)
+            self.fourier.forward(fields, psi)
+            amplitude_residual(psi, self.amplitudes[start:end], fields, self.pattern_losses[start:end])
+            self.fourier.backward(fields, fields)
+            add_patches(fields, versions, which, corners, scales, gradient)
+            if with_probe:
+                target, slots = self.probe.adjoint_target(start, end)
+                sum_patches(fields, tile, slots, corners, scales, target)
+                self.probe.adjoint_add(start, end)
+                if self._exits is not None:
+                    self._exits[start:end] = fields
+        return float(self.pattern_losses.sum())
+
+    def product(
+        self,
+        change: NDArray,
+        product: NDArray,
+        with_probe: bool,
+        batches: Iterable[tuple[int, int]] | None = None,
+    ) -> None:
+        """See `Diffraction.product`."""
+        for start, end in self._batches(batches):
+            corners, scales = self.corners[start:end], self.scales[start:end]
+            fields = self._fields[: end - start]
+            psi = self._far_fields(start, end, self._more)
+            versions, which = self.probe.versions(start, end)
+            multiply_patches(change, versions, which, corners, scales, fields)
+            if with_probe:
+                moved, slots = self.probe.direction(start, end)
+                multiply_patches_add(self._tile, moved, slots, corners, scales, fields)
+                if self._exits is not None:
+                    # before `moved`, which lives in a shared buffer, is overwritten
+                    add_patches(self._exits[start:end], moved, slots, corners, scales, product)
+            self.fourier.forward(fields, fields)
+            amplitude_hessian(psi, self.amplitudes[start:end], self.low, self.high, fields)
+            self.fourier.backward(fields, fields)
+            add_patches(fields, versions, which, corners, scales, product)
+            if with_probe:
+                target, slots = self.probe.adjoint_target(start, end)
+                sum_patches(fields, self._tile, slots, corners, scales, target)
+                if self._exits is not None:
+                    sum_patches(self._exits[start:end], change, slots, corners, scales, target)
+                self.probe.adjoint_add(start, end)
+
+    def losses_along(
+        self,
+        change: NDArray,
+        steps: NDArray,
+        with_probe: bool,
+        batches: Iterable[tuple[int, int]] | None = None,
+    ) -> NDArray[np.float64]:
+        """See `Diffraction.losses_along`."""
+        losses = np.zeros(len(steps))
+        steps = np.asarray(steps, dtype=self.amplitudes.dtype)
+        bends = self.fourier.buffer() if with_probe else self._nothing
+        for start, end in self._batches(batches):
+            corners, scales = self.corners[start:end], self.scales[start:end]
+            fields = self._fields[: end - start]
+            psi = self._far_fields(start, end, self._more)
+            versions, which = self.probe.versions(start, end)
+            multiply_patches(change, versions, which, corners, scales, fields)
+            bend = self._nothing
+            if with_probe:
+                moved, slots = self.probe.direction(start, end)
+                multiply_patches_add(self._tile, moved, slots, corners, scales, fields)
+                bend = bends[: end - start]
+                multiply_patches(change, moved, slots, corners, scales, bend)
+                self.fourier.forward(bend, bend)
+            self.fourier.forward(fields, fields)
+            amplitude_losses_along(psi, fields, bend, self.amplitudes[start:end], steps, losses)
+        return losses

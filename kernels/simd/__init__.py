@@ -1,0 +1,1 @@
+"""Transforms of patterns in explicit vector code: sizes without a prime factor above 7."""

@@ -1,0 +1,49 @@
+# The public names and where they live; `__init__.py` loads each from here when it is first used.
+from .driver.analysis.dense_hessian import dense_hessian
+from .driver.analysis.spectrum import Spectrum, spectrum
+from .driver.data.geometry import JOULES_PER_KEV, Geometry
+from .driver.data.history import IterationRecord, Reason
+from .driver.data.result import Result, TiledResult
+from .driver.data.scan import Scan
+from .driver.files.maps_file import attach_maps, read_maps
+from .driver.files.result_file import read_result, write_result
+from .driver.files.scan_file import read_scan, write_scan
+from .driver.job.watchdog import watched
+from .driver.objective.objective import Objective
+from .driver.reconstruction.accuracy import measure_errors
+from .driver.reconstruction.checkpoint import remove_checkpoints
+from .driver.reconstruction.reconstruct import reconstruct
+from .driver.simulation.simulate import simulate
+from .driver.simulation.specimens import Specimen, from_images, read_image
+from .driver.simulation.zone_plate import zone_plate_probe
+
+__version__: str
+
+__all__ = [
+    "JOULES_PER_KEV",
+    "Geometry",
+    "IterationRecord",
+    "Objective",
+    "Reason",
+    "Result",
+    "Scan",
+    "Specimen",
+    "Spectrum",
+    "TiledResult",
+    "attach_maps",
+    "dense_hessian",
+    "from_images",
+    "measure_errors",
+    "read_image",
+    "read_maps",
+    "read_result",
+    "read_scan",
+    "reconstruct",
+    "remove_checkpoints",
+    "simulate",
+    "spectrum",
+    "watched",
+    "write_result",
+    "write_scan",
+    "zone_plate_probe",
+]

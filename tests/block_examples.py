@@ -1,0 +1,34 @@
+"""Inverse blocks of the elements and their dense twin."""
+
+import numpy as np
+
+from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
+
+
+def dense_apply(blocks, source, free):
+    """Invert the matrix of the free channels at each pixel."""
+    C, P = len(blocks.which), blocks.inverse.shape[1]
+    shape = (C, P)
+    end = blocks.start + C * P
+    r = source[blocks.start : end].reshape(shape).astype(float)
+    kept = np.ones(shape, bool) if free is None else free[blocks.start : end].reshape(shape)
+    out = np.zeros(shape)
+    for p in range(P):
+        where = kept[:, p]
+        mu = blocks.coupling[where].astype(float)
+        light = float(blocks.light[p]) if mu.any() else 0.0
+        matrix = light * np.outer(mu, mu)
+        matrix += np.diag(1 / blocks.inverse[blocks.which, p][where].astype(float))
+        out[where, p] = np.linalg.solve(matrix, r[where, p])
+    return out.reshape(-1)
+
+
+def joint_blocks(rng, pixels, dtype, start=0, elements=3):
+    """Return blocks of an object channel and some elements, as the joint method has them."""
+    return InverseBlocks(
+        start,
+        rng.uniform(0.5, 2, (1 + elements, pixels)).astype(dtype),
+        np.arange(1 + elements),
+        np.concatenate([[0], rng.uniform(-0.3, 2, elements)]).astype(dtype),
+        rng.uniform(0, 3, pixels).astype(dtype),
+    )

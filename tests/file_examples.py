@@ -1,0 +1,47 @@
+"""Files of each kind with every feature."""
+
+import math
+
+import h5py
+import numpy as np
+
+from ptyxrf.driver.data.history import IterationRecord, Reason
+from ptyxrf.driver.data.result import Result
+
+
+def write_maps(path, *, shape=(3, 4), x=None, y=None, scalers=("us_ic", "ELT1"), counts=None):
+    rng = np.random.default_rng(5)
+    with h5py.File(path, "w") as file:
+        group = file.create_group("MAPS")
+        counts = rng.poisson(50, (3, *shape)) if counts is None else counts
+        group["XRF_fits"] = counts.astype(float)
+        group["XRF_roi"] = counts + 100.0
+        group["channel_names"] = np.array([b"Fe", b"Cu", b"TFY"])
+        group["channel_units"] = np.array([[b"ug/cm^2", b"ug/cm^2", b"cts/s"]] * 3)
+        group["x_axis"] = np.arange(shape[1]) * 1e-3 if x is None else x
+        group["y_axis"] = np.arange(shape[0]) * 1e-3 if y is None else y
+        if scalers:
+            group["scalers"] = 1 + rng.random((len(scalers), *shape))
+            group["scaler_names"] = np.array([name.encode() for name in scalers])
+            group["scaler_units"] = np.array([b"cts/s"] * len(scalers))
+    return path
+
+
+def example_result(elements=3, dtype=np.complex64, history=2):
+    rng = np.random.default_rng(3)
+    real = np.dtype(dtype).type(0).real.dtype
+    records = [
+        IterationRecord(0, 12.5, gradient_norm=1 / 3, errors={"MSE raw": 0.5, "x/y": math.nan}),
+        IterationRecord(1, 2.25, 1.5, 0.75, 0.1, 7, 8, 2, 10.5, 1.0, 0.25, "bound, é", {"MSE raw": 0.25}),
+    ]
+    return Result(
+        object=(rng.normal(size=(24, 23)) + 1j).astype(dtype),
+        elements=rng.random((elements, 24, 23)).astype(real),
+        probe=(rng.normal(size=(2, 12, 12)) + 2j).astype(dtype),
+        history=records[:history],
+        reason=Reason.LINE_SEARCH,
+        method="joint",
+        settings={"alpha": [1.5, 2.5], "name": "statistical", "bound": None, "steps": 3, "refine": False},
+        predicted_fluorescence=rng.random((elements, 24, 23)) if elements else None,
+        pattern_misfit=rng.random(12),
+    )

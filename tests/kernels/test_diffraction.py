@@ -1,0 +1,184 @@
+"""The ptychographic term of a rank against the naive model: batches, low memory, a free probe."""
+
+import naive
+import numpy as np
+import pytest
+
+from ptyxrf.kernels import probe_shift
+from ptyxrf.kernels.diffraction_kinds import diffraction_term
+from ptyxrf.kernels.fftw import transforms as fourier
+from ptyxrf.kernels.probe_shift import PositionedProbe
+
+COUNT = 5
+#: Sizes below, at and above the width of a vector, whole multiples of it or not; 11 is for the library only.
+CASES = [
+    (modes, m, fractional, curvature, dtype, engine)
+    for modes, m, fractional, curvature, engine in (
+        (1, 7, True, "full", "library"),
+        (3, 8, False, "full", "library"),
+        (1, 11, False, "positive", "library"),
+        (3, 7, True, "gauss-newton", "library"),
+        (1, 8, True, "full", "vector"),
+        (3, 7, True, "gauss-newton", "vector"),
+        (1, 16, False, "positive", "vector"),
+        (3, 20, False, "full", "vector"),
+        (1, 36, True, "full", "vector"),
+        (1, 2, False, "full", "vector"),
+    )
+    for dtype in (np.complex64, np.complex128)
+]
+
+
+class Case:
+    """Five patterns; the rows and columns of the tile are odd; one pattern comes from a dark patch."""
+
+    def __init__(self, modes, m, fractional, curvature, dtype, engine):
+        rng = np.random.default_rng(m + modes)
+        real = np.zeros(0, dtype).real.dtype
+        self.shape = (2 * m + 1, m + 4)
+        corners = np.array([[0, 0], [m + 1, 4], [1, 2], [1, 2], [0, 3]], np.int64)
+        fractions = rng.random((COUNT, 2)) if fractional else np.zeros((COUNT, 2))
+        self.z, self.dz = (naive.random_complex(rng, self.shape, dtype) for _ in range(2))
+        self.z[m + 1 :] = 0  # the second position sees nothing: |psi| = 0
+        self.P, self.dP = (naive.random_complex(rng, (modes, m, m), dtype) for _ in range(2))
+        self.exposure = rng.uniform(0.5, 2, COUNT)
+        patterns = rng.uniform(0, 3 * modes * m, (COUNT, m, m))
+        good = rng.random((COUNT, m, m)) > 0.15
+        amplitudes = np.where(good, np.sqrt(patterns), -1.0)
+        self.amplitudes = np.fft.ifftshift(amplitudes, axes=(1, 2)).astype(real)
+        self.model = naive.Model(
+            patterns, corners + fractions, self.P.astype(complex), self.shape, mask=good,
+            exposure=self.exposure, method="ptychography", curvature=curvature,
+        )  # fmt: skip
+        self.corners, self.fractions, self.curvature = corners, fractions, curvature
+        self.dtype, self.real, self.modes, self.m, self.engine = dtype, real, modes, m, engine
+        self.tolerance = 10 * naive.ROUNDING[dtype]
+
+    def term(self, *, keep=True):
+        positioned = PositionedProbe(self.fractions, self.modes, self.m, self.dtype, self.engine)
+        positioned.set(self.P)
+        positioned.set_direction(self.dP)
+        return diffraction_term(
+            self.amplitudes.copy(), self.corners, self.exposure, positioned, self.curvature, keep
+        ), positioned
+
+    def expected(self, with_probe):
+        """Loss, gradient and product of the sum without 1/N; complex, in z and in the probe."""
+        u = self.point(0.0, with_probe)
+        du = {"real_part": self.dz.real, "imaginary_part": self.dz.imag}
+        if with_probe:
+            du["probe"] = self.dP.astype(complex)
+        du = {name: np.asarray(a, complex if name == "probe" else float) for name, a in du.items()}
+        parts = self.model.gradient(u), self.model.product(u, du)
+        fields = [COUNT * (p["real_part"] + 1j * p["imaginary_part"]) for p in parts]
+        probes = [COUNT * p["probe"] if with_probe else None for p in parts]
+        return COUNT * self.model.value(u), fields, probes
+
+    def point(self, t, with_probe):
+        z = self.z.astype(complex) + t * self.dz
+        u = {"real_part": z.real, "imaginary_part": z.imag}
+        if with_probe:
+            u["probe"] = self.P.astype(complex) + t * self.dP
+        return u
+
+
+@pytest.fixture(
+    params=CASES,
+    ids=lambda c: f"K{c[0]}-m{c[1]}-{'fraction' if c[2] else 'whole'}-{c[3]}-{c[4].__name__}-{c[5]}",
+)
+def case(request, monkeypatch):
+    modes, m, _, _, dtype, _ = request.param
+    monkeypatch.setattr(probe_shift, "CALLS", 1)
+    monkeypatch.setattr(fourier, "BATCH_BYTES", 2 * modes * m * m * np.dtype(dtype).itemsize)
+    return Case(*request.param)
+
+
+@pytest.mark.parametrize("with_probe", [False, True])
+@pytest.mark.parametrize("keep", [True, False], ids=["cached", "low"])
+def test_against_the_model(case, keep, with_probe):
+    term, positioned = case.term(keep=keep)
+    assert positioned.batch == 2
+    loss, (gradient_z, product_z), (gradient_p, product_p) = case.expected(with_probe)
+    for _ in range(2):  # a second evaluation does not remember the first
+        tile = np.ones(case.shape, case.dtype)
+        positioned.adjoint_start()
+        assert term.gradient(case.z, tile, with_probe) == pytest.approx(loss, rel=case.tolerance)
+        assert naive.relative(tile - 1, gradient_z) < case.tolerance
+        if with_probe:
+            assert naive.relative(positioned.adjoint_finish(), gradient_p) < case.tolerance
+        tile = np.ones(case.shape, case.dtype)
+        positioned.adjoint_start()
+        term.product(case.dz, tile, with_probe)
+        assert naive.relative(tile - 1, product_z) < case.tolerance
+        if with_probe:
+            assert naive.relative(positioned.adjoint_finish(), product_p) < case.tolerance
+    misfit = [
+        naive.amplitude_loss(
+            case.model.far_field(j, case.model.exit_waves(j, case.z.astype(complex), case.P.astype(complex))),
+            case.model.b[j],
+            case.model.good[j],
+        )
+        for j in range(COUNT)
+    ]
+    assert naive.relative(term.pattern_losses, misfit) < case.tolerance
+
+
+@pytest.mark.parametrize("with_probe", [False, True])
+@pytest.mark.parametrize("keep", [True, False], ids=["cached", "low"])
+def test_losses_along(case, keep, with_probe):
+    term, positioned = case.term(keep=keep)
+    positioned.adjoint_start()
+    term.gradient(case.z, np.zeros(case.shape, case.dtype), with_probe)
+    steps = np.array([0.0, 0.4, 1.0, -1.3])
+    expected = [COUNT * case.model.value(case.point(t, with_probe)) for t in steps]
+    assert naive.relative(term.losses_along(case.dz, steps, with_probe), expected) < case.tolerance
+
+
+@pytest.mark.parametrize("with_probe", [False, True])
+def test_low_memory_equals_cached(case, with_probe):
+    results = []
+    for keep in (True, False):
+        term, positioned = case.term(keep=keep)
+        gradient, product = np.zeros((2, *case.shape), case.dtype)
+        positioned.adjoint_start()
+        loss = term.gradient(case.z, gradient, with_probe)
+        term.product(case.dz, product, with_probe)
+        along = term.losses_along(case.dz, np.array([0.7]), with_probe)
+        results.append((loss, gradient, product, positioned.adjoint_finish().copy(), along))
+    for cached, low in zip(*results, strict=True):
+        np.testing.assert_allclose(low, cached, rtol=0, atol=0.1 * case.tolerance * np.abs(cached).max())
+
+
+def test_in_given_batches(case):
+    """Positions may be taken in batches of any size, as between two tests of an exchange."""
+    term, positioned = case.term()
+    whole, parts = np.zeros((2, *case.shape), case.dtype)
+    positioned.adjoint_start()
+    loss = term.gradient(case.z, whole, True)
+    probe = positioned.adjoint_finish().copy()
+    positioned.adjoint_start()
+    batches = [(first, first + 1) for first in range(term.count)]
+    split = term.gradient(case.z, parts, True, iter(batches))
+    assert split == pytest.approx(loss, rel=case.tolerance)
+    assert naive.relative(parts, whole) < case.tolerance
+    assert naive.relative(positioned.adjoint_finish(), probe) < case.tolerance
+    whole[...], parts[...] = 0, 0
+    positioned.adjoint_start()
+    term.product(case.dz, whole, True)
+    term.product(case.dz, parts, True, iter(batches))
+    assert naive.relative(parts, whole) < case.tolerance
+
+
+def test_products_are_symmetric(case):
+    rng = np.random.default_rng(9)
+    term, _ = case.term()
+    term.gradient(case.z, np.zeros(case.shape, case.dtype), False)
+    left, right = case.dz, naive.random_complex(rng, case.shape, case.dtype)
+    products = []
+    for direction in (left, right):
+        product = np.zeros(case.shape, case.dtype)
+        term.product(direction, product, False)
+        products.append(product)
+    difference = np.vdot(products[0], right).real - np.vdot(products[1], left).real
+    bound = 1e-12 if case.real == np.float64 else 1e-5
+    assert abs(difference) <= bound * np.linalg.norm(products[0]) * np.linalg.norm(right)

@@ -1,0 +1,598 @@
+"""The objective against the naive model and Taylor expansions; its weights, its units, wrong arguments."""
+
+import naive
+import numpy as np
+import pytest
+from objective_cases import CASES, DEFAULTS, make_scan, random_point
+
+from ptyxrf.driver.objective.links import LinearLink
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.kernels.fftw import transforms as fourier
+
+
+def build(case, precision="double", alpha=0.04, **options):
+    """Return the objective of a case, its naive twin, and a random point and direction."""
+    scan = make_scan(case)
+    objective = Objective(
+        scan,
+        case["method"],
+        alpha,
+        case["curvature"],
+        precision,
+        case["probe"],
+        link_offset=case["offset"],
+        **options,
+    )
+    weights = np.where(scan.measured, 1.0 if case["method"] == "fluorescence" else alpha, 0.0)
+    model = naive.model_of(
+        scan,
+        alpha=weights,
+        method=case["method"],
+        link_offset=case["offset"],
+        curvature=case["curvature"],
+    )
+    rng = np.random.default_rng(8)
+    return objective, model, random_point(objective, rng), random_point(objective, rng)
+
+
+def close(arrays, expected, tolerance):
+    assert list(arrays) == list(expected)
+    for name, values in expected.items():
+        assert naive.relative(arrays[name], values) < tolerance, name
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def case(request):
+    return DEFAULTS | request.param
+
+
+# ---------------------------------------------------------------- against the naive model
+
+
+@pytest.mark.parametrize("memory", ["cached", "low"])
+def test_value_gradient_and_product(case, memory, monkeypatch):
+    size = 2 * case["K"] * case["m"] ** 2 * 16  # batches of two and a partial last one
+    monkeypatch.setattr(fourier, "BATCH_BYTES", size)
+    objective, model, u, du = build(case, memory=memory)
+    value, gradient = objective.value_and_gradient(objective.scatter(**u))
+    ptychography, fluorescence = model.losses(u)
+    assert value == pytest.approx(ptychography + fluorescence, rel=1e-12)
+    if case["method"] == "fluorescence":
+        assert np.isnan(objective.losses.ptychography)
+    else:
+        assert objective.losses.ptychography == pytest.approx(ptychography, rel=1e-12)
+    if case["method"] == "ptychography":
+        assert np.isnan(objective.losses.fluorescence)
+    else:
+        assert objective.losses.fluorescence == pytest.approx(fluorescence, rel=1e-12)
+    close(objective.gather(gradient), model.gradient(u), 1e-11)
+    product = objective.hessian_product(objective.scatter(**du))
+    close(objective.gather(product), model.product(u, du), 1e-11)
+    assert objective.work.gradients == objective.work.products == 1
+
+
+def test_single_precision_is_close(case):
+    objective, model, u, du = build(case, "single")
+    vector = objective.scatter(**u)
+    assert vector.dtype == np.float32
+    value, gradient = objective.value_and_gradient(vector)
+    assert value == pytest.approx(model.value(u), rel=1e-5)
+    assert gradient.dtype == np.float32
+    close(objective.gather(gradient), model.gradient(u), 1e-5)
+    product = objective.hessian_product(objective.scatter(**du))
+    close(objective.gather(product), model.product(u, du), 1e-5)
+    along = objective.losses_along(objective.scatter(**du), [0.5])
+    moved = {name: u[name] + 0.5 * du[name] for name in u}
+    assert along == pytest.approx([model.value(moved)], rel=1e-4)
+
+
+def test_the_naive_model_is_consistent(case):
+    """The reference itself: its gradient and its full product are derivatives of its value."""
+    _, model, u, du = build(case | {"curvature": "full"})
+    h = 1e-4
+    ahead, behind = ({name: u[name] + t * du[name] for name in u} for t in (h, -h))
+    slope = naive.inner(model.gradient(u), du)
+    assert (model.value(ahead) - model.value(behind)) / (2 * h) == pytest.approx(slope, rel=1e-5)
+    product = model.product(u, du)
+    forward, back = model.gradient(ahead), model.gradient(behind)
+    for name in u:
+        assert naive.relative((forward[name] - back[name]) / (2 * h), product[name]) < 1e-4, name
+
+
+# ---------------------------------------------------------------- derivatives
+
+
+def test_taylor_rates(case):
+    """Remainders fall with h^2 after the gradient and h^3 after the Hessian, for each unknown and for all."""
+    objective, _, u, du = build(case | {"curvature": "full"})
+    point = objective.scatter(**u)
+    for moved in [(name,) for name in u] + [tuple(u)]:
+        direction = objective.scatter(**{name: du[name] if name in moved else 0 * du[name] for name in du})
+        direction /= np.linalg.norm(direction)
+        value, gradient = objective.value_and_gradient(point)
+        slope, bend = gradient @ direction, objective.hessian_product(direction) @ direction
+        remainders = []
+        for h in (0.004, 0.002):
+            values = np.array(
+                [objective.value_and_gradient(point + t * direction)[0] - value for t in (h, -h)]
+            )
+            first = values - np.array([h, -h]) * slope
+            remainders.append((np.abs(first).max(), np.abs(first - 0.5 * h * h * bend).max()))
+        (second, third), (second_half, third_half) = remainders
+        assert np.log2(second / second_half) == pytest.approx(2, abs=0.1), moved
+        if third > 1e-12 * abs(value):  # a quadratic function leaves no third order
+            # a wrong product would leave 2; above 3 where the cubic terms happen to cancel
+            assert 2.8 < np.log2(third / third_half) < 4.1, moved
+
+
+def test_symmetry(case):
+    objective, _, u, du = build(case)
+    objective.value_and_gradient(objective.scatter(**u))
+    left = objective.scatter(**du)
+    right = objective.scatter(**random_point(objective, np.random.default_rng(3)))
+    product = objective.hessian_product(left)
+    difference = product @ right - objective.hessian_product(right) @ left
+    assert abs(difference) <= 1e-12 * np.linalg.norm(product) * np.linalg.norm(right)
+
+
+def test_products_refer_to_the_point_last_evaluated(case):
+    objective, _, u, du = build(case)
+    point, direction = objective.scatter(**u), objective.scatter(**du)
+    objective.value_and_gradient(point)
+    product = objective.hessian_product(direction).copy()
+    point[:] = 0  # the caller may do what he likes with his vector
+    objective.losses_along(direction, [0.1, 2.0])
+    np.testing.assert_array_equal(objective.hessian_product(direction), product)
+    objective.value_and_gradient(objective.scatter(**du))
+    if case["method"] != "fluorescence" or case["probe"]:  # elsewhere the Hessian is constant
+        assert naive.relative(objective.hessian_product(direction), product) > 1e-3
+
+
+def test_losses_along(case):
+    objective, model, u, du = build(case)
+    objective.value_and_gradient(objective.scatter(**u))
+    steps = [0.0, 0.3, 1.0, -2.0]
+    direct = [model.value({name: u[name] + t * du[name] for name in u}) for t in steps]
+    assert naive.relative(objective.losses_along(objective.scatter(**du), steps), direct) < 1e-12
+    assert objective.work.gradients == 1
+
+
+def test_product_with_dots(case):
+    objective, _, u, du = build(case)
+    objective.value_and_gradient(objective.scatter(**u))
+    direction = objective.scatter(**du)
+    residual = objective.scatter(**random_point(objective, np.random.default_rng(4)))
+    product, sums = objective.product_with_dots(direction, residual)
+    np.testing.assert_array_equal(product, objective.hessian_product(direction))
+    np.testing.assert_allclose(
+        sums, [residual @ direction, product @ direction, residual @ residual], rtol=1e-12
+    )
+    assert objective.dot(direction, residual) == pytest.approx(direction @ residual, rel=1e-12)
+
+
+def test_scatter_and_gather(case):
+    objective, _, u, _ = build(case)
+    vector = objective.scatter(**u)
+    assert vector.shape == (objective.size,)
+    close(objective.gather(vector), u, 1e-15)
+    np.testing.assert_array_equal(objective.scatter(**objective.gather(vector)), vector)
+    bounded = np.zeros(objective.size, bool)
+    bounded[objective.nonnegative] = True
+    flags = objective.gather(bounded.astype(float))
+    for name, values in flags.items():
+        assert values.all() if name == "elements" else not values.any()
+
+
+def test_preconditioner_is_symmetric_and_positive(case):
+    objective, _, u, _ = build(case | {"curvature": "positive"})
+    objective.value_and_gradient(objective.scatter(**u))
+    rng = np.random.default_rng(2)
+    left, right = rng.normal(size=(2, objective.size))
+    free = np.ones(objective.size, bool)
+    free[objective.nonnegative] = rng.random(free[objective.nonnegative].shape) > 0.3
+    for held in (None, free):
+        a, b = (objective.precondition(v if held is None else v * held, held) for v in (left, right))
+        assert a @ (right if held is None else right * held) == pytest.approx(b @ left, rel=1e-10)
+        assert a @ left > 0
+        if held is not None:
+            assert not a[~held].any()
+
+
+# ---------------------------------------------------------------- curvatures
+
+
+def dense_hessian(objective, u):
+    objective.value_and_gradient(objective.scatter(**u))
+    return np.array([objective.hessian_product(row) for row in np.eye(objective.size)])
+
+
+@pytest.mark.parametrize(
+    "name", ["joint grid", "joint scan, everything", "fluorescence grid, probe", "ptychography, probe"]
+)
+def test_held_curvatures_are_positive_semidefinite(name):
+    case = DEFAULTS | CASES[name] | {"m": 6, "K": 1, "N_e": CASES[name].get("N_e", 1)}
+    lowest = {}
+    for curvature in ("full", "gauss-newton", "positive"):
+        objective, _, u, _ = build(case | {"curvature": curvature})
+        values = np.linalg.eigvalsh(dense_hessian(objective, u))
+        lowest[curvature] = values[0] / values[-1]
+    assert lowest["full"] < -1e-6
+    assert lowest["gauss-newton"] > -1e-12
+    assert lowest["positive"] > -1e-12
+
+
+def test_positive_equals_full_where_the_field_is_bright():
+    case = DEFAULTS | CASES["joint grid"] | {"m": 6}
+    products = {}
+    for factor in (1e-9, 1.0):  # counts far below |psi|^2, and comparable ones
+        for curvature in ("full", "positive"):
+            scan = make_scan(case)
+            scan = scan.replace(patterns=scan.patterns * factor)
+            objective = Objective(scan, "joint", 0.04, curvature)
+            rng = np.random.default_rng(8)
+            u, du = random_point(objective, rng), random_point(objective, rng)
+            objective.value_and_gradient(objective.scatter(**u))
+            products[factor, curvature] = objective.hessian_product(objective.scatter(**du))
+    np.testing.assert_allclose(products[1e-9, "positive"], products[1e-9, "full"], rtol=1e-12, atol=1e-12)
+    assert naive.relative(products[1.0, "positive"], products[1.0, "full"]) > 1e-3
+
+
+# ---------------------------------------------------------------- units
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("factor", [1e-12, 1e12])
+@pytest.mark.parametrize(
+    ("method", "refine"), [("joint", False), ("ptychography", True), ("joint", True), ("fluorescence", False)]
+)
+def test_the_unit_of_the_data_does_not_matter(method, refine, factor, precision):
+    case = DEFAULTS | {"method": method, "N_e": 3, "background": True, "m": 8}
+    scan = make_scan(case)
+    scaled = scan.replace(
+        patterns=scan.patterns * factor,
+        probe=scan.probe * np.sqrt(factor),
+        fluorescence=scan.fluorescence * factor,
+        background=scan.background * factor,
+        count_scale=factor,
+        fluorescence_count_scale=factor,
+    )
+    # a few inner steps: many of them amplify rounding, whatever the unit
+    options = {"max_iterations": 4, "precision": precision, "refine_probe": refine, "inner_limit": 5}
+    unit = factor**2 if method == "fluorescence" else factor  # with weights of 1, not statistical ones
+    one, other = (reconstruct(s, method, **options) for s in (scan, scaled))
+    tolerance = 1e-6 if precision == "double" else 2e-2
+    assert len(one.history) == len(other.history) == 5
+    for a, b in zip(one.history, other.history, strict=True):
+        assert b.loss == pytest.approx(unit * a.loss, rel=tolerance)
+        if precision == "double":
+            assert b.inner_steps == a.inner_steps
+            assert b.step == pytest.approx(a.step, rel=1e-5)
+    assert naive.relative(other.object, one.object) < 10 * tolerance
+    if len(one.elements):
+        assert naive.relative(other.elements, one.elements) < 10 * tolerance
+    assert naive.relative(other.probe / np.sqrt(factor), one.probe) < 10 * tolerance
+
+
+# ---------------------------------------------------------------- weights
+
+
+def weights_scan(**changes):
+    case = DEFAULTS | {
+        "N_e": 3,
+        "missing": True,
+        "mask": 3,
+        "background": True,
+        "exposure": True,
+        "fraction": True,
+    }
+    return make_scan(case).replace(**changes)
+
+
+def test_statistical_weights():
+    """alpha_e = (N_e / N) (mean eta / 4) / (eta_e mean D_e)."""
+    eta = np.array([0.5, 1.0, 2.0, 0.7, 0.3])
+    scan = weights_scan(count_scale=eta, fluorescence_count_scale=[2.0, 1.0, 0.5])
+    means = scan.fluorescence.reshape(3, -1).mean(axis=1)
+    expected = [3 / 5 * eta.mean() / 4 / (2.0 * means[0]), 0.0, 3 / 5 * eta.mean() / 4 / (0.5 * means[2])]
+    np.testing.assert_allclose(Objective(scan).alpha, expected, rtol=1e-12)
+    np.testing.assert_allclose(Objective(scan, alpha_scale=7).alpha, 7 * np.array(expected), rtol=1e-12)
+
+
+def test_noiseless_weights():
+    """alpha_e = N_e mean(d) / (4 N mean(D_e)^2)."""
+    scan = weights_scan(count_scale=0)
+    good = np.broadcast_to(scan.mask, scan.patterns.shape)
+    means = scan.fluorescence.reshape(3, -1).mean(axis=1)
+    expected = 3 * scan.patterns[good].mean() / (4 * 5 * means**2)
+    expected[1] = 0
+    np.testing.assert_allclose(Objective(scan).alpha, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("start", [None, {"real_part": 0.5, "elements": 0.3}])
+@pytest.mark.parametrize("sampling", ["grid", "scan"])
+def test_gradnorm_weights(sampling, start):
+    """alpha = alpha_scale ||grad_z Phi_p(z0)|| / ||grad_w Phi_f(w0)||, from the naive gradients."""
+    case = DEFAULTS | {
+        "N_e": 3,
+        "missing": True,
+        "sampling": sampling,
+        "exposure": True,
+        "fraction": True,
+        "mask": 2,
+    }
+    scan = make_scan(case)
+    model = naive.model_of(scan, alpha=scan.measured.astype(float), method="fluorescence")
+    given = start or {"real_part": 1.0, "elements": 0.0}
+    x, w = np.full(scan.shape, given["real_part"]), np.full((3, *scan.shape), given["elements"])
+    g_w = model.gradient({"elements": w})["elements"]
+    model.method = "ptychography"
+    g = model.gradient({"real_part": x, "imaginary_part": model.composition(w)})
+    ratio = np.sqrt((g["real_part"] ** 2 + g["imaginary_part"] ** 2).sum()) / np.linalg.norm(g_w)
+    objective = Objective(scan, alpha="gradnorm", alpha_scale=0.2, start=start)
+    np.testing.assert_allclose(objective.alpha, 0.2 * ratio * np.array([1, 0, 1]), rtol=1e-11)
+    assert objective.work.sweeps == 0
+
+
+def test_given_weights():
+    scan = weights_scan()
+    np.testing.assert_array_equal(Objective(scan, alpha=0.3).alpha, [0.3, 0, 0.3])
+    np.testing.assert_array_equal(Objective(scan, alpha=[0.3, 5, 0.0]).alpha, [0.3, 0, 0.0])
+    np.testing.assert_array_equal(Objective(scan, alpha=0).alpha, [0, 0, 0])
+    np.testing.assert_array_equal(Objective(scan, "fluorescence", alpha=0.3).alpha, [1, 0, 1])
+
+
+def test_data_that_are_no_counts_need_a_count_scale():
+    scan = weights_scan(count_scale=None, fluorescence_count_scale=None)
+    whole = scan.replace(patterns=np.floor(scan.patterns), fluorescence=np.floor(scan.fluorescence))
+    with pytest.warns(UserWarning, match="count_scale") as caught:
+        Objective(scan)
+    assert len(caught) == 2  # one for each modality
+    with pytest.warns(UserWarning, match="patterns") as caught:
+        Objective(whole.replace(patterns=scan.patterns))
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match="fluorescence_count_scale") as caught:
+        Objective(whole.replace(fluorescence=scan.fluorescence))
+    assert len(caught) == 1
+    Objective(whole)  # warnings are errors here
+    Objective(scan, alpha=1.0)
+    Objective(scan, "ptychography")
+
+
+def test_an_element_of_weight_zero_has_no_influence_of_its_own_data():
+    scan = weights_scan()
+    other = scan.fluorescence.copy()
+    other[2] += 1000
+    results = []
+    for maps in (scan.fluorescence, other):
+        objective = Objective(scan.replace(fluorescence=maps), alpha=[0.3, 0.3, 0.0])
+        vector = objective.scatter(real_part=1.0, elements=0.2)
+        results.append(objective.value_and_gradient(vector))
+    assert results[0][0] == results[1][0]
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+    gradient = objective.gather(results[0][1])["elements"]
+    assert gradient[2].any()  # it still enters the object
+
+
+# ---------------------------------------------------------------- what else it tells
+
+
+def test_starts():
+    scan = weights_scan()
+    joint = Objective(scan, link_offset=-1.0)
+    assert joint.unknowns == ("real_part", "elements")
+    z = joint.complex_object(joint.initial)
+    np.testing.assert_array_equal(z, np.full(scan.shape, 1 - 1j))
+    single = Objective(scan, "ptychography", link_offset=0.25, refine_probe=True)
+    assert single.unknowns == ("real_part", "imaginary_part", "probe")
+    np.testing.assert_array_equal(single.complex_object(single.initial), np.full(scan.shape, 1 + 0.25j))
+    np.testing.assert_allclose(single.probe_of(single.initial), scan.probe, rtol=1e-15)
+    paper = Objective(
+        scan, "ptychography", start={"real_part": 0.5, "imaginary_part": np.full(scan.shape, 0.5)}
+    )
+    assert (paper.initial == 0.5).all()
+    maps = Objective(scan, "fluorescence", start={"elements": 2.0})
+    assert maps.unknowns == ("elements",)
+    assert (maps.elements_of(maps.initial) == 2).all()
+
+
+def test_rescaled_probe_explains_the_mean_count():
+    """Of positions with exposure 1 and without a mask: the mean pattern of z = 1 is the mean of the data."""
+    scan = make_scan(DEFAULTS | {"K": 3, "fraction": True})
+    objective = Objective(scan, "ptychography", refine_probe=True, rescale_probe=True)
+    probe = objective.gather(objective.initial)["probe"]
+    model = naive.Model(scan.patterns, scan.positions, probe, scan.shape, method="ptychography")
+    predicted = model.intensities(np.ones(scan.shape, complex), probe)
+    assert predicted.mean() == pytest.approx(scan.patterns.mean(), rel=1e-12)
+    assert objective.mean_count == pytest.approx(scan.patterns.mean(), rel=1e-14)
+    ratio = probe / scan.probe
+    np.testing.assert_allclose(ratio, ratio[0, 0, 0], rtol=1e-12)
+    given = Objective(
+        scan, "ptychography", refine_probe=True, rescale_probe=True, start={"probe": scan.probe}
+    )
+    np.testing.assert_allclose(given.gather(given.initial)["probe"], scan.probe, rtol=1e-14)
+
+
+def test_predictions_and_misfits(case):
+    objective, model, u, _ = build(case)
+    vector = objective.scatter(**u)
+    objective.value_and_gradient(vector)
+    probe = u.get("probe", model.probe)
+    if case["method"] == "ptychography":
+        assert objective.predicted_fluorescence(vector) is None
+    else:
+        expected = model.counts(u["elements"], probe)
+        assert naive.relative(objective.predicted_fluorescence(vector), expected) < 1e-12
+    if case["method"] == "fluorescence":
+        assert objective.pattern_misfit() is None
+    else:
+        np.testing.assert_allclose(objective.pattern_misfit().mean(), model.losses(u)[0], rtol=1e-12)
+        assert naive.relative(objective.complex_object(vector), model.object(u)) < 1e-14
+
+
+def test_sums_for_the_preconditioner():
+    case = DEFAULTS | CASES["joint scan, everything"]
+    objective, model, u, _ = build(case)
+    objective.value_and_gradient(objective.scatter(**u))
+    light, intensity, z = np.zeros(model.shape), np.zeros((model.m, model.m)), model.object(u)
+    for j in range(model.N):
+        power = (np.abs(naive.shift(u["probe"], model.fractions[j])) ** 2).sum(axis=0)
+        naive.add_patch(light, model.corners[j], model.exposure[j] * power / model.N)
+        intensity += model.exposure[j] * np.abs(naive.patch(z, model.corners[j], model.m)) ** 2 / model.N
+    assert naive.relative(objective.illumination(), light) < 1e-12
+    assert naive.relative(objective.object_intensity(), intensity) < 1e-12
+    k = model.kernels(u["probe"], u["probe"])
+    lumped = model.bilinear.maps_adjoint(k, model.bilinear.apply(k, np.ones(model.shape)))
+    factors = model.alpha / model.N_e * model.sensitivity**2
+    assert naive.relative(objective.fluorescence_diagonal(), factors[:, None, None] * lumped) < 1e-12
+
+
+def test_a_frozen_probe_does_not_move():
+    case = DEFAULTS | CASES["joint grid, everything"]
+    objective, model, u, du = build(case)
+    objective.probe_is_frozen = True
+    _, gradient = objective.value_and_gradient(objective.scatter(**u))
+    expected = model.gradient(u)
+    gathered = objective.gather(gradient)
+    assert not gathered["probe"].any()
+    assert naive.relative(gathered["elements"], expected["elements"]) < 1e-11
+    product = objective.gather(objective.hessian_product(objective.scatter(**du)))
+    assert not product["probe"].any()
+    still = model.product(u, du | {"probe": 0 * du["probe"]})
+    assert naive.relative(product["real_part"], still["real_part"]) < 1e-11
+
+
+def test_sweeps():
+    objective, _, u, du = build(DEFAULTS | CASES["joint scan"])
+    objective.value_and_gradient(objective.scatter(**u))
+    for _ in range(3):
+        objective.hessian_product(objective.scatter(**du))
+    objective.losses_along(objective.scatter(**du), [0.1, 0.2, 0.3])
+    assert objective.work.sweeps == 1 + 3 + 0.5
+
+
+def test_one_rank_needs_no_messages():
+    class Alone:
+        def Get_size(self):
+            return 1
+
+        def Get_rank(self):
+            return 0
+
+    case = DEFAULTS | CASES["joint scan"]
+    objective, _, u, _ = build(case, comm=Alone())
+    other, _, _, _ = build(case)
+    assert (
+        objective.value_and_gradient(objective.scatter(**u))[0]
+        == other.value_and_gradient(other.scatter(**u))[0]
+    )
+
+
+def test_links_may_be_objects():
+    case = DEFAULTS | CASES["joint scan"]
+    scan = make_scan(case)
+    by_name = Objective(scan, alpha=1.0, link_offset=-1.0)
+    by_object = Objective(scan, alpha=1.0, link=LinearLink(scan.attenuation, -1.0))
+    u = random_point(by_name, np.random.default_rng(0))
+    first, second = (o.value_and_gradient(o.scatter(**u)) for o in (by_name, by_object))
+    assert first[0] == second[0]
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+# ---------------------------------------------------------------- wrong arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"method": "tomography"}, "method"),
+        ({"curvature": "exact"}, "curvature"),
+        ({"precision": "half"}, "precision"),
+        ({"memory": "none"}, "memory"),
+        ({"link": "phase"}, "link"),
+        ({"link_offset": np.nan}, "link_offset"),
+        ({"link_offset": [1.0, 2.0]}, "link_offset"),
+        ({"alpha": "best"}, "alpha"),
+        ({"alpha": -1.0}, "alpha"),
+        ({"alpha": np.inf}, "alpha"),
+        ({"alpha": [1.0, 2.0]}, "alpha"),
+        ({"alpha": [[1.0, 2.0, 3.0]]}, "alpha"),
+        ({"alpha": {"Fe": 1}}, "alpha"),
+        ({"alpha_scale": -1.0}, "alpha_scale"),
+        ({"alpha_scale": np.nan}, "alpha_scale"),
+        ({"start": {"phase": 0.0}}, "start"),
+        ({"start": {"real_part": np.ones((3, 3))}}, "real_part"),
+        ({"start": {"real_part": np.nan}}, "real_part"),
+        ({"start": {"elements": np.ones((2, 11, 10))}}, "elements"),
+        ({"start": {"probe": np.ones((2, 7, 7))}, "refine_probe": True}, "start"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_arguments(arguments, name):
+    with pytest.raises(ValueError, match=rf"^{name}: expected .* got "):
+        Objective(weights_scan(), **arguments)
+
+
+@pytest.mark.parametrize("method", ["joint", "fluorescence"])
+def test_methods_that_need_fluorescence(method):
+    scan = weights_scan()
+    for bare in (
+        scan.replace(fluorescence=None),
+        scan.replace(fluorescence=np.full((2, *scan.shape), np.nan)),
+    ):
+        with pytest.raises(ValueError, match=r"^method: "):
+            Objective(bare, method)
+        Objective(bare, "ptychography")
+
+
+def test_wrong_vectors():
+    objective = Objective(weights_scan(), alpha=1.0, refine_probe=True)
+    good = objective.gather(objective.initial)
+    wrong = [
+        ({name: good[name] for name in ("real_part", "probe")}, "elements"),
+        (good | {"phase": 0.0}, "phase"),
+        (good | {"elements": np.zeros((3, 2, 2))}, "elements"),
+        (good | {"real_part": np.inf}, "real_part"),
+        (good | {"probe": good["probe"][0]}, "probe"),
+        (good | {"probe": np.nan * good["probe"]}, "probe"),
+    ]
+    for arrays, name in wrong:
+        with pytest.raises(ValueError, match=name):
+            objective.scatter(**arrays)
+    for call in (objective.value_and_gradient, objective.hessian_product, objective.gather):
+        with pytest.raises(ValueError, match="vector"):
+            call(np.zeros(objective.size + 1))
+
+
+def test_damaged_patterns_are_named():
+    """A lazy source is only read here: NaN outside the mask must not pass."""
+
+    class Lazy:
+        def __init__(self, array):
+            self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+        def __getitem__(self, key):
+            return self.array[key]
+
+    scan = make_scan(DEFAULTS)
+    for value in (np.nan, -1.0, np.inf):
+        patterns = scan.patterns.copy()
+        patterns[3, 2, 5] = value
+        with pytest.raises(ValueError, match=r"^patterns: .*pattern 3 at pixel \(2, 5\)"):
+            Objective(scan.replace(patterns=Lazy(patterns)), "ptychography")
+        mask = np.ones((7, 7), bool)
+        mask[2, 5] = False
+        objective = Objective(scan.replace(patterns=Lazy(patterns), mask=mask), "ptychography")
+        assert np.isfinite(objective.value_and_gradient(objective.initial)[0])
+
+
+def test_a_known_probe_is_shifted_once(monkeypatch):
+    """With fractions each new probe costs a transform per position; the same one again must not."""
+    scan = make_scan(DEFAULTS | {"fraction": True, "sampling": "scan"})
+    objective = Objective(scan, "joint", alpha=1.0)
+    calls = []
+    monkeypatch.setattr(objective.probe, "set", calls.append)
+    for _ in range(2):
+        objective.value_and_gradient(objective.initial)
+    objective.predicted_fluorescence(objective.initial)
+    assert not calls

@@ -1,0 +1,182 @@
+"""Plans: exact counts, memory, the cost model, and what is said about them."""
+
+import dataclasses
+import json
+from itertools import pairwise
+
+import pytest
+
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.pictures.plan_picture import write_plan_picture
+from ptyxrf.driver.planning.machine import Link, Machine, default_path, read_machine, write_machine
+from ptyxrf.driver.planning.memory import Sizes, memory_of
+from ptyxrf.driver.planning.plan import make_plan, plan_text, problem_from_numbers, problem_of, regular_load
+from ptyxrf.driver.simulation.simulate import simulate
+from ptyxrf.parallel.partition import Partition
+from ptyxrf.parallel.tile import tile_of
+
+MACHINE = Machine(
+    name="made up",
+    pattern_seconds={"single": {64: 1e-5, 128: 5e-5}, "double": {64: 2e-5, 128: 1e-4}},
+    pixel_seconds={"single": 2e-9, "double": 4e-9},
+    within_node=Link(1e-6, 1e10),
+    between_nodes=Link(2e-6, 1e10),
+    reduction_seconds=2e-6,
+)
+
+
+@pytest.mark.parametrize("sampling", ["grid", "scan", None])
+def test_counts_are_those_of_the_tiles(sampling):
+    """What load_of sums up over edges, tile by tile."""
+    scan = simulate("cells", m=12, per_side=(7, 5), overlap=0.7, sampling=sampling, elements=2)
+    problem = problem_of(scan)
+    plan = make_plan(problem, 6)
+    partition = Partition(scan.corners, 12, scan.shape, 6, problem.reach)
+    fields = {"grid": 3, "scan": 3, None: 2}[sampling]
+    for rank in range(6):
+        tile = tile_of(partition, rank, scan.corners)
+        assert plan.load.positions[rank] == len(tile.positions)
+        assert plan.load.messages[rank] == len(tile.sources) + len(tile.destinations)
+        shared = [*tile.sources, *tile.destinations]
+        assert plan.load.bytes[rank] == 4 * fields * sum(other.pixels.size for other in shared)
+        outer = max(tile.last_use, default=0) - min(tile.first_use, default=0)
+        assert plan.load.inner[rank] == len(tile.positions) - max(outer, 0)
+        assert (plan.load.owned[rank], plan.load.covered[rank]) == (tile.owned.size, tile.covered.size)
+    facts = plan.facts()
+    assert facts["bytes_of_all_ranks"] == plan.load.bytes.sum()
+    json.dumps(facts)
+
+
+def test_the_facilitys_scan():
+    """A million patterns on 10,000 ranks: balanced, and told in words."""
+    plan = make_plan(problem_from_numbers(10_000, 1_000_000, 128), 10_000, nodes=100, machine=MACHINE)
+    assert plan.partition.balance <= 1.1
+    assert 0.5 < plan.efficiency < 1
+    assert plan.most_ranks(0.8) < plan.most_ranks(0.5) <= 1_000_000
+    assert plan.estimate(10_000) == pytest.approx(plan.efficiency)
+    text = plan_text(plan)
+    for words in ("10,000 on 100 node(s)", "balance 1.000", "more ranks buy little", "a node", "made up"):
+        assert words in text
+    assert "assumed" not in text
+
+
+def test_one_rank_and_two():
+    problem = problem_from_numbers(1024, 1024, 128)
+    one, two = make_plan(problem, 1, machine=MACHINE), make_plan(problem, 2, machine=MACHINE)
+    assert one.efficiency == pytest.approx(1)
+    assert (one.load.messages.sum(), one.seconds.halo, one.seconds.reductions) == (0, 0, 0)
+    expected = 1024 * 5e-5 + 2 * 1024**2 * 2e-9
+    assert one.seconds.total == pytest.approx(expected)
+    covered = two.load.covered.max()
+    compute = 512 * 5e-5 + 2 * covered * 2e-9
+    assert two.seconds.computing == pytest.approx(compute)
+    # two messages, hidden but for their latency
+    assert two.seconds.halo == pytest.approx(2e-6)
+    assert two.seconds.reductions == pytest.approx(2e-6)
+    assert two.efficiency == pytest.approx(expected / (2 * (compute + 4e-6)))
+
+
+def test_what_costs_more():
+    """Time grows with the probe refined, with maps, with modes and with precision."""
+
+    def seconds(**changes):
+        numbers = {"n": 600, "positions": 400, "m": 64, **changes}
+        return make_plan(problem_from_numbers(**numbers), 4, machine=MACHINE).seconds.total
+
+    plain = seconds()
+    assert seconds(modes=3) > 2 * plain
+    assert seconds(precision="double") == pytest.approx(2 * plain, rel=0.02)
+    assert seconds(refine_probe=True) > 1.3 * plain
+    for sampling in ("grid", "scan"):
+        assert seconds(elements=1, sampling=sampling) > plain
+        assert seconds(elements=3, sampling=sampling) > seconds(elements=1, sampling=sampling)
+    assert seconds(elements=1, sampling="grid", method="fluorescence") < plain
+
+
+def test_regular_tiles_stand_for_real_ones():
+    problem = problem_from_numbers(4000, 40_000, 64)
+    for ranks in (1, 16, 256, 4096):
+        real, regular = make_plan(problem, ranks).load, regular_load(problem, ranks, 64)
+        assert regular.positions[0] == pytest.approx(real.positions.mean(), rel=0.1)
+        assert regular.covered[0] == pytest.approx(real.covered.mean(), rel=0.2)
+        assert regular.bytes[0] == pytest.approx(real.bytes.mean(), rel=0.3)
+
+
+def test_pattern_times_between_measured_sizes():
+    times = [MACHINE.pattern_time(m, "single") for m in (32, 64, 90, 128, 256)]
+    assert times == sorted(times)
+    assert times[1] == pytest.approx(1e-5) and times[3] == pytest.approx(5e-5)
+    assert MACHINE.pattern_time(64, "single", 3) == pytest.approx(3e-5)
+
+
+def test_memory_is_that_of_the_arrays():
+    """What the objective holds, array by array, is what the model says for its parts."""
+    scan = simulate("cells", m=16, per_side=8, overlap=0.7, sampling="grid", elements=2, fractional=True)
+    objective = Objective(scan, precision="single")
+    pixels = scan.shape[0] * scan.shape[1]
+    sizes = Sizes(scan.N, pixels, pixels, *scan.shape, 16, 1, 2, "grid", "joint", True)
+    parts = memory_of(sizes, memory="cached")
+    diffraction = objective.diffraction
+    held = diffraction.amplitudes.nbytes + diffraction.kept_bytes + objective.probe.stack.nbytes
+    assert parts["patterns"] == held
+    low = memory_of(sizes)
+    assert parts["patterns"] - low["patterns"] == diffraction.kept_bytes
+    assert memory_of(sizes, "double", "cached")["patterns"] == 2 * held
+    assert parts["total"] == sum(size for name, size in parts.items() if name != "total")
+    shared = memory_of(dataclasses.replace(sizes, ranks=2))
+    assert shared["total"] > low["total"]
+    alone = memory_of(dataclasses.replace(sizes, method="fluorescence", fractional=False))
+    assert alone["patterns"] == alone["reading"] == 0
+
+
+def test_memory_falls_with_ranks():
+    problem = problem_from_numbers(3000, 3600, 64, elements=2, sampling="grid")
+    most = [make_plan(problem, ranks).memory.max() for ranks in (1, 2, 4, 8)]
+    assert all(later < 0.62 * earlier for earlier, later in pairwise(most))
+
+
+def test_machine_files(tmp_path, monkeypatch):
+    path = tmp_path / "machine.json"
+    write_machine(path, MACHINE)
+    assert read_machine(path) == MACHINE
+    for text, message in (
+        ("{}", "expected what ptyxrf bench writes"),
+        ("not JSON", "expected what ptyxrf bench writes"),
+        (path.read_text().replace("2e-06", "-1", 1), "expected what ptyxrf bench writes"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_machine(path)
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_machine(tmp_path / "absent.json")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "ptyxrf" / "machine.json"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ranks": 0}, "ranks: expected at least 1"),
+        ({"ranks": 4, "nodes": 5}, "nodes: expected from 1 to 4"),
+        ({"ranks": 4, "nodes": 0}, "nodes: expected from 1 to 4"),
+    ],
+)
+def test_bad_plans(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_plan(problem_from_numbers(100, 9, 10), **arguments)
+    with pytest.raises(ValueError, match="m: expected patterns of at most the 8 pixels"):
+        problem_from_numbers(8, 1, 9)
+
+
+def test_more_ranks_than_positions():
+    plan = make_plan(problem_from_numbers(40, 3, 10), 8)
+    assert plan.load.positions.tolist().count(0) == 5
+    assert "5 ranks have no position: use at most 3" in plan_text(plan)
+
+
+@pytest.mark.parametrize("ranks", [1, 7, 3000])
+def test_picture(tmp_path, ranks):
+    plan = make_plan(problem_from_numbers(2000, 10_000, 32), ranks)
+    write_plan_picture(tmp_path / "plan.png", plan)
+    data = (tmp_path / "plan.png").read_bytes()
+    assert data.startswith(b"\x89PNG") and len(data) > 10_000
