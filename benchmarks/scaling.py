@@ -157,12 +157,14 @@ def replicated(objective: Any, scan: Scan, comm: Any, timed: Any, repeats: int) 
     term = diffraction_term(amplitudes, scan.corners[positions], exposure, objective.probe, "positive")
     z = np.ones(scan.shape, objective.complex)
     product, total = np.zeros_like(z), np.zeros_like(z)
-    term.gradient(z, product, False)
+    for first, last in objective.probe.batches():
+        term.gradient(z, product, first, last, False)
     waited = [0.0]
 
     def call() -> None:
         product[...] = 0
-        term.product(z, product, False)
+        for first, last in objective.probe.batches():
+            term.product(z, product, first, last, False)
         began = time.perf_counter()
         comm.Allreduce(product, total)
         waited[0] += time.perf_counter() - began

@@ -8,7 +8,6 @@ for any size. `ptyxrf.kernels.implementation` chooses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -74,50 +73,25 @@ class Diffraction(ABC):
     def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
         """Take the amplitudes over, and make room for what is kept and computed."""
 
-    def _batches(self, batches: Iterable[tuple[int, int]] | None) -> Iterable[tuple[int, int]]:
-        """Return the given batches of positions, or those of all positions in order."""
-        if batches is not None:
-            return batches
-        size = self.probe.batch
-        return ((first, min(first + size, self.count)) for first in range(0, self.count, size))
-
     @abstractmethod
-    def gradient(
-        self,
-        tile: NDArray,
-        gradient: NDArray,
-        with_probe: bool,
-        batches: Iterable[tuple[int, int]] | None = None,
-    ) -> float:
-        """Add the gradient over the positions to a tile, and to the probe's adjoint sum.
+    def gradient(self, tile: NDArray, gradient: NDArray, first: int, last: int, with_probe: bool) -> None:
+        """Add the gradient of some positions to a tile and to the probe's adjoint sum; set their losses.
 
         Parameters
         ----------
         tile : (rows, columns) array of complex
-            z. It is remembered as the point of the products that follow.
+            z; it is remembered as the point of the products that follow.
         gradient : (rows, columns) array of complex
             sum_j P_j^* F^* (psi - b q) is added to it.
+        first, last : int
+            The positions first to last - 1, at most `probe.batch` of them.
         with_probe : bool
             Add sum_j S_j^* [conj(z_j) F^* (psi - b q)] to the adjoint sum of the probe.
-        batches : iterable of (int, int), optional
-            First position and one beyond the last of each batch, at most `probe.batch` positions; together
-            all of them. What is needed of a tile may become valid only when its batch is asked for.
-
-        Returns
-        -------
-        float
-            The loss of the positions.
         """
 
     @abstractmethod
-    def product(
-        self,
-        change: NDArray,
-        product: NDArray,
-        with_probe: bool,
-        batches: Iterable[tuple[int, int]] | None = None,
-    ) -> None:
-        """Add the Hessian product over the positions to a tile, and to the probe's adjoint sum.
+    def product(self, change: NDArray, product: NDArray, first: int, last: int, with_probe: bool) -> None:
+        """Add the Hessian product of some positions to a tile and to the probe's adjoint sum.
 
         Parameters
         ----------
@@ -125,21 +99,17 @@ class Diffraction(ABC):
             dz; the change of the probe is the direction that its `PositionedProbe` holds.
         product : (rows, columns) array of complex
             The product is added to it.
+        first, last : int
+            As for `gradient`.
         with_probe : bool
             Whether the probe changes too.
-        batches : iterable of (int, int), optional
-            As for `gradient`.
         """
 
     @abstractmethod
     def losses_along(
-        self,
-        change: NDArray,
-        steps: NDArray,
-        with_probe: bool,
-        batches: Iterable[tuple[int, int]] | None = None,
-    ) -> NDArray[np.float64]:
-        """Return the loss at z + t dz (and P + t dP) for each t in `steps`; nothing is stored.
+        self, change: NDArray, steps: NDArray, losses: NDArray, first: int, last: int, with_probe: bool
+    ) -> None:
+        """Add the loss of some positions at z + t dz (and P + t dP) for each t; nothing is kept.
 
         Parameters
         ----------
@@ -147,12 +117,10 @@ class Diffraction(ABC):
             dz.
         steps : (S,) array of float
             The values of t.
+        losses : (S,) array of float64
+            The losses are added to it.
+        first, last : int
+            As for `gradient`.
         with_probe : bool
             Whether the probe changes too.
-        batches : iterable of (int, int), optional
-            As for `gradient`.
-
-        Returns
-        -------
-        (S,) array of float64
         """

@@ -7,6 +7,7 @@ frequencies and (f_r, f_c) the fraction of position j beyond its integer corner:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,11 @@ class PositionedProbe:
         for first in range(0, self.count if self.kept else 0, self.batch):
             last = min(first + self.batch, self.count)
             self._shifts.shift(self._spectrum, first, last, self.stack[first:last])
+
+    def batches(self) -> Iterator[tuple[int, int]]:
+        """Yield the first position and one beyond the last of each batch, in order."""
+        for first in range(0, self.count, self.batch):
+            yield first, min(first + self.batch, self.count)
 
     def versions(self, first: int, last: int) -> tuple[NDArray, NDArray]:
         """Return (versions of the probe, which of them each of the positions first..last-1 uses).

@@ -1,4 +1,4 @@
-"""Rectangles of pixels on the object grid."""
+"""Rectangles of pixels on the object grid, and their place in arrays that cover part of it."""
 
 from __future__ import annotations
 
@@ -57,3 +57,29 @@ class Rectangle:
             column_start,
             max(column_start, min(self.column_stop, other.column_stop)),
         )
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some pixels of an image, and where they are in fields that may begin at another pixel.
+
+    Attributes
+    ----------
+    pixels : Rectangle
+        In the image, and in the fields at the point, which cover the same pixels.
+    corner : (int, int)
+        The first of them in the fields that are mapped.
+    """
+
+    pixels: Rectangle
+    corner: tuple[int, int]
+
+    @classmethod
+    def same(cls, pixels: Rectangle) -> Window:
+        """Return a window of fields that cover the same pixels as the image."""
+        return cls(pixels, (pixels.row_start, pixels.column_start))
+
+    @property
+    def extent(self) -> tuple[int, int, int, int]:
+        """First row and column in the image, rows and columns."""
+        return self.pixels.row_start, self.pixels.column_start, *self.pixels.shape

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.parallel.partition import Partition
-from ptyxrf.parallel.rectangle import Rectangle
+from ptyxrf.parallel.rectangle import Rectangle, Window
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class Tile:
     def inner(self) -> tuple[slice, slice]:
         """Index of the owned pixels in a covered array."""
         return self.owned.within(self.covered).slices
+
+    @property
+    def owned_window(self) -> Window:
+        """The owned pixels of an image on the covered ones, in fields that begin at the first of them."""
+        return Window(self.owned.within(self.covered), (0, 0))
 
     def owned_part(self, covered: NDArray[Any]) -> NDArray[Any]:
         """Return a view of the owned pixels of fields (..., rows, columns) on the covered ones."""

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 from ptyxrf.kernels.amplitude_residual import amplitude_hessian, amplitude_losses_along, amplitude_residual
 from ptyxrf.kernels.bfgs_passes import first_loop, learn_pair, second_loop
@@ -60,17 +62,17 @@ def transform_back(fourier: Any, fields: Any) -> None:
 
 def gradients(term: Any, tile: Any, out: Any, first: int, last: int) -> None:
     """Loss and gradient of a batch in vector code."""
-    term.gradient(tile, out, False, [(first, last)])
+    term.gradient(tile, out, first, last, False)
 
 
 def products(term: Any, change: Any, out: Any, first: int, last: int) -> None:
     """Hessian product of a batch in vector code."""
-    term.product(change, out, False, [(first, last)])
+    term.product(change, out, first, last, False)
 
 
 def losses_along(term: Any, change: Any, steps: Any, first: int, last: int) -> None:
     """Losses along a line of a batch in vector code."""
-    term.losses_along(change, steps, False, [(first, last)])
+    term.losses_along(change, steps, np.zeros(len(steps)), first, last, False)
 
 
 def shift_probes(shifts: Any, far_spectrum: Any, first: int, last: int, fields: Any) -> None:

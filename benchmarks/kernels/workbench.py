@@ -73,7 +73,8 @@ class Workbench:
             )
             for keep in (True, False)
         )
-        self.term.gradient(self.tile, self.out, False)
+        for first, last in probe.batches():
+            self.term.gradient(self.tile, self.out, first, last, False)
         self.shifts = VectorShifts(rng.random((self.count, 2)), 1, m, self.complex)
         self.far_spectrum, self.far_sum = self.shifts.spectrum(self.probes[0]), self.shifts.no_sum()
         # pairs of quasi-Newton steps

@@ -7,39 +7,12 @@ all pixel by pixel, for the pixels of a window. Complex gradients are d/dRe + i 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
-from ptyxrf.parallel.rectangle import Rectangle
-
-
-@dataclass(frozen=True)
-class Window:
-    """Some pixels of an image, and where they are in fields that may begin at another pixel.
-
-    Attributes
-    ----------
-    pixels : Rectangle
-        In the image, and in the fields at the point, which cover the same pixels.
-    corner : (int, int)
-        The first of them in the fields that are mapped.
-    """
-
-    pixels: Rectangle
-    corner: tuple[int, int]
-
-    @classmethod
-    def same(cls, pixels: Rectangle) -> Window:
-        """Return a window of fields that cover the same pixels as the image."""
-        return cls(pixels, (pixels.row_start, pixels.column_start))
-
-    @property
-    def extent(self) -> tuple[int, int, int, int]:
-        """First row and column in the image, rows and columns."""
-        return self.pixels.row_start, self.pixels.column_start, *self.pixels.shape
+from ptyxrf.parallel.rectangle import Window
 
 
 class Link(ABC):

@@ -1,7 +1,7 @@
 """The joint objective on one rank's tile: value, gradient, Hessian product, preconditioner, line losses.
 
 unknowns (owned pixels) -> halo -> tile -> kernels over the rank's positions -> halo -> owned gradient.
-The halo travels while positions are computed that do not touch it (`ptyxrf.parallel.pipeline`).
+The halo travels while positions are computed that do not touch it (`ptyxrf.parallel.exchange`).
 
 Inside, amplitudes are divided by s = sqrt(mean count) and the probe with them, and the fluorescence of
 each element by its root mean square, so that every field is of order 1 whatever the unit of the data.
@@ -10,7 +10,7 @@ Values, gradients and products come out in the units of the data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from ptyxrf.driver.data.digest import digest_fluorescence, digest_patterns
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.wisdom_file import load_wisdom, prepare_plans
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData, load_fluorescence
-from ptyxrf.driver.objective.links import LINKS, CartesianLink, LinearLink, Link, Window
+from ptyxrf.driver.objective.links import LINKS, CartesianLink, LinearLink, Link
 from ptyxrf.driver.objective.patterns import load_amplitudes
 from ptyxrf.driver.objective.preconditioner import Preconditioner
 from ptyxrf.driver.objective.weights import resolve_weights, statistical_weights
@@ -39,11 +39,11 @@ from ptyxrf.kernels.implementation import resolve_engine
 from ptyxrf.kernels.patches import add_illumination, sum_object_intensity
 from ptyxrf.kernels.probe_shift import PositionedProbe
 from ptyxrf.kernels.reductions import dot, dots
+from ptyxrf.parallel.exchange import Arrived, Complete, Exchange, Leaving, Positions
 from ptyxrf.parallel.gather import gather_tiles
 from ptyxrf.parallel.halo import HaloField
 from ptyxrf.parallel.partition import Partition, Reach
-from ptyxrf.parallel.pipeline import overlapped
-from ptyxrf.parallel.rectangle import Rectangle
+from ptyxrf.parallel.rectangle import Rectangle, Window
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank
 from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
@@ -312,7 +312,6 @@ class Objective:
         exposure = scan.exposure[tile.positions]
         self.corners, self.exposure = np.ascontiguousarray(corners), exposure
         self._everything = tile.covered.within(tile.covered)
-        self._owned_window = Window(tile.owned.within(tile.covered), (0, 0))
         self._scratch: dict[tuple[int, np.dtype[Any]], HaloField] = {}
         self._point, self._change, self._result = (
             HaloField(self.ranks, tile, self._channel_count, self.real) for _ in range(3)
@@ -427,7 +426,8 @@ class Objective:
         covered = self._point.fill(fields)
         gradient = np.zeros(self.tile.covered.shape, self.complex)
         self.link.forward(covered, Window.same(self._everything), self._z)
-        self.diffraction.gradient(self._z, gradient, False)
+        for first, last in self.probe.batches():
+            self.diffraction.gradient(self._z, gradient, first, last, False)
         maps = np.zeros_like(covered[self.channels["elements"]])
         self.fluorescence.gradient(np.ascontiguousarray(covered[self.channels["elements"]]), maps, False)
         squares = []
@@ -623,28 +623,23 @@ class Objective:
         self.set_probe(probe)
         # the point stays in its halo field: the caller may change the vector, products refer to this point
         point, out = self._point, self._result
-        point.start_fill(fields)
         moved = self.with_probe
-        probe_sum = np.zeros(self.scan.probe.shape, self.complex)
-        losses = np.zeros(2)
         self._clear(self._gradient_z)
-
-        def complete() -> None:
-            if self.fluorescence is not None:
-                losses[1] = self.fluorescence.gradient(self._maps(point), self._maps(out), moved)
-
-        def to_object(fields: NDArray[Any], at: Window) -> None:
-            self.link.forward(fields, at, self._z)
-
-        batches = self._work(fields, point, out, self._gradient_z, to_object, complete)
+        losses = np.zeros(2)
+        self._begin_probe_sum(moved)
+        for event in Exchange(fields, point, out, self.probe.batch):
+            match event:
+                case Arrived(part, at) if self.diffraction is not None:
+                    self.link.forward(part, at, self._z)
+                case Positions(first, last) if self.diffraction is not None:
+                    self.diffraction.gradient(self._z, self._gradient_z, first, last, moved)
+                case Complete() if self.fluorescence is not None:
+                    losses[1] = self.fluorescence.gradient(self._maps(point), self._maps(out), moved)
+                case Leaving(at) if self.diffraction is not None:
+                    self._add_to_fields(point.covered, point, self._gradient_z, at)
         if self.diffraction is not None:
-            if moved:
-                self.probe.adjoint_start()
-            losses[0] = self.diffraction.gradient(self._z, self._gradient_z, moved, batches) / self.scan.N
-            if moved:
-                probe_sum += self.probe.adjoint_finish() / self.real.type(self.scan.N)
-        else:
-            self._without_patterns(batches)
+            losses[0] = float(self.diffraction.pattern_losses.sum()) / self.scan.N
+        probe_sum = self._end_probe_sum(moved)
         if moved and self.fluorescence is not None:
             probe_sum += self.fluorescence.probe_gradient()
         gradient = self._finish(fields, point, out, self._gradient_z, probe_sum)
@@ -673,47 +668,23 @@ class Objective:
         if self.fluorescence is not None:  # which adds its part; without it everything is set
             self._result.covered[...] = 0
 
-    def _work(
-        self,
-        fields: NDArray[Any],
-        incoming: HaloField,
-        outgoing: HaloField | None,
-        result: NDArray[Any],
-        to_object: Callable[[NDArray[Any], Window], None],
-        complete: Callable[[], None],
-    ) -> Iterator[tuple[int, int]]:
-        """Yield batches of positions while halos travel.
+    def _begin_probe_sum(self, moved: bool) -> None:
+        if moved and self.diffraction is not None:
+            self.probe.adjoint_start()
 
-        Parameters
-        ----------
-        fields : (C, rows, columns) array
-            The owned fields; their fill has been started.
-        incoming, outgoing : HaloField
-            See `overlapped`.
-        result : (rows, columns) array of complex
-            What the positions add to; its halo is taken into the outgoing fields before it leaves.
-        to_object : callable
-            Given fields and a window, makes z there, or its change: at once where pixels are owned, the rest
-            as it arrives.
-        complete : callable
-            Called when all incoming fields are there, before outgoing ones leave.
-        """
-        with_object = self.diffraction is not None  # the fluorescence alone needs the maps only
+    def _end_probe_sum(self, moved: bool) -> NDArray[Any]:
+        """Return what the patterns add to the gradient, or the product, in the probe."""
+        total = np.zeros(self.scan.probe.shape, self.complex)
+        if moved and self.diffraction is not None:
+            total += self.probe.adjoint_finish() / self.real.type(self.scan.N)
+        return total
 
-        def arrived(k: int) -> None:
-            if with_object:
-                to_object(incoming.covered, Window.same(self.tile.sources[k].pixels))
-
-        def leaving(k: int) -> None:
-            if with_object and outgoing is not None:
-                at = Window.same(self.tile.sources[k].pixels)
-                add = self.fluorescence is not None
-                self._to_fields(incoming.covered, incoming, result, at, 1.0, outgoing.covered, add=add)
-
-        if with_object:
-            to_object(fields, self._owned_window)
-        batch = self.probe.batch
-        return overlapped(batch, incoming, outgoing, arrived=arrived, complete=complete, leaving=leaving)
+    def _add_to_fields(
+        self, change: NDArray[Any], incoming: HaloField, result: NDArray[Any], at: Window
+    ) -> None:
+        """Take what the positions left in a part of the halo into the outgoing fields."""
+        add = self.fluorescence is not None  # which has set them; without it they are not cleared
+        self._to_fields(change, incoming, result, at, 1.0, self._result.covered, add=add)
 
     def _to_fields(
         self,
@@ -744,7 +715,7 @@ class Objective:
         vector = np.empty(self.size, self.real)
         owned, unit = self.fields_of(vector), self.mean_count
         if self.diffraction is not None:
-            self._to_fields(fields, incoming, result, self._owned_window, unit, owned, add=False)
+            self._to_fields(fields, incoming, result, self.tile.owned_window, unit, owned, add=False)
         else:
             owned[...] = 0
         if self.fluorescence is not None:
@@ -757,45 +728,32 @@ class Objective:
             self.probe_part(vector)[...] = probe_sum * self._unit
         return vector
 
-    def _to_change(self, fields: NDArray[Any], at: Window) -> None:
-        """Make the change of z that belongs to a change of the fields."""
-        self.link.derivative(self._point.covered, fields, at, self._change_z)
-
     @property
     def _keep_change(self) -> bool:
         """Whether anything but z is made of a change of the fields."""
         return self.fluorescence is not None or not self.link.linear
 
-    @staticmethod
-    def _without_patterns(batches: Iterator[tuple[int, int]]) -> None:
-        """Run the exchange where no position has anything to compute."""
-        for _ in batches:
-            pass
-
     def _local_product(self, direction: NDArray) -> NDArray[Any]:
         """Return the Hessian product with this rank's share of the probe part."""
         fields, probe_change = self._unpack(direction)
-        change, out = self._change, self._result
-        change.start_fill(fields, keep=self._keep_change)
+        point, change, out = self._point, self._change, self._result
+        exchange = Exchange(fields, change, out, self.probe.batch, keep=self._keep_change)
         moved = self.with_probe
-        probe_sum = np.zeros(self.scan.probe.shape, self.complex)
         if moved:
             self._set_direction(probe_change)
         self._clear(self._product_z)
-
-        def complete() -> None:
-            if self.fluorescence is not None:
-                self.fluorescence.product(self._maps(change), self._maps(out), moved)
-
-        batches = self._work(fields, change, out, self._product_z, self._to_change, complete)
-        if self.diffraction is not None:
-            if moved:
-                self.probe.adjoint_start()
-            self.diffraction.product(self._change_z, self._product_z, moved, batches)
-            if moved:
-                probe_sum += self.probe.adjoint_finish() / self.real.type(self.scan.N)
-        else:
-            self._without_patterns(batches)
+        self._begin_probe_sum(moved)
+        for event in exchange:
+            match event:
+                case Arrived(part, at) if self.diffraction is not None:
+                    self.link.derivative(point.covered, part, at, self._change_z)
+                case Positions(first, last) if self.diffraction is not None:
+                    self.diffraction.product(self._change_z, self._product_z, first, last, moved)
+                case Complete() if self.fluorescence is not None:
+                    self.fluorescence.product(self._maps(change), self._maps(out), moved)
+                case Leaving(at) if self.diffraction is not None:
+                    self._add_to_fields(change.covered, change, self._product_z, at)
+        probe_sum = self._end_probe_sum(moved)
         if moved and self.fluorescence is not None:
             probe_sum += self.fluorescence.probe_product()
         self.work.products += 1
@@ -888,22 +846,21 @@ class Objective:
         """
         steps = np.asarray(steps, dtype=np.float64)
         fields, probe_change = self._unpack(self._checked(direction))
-        change = self._change
-        change.start_fill(fields, keep=self._keep_change)
+        point, change = self._point, self._change
+        exchange = Exchange(fields, change, None, self.probe.batch, keep=self._keep_change)
         moved = self.with_probe
         if moved:
             self._set_direction(probe_change)
-        losses = np.zeros(len(steps))
-
-        def complete() -> None:
-            if self.fluorescence is not None:
-                losses[...] += self.fluorescence.losses_along(self._maps(change), steps, moved)
-
-        batches = self._work(fields, change, None, self._product_z, self._to_change, complete)
-        if self.diffraction is not None:
-            losses += self.diffraction.losses_along(self._change_z, steps, moved, batches) / self.scan.N
-        else:
-            self._without_patterns(batches)
+        patterns, maps = np.zeros((2, len(steps)))
+        for event in exchange:
+            match event:
+                case Arrived(part, at) if self.diffraction is not None:
+                    self.link.derivative(point.covered, part, at, self._change_z)
+                case Positions(first, last) if self.diffraction is not None:
+                    self.diffraction.losses_along(self._change_z, steps, patterns, first, last, moved)
+                case Complete() if self.fluorescence is not None:
+                    maps += self.fluorescence.losses_along(self._maps(change), steps, moved)
+        losses = maps + patterns / self.scan.N
         # with a moving probe there are two transforms for each pattern instead of one
         self.work.forwards += 2 if moved and self.diffraction is not None else 1
         return self.ranks.sum(losses) * self.mean_count

@@ -8,7 +8,6 @@ product computes them again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ class LibraryDiffraction(Diffraction):
         self._fields, self._more = self.fourier.buffer(), self.fourier.buffer()
         self._psi = aligned_zeros(self._shape(), probe.dtype) if keep_far_fields else None
         self.kept_bytes = 0 if self._psi is None else self._psi.nbytes
+        self._bends: NDArray[Any] | None = None
         self._nothing = np.zeros((0, self.modes, self.m, self.m), probe.dtype)
 
     def _shape(self) -> tuple[int, int, int, int]:
@@ -50,90 +50,69 @@ class LibraryDiffraction(Diffraction):
         self.fourier.forward(psi, psi)
         return psi
 
-    def gradient(
-        self,
-        tile: NDArray,
-        gradient: NDArray,
-        with_probe: bool,
-        batches: Iterable[tuple[int, int]] | None = None,
-    ) -> float:
+    def gradient(self, tile: NDArray, gradient: NDArray, first: int, last: int, with_probe: bool) -> None:
         """See `Diffraction.gradient`."""
         self._tile = tile
         if with_probe and self.full and self._exits is None:
             self._exits = aligned_zeros(self._shape(), self.probe.dtype)
-        for start, end in self._batches(batches):
-            corners, scales = self.corners[start:end], self.scales[start:end]
-            fields = self._fields[: end - start]
-            psi = self._psi[start:end] if self._psi is not None else self._more[: end - start]
-            versions, which = self.probe.versions(start, end)
-            multiply_patches(tile, versions, which, corners, scales, fields)
-            self.fourier.forward(fields, psi)
-            amplitude_residual(psi, self.amplitudes[start:end], fields, self.pattern_losses[start:end])
-            self.fourier.backward(fields, fields)
-            add_patches(fields, versions, which, corners, scales, gradient)
-            if with_probe:
-                target, slots = self.probe.adjoint_target(start, end)
-                sum_patches(fields, tile, slots, corners, scales, target)
-                self.probe.adjoint_add(start, end)
-                if self._exits is not None:
-                    self._exits[start:end] = fields
-        return float(self.pattern_losses.sum())
+        corners, scales = self.corners[first:last], self.scales[first:last]
+        fields = self._fields[: last - first]
+        psi = self._psi[first:last] if self._psi is not None else self._more[: last - first]
+        versions, which = self.probe.versions(first, last)
+        multiply_patches(tile, versions, which, corners, scales, fields)
+        self.fourier.forward(fields, psi)
+        amplitude_residual(psi, self.amplitudes[first:last], fields, self.pattern_losses[first:last])
+        self.fourier.backward(fields, fields)
+        add_patches(fields, versions, which, corners, scales, gradient)
+        if with_probe:
+            target, slots = self.probe.adjoint_target(first, last)
+            sum_patches(fields, tile, slots, corners, scales, target)
+            self.probe.adjoint_add(first, last)
+            if self._exits is not None:
+                self._exits[first:last] = fields
 
-    def product(
-        self,
-        change: NDArray,
-        product: NDArray,
-        with_probe: bool,
-        batches: Iterable[tuple[int, int]] | None = None,
-    ) -> None:
+    def product(self, change: NDArray, product: NDArray, first: int, last: int, with_probe: bool) -> None:
         """See `Diffraction.product`."""
-        for start, end in self._batches(batches):
-            corners, scales = self.corners[start:end], self.scales[start:end]
-            fields = self._fields[: end - start]
-            psi = self._far_fields(start, end, self._more)
-            versions, which = self.probe.versions(start, end)
-            multiply_patches(change, versions, which, corners, scales, fields)
-            if with_probe:
-                moved, slots = self.probe.direction(start, end)
-                multiply_patches_add(self._tile, moved, slots, corners, scales, fields)
-                if self._exits is not None:
-                    # before `moved`, which lives in a shared buffer, is overwritten
-                    add_patches(self._exits[start:end], moved, slots, corners, scales, product)
-            self.fourier.forward(fields, fields)
-            amplitude_hessian(psi, self.amplitudes[start:end], self.low, self.high, fields)
-            self.fourier.backward(fields, fields)
-            add_patches(fields, versions, which, corners, scales, product)
-            if with_probe:
-                target, slots = self.probe.adjoint_target(start, end)
-                sum_patches(fields, self._tile, slots, corners, scales, target)
-                if self._exits is not None:
-                    sum_patches(self._exits[start:end], change, slots, corners, scales, target)
-                self.probe.adjoint_add(start, end)
+        corners, scales = self.corners[first:last], self.scales[first:last]
+        fields = self._fields[: last - first]
+        psi = self._far_fields(first, last, self._more)
+        versions, which = self.probe.versions(first, last)
+        multiply_patches(change, versions, which, corners, scales, fields)
+        if with_probe:
+            moved, slots = self.probe.direction(first, last)
+            multiply_patches_add(self._tile, moved, slots, corners, scales, fields)
+            if self._exits is not None:
+                # before `moved`, which lives in a shared buffer, is overwritten
+                add_patches(self._exits[first:last], moved, slots, corners, scales, product)
+        self.fourier.forward(fields, fields)
+        amplitude_hessian(psi, self.amplitudes[first:last], self.low, self.high, fields)
+        self.fourier.backward(fields, fields)
+        add_patches(fields, versions, which, corners, scales, product)
+        if with_probe:
+            target, slots = self.probe.adjoint_target(first, last)
+            sum_patches(fields, self._tile, slots, corners, scales, target)
+            if self._exits is not None:
+                sum_patches(self._exits[first:last], change, slots, corners, scales, target)
+            self.probe.adjoint_add(first, last)
 
     def losses_along(
-        self,
-        change: NDArray,
-        steps: NDArray,
-        with_probe: bool,
-        batches: Iterable[tuple[int, int]] | None = None,
-    ) -> NDArray[np.float64]:
+        self, change: NDArray, steps: NDArray, losses: NDArray, first: int, last: int, with_probe: bool
+    ) -> None:
         """See `Diffraction.losses_along`."""
-        losses = np.zeros(len(steps))
+        corners, scales = self.corners[first:last], self.scales[first:last]
+        fields = self._fields[: last - first]
+        psi = self._far_fields(first, last, self._more)
+        versions, which = self.probe.versions(first, last)
+        multiply_patches(change, versions, which, corners, scales, fields)
+        bend = self._nothing
+        if with_probe:
+            moved, slots = self.probe.direction(first, last)
+            multiply_patches_add(self._tile, moved, slots, corners, scales, fields)
+            if self._bends is None:
+                self._bends = self.fourier.buffer()
+            bend = self._bends[: last - first]
+            multiply_patches(change, moved, slots, corners, scales, bend)
+            self.fourier.forward(bend, bend)
+        self.fourier.forward(fields, fields)
         steps = np.asarray(steps, dtype=self.amplitudes.dtype)
-        bends = self.fourier.buffer() if with_probe else self._nothing
-        for start, end in self._batches(batches):
-            corners, scales = self.corners[start:end], self.scales[start:end]
-            fields = self._fields[: end - start]
-            psi = self._far_fields(start, end, self._more)
-            versions, which = self.probe.versions(start, end)
-            multiply_patches(change, versions, which, corners, scales, fields)
-            bend = self._nothing
-            if with_probe:
-                moved, slots = self.probe.direction(start, end)
-                multiply_patches_add(self._tile, moved, slots, corners, scales, fields)
-                bend = bends[: end - start]
-                multiply_patches(change, moved, slots, corners, scales, bend)
-                self.fourier.forward(bend, bend)
-            self.fourier.forward(fields, fields)
-            amplitude_losses_along(psi, fields, bend, self.amplitudes[start:end], steps, losses)
-        return losses
+        amplitude_losses_along(psi, fields, bend, self.amplitudes[first:last], steps, losses)

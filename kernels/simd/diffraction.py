@@ -6,7 +6,6 @@ one mode, 4 of which spare a product the root and the division; nothing with low
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -70,79 +69,55 @@ class VectorDiffraction(Diffraction):
         psi = self._psi[2 * self.modes * self._size * start :]
         return flat, self.low, self.high, False, psi, self._ratio[self._size * start :]
 
-    def gradient(
-        self,
-        tile: NDArray,
-        gradient: NDArray,
-        with_probe: bool,
-        batches: Iterable[tuple[int, int]] | None = None,
-    ) -> float:
+    def gradient(self, tile: NDArray, gradient: NDArray, first: int, last: int, with_probe: bool) -> None:
         """See `Diffraction.gradient`."""
         self._tile = tile
         modes, m = self.modes, self.m
         if with_probe and self.full and self._exits is None:
             self._exits = aligned_empty((self.count, modes, m, m), self.probe.dtype)
-        flat, target, pitch = tile.reshape(-1), gradient.reshape(-1), tile.shape[1]
-        for start, end in self._batches(batches):
-            sums = exits = self._nothing
-            slots = self._no_slots
-            if with_probe:
-                sums, slots = self.probe.adjoint_target(start, end)
-                if self._exits is not None:
-                    exits = self._exits[start:end].reshape(-1)
-            vector_patterns.gradients(
-                flat, *self._positions(start, end, pitch), *self._kept(start), self.pattern_losses[start:end],
-                self._field, self._work, target, with_probe, sums.reshape(-1), slots, exits,
-            )  # fmt: skip
-            if with_probe:
-                self.probe.adjoint_add(start, end)
-        return float(self.pattern_losses.sum())
+        sums = exits = self._nothing
+        slots = self._no_slots
+        if with_probe:
+            sums, slots = self.probe.adjoint_target(first, last)
+            if self._exits is not None:
+                exits = self._exits[first:last].reshape(-1)
+        vector_patterns.gradients(
+            tile.reshape(-1), *self._positions(first, last, tile.shape[1]), *self._kept(first),
+            self.pattern_losses[first:last], self._field, self._work, gradient.reshape(-1), with_probe,
+            sums.reshape(-1), slots, exits,
+        )  # fmt: skip
+        if with_probe:
+            self.probe.adjoint_add(first, last)
 
-    def product(
-        self,
-        change: NDArray,
-        product: NDArray,
-        with_probe: bool,
-        batches: Iterable[tuple[int, int]] | None = None,
-    ) -> None:
+    def product(self, change: NDArray, product: NDArray, first: int, last: int, with_probe: bool) -> None:
         """See `Diffraction.product`."""
-        flat, target, tile = change.reshape(-1), product.reshape(-1), self._tile.reshape(-1)
-        pitch = change.shape[1]
-        for start, end in self._batches(batches):
-            moved = sums = self._nothing
-            slots = self._no_slots
-            if with_probe:
-                moved, slots = self.probe.direction(start, end)
-                sums, slots = self.probe.adjoint_target(start, end)
-            vector_patterns.products(
-                flat, *self._positions(start, end, pitch), *self._kept(start), self._field, self._work,
-                target, with_probe, tile, moved.reshape(-1), sums.reshape(-1), slots,
-            )  # fmt: skip
-            if with_probe:
-                if self._exits is not None:
-                    exits, corners, scales = (a[start:end] for a in (self._exits, self.corners, self.scales))
-                    add_patches(exits, moved, slots, corners, scales, product)
-                    sum_patches(exits, change, slots, corners, scales, sums)
-                self.probe.adjoint_add(start, end)
+        moved = sums = self._nothing
+        slots = self._no_slots
+        if with_probe:
+            moved, slots = self.probe.direction(first, last)
+            sums, slots = self.probe.adjoint_target(first, last)
+        vector_patterns.products(
+            change.reshape(-1), *self._positions(first, last, change.shape[1]), *self._kept(first),
+            self._field, self._work, product.reshape(-1), with_probe, self._tile.reshape(-1),
+            moved.reshape(-1), sums.reshape(-1), slots,
+        )  # fmt: skip
+        if with_probe:
+            if self._exits is not None:
+                exits, corners, scales = (a[first:last] for a in (self._exits, self.corners, self.scales))
+                add_patches(exits, moved, slots, corners, scales, product)
+                sum_patches(exits, change, slots, corners, scales, sums)
+            self.probe.adjoint_add(first, last)
 
     def losses_along(
-        self,
-        change: NDArray,
-        steps: NDArray,
-        with_probe: bool,
-        batches: Iterable[tuple[int, int]] | None = None,
-    ) -> NDArray[np.float64]:
+        self, change: NDArray, steps: NDArray, losses: NDArray, first: int, last: int, with_probe: bool
+    ) -> None:
         """See `Diffraction.losses_along`."""
-        losses = np.zeros(len(steps))
-        steps = np.asarray(steps, dtype=self.real)
         if with_probe and self._bends is None:
             self._bends = np.zeros_like(self._field)
         bends = self._field if self._bends is None else self._bends  # not touched while the probe rests
-        flat, tile, pitch = change.reshape(-1), self._tile.reshape(-1), change.shape[1]
-        for start, end in self._batches(batches):
-            moved, slots = self.probe.direction(start, end) if with_probe else (self._nothing, self._no_slots)
-            vector_patterns.losses_along(
-                flat, *self._positions(start, end, pitch), *self._kept(start), self._field, bends, self._work,
-                steps, losses, with_probe, tile, moved.reshape(-1), slots,
-            )  # fmt: skip
-        return losses
+        moved, slots = self.probe.direction(first, last) if with_probe else (self._nothing, self._no_slots)
+        vector_patterns.losses_along(
+            change.reshape(-1), *self._positions(first, last, change.shape[1]), *self._kept(first),
+            self._field, bends, self._work, np.asarray(steps, dtype=self.real), losses, with_probe,
+            self._tile.reshape(-1), moved.reshape(-1), slots,
+        )  # fmt: skip

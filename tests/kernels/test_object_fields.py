@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ptyxrf.driver.objective.links import CartesianLink, LinearLink, Window
+from ptyxrf.driver.objective.links import CartesianLink, LinearLink
 from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
-from ptyxrf.parallel.rectangle import Rectangle
+from ptyxrf.parallel.rectangle import Rectangle, Window
 
 PRECISIONS = [np.float32, np.float64]
 
