@@ -7,6 +7,7 @@ all pixel by pixel, for the pixels of a window. Complex gradients are d/dRe + i 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,14 @@ class Link(ABC):
     unknowns: tuple[str, ...]
     #: Whether z is linear in the fields, so that `bend` adds nothing and a line in the fields is one in z.
     linear: bool
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What z depends on besides the fields, by name; a checkpoint has to agree with it.
+
+        All attributes of the link, unless a subclass returns fewer: numbers, text, arrays, and lists of them.
+        """
+        return dict(vars(self))
 
     @abstractmethod
     def forward(self, fields: NDArray, at: Window, z: NDArray) -> None:

@@ -47,19 +47,6 @@ class FirstMaps:
     sweeps: float
 
 
-def covers(scan: Scan) -> bool:
-    """Return whether the fluorescence sees all of the object, so that its maps are a good start.
-
-    A map on the grid does. Counts at the positions do where the light of all positions together has the area
-    of the grid: N (sum |P|^2)^2 / sum |P|^4 pixels. Gaps that no position sees would stay as they are.
-    """
-    if scan.sampling != "scan":
-        return True
-    light = (np.abs(scan.probe) ** 2).sum(axis=0)
-    area = float(light.sum() ** 2 / (light**2).sum())
-    return scan.N * area >= scan.shape[0] * scan.shape[1]
-
-
 def first_maps(
     scan: Scan,
     weighed: NDArray[np.bool_],

@@ -20,8 +20,9 @@ from ptyxrf.driver.objective.links import Link
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.accuracy import ErrorMeter, illuminated_part
 from ptyxrf.driver.reconstruction.checkpoint import SECONDS, Checkpoints, start_digest
+from ptyxrf.driver.reconstruction.coverage import covers
 from ptyxrf.driver.reconstruction.discrepancy import noise_level
-from ptyxrf.driver.reconstruction.first_maps import HELD_BUDGET, HELD_ITERATIONS, covers, first_maps
+from ptyxrf.driver.reconstruction.first_maps import HELD_BUDGET, HELD_ITERATIONS, first_maps
 from ptyxrf.driver.solver.minimiser import Iteration, SolverOptions, Standing
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton

@@ -8,12 +8,12 @@ import pytest
 
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction import reconstruct as reconstruct_module
+from ptyxrf.driver.reconstruction.coverage import covers
 from ptyxrf.driver.reconstruction.first_maps import (
     FEW_SWEEPS,
     HELD_BUDGET,
     HELD_ITERATIONS,
     MOST_SWEEPS,
-    covers,
     first_maps,
 )
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct

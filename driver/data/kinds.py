@@ -1,0 +1,266 @@
+"""Kinds of settings: which values a setting takes, from Python, from TOML and from the command line.
+
+Importing this module imports neither numpy nor Numba, so that the command can print its help at once.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Any
+
+
+class Kind:
+    """What values a setting takes.
+
+    Attributes
+    ----------
+    expected : str
+        The accepted values, for messages.
+    metavar : str
+        How a value is written in the help of a flag.
+    annotation : str
+        The type, as docstrings write it.
+    """
+
+    expected: str
+    metavar: str = "VALUE"
+    annotation: str
+
+    def accept(self, value: Any) -> Any:
+        """Return the value in the form that the library uses.
+
+        Numbers and arrays of numpy become those of Python; lists become tuples.
+
+        Raises
+        ------
+        ValueError
+            Without a message, if the value is not accepted.
+        """
+        return self._accept(value.tolist() if hasattr(value, "tolist") else value)
+
+    def _accept(self, value: Any) -> Any:
+        raise NotImplementedError
+
+    def from_text(self, text: str) -> Any:
+        """Return the value that a word on the command line means; it is not checked."""
+        for read in (int, float):
+            try:
+                return read(text)
+            except ValueError:
+                continue
+        return {"true": True, "false": False}.get(text, text)
+
+    def plain(self, value: Any) -> Any:
+        """Return an accepted value as JSON and TOML represent it."""
+        return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True)
+class Number(Kind):
+    """A finite number between limits; `whole`: an integer; `open_start`: greater than the minimum."""
+
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    whole: bool = False
+    open_start: bool = False
+
+    @property
+    def metavar(self) -> str:  # type: ignore[override]
+        """How a value is written in the help of a flag."""
+        return "N" if self.whole else "X"
+
+    @property
+    def annotation(self) -> str:  # type: ignore[override]
+        """The type, as docstrings write it."""
+        return "int" if self.whole else "float"
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        """The accepted values, for messages."""
+        limits = []
+        if self.minimum > -math.inf:
+            limits.append(f"{'above' if self.open_start else 'of at least'} {self.minimum:g}")
+        if self.maximum < math.inf:
+            limits.append(f"of at most {self.maximum:g}")
+        return " ".join(["an integer" if self.whole else "a number", " and ".join(limits)]).strip()
+
+    def _accept(self, value: Any) -> Any:
+        # bool is a subclass of int, but `true` is not a number in a settings file
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError
+        try:
+            number = float(value)
+        except OverflowError:
+            raise ValueError from None
+        if not self.minimum <= number <= self.maximum or math.isinf(number):
+            raise ValueError
+        if (self.open_start and number == self.minimum) or (self.whole and not number.is_integer()):
+            raise ValueError
+        return int(value) if self.whole else number
+
+
+@dataclass(frozen=True)
+class ZeroOr(Number):
+    """A number between limits, or 0, which turns something off."""
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        """The accepted values, for messages."""
+        return f"0, or {super().expected}"
+
+    def _accept(self, value: Any) -> Any:
+        is_zero = isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+        return 0.0 if is_zero else super()._accept(value)
+
+
+@dataclass(frozen=True)
+class Choice(Kind):
+    """One of a few words; `none` is the word that Python's None means, if there is one."""
+
+    words: tuple[str, ...]
+    none: str | None = None
+
+    @property
+    def metavar(self) -> str:  # type: ignore[override]
+        """How a value is written in the help of a flag."""
+        return "{" + ",".join(self.words) + "}"
+
+    @property
+    def annotation(self) -> str:  # type: ignore[override]
+        """The type, as docstrings write it."""
+        return "{" + ", ".join(f'"{word}"' for word in self.words) + "}"
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        """The accepted values, for messages."""
+        return "one of " + ", ".join(self.words)
+
+    def _accept(self, value: Any) -> Any:
+        if value is None and self.none is not None:
+            return self.none
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError
+        return value
+
+    def from_text(self, text: str) -> Any:
+        """Return the word itself."""
+        return text
+
+
+@dataclass(frozen=True)
+class Switch(Kind):
+    """True or false; `hint` is added to the message about other values."""
+
+    hint: str = ""
+    annotation: str = "bool"
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        """The accepted values, for messages."""
+        return f"true or false ({self.hint})" if self.hint else "true or false"
+
+    def _accept(self, value: Any) -> Any:
+        if not isinstance(value, bool):
+            raise ValueError
+        return value
+
+
+@dataclass(frozen=True)
+class Text(Kind):
+    """A text that is not empty."""
+
+    expected: str = "a text"
+    metavar: str = "TEXT"
+    annotation: str = "str"
+
+    def _accept(self, value: Any) -> Any:
+        if not isinstance(value, str) or not value:
+            raise ValueError
+        return value
+
+    def from_text(self, text: str) -> Any:
+        """Return the word itself."""
+        return text
+
+
+@dataclass(frozen=True)
+class File(Text):
+    """The path of a file."""
+
+    expected: str = "the path of a file"
+    metavar: str = "FILE"
+    annotation: str = "path-like"
+
+    def _accept(self, value: Any) -> Any:
+        return super()._accept(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+@dataclass(frozen=True)
+class Several(Kind):
+    """A list of values of one kind, of any length or of `count`; on the command line with commas."""
+
+    item: Kind
+    count: int | None = None
+
+    @property
+    def metavar(self) -> str:  # type: ignore[override]
+        """How a value is written in the help of a flag."""
+        return f"{self.item.metavar},..."
+
+    @property
+    def annotation(self) -> str:  # type: ignore[override]
+        """The type, as docstrings write it."""
+        return f"sequence of {self.item.annotation}"
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        """The accepted values, for messages."""
+        return f"a list{f' of {self.count}' if self.count else ''}, each {self.item.expected}"
+
+    def _accept(self, value: Any) -> Any:
+        if not isinstance(value, list | tuple) or not value or self.count not in (None, len(value)):
+            raise ValueError
+        return tuple(self.item.accept(entry) for entry in value)
+
+    def from_text(self, text: str) -> Any:
+        """Return the values between the commas."""
+        return [self.item.from_text(word.strip()) for word in text.split(",")]
+
+
+@dataclass(frozen=True)
+class Either(Kind):
+    """The first of some kinds that accepts the value."""
+
+    kinds: tuple[Kind, ...]
+    metavar: str = "VALUE"
+
+    @property
+    def annotation(self) -> str:  # type: ignore[override]
+        """The type, as docstrings write it."""
+        return " or ".join(kind.annotation for kind in self.kinds)
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        """The accepted values, for messages."""
+        return ", or ".join(kind.expected for kind in self.kinds)
+
+    def _accept(self, value: Any) -> Any:
+        for kind in self.kinds:
+            try:
+                return kind.accept(value)
+            except ValueError:
+                continue
+        raise ValueError
+
+    def from_text(self, text: str) -> Any:
+        """Return the value that a word means; a word with commas is a list."""
+        lists = [kind for kind in self.kinds if isinstance(kind, Several)]
+        return lists[0].from_text(text) if "," in text and lists else super().from_text(text)
+
+
+POSITIVE = Number(minimum=0.0, open_start=True)
+NOT_NEGATIVE = Number(minimum=0.0)
+COUNT = Number(minimum=1, whole=True)
+COUNT_OR_ZERO = Number(minimum=0, whole=True)

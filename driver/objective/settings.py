@@ -1,0 +1,115 @@
+"""Settings of the objective: which model is fitted, and how it is computed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ptyxrf.driver.data.kinds import COUNT_OR_ZERO, NOT_NEGATIVE, Choice, Either, Number, Several, Switch
+from ptyxrf.driver.data.setting import SettingsGroup, setting
+
+if TYPE_CHECKING:
+    from ptyxrf.driver.objective.links import Link
+
+METHODS = ("joint", "ptychography", "fluorescence")
+PRECISIONS = ("single", "double")
+
+
+class LinkChoice(Choice):
+    """The name of a link, or a `Link` object."""
+
+    @property
+    def annotation(self) -> str:  # type: ignore[override]
+        """The type, as docstrings write it."""
+        return f"{super().annotation} or Link"
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        """The accepted values, for messages."""
+        return f"{super().expected}, or a Link"
+
+    def accept(self, value: Any) -> Any:
+        """Return the name or the link; raise ValueError for anything else."""
+        if isinstance(value, str):
+            return super().accept(value)
+        # imported here because links load Numba, which the command's help must not wait for
+        from ptyxrf.driver.objective.links import Link
+
+        if not isinstance(value, Link):
+            raise ValueError
+        return value
+
+    def plain(self, value: Any) -> Any:
+        """Return the name, or the class of a link object with all that it depends on."""
+        if isinstance(value, str):
+            return value
+        from ptyxrf.driver.data.plain_json import plain
+
+        # what JSON has no form for (a function, say) enters by its type
+        settings = json.dumps(plain(value.settings), default=lambda entry: type(entry).__name__)
+        return {"name": type(value).__name__, "settings": json.loads(settings)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(SettingsGroup):
+    """Settings of `Objective`."""
+
+    method: str = setting("joint", Choice(METHODS), "which data are reconstructed: both, or one of them")
+    alpha: str | float | tuple[float, ...] = setting(
+        "statistical",
+        Either(
+            (Choice(("statistical", "gradnorm")), NOT_NEGATIVE, Several(NOT_NEGATIVE)),
+            "{statistical,gradnorm,X,X,...}",
+        ),
+        "weights of the fluorescence in the joint objective: of maximum likelihood, balancing the gradients "
+        "at the start (as in the paper), one number, or a number for each element",
+    )
+    curvature: str = setting(
+        "positive",
+        Choice(("positive", "full", "gauss-newton")),
+        "which Hessian is applied in products",
+    )
+    precision: str = setting(
+        "double",
+        Choice(PRECISIONS),
+        "precision of fields and vectors; sums are in double precision either way",
+    )
+    refine_probe: bool = setting(
+        False, Switch("probe_from_iteration delays the refinement"), "treat the probe as an unknown, too"
+    )
+    alpha_scale: float = setting(1.0, NOT_NEGATIVE, "factor of weights that are given by name")
+    link: str | Link = setting("linear", LinkChoice(("linear",)), "how the element maps enter the object")
+    link_offset: float = setting(0.0, Number(), "imaginary part of the object where there is no element")
+    rescale_probe: bool = setting(
+        False,
+        Switch(),
+        "scale the scan's probe so that an object of ones explains the mean count, unless the start has one",
+    )
+    memory: str = setting(
+        "cached",
+        Choice(("cached", "low")),
+        "keep the far field of each position for Hessian products, or compute it again in each: 12 bytes "
+        "less per pattern pixel in single precision",
+    )
+    engine: str = setting(
+        "auto",
+        Choice(("auto", "vector", "library")),
+        "what transforms the patterns: vector code (for sizes with no prime factor above 7), or a library",
+    )
+    margin: int = setting(
+        0,
+        COUNT_OR_ZERO,
+        "pixels that the halo keeps around every patch beyond those that it touches",
+        path=False,
+    )
+    object_floor: float = setting(
+        0.02,
+        NOT_NEGATIVE,
+        "fraction of its largest value that is added to the preconditioner's diagonal of the object",
+    )
+    probe_floor: float = setting(
+        0.02,
+        NOT_NEGATIVE,
+        "fraction of its largest value that is added to the preconditioner's diagonal of the probe",
+    )

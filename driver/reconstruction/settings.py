@@ -1,0 +1,186 @@
+"""Settings of a reconstruction: model, solver, stops and checkpoints together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, NOT_NEGATIVE, Choice, File, Switch
+from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
+from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.solver.settings import INNER_LIMITS, SolverSettings
+
+# imported for types alone: the command's help must not wait for numpy
+if TYPE_CHECKING:
+    from ptyxrf.driver.data.scan import Scan
+
+#: Truncated Newton as arXiv 2511.02153 describes it: the values of what a user leaves open.
+PAPER: dict[str, Any] = {
+    "solver": "newton",
+    "curvature": "full",
+    "preconditioner": False,
+    "inner_limit": 50,
+    "fluorescence_first": False,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stops(SettingsGroup):
+    """When a reconstruction stops. An iteration that has begun is finished, with fewer inner steps."""
+
+    max_iterations: int = setting(100, COUNT_OR_ZERO, "stop after so many iterations", path=False)
+    max_sweeps: float | None = setting(
+        None,
+        NOT_NEGATIVE,
+        "stop after so many sweeps over all positions: 1 for a gradient or product, 1/2 for a forward pass",
+        path=False,
+    )
+    max_seconds: float | None = setting(
+        None, NOT_NEGATIVE, "stop after this time, counted from the first start", unit="seconds", path=False
+    )
+    gradient_tolerance: float = setting(
+        1e-6,
+        NOT_NEGATIVE,
+        "stop when the gradient norm has fallen to this fraction of the first; 0: no such stop",
+        path=False,
+    )
+    loss_tolerance: float = setting(
+        1e-4,
+        NOT_NEGATIVE,
+        "stop when the loss falls by less than this fraction in consecutive iterations; 0: no such stop",
+        path=False,
+    )
+    patience: int = setting(3, COUNT, "number of those consecutive iterations", path=False)
+    noise_stop: bool = setting(
+        True,
+        Switch(),
+        "stop when the data are fitted to within their noise, where the scan tells it: further iterations "
+        "would bring the noise into the maps",
+        path=False,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointPolicy(SettingsGroup):
+    """Where and when checkpoints are written, and whether a run resumes from one."""
+
+    checkpoint: str | None = setting(
+        None,
+        File(),
+        "path of the checkpoint; the one before it is kept beside it (default: none is written)",
+        path=False,
+    )
+    checkpoint_seconds: float = setting(
+        300.0,
+        NOT_NEGATIVE,
+        "write a checkpoint after the first iteration that ends so long after the last one; 0: not by time",
+        unit="seconds",
+        path=False,
+    )
+    checkpoint_iterations: int = setting(
+        0, COUNT_OR_ZERO, "write a checkpoint every so many iterations, too; 0: not by count", path=False
+    )
+    resume: bool = setting(
+        False,
+        Switch(),
+        "go on from the newest checkpoint that is whole, or begin at the start where there is none; data and "
+        "settings have to be the same, except for budgets, stops and the number of ranks",
+        path=False,
+    )
+
+    def check(self) -> None:
+        """Refuse to resume from nowhere."""
+        super().check()
+        if self.resume and self.checkpoint is None:
+            raise ValueError("resume: expected the path of a checkpoint beside it, got checkpoint None")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
+    """Settings of `reconstruct`, each of which is a keyword of it, too.
+
+    Some defaults depend on the scan or on other settings: these are None until `resolved` fills them in.
+    """
+
+    precision: str = redeclared(Model, "precision", "single")
+    curvature: str = redeclared(Model, "curvature", None, "positive, or full with the solver of the paper")
+    rescale_probe: bool = redeclared(Model, "rescale_probe", None, "where the probe is refined")
+    memory: str = redeclared(
+        Model, "memory", None, "low with quasi-newton, which makes no products, else cached"
+    )
+    solver: str = setting(
+        None,
+        Choice(("quasi-newton", "newton", "paper")),
+        "limited-memory BFGS, with a gradient a step; truncated Newton, with a Hessian product a step; or "
+        "that as in the paper (default: quasi-newton, or newton for fluorescence alone)",
+    )
+    inner_limit: int = redeclared(
+        SolverSettings, "inner_limit", None, "10, or 15 products, or 50 with the solver of the paper"
+    )
+    preconditioner: bool = redeclared(
+        SolverSettings, "preconditioner", None, "yes, but not with the solver of the paper"
+    )
+    probe_from_iteration: int = setting(
+        0,
+        COUNT_OR_ZERO,
+        "refine the probe only after so many iterations, or as soon as the object has converged with the "
+        "given one",
+    )
+    fluorescence_first: bool = setting(
+        None,
+        Switch(),
+        "start the joint method with the maps of the fluorescence alone, and hold them while the rest of the "
+        "object comes to them (default: where the start has no elements and the positions cover the object, "
+        "but not with the solver of the paper)",
+    )
+
+    def check(self) -> None:
+        """Refuse a delay of a refinement that nobody asked for."""
+        super().check()
+        if self.probe_from_iteration > 0 and not self.refine_probe:
+            raise ValueError(
+                f"probe_from_iteration: expected refine_probe = true beside {self.probe_from_iteration}, "
+                "got refine_probe = false"
+            )
+
+    @classmethod
+    def paper(cls, **changes: Any) -> Self:
+        """Return the settings of arXiv 2511.02153's solver, with changes by keyword."""
+        return cls(**PAPER | changes)
+
+    def resolved(self, scan: Scan, start: Mapping[str, Any] | None = None) -> Self:
+        """Return the settings with a value for each default that depends on the scan or on other settings.
+
+        Parameters
+        ----------
+        scan : Scan
+        start : mapping, optional
+            Starting values of the reconstruction.
+
+        Returns
+        -------
+        Settings
+            Only budgets and the path of the checkpoint may still be None. A solver "paper" has become
+            "newton", with the settings of `paper` where they were left open.
+        """
+        from ptyxrf.driver.reconstruction.coverage import covers
+
+        if self.solver == "paper":
+            left_open = {name: value for name, value in PAPER.items() if getattr(self, name) is None}
+            return self.replace(**left_open | {"solver": "newton"}).resolved(scan, start)
+        # fluorescence alone is a linear problem, for which conjugate gradients are made
+        solver = self.solver or ("newton" if self.method == "fluorescence" else "quasi-newton")
+        first = self.method == "joint" and "elements" not in (start or {}) and covers(scan)
+        defaults = {
+            "solver": solver,
+            "curvature": "positive",
+            "preconditioner": True,
+            "inner_limit": INNER_LIMITS[solver],
+            "memory": "low" if solver == "quasi-newton" else "cached",
+            "rescale_probe": self.refine_probe,
+            "fluorescence_first": first,
+        }
+        return self.replace(
+            **{name: value for name, value in defaults.items() if getattr(self, name) is None}
+        )

@@ -1,0 +1,92 @@
+import json
+
+import numpy as np
+import pytest
+from scan_examples import example_scan
+
+from ptyxrf.driver.objective.links import LinearLink
+from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.reconstruction.settings import CheckpointPolicy, Settings, Stops
+from ptyxrf.driver.solver.settings import SolverSettings
+
+
+def test_names_are_unique_over_the_groups():
+    groups = (Model, SolverSettings, Stops, CheckpointPolicy)
+    names = [name for group in groups for name in group.declared()]
+    assert len(names) == len(set(names))
+    assert set(names) <= set(Settings.declared())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"solver": "quasi-newton", "memory": "low", "inner_limit": 10, "curvature": "positive"}),
+        ({}, {"preconditioner": True, "rescale_probe": False, "fluorescence_first": True}),
+        ({"solver": "newton"}, {"memory": "cached", "inner_limit": 15}),
+        ({"method": "fluorescence"}, {"solver": "newton", "fluorescence_first": False}),
+        ({"refine_probe": True}, {"rescale_probe": True}),
+        ({"refine_probe": True, "rescale_probe": False}, {"rescale_probe": False}),
+        ({"solver": "paper"}, {"solver": "newton", "curvature": "full", "preconditioner": False}),
+        ({"solver": "paper"}, {"memory": "cached", "inner_limit": 50, "fluorescence_first": False}),
+        ({"solver": "paper", "inner_limit": 7}, {"inner_limit": 7, "curvature": "full"}),
+    ],
+)
+def test_what_is_left_open_is_resolved(given, expected):
+    resolved = Settings(**given).resolved(example_scan()).as_dict()
+    assert {name: resolved[name] for name in expected} == expected
+    assert {name for name, value in resolved.items() if value is None} == {
+        "max_sweeps",
+        "max_seconds",
+        "checkpoint",
+    }
+
+
+def test_a_start_with_elements_needs_no_first_maps():
+    assert not Settings().resolved(example_scan(), {"elements": 0.5}).fluorescence_first
+    assert Settings().resolved(example_scan(), {"real_part": 0.5}).fluorescence_first
+
+
+def test_the_word_paper_means_the_preset():
+    scan = example_scan()
+    assert Settings(solver="paper").resolved(scan) == Settings.paper().resolved(scan)
+    assert Settings.paper(max_sweeps=3).max_sweeps == 3
+
+
+def test_a_model_is_part_of_the_settings():
+    assert Model().precision == "double"
+    assert Settings().part(Model) == Model(precision="single")
+
+
+def test_the_old_form_of_a_late_probe_names_the_new_one():
+    with pytest.raises(
+        ValueError, match=r"^refine_probe: expected true or false \(probe_from_iteration .* 10$"
+    ):
+        Settings(refine_probe=10)
+    with pytest.raises(ValueError, match="probe_from_iteration: expected refine_probe = true beside 10"):
+        Settings(probe_from_iteration=10)
+    assert Settings(refine_probe=True, probe_from_iteration=10).probe_from_iteration == 10
+
+
+def test_resume_needs_a_checkpoint():
+    with pytest.raises(ValueError, match="resume: expected the path of a checkpoint"):
+        Settings(resume=True)
+
+
+def test_a_checkpoint_agrees_with_what_steers_the_iterations():
+    agreed = Settings(max_sweeps=3, checkpoint="a.h5", noise_stop=False, patience=5).agreement()
+    assert agreed == Settings().agreement()
+    for change in ({"alpha": 2}, {"pairs": 3}, {"refine_probe": True}, {"link_offset": 1.0}):
+        assert Settings(**change).agreement() != agreed
+
+
+def test_links_agree_by_all_that_they_depend_on():
+    one, same, other = (
+        Settings(link=LinearLink(np.array([1.0, mu]), -1.0)).agreement()["link"] for mu in (2, 2, 3)
+    )
+    assert one == same != other
+    assert json.loads(json.dumps(one)) == one
+    assert one["name"] == "LinearLink"
+    with pytest.raises(ValueError, match="link: expected one of linear, or a Link, got 'phase'"):
+        Settings(link="phase")
+    with pytest.raises(ValueError, match="link: expected one of linear, or a Link, got"):
+        Settings(link=print)
