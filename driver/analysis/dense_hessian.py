@@ -17,6 +17,7 @@ from ptyxrf.driver.data.checks import whole_number
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.links import LinearCombination
 from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.simulation.plain_model import fourier_shift
 from ptyxrf.kernels.amplitude_residual import CURVATURES, DARK
 
 #: Detector pixels whose rows of the transform are held at a time, each one a complex (m, m) image.
@@ -137,11 +138,7 @@ def _make_symmetric(matrix: NDArray[np.float64]) -> None:
 
 def _positioned(probe: NDArray, fraction: NDArray) -> NDArray[np.complex128]:
     """Return S_j P, the (K, m, m) probe with its content moved by a fraction of a pixel."""
-    if not fraction.any():
-        return probe
-    frequencies = np.fft.fftfreq(probe.shape[-1])
-    rows, columns = (np.exp(-2j * np.pi * frequencies * part) for part in fraction)
-    return np.fft.ifft2(np.fft.fft2(probe) * np.outer(rows, columns))
+    return fourier_shift(probe, fraction[None])[0] if fraction.any() else probe
 
 
 # -------------------------------------------------------------------- patterns

@@ -19,7 +19,7 @@ class Geometry:
     Parameters
     ----------
     energy : float
-        Photon energy in joules (keV times `JOULES_PER_KEV`).
+        Photon energy in joules; `from_keV` takes kiloelectronvolts.
     distance : float
         Distance from the specimen to the detector in metres.
     detector_pixel : float
@@ -40,6 +40,13 @@ class Geometry:
             value = getattr(self, name)
             if not (is_finite_number(value) and value > 0):
                 raise ValueError(f"{name}: expected a finite positive number in SI units, got {value!r}")
+
+    @classmethod
+    def from_keV(cls, energy_keV: float, distance: float, detector_pixel: float) -> Geometry:
+        """Return a geometry for a photon energy in kiloelectronvolts."""
+        if not is_finite_number(energy_keV):
+            raise ValueError(f"energy_keV: expected a finite positive number, got {energy_keV!r}")
+        return cls(energy_keV * JOULES_PER_KEV, distance, detector_pixel)
 
     @property
     def wavelength(self) -> float:

@@ -15,7 +15,8 @@ from typing import Any, Self, TypeVar
 
 from ptyxrf.driver.data.kinds import Kind
 
-Target = TypeVar("Target", bound=Callable[..., Any])
+Answer = TypeVar("Answer")
+Described = TypeVar("Described")
 Group = TypeVar("Group", bound="SettingsGroup")
 
 #: Longest value that a message repeats, in characters.
@@ -159,12 +160,15 @@ class SettingsGroup:
         return {name: value for name, value in self.as_dict().items() if declared[name].path}
 
 
-def takes_settings(group: type[SettingsGroup], positional: Sequence[str] = ()) -> Callable[[Target], Target]:
-    """Let a function, or the constructor of a class, take the settings of a group as keywords.
+def takes_settings(
+    group: type[SettingsGroup], positional: Sequence[str] = ()
+) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Let a function take the settings of a group as keywords.
 
     The function is written with a parameter ``settings``. Callers give it as ``settings=``, which defaults
     to the group's defaults, and override single settings by keywords. The signature shows the keywords with
-    their defaults; the docstring describes them in place of a line ``{settings}``.
+    their defaults; the docstring describes them in place of a line ``{settings}``. For a class this decorates
+    ``__init__``, and `describes_settings` the class.
 
     Parameters
     ----------
@@ -182,17 +186,15 @@ def takes_settings(group: type[SettingsGroup], positional: Sequence[str] = ()) -
         When it is called with a wrong value, or with ``settings`` of another class.
     """
 
-    def decorate(target: Target) -> Target:
-        is_class = isinstance(target, type)
-        function: Callable[..., Any] = target.__init__ if is_class else target  # type: ignore[misc]
+    def decorate(function: Callable[..., Answer]) -> Callable[..., Answer]:
         signature = _signature(function, group, positional)
 
         @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Answer:
             try:
                 given = signature.bind(*args, **kwargs).arguments
             except TypeError as error:
-                raise TypeError(f"{target.__name__}() {error}") from None
+                raise TypeError(f"{function.__qualname__}() {error}") from None
             settings = given.pop("settings", None)
             if settings is None:
                 settings = group()
@@ -202,12 +204,23 @@ def takes_settings(group: type[SettingsGroup], positional: Sequence[str] = ()) -
             return function(**given, settings=settings.part(group).replace(**overrides))
 
         call.__signature__ = signature  # type: ignore[attr-defined]
-        if is_class:
-            target.__init__ = call  # type: ignore[misc]
-        described = target if is_class else call
-        if described.__doc__:
-            described.__doc__ = _described(described.__doc__, group)
-        return described  # type: ignore[return-value]
+        return describes_settings(group)(call)
+
+    return decorate
+
+
+def describes_settings(group: type[SettingsGroup]) -> Callable[[Described], Described]:
+    """Put the parameters of a group in place of a line ``{settings}`` of a docstring."""
+
+    def decorate(described: Described) -> Described:
+        if described.__doc__:  # python -OO has none
+            lines = described.__doc__.splitlines()
+            place = next((n for n, line in enumerate(lines) if line.strip() == "{settings}"), None)
+            if place is not None:
+                indent = lines[place][: lines[place].index("{")]
+                lines[place : place + 1] = [indent + line for line in _parameters(group)]
+            described.__doc__ = "\n".join(lines)
+        return described
 
     return decorate
 
@@ -226,17 +239,6 @@ def _signature(
     first = [keywords.pop(name).replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in positional]
     rest = [entry.replace(kind=inspect.Parameter.KEYWORD_ONLY) for entry in keywords.values()]
     return own.replace(parameters=[*leading, *first, *rest])
-
-
-def _described(text: str, group: type[SettingsGroup]) -> str:
-    """Return a docstring with the parameters of a group in place of the line ``{settings}``."""
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        if line.strip() == "{settings}":
-            indent = line[: line.index("{")]
-            lines[number : number + 1] = [indent + entry for entry in _parameters(group)]
-            break
-    return "\n".join(lines)
 
 
 def _parameters(group: type[SettingsGroup]) -> list[str]:

@@ -16,7 +16,7 @@ from ptyxrf.driver.data.kinds import (
     Text,
     ZeroOr,
 )
-from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting, takes_settings
+from ptyxrf.driver.data.setting import SettingsGroup, describes_settings, redeclared, setting, takes_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def bake(dish, settings, timer=None, *, bell=False):
     return dish, settings, timer, bell
 
 
-@takes_settings(Oven)
+@describes_settings(Oven)
 class Baker:
     """Bakes.
 
@@ -64,6 +64,7 @@ class Baker:
     {settings}
     """
 
+    @takes_settings(Oven)
     def __init__(self, settings):
         self.settings = settings
 
@@ -175,7 +176,7 @@ def test_settings_of_a_larger_group_are_those_of_its_part():
 def test_unknown_keywords_are_errors_as_of_any_function():
     with pytest.raises(TypeError, match=r"^bake\(\) got an unexpected keyword argument 'haet'$"):
         bake("cake", haet=3)
-    with pytest.raises(TypeError, match=r"^Baker\(\) got an unexpected keyword argument 'haet'$"):
+    with pytest.raises(TypeError, match=r"^Baker.__init__\(\) got an unexpected keyword argument 'haet'$"):
         Baker(haet=3)
     with pytest.raises(TypeError, match=r"^bake\(\) missing a required argument: 'dish'$"):
         bake()

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from matplotlib.image import imsave
 
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, Geometry
+from ptyxrf.driver.simulation.plain_model import exit_waves
+from ptyxrf.driver.simulation.settings import SimulationSettings
 from ptyxrf.driver.simulation.simulate import simulate
-from ptyxrf.driver.simulation.specimens import cells, from_images
+from ptyxrf.driver.simulation.specimens import cells, from_images, read_image
 from ptyxrf.driver.simulation.zone_plate import zone_plate_probe
 
 SMALL = {"m": 16, "per_side": 3}
@@ -192,13 +195,42 @@ def test_modalities_do_not_share_random_numbers():
     assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.3
 
 
-def test_blocks_do_not_show(monkeypatch):
-    options = {**SMALL, "fractional": True, "overlap": 0.3, "sampling": "scan", "modes": 2}
-    whole = simulate(**options)
-    monkeypatch.setattr("ptyxrf.driver.simulation.simulate.BLOCK", 1)
-    single = simulate(**options)
-    np.testing.assert_array_equal(whole.patterns, single.patterns)
-    np.testing.assert_array_equal(whole.fluorescence, single.fluorescence)
+def test_blocks_do_not_show():
+    scan = simulate(fractional=True, overlap=0.3, modes=2, **SMALL)
+    arguments = (scan.probe, scan.positions, scan.truth["object"], scan.exposure)
+    whole, single = (list(exit_waves(*arguments, block=block)) for block in (2**20, 1))
+    assert (len(whole), len(single)) == (1, scan.N)
+    for entry in (1, 2):
+        together = np.concatenate([parts[entry] for parts in single])
+        np.testing.assert_array_equal(together, whole[0][entry])
+
+
+def test_words_of_the_settings_file_and_of_python_mean_the_same():
+    one = simulate(energy_keV=10, sampling="none", n=40, per_side="fit", overlap=0.5, m=16)
+    other = simulate(
+        energy=10 * JOULES_PER_KEV, sampling=None, shape=[40, 40], per_side=None, overlap=0.5, m=16
+    )
+    np.testing.assert_array_equal(one.patterns, other.patterns)
+    assert one.geometry == other.geometry
+    assert one.geometry.energy == 10 * JOULES_PER_KEV
+
+
+def test_images_make_a_specimen(tmp_path):
+    ramp = np.arange(900.0).reshape(30, 30)
+    magnitude, phase = tmp_path / "a.png", tmp_path / "b.png"
+    imsave(magnitude, ramp, cmap="gray")
+    imsave(phase, ramp.T, cmap="gray")
+    by_name = simulate(magnitude=magnitude, phase=str(phase), n=28, **SMALL)
+    by_object = simulate(from_images(read_image(magnitude), read_image(phase), shape=(28, 28)), **SMALL)
+    np.testing.assert_array_equal(by_name.patterns, by_object.patterns)
+    assert by_name.title == "simulated specimen, 9 positions, raster"
+
+
+def test_settings_are_overridden_by_keywords():
+    settings = SimulationSettings(m=16, per_side=3, seed=2)
+    np.testing.assert_array_equal(
+        simulate(settings=settings, seed=5).patterns, simulate(seed=5, **SMALL).patterns
+    )
 
 
 def test_single_precision_patterns():
@@ -282,6 +314,11 @@ PROBE = np.ones((16, 16))
         ("defocus", {"defocus": 1.0}),
         ("energy", {"geometry": Geometry(1e-15, 2.0, 75e-6), "energy": 1e-15}),
         ("energy", {"energy": -1.0}),
+        ("energy", {"energy": 1e-15, "energy_keV": 8.0}),
+        ("energy_keV", {"geometry": Geometry(1e-15, 2.0, 75e-6), "energy_keV": 8.0}),
+        ("phase", {"magnitude": "a.png"}),
+        ("magnitude", {"phase": "a.png"}),
+        ("magnitude, phase, real, imaginary", {"magnitude": "a.png", "real": "b.png"}),
         ("pixel_size", {"pixel_size": 0.0}),
         ("pixel_size", {"pixel_size": 1e-6}),
         ("positions", {"positions": [1, 2]}),
