@@ -20,7 +20,8 @@ import numpy as np
 
 import ptyxrf
 from ptyxrf.driver.objective import preconditioner
-from ptyxrf.driver.reconstruction.accuracy import align, illuminated_area
+from ptyxrf.driver.reconstruction.alignment import align
+from ptyxrf.driver.reconstruction.illumination import illuminated_area
 from ptyxrf.driver.solver import quasi_newton
 from ptyxrf.driver.solver.minimiser import Descent, Iteration, SolverOptions
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton

@@ -12,7 +12,9 @@ from scipy.optimize import minimize
 
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.reconstruction.accuracy import align, illuminated_area, measure_errors
+from ptyxrf.driver.reconstruction.accuracy import measure_errors
+from ptyxrf.driver.reconstruction.alignment import align
+from ptyxrf.driver.reconstruction.illumination import illuminated_area
 from ptyxrf.driver.simulation.zone_plate import zone_plate_probe
 from ptyxrf.experiments.claims import below
 from ptyxrf.experiments.figures import image_rows

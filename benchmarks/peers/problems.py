@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ptyxrf
-from ptyxrf.driver.reconstruction.accuracy import align, illuminated_area
+from ptyxrf.driver.reconstruction.alignment import align
+from ptyxrf.driver.reconstruction.illumination import illuminated_area
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from siemens_star import load

@@ -1,9 +1,9 @@
-"""The Hessian of a small objective as a matrix, for looking at its eigenvalues and eigenvectors.
+"""The Hessian of a small objective as a matrix, to study its eigenvalues and eigenvectors.
 
-Every pattern couples only the pixels of its patch, and every count or output row of a blurred map only
-those that it sees: their blocks are written out as matrices from the scan's own data in double precision,
-and added where they belong. Nothing is shared with the kernels of `Objective`, so that each is a check of
-the other.
+A diffraction pattern couples only the pixels of its patch; a fluorescence count, or an output row of a
+blurred map, only the pixels that contribute to it. Their blocks are formed from the data of the scan in
+double precision and added to the matrix. The module shares no code with the kernels of `Objective`, so that
+each checks the other.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.simulation.plain_model import fourier_shift
 from ptyxrf.kernels.amplitude_residual import CURVATURES, DARK
 
-#: Detector pixels whose rows of the transform are held at a time, each one a complex (m, m) image.
+#: Rows of the transform that are in memory at a time; the row of a detector pixel is a complex (m, m) image.
 PIXELS = 512
 
 #: Edge of the squares in which the matrix is made symmetric.
 SQUARE = 1024
 
-#: Rows and columns of the object.
-Window = tuple[slice, slice]
+#: Rows and columns of a patch of the object.
+PatchSlices = tuple[slice, slice]
 
 #: Some pixels, and rows of a matrix over them.
-Parts = Iterator[tuple[Window, NDArray[np.float64]]]
+Parts = Iterator[tuple[PatchSlices, NDArray[np.float64]]]
 
 
 def dense_hessian(
@@ -38,34 +38,33 @@ def dense_hessian(
 ) -> NDArray[np.float64]:
     """Return the Hessian of an objective at a vector as a matrix.
 
-    It is what `Objective.hessian_product` applies, with the curvature of the objective and in the units of
-    the data, for any method, sampling, mask, exposure, number of modes and of elements, with fractional
-    positions; the probe has to be known.
+    It is the matrix that `Objective.hessian_product` applies, in the units of the data, for everything that
+    an objective supports but an unknown probe.
 
     Parameters
     ----------
     objective : Objective
         On one rank, with a known probe and a linear link.
     vector : (size,) array of float
-        The point, as `Objective.scatter` makes it. The point last evaluated is left alone.
+        The point, as `Objective.scatter` returns it. The point last evaluated does not change.
     printed_data : bool
-        Put d_j where the paper prints it in the matrices C2 and C3 (below eq. 3.1), in place of sqrt(d_j).
-        This is not the Hessian of the objective: it depends on the unit of the data. `curvature` has to be
-        "full".
+        Use d_j instead of sqrt(d_j) in the matrices C2 and C3, as the paper prints them below eq. (3.1). The
+        result is not the Hessian of the objective: it depends on the unit of the data. The curvature of the
+        objective must be "full".
     most : int
-        Number of unknowns u above which to refuse: the matrix takes 8 u^2 bytes. While it is built some
-        60 m^4 bytes more are needed, which is little where the patch is small against the object.
+        Largest accepted number u of unknowns: the matrix takes 8 u^2 bytes, and building it about 60 m^4
+        bytes more.
 
     Returns
     -------
     (size, size) array of float64
-        Symmetric to the last bit; rows and columns in the order of the vector.
+        Exactly symmetric; rows and columns are in the order of the vector.
 
     Raises
     ------
     ValueError
-        The objective has several ranks, an unknown probe, a link that is not linear or too many unknowns;
-        the vector has a wrong shape or is not finite; `printed_data` with another curvature.
+        The objective has several ranks, an unknown probe, a link that is not linear or too many unknowns; the
+        vector has a wrong shape or is not finite; `printed_data` is combined with another curvature.
 
     Notes
     -----
@@ -77,16 +76,36 @@ def dense_hessian(
         Re sum_k J'_k^* diag(M (1 - c)) J'_k + S^T diag(M c) S,    J'_k = [J_k, i J_k],
         S = Re sum_k diag(conj(q_k)) J'_k,
 
-    divided by N. The link dz = sum_c weight_c dfield_c brings it to the unknowns. The elements have
-    (alpha_e / N_e) A_e^T A_e on top. The products of matrices take about 12 N m^6 operations for one mode: a
-    second for 16 positions with m = 16, minutes where m = 64.
+    divided by N. The link dz = sum_c weight_c dfield_c maps it to the unknowns. The blocks of the elements
+    have the additional term (alpha_e / N_e) A_e^T A_e. The matrix products take about 12 N m^6 operations for
+    one mode: a second for 16 positions with m = 16, minutes for m = 64.
     """
+    point, probe = _checked(objective, vector, printed_data=printed_data, most=most)
+    size, shape = objective.size, objective.scan.shape
+    channels = size // (shape[0] * shape[1])
+    hessian = np.zeros((channels, *shape, channels, *shape))
+    if objective.method != "fluorescence":
+        z = objective.complex_object(point).astype(np.complex128)
+        _add_patterns(hessian, objective, objective.link.weights, z, probe, printed_data)
+    if objective.method != "ptychography":
+        _add_fluorescence(hessian, objective, probe)
+    matrix = hessian.reshape(size, size)
+    _make_symmetric(matrix)
+    return matrix
+
+
+def _checked(
+    objective: Objective, vector: ArrayLike, *, printed_data: bool, most: int
+) -> tuple[NDArray, NDArray[np.complex128]]:
+    """Return the point and its probe, or raise what `dense_hessian` promises."""
     if not isinstance(objective, Objective):
         raise ValueError(f"objective: expected an Objective, got {type(objective).__name__}")
     if objective.ranks.size > 1:
         raise ValueError(f"objective: expected one on a single rank, got {objective.ranks.size} ranks")
     if objective.refine_probe:
         raise ValueError("objective: expected a known probe, got refine_probe=True")
+    if objective.method != "fluorescence" and not isinstance(objective.link, LinearCombination):
+        raise ValueError(f"objective: expected a linear link, got {type(objective.link).__name__}")
     if printed_data and objective.curvature != "full":
         raise ValueError(
             f"printed_data: expected an objective with curvature 'full', got {objective.curvature!r}"
@@ -102,24 +121,11 @@ def dense_hessian(
     probe = objective.probe_of(point).astype(np.complex128)  # refuses a wrong shape
     if not np.isfinite(point).all():
         raise ValueError("vector: expected finite numbers, got NaN or infinity")
-
-    shape = objective.scan.shape
-    channels = size // (shape[0] * shape[1])
-    hessian = np.zeros((channels, *shape, channels, *shape))
-    if objective.method != "fluorescence":
-        if not isinstance(objective.link, LinearCombination):
-            raise ValueError(f"objective: expected a linear link, got {type(objective.link).__name__}")
-        z = objective.complex_object(point).astype(np.complex128)
-        _add_patterns(hessian, objective, objective.link.weights, z, probe, printed_data)
-    if objective.method != "ptychography":
-        _add_fluorescence(hessian, objective, probe)
-    matrix = hessian.reshape(size, size)
-    _make_symmetric(matrix)
-    return matrix
+    return point, probe
 
 
-def _add_block(hessian: NDArray, a: int, b: int, at: Window, block: NDArray) -> None:
-    """Add a block over the pixels of a window for the unknowns a and b, and its mirror image."""
+def _add_block(hessian: NDArray, a: int, b: int, at: PatchSlices, block: NDArray) -> None:
+    """Add a block over the pixels of a patch for the unknowns a and b, and its transpose."""
     target = hessian[(a, *at, b, *at)]
     target += block.reshape(target.shape)
     if a != b:
@@ -128,7 +134,7 @@ def _add_block(hessian: NDArray, a: int, b: int, at: Window, block: NDArray) -> 
 
 
 def _make_symmetric(matrix: NDArray[np.float64]) -> None:
-    """Replace a matrix that is symmetric to rounding by the mean of it and its transpose, in place."""
+    """Replace a matrix that is symmetric up to rounding by the mean of it and its transpose, in place."""
     for i in range(0, len(matrix), SQUARE):
         for j in range(i, len(matrix), SQUARE):
             upper, lower = matrix[i : i + SQUARE, j : j + SQUARE], matrix[j : j + SQUARE, i : i + SQUARE]
@@ -157,10 +163,10 @@ def _add_patterns(
 ) -> None:
     """Add the blocks of all positions."""
     scan, m = objective.scan, objective.scan.m
-    # rows in detector order, so that data and mask stay as they are recorded
+    # rows in detector order, so that data and mask need no reordering
     frequencies = np.arange(m) - m // 2
     transform = np.exp(-2j * np.pi * np.outer(frequencies, np.arange(m)) / m) / np.sqrt(m)
-    dark = DARK * objective.mean_count  # in the units of the data, as the kernel counts it
+    dark = DARK * objective.mean_count  # the threshold of the kernels, in the units of the data
     low, high = CURVATURES[objective.curvature]
     step = max(1, PIXELS // m)
     for first in range(0, m, step):
@@ -172,16 +178,16 @@ def _add_patterns(
             intensities, good = (part[rows].ravel() for part in _pattern(scan, j))
             psi = (modes * z[at].ravel()) @ fourier.T
             power = (np.abs(psi) ** 2).sum(axis=0)
-            lit = power > dark
-            modulus = np.sqrt(np.where(lit, power, 1.0))
+            bright = power > dark
+            modulus = np.sqrt(np.where(bright, power, 1.0))
             c = (intensities if printed else np.sqrt(intensities)) / modulus
-            c = np.where(lit, np.clip(c, low, high), 0.0)
-            q = np.where(lit, psi / modulus, 0.0)
-            # the parts of a block are large: nothing holds them once they are added
+            c = np.where(bright, np.clip(c, low, high), 0.0)
+            q = np.where(bright, psi / modulus, 0.0)
+            # the parts of a block are large: keep no reference to them
             _add_linked(hessian, weights, at, _position_block(fourier, modes, q, c, good / scan.N))
 
 
-def _add_linked(hessian: NDArray, weights: NDArray, at: Window, parts: Sequence[NDArray]) -> None:
+def _add_linked(hessian: NDArray, weights: NDArray, at: PatchSlices, parts: Sequence[NDArray]) -> None:
     """Add the parts (Re, Re), (Re, Im) and (Im, Im) of a block in z through a linear link."""
     real, mixed, imaginary = parts
     for a, one in enumerate(weights):
@@ -211,7 +217,7 @@ def _position_block(
     q : (K, p) array of complex128
     c : (p,) array of float64
     share : (p,) array of float64
-        What a detector pixel counts: 1/N, or 0 under the mask.
+        Weight of a detector pixel: 1/N, or 0 under the mask.
 
     Returns
     -------
@@ -219,7 +225,7 @@ def _position_block(
     """
     across = (share * (1 - c))[:, None]
     root = np.sqrt(share * c)[:, None]
-    # the modes one below the other
+    # the modes stacked
     jacobian = np.concatenate([fourier * mode for mode in modes])
     along = (q.conj()[:, :, None] * jacobian.reshape(len(modes), *fourier.shape)).sum(axis=0)
     # S = [Re, -Im] of sum_k conj(q_k) J_k; J'^* D J' = [[G, iG], [-iG, G]] with G = J^* D J
@@ -236,7 +242,7 @@ def _position_block(
 
 
 def _add_fluorescence(hessian: NDArray, objective: Objective, probe: NDArray) -> None:
-    """Add (alpha_e / N_e) A_e^T A_e; A_e is the sensitivity times a matrix that all elements share."""
+    """Add (alpha_e / N_e) A_e^T A_e; A_e is the sensitivity times a matrix common to all elements."""
     scan = objective.scan
     factors = objective.alpha / scan.N_e * scan.sensitivity**2
     first = objective.channels["elements"].start
@@ -251,8 +257,8 @@ def _scan_parts(scan: Scan, probe: NDArray) -> Parts:
     """Yield a patch and the row (1, m^2) of A for each position: t_j |P_j|^2."""
     m = scan.m
     for j, (row, column) in enumerate(scan.corners.tolist()):
-        light = (np.abs(_positioned(probe, scan.fractions[j])) ** 2).sum(axis=0)
-        yield (slice(row, row + m), slice(column, column + m)), scan.exposure[j] * light.reshape(1, -1)
+        intensity = (np.abs(_positioned(probe, scan.fractions[j])) ** 2).sum(axis=0)
+        yield (slice(row, row + m), slice(column, column + m)), scan.exposure[j] * intensity.reshape(1, -1)
 
 
 def _grid_parts(scan: Scan, probe: NDArray) -> Parts:
@@ -264,7 +270,7 @@ def _grid_parts(scan: Scan, probe: NDArray) -> Parts:
     kernel, centre = (np.abs(probe) ** 2).sum(axis=0), m // 2
     if scan.blur == "correlation":
         kernel, centre = kernel[::-1, ::-1], m - 1 - centre
-    # shifts[i, c, c'] is what a pixel of column c' adds to column c through row i of the kernel
+    # shifts[i, c, c'] is the contribution of column c' to column c through row i of the kernel
     column = np.arange(width)[:, None] - np.arange(width) + centre
     shifts = np.where((column >= 0) & (column < m), kernel[:, np.clip(column, 0, m - 1)], 0.0)
     for r in range(height):

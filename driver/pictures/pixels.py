@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.result import Result, TiledResult
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.reconstruction.accuracy import illumination, illumination_part
+from ptyxrf.driver.reconstruction.illumination import illumination, illumination_part
 from ptyxrf.parallel.gather import PARTS
 from ptyxrf.parallel.startup import agreed
 

@@ -23,7 +23,7 @@ from ptyxrf.driver.data.result import Result, TiledResult
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.driver.pictures.pixels import DrawnPixels, drawn_pixels, gather_drawn_pixels
-from ptyxrf.driver.reconstruction.accuracy import ILLUMINATED
+from ptyxrf.driver.reconstruction.illumination import ILLUMINATED
 from ptyxrf.parallel.gather import gather_positions
 from ptyxrf.parallel.startup import from_first_rank
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptyxrf.driver.objective.objective import Losses, Objective
-from ptyxrf.driver.reconstruction.accuracy import ILLUMINATED
+from ptyxrf.driver.reconstruction.illumination import ILLUMINATED
 
 #: A fit with u unknowns and n data leaves the fraction 1 - u/n of the noise. The ptychography has to come
 #: this close to it, for its part is well determined and only gains by going on.

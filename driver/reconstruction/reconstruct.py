@@ -18,11 +18,12 @@ from ptyxrf.driver.data.result import Result, TiledResult
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.links import Link
 from ptyxrf.driver.objective.objective import Objective
-from ptyxrf.driver.reconstruction.accuracy import ErrorMeter, illuminated_part
+from ptyxrf.driver.reconstruction.accuracy import ErrorMeter
 from ptyxrf.driver.reconstruction.checkpoint import SECONDS, Checkpoints, start_digest
 from ptyxrf.driver.reconstruction.coverage import covers
 from ptyxrf.driver.reconstruction.discrepancy import noise_level
 from ptyxrf.driver.reconstruction.first_maps import HELD_BUDGET, HELD_ITERATIONS, first_maps
+from ptyxrf.driver.reconstruction.illumination import illuminated_part
 from ptyxrf.driver.solver.minimiser import Iteration, SolverOptions, Standing
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton

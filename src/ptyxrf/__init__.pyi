@@ -11,7 +11,9 @@ from .driver.files.scan_file import read_scan, write_scan
 from .driver.job.watchdog import watched
 from .driver.objective.objective import Objective
 from .driver.reconstruction.accuracy import measure_errors
+from .driver.reconstruction.alignment import align
 from .driver.reconstruction.checkpoint import remove_checkpoints
+from .driver.reconstruction.illumination import illuminated_area
 from .driver.reconstruction.reconstruct import reconstruct
 from .driver.simulation.simulate import simulate
 from .driver.simulation.specimens import Specimen, from_images, read_image
@@ -30,9 +32,11 @@ __all__ = [
     "Specimen",
     "Spectrum",
     "TiledResult",
+    "align",
     "attach_maps",
     "dense_hessian",
     "from_images",
+    "illuminated_area",
     "measure_errors",
     "read_image",
     "read_maps",

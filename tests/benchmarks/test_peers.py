@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptyxrf.driver.reconstruction.accuracy import illuminated_area
+from ptyxrf.driver.reconstruction.illumination import illuminated_area
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "peers"
 

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.reconstruction.accuracy import align, illuminated_area, illumination, measure_errors
+from ptyxrf.driver.reconstruction.accuracy import measure_errors
+from ptyxrf.driver.reconstruction.alignment import align
+from ptyxrf.driver.reconstruction.illumination import illuminated_area, illumination
 
 SHAPE = (40, 37)
 

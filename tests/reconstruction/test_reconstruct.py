@@ -9,7 +9,7 @@ import pytest
 
 from ptyxrf.driver.data.history import Reason
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.reconstruction.accuracy import align
+from ptyxrf.driver.reconstruction.alignment import align
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
 M, SHAPE = 16, (44, 41)

@@ -1,0 +1,70 @@
+"""The illumination sum_j |P_j|^2 of the object, and the area where it is strong enough to know the object."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.kernels.patches import add_illumination
+from ptyxrf.parallel.halo import HaloField
+from ptyxrf.parallel.reduction import Ranks
+from ptyxrf.parallel.tile import Tile, whole_plane
+
+#: A pixel is illuminated where sum_j |P_j|^2 exceeds this fraction of its maximum.
+ILLUMINATED = 1e-3
+
+
+def illumination(scan: Scan, probe: NDArray | None = None) -> NDArray[np.float64]:
+    """Return sum_j |P_j|^2 on the object grid, with each probe at the integer corner of its position.
+
+    Parameters
+    ----------
+    scan : Scan
+    probe : (K, m, m) array of complex, optional
+        Default: the probe of the scan.
+
+    Returns
+    -------
+    (n_rows, n_cols) array of float64
+    """
+    return illumination_part(scan, whole_plane(scan.shape, scan.N), Ranks(), probe)
+
+
+def illuminated_area(scan: Scan, probe: NDArray | None = None) -> NDArray[np.bool_]:
+    """Return where the object is illuminated: sum_j |P_j|^2 > 1e-3 of its maximum.
+
+    Errors are compared and pictures are drawn on this area: outside it the data do not determine the object.
+
+    Parameters
+    ----------
+    scan : Scan
+    probe : (K, m, m) array of complex, optional
+        Default: the probe of the scan. Its scale does not matter.
+
+    Returns
+    -------
+    (n_rows, n_cols) array of bool
+    """
+    intensity = illumination(scan, probe)
+    return intensity > ILLUMINATED * intensity.max()
+
+
+def illumination_part(
+    scan: Scan, tile: Tile, ranks: Ranks, probe: NDArray | None = None
+) -> NDArray[np.float64]:
+    """Return `illumination` on the pixels that a rank owns; all ranks take part."""
+    field = HaloField(ranks, tile, 1, np.float64)
+    corners = scan.corners[tile.positions] - (tile.covered.row_start, tile.covered.column_start)
+    versions = np.asarray(scan.probe if probe is None else probe, dtype=np.complex128)[None]
+    count = len(corners)
+    add_illumination(versions, np.zeros(count, np.int64), corners, np.ones(count), 1, field.covered[0])
+    intensity = field.collect()[0]
+    field.close()
+    return intensity
+
+
+def illuminated_part(scan: Scan, tile: Tile, ranks: Ranks) -> NDArray[np.bool_]:
+    """Return the illuminated area on the pixels that a rank owns; all ranks take part."""
+    intensity = illumination_part(scan, tile, ranks)
+    return intensity > ILLUMINATED * ranks.largest(float(intensity.max(initial=0.0)))[0]
