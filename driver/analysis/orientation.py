@@ -1,4 +1,4 @@
-"""Which way the positions of a scan run: 8 flips and transposes, ranked by how well they explain the data."""
+"""The orientation of a scan's positions: 8 flips and transposes, ranked by how well they explain the data."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.analysis.inspection import ROUGH_SCALE
+from ptyxrf.driver.analysis.scan_measures import scale_is_rough
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
-
-#: The loss of the second best has to be this many times that of the best for the best to be trusted.
-CLEAR_MARGIN = 1.05
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """One way to read positions: rows and columns exchanged first, then run backwards.
+    """One way to read positions: rows and columns are exchanged first, then reversed.
 
     Attributes
     ----------
@@ -38,12 +35,12 @@ class Orientation:
         return " ".join("--" + name.replace("_", "-") for name in names) or "as it is"
 
     def apply(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return positions read this way, their smallest row and column 0.
+        """Return positions in this orientation, their smallest row and column 0.
 
         Parameters
         ----------
         positions : (N, 2) array of float
-            (row, column) as they were read without any flag.
+            (row, column) as they are read without any flag.
         """
         turned = positions[:, ::-1] if self.swap else positions
         turned = turned * np.where([self.flip_rows, self.flip_columns], -1.0, 1.0)
@@ -59,9 +56,8 @@ def middle_positions(positions: NDArray[np.float64], count: int) -> NDArray[np.i
     Parameters
     ----------
     positions : (N, 2) array of float
-        Where the probe stood.
     count : int
-        How many at most.
+        Number of positions, at most.
     """
     middle = np.median(positions, axis=0)
     distance = np.sum((positions - middle) ** 2, axis=1)
@@ -74,9 +70,7 @@ def probe_scale_is_rough(scan: Scan, indices: NDArray[np.intp]) -> bool:
     mask = scan.mask_at(indices)
     if mask is not None:
         patterns = np.where(mask, patterns, 0.0)
-    counts = float(patterns.sum(axis=(1, 2)).mean())
-    intensity = float(np.sum(np.abs(scan.probe.astype(np.complex128)) ** 2))
-    return not 1 / ROUGH_SCALE <= counts / intensity <= ROUGH_SCALE
+    return scale_is_rough(scan.probe, float(patterns.sum(axis=(1, 2)).mean()))
 
 
 def rank_orientations(
@@ -91,19 +85,19 @@ def rank_orientations(
 
     Neighbouring patterns agree about the object that they share only if their positions are right. Only
     patterns around the middle are used. A probe that equals its own conjugate turned by 180 degrees (a
-    focused, symmetric one) cannot tell an orientation from that turned by 180 degrees: the two come out
-    even.
+    focused, symmetric one) cannot distinguish an orientation from the same turned by 180 degrees: the two
+    have equal losses.
 
     Parameters
     ----------
     scan : Scan
-        With the positions as they were read without flags.
+        With the positions as they are read without flags.
     patterns : int
-        How many patterns at most.
+        Number of patterns, at most.
     max_sweeps : float
-        Sweeps that each orientation gets.
+        Sweeps for each orientation.
     refine_probe : bool, optional
-        Default: only if the probe's scale says that it is a rough guess.
+        Default: only if the scale of the probe shows that it is a rough guess.
     report : callable, optional
         Called with a line of text after each orientation.
 
@@ -111,32 +105,23 @@ def rank_orientations(
     -------
     list of (Orientation, float)
         The best first, with the loss of ptychography.
+
+    Raises
+    ------
+    ValueError
+        patterns is below 2.
     """
     if patterns < 2:
         raise ValueError(f"patterns: expected at least 2, got {patterns}")
     chosen = middle_positions(scan.positions, patterns)
     rough = probe_scale_is_rough(scan, chosen)
-    if refine_probe is None:
-        refine_probe = rough
+    refine_probe = rough if refine_probe is None else refine_probe
     data = np.asarray(scan.patterns[chosen])
-    mask = scan.mask_at(chosen)
     ranking = []
     for orientation in ORIENTATIONS:
-        part = Scan(
-            data,
-            orientation.apply(scan.positions[chosen]),
-            scan.probe,
-            mask=mask,
-            exposure=scan.exposure[chosen],
-            count_scale=None if scan.count_scale is None else scan.count_scale[chosen],
-        )
+        part = _oriented(scan, chosen, data, orientation)
         result = reconstruct(
-            part,
-            method="ptychography",
-            precision="single",
-            max_sweeps=max_sweeps,
-            refine_probe=refine_probe,
-            rescale_probe=rough,
+            part, "ptychography", max_sweeps=max_sweeps, refine_probe=refine_probe, rescale_probe=rough
         )
         ranking.append((orientation, result.loss))
         if report is not None:
@@ -144,22 +129,13 @@ def rank_orientations(
     return sorted(ranking, key=lambda entry: entry[1])
 
 
-def ranking_text(ranking: list[tuple[Orientation, float]]) -> str:
-    """Return a ranking as a table with a verdict below it."""
-    best = ranking[0][1]
-    lines = [f"{'positions read with':<36}{'loss':>14}{'of the best':>14}"]
-    for orientation, loss in ranking:
-        ratio = loss / best if best > 0 else float("nan")
-        lines.append(f"{orientation.name:<36}{loss:>14.6g}{ratio:>13.3f}x")
-    lines.append("")
-    second = ranking[1][1]
-    margin = second / best if best > 0 else float("inf")
-    name = ranking[0][0].name
-    if margin >= CLEAR_MARGIN:
-        lines.append(f"best: {name}; the next has {margin:.3g} times its loss")
-    else:
-        lines.append(
-            f"best: {name}, but {ranking[1][0].name} is within {100 * (margin - 1):.1f} %: the patterns "
-            "do not tell them apart (a symmetric probe, too little contrast, or too few sweeps)"
-        )
-    return "\n".join(lines)
+def _oriented(scan: Scan, chosen: NDArray[np.intp], patterns: NDArray, orientation: Orientation) -> Scan:
+    """Return some positions of a scan, with their patterns, in an orientation."""
+    return Scan(
+        patterns,
+        orientation.apply(scan.positions[chosen]),
+        scan.probe,
+        mask=scan.mask_at(chosen),
+        exposure=scan.exposure[chosen],
+        count_scale=None if scan.count_scale is None else scan.count_scale[chosen],
+    )

@@ -236,7 +236,7 @@ def _report_path(result: Path) -> Path:
 
 
 def _outcome(result: Result | TiledResult) -> str:
-    from ptyxrf.driver.analysis.inspection import loss_text
+    from ptyxrf.driver.data.result import loss_text
 
     last = result.history[-1]
     lines = [
@@ -466,7 +466,8 @@ def _info(options: argparse.Namespace) -> int:
         print(json.dumps(plain(facts), indent=2) if options.json else text)
         return DONE
 
-    from ptyxrf.driver.analysis.inspection import inspect_scan, scan_text
+    from ptyxrf.driver.analysis.inspection import inspect_scan
+    from ptyxrf.driver.command.info_text import scan_text
 
     scan = _read_scan(options.file, vars(options))
     information = inspect_scan(scan)
@@ -476,7 +477,8 @@ def _info(options: argparse.Namespace) -> int:
     if not options.json:
         print(scan_text(information))
     if options.orientation:
-        from ptyxrf.driver.analysis.orientation import rank_orientations, ranking_text
+        from ptyxrf.driver.analysis.orientation import rank_orientations
+        from ptyxrf.driver.command.info_text import ranking_text
 
         ranking = rank_orientations(
             scan,
@@ -512,7 +514,8 @@ def _informer(path: str) -> tuple[str, Callable[[str], tuple[dict[str, Any], str
 
 
 def _checkpoint_information(path: str) -> tuple[dict[str, Any], str]:
-    from ptyxrf.driver.analysis.inspection import checkpoint_facts, checkpoint_text
+    from ptyxrf.driver.analysis.file_facts import checkpoint_facts
+    from ptyxrf.driver.command.info_text import checkpoint_text
     from ptyxrf.driver.files.checkpoint_file import check_fields, read_checkpoint
 
     facts = checkpoint_facts(read_checkpoint(path), check_fields(path))
@@ -520,7 +523,8 @@ def _checkpoint_information(path: str) -> tuple[dict[str, Any], str]:
 
 
 def _result_information(path: str) -> tuple[dict[str, Any], str]:
-    from ptyxrf.driver.analysis.inspection import result_facts, result_text
+    from ptyxrf.driver.analysis.file_facts import result_facts
+    from ptyxrf.driver.command.info_text import result_text
     from ptyxrf.driver.files.result_file import read_result
 
     facts = result_facts(read_result(path))
@@ -528,7 +532,8 @@ def _result_information(path: str) -> tuple[dict[str, Any], str]:
 
 
 def _maps_information(path: str) -> tuple[dict[str, Any], str]:
-    from ptyxrf.driver.analysis.inspection import maps_facts, maps_text
+    from ptyxrf.driver.analysis.file_facts import maps_facts
+    from ptyxrf.driver.command.info_text import maps_text
     from ptyxrf.driver.files.maps_file import read_maps
 
     facts = maps_facts(read_maps(path))

@@ -159,3 +159,17 @@ class TiledResult:
             f"<TiledResult: {self.method}, object {rows} x {columns} on {self.ranks.size} ranks, "
             f"{self.history[-1].iteration} iterations, loss {self.loss:.6g}: {self.reason.value}>"
         )
+
+
+def loss_text(result: Result | TiledResult) -> str:
+    """Return the loss of a result, and its ratio to the mean count, which does not depend on the exposure.
+
+    Parameters
+    ----------
+    result : Result or TiledResult
+        With "mean_count" in its settings if there are patterns.
+    """
+    mean = result.settings.get("mean_count")
+    if result.method == "fluorescence" or not mean:
+        return f"loss {result.loss:.6g}"
+    return f"loss {result.loss:.6g} ({result.loss / mean:.5g} mean counts)"

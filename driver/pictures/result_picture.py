@@ -18,8 +18,8 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from ptyxrf.driver.analysis.inspection import loss_text, median_step
-from ptyxrf.driver.data.result import Result, TiledResult
+from ptyxrf.driver.analysis.scan_measures import median_step
+from ptyxrf.driver.data.result import Result, TiledResult, loss_text
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.driver.pictures.pixels import DrawnPixels, drawn_pixels, gather_drawn_pixels

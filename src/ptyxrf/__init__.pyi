@@ -1,5 +1,6 @@
 # The public names and where they live; `__init__.py` loads each from here when it is first used.
 from .driver.analysis.dense_hessian import dense_hessian
+from .driver.analysis.inspection import Finding, ScanInformation, inspect_scan
 from .driver.analysis.spectrum import Spectrum, spectrum
 from .driver.data.geometry import JOULES_PER_KEV, Geometry
 from .driver.data.history import IterationRecord, Reason
@@ -23,12 +24,14 @@ __version__: str
 
 __all__ = [
     "JOULES_PER_KEV",
+    "Finding",
     "Geometry",
     "IterationRecord",
     "Objective",
     "Reason",
     "Result",
     "Scan",
+    "ScanInformation",
     "Specimen",
     "Spectrum",
     "TiledResult",
@@ -37,6 +40,7 @@ __all__ = [
     "dense_hessian",
     "from_images",
     "illuminated_area",
+    "inspect_scan",
     "measure_errors",
     "read_image",
     "read_maps",

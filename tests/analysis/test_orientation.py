@@ -7,8 +7,8 @@ from ptyxrf.driver.analysis.orientation import (
     middle_positions,
     probe_scale_is_rough,
     rank_orientations,
-    ranking_text,
 )
+from ptyxrf.driver.command.info_text import ranking_text
 from ptyxrf.driver.files.scan_file import positions_from_translation, translation_from_positions
 from ptyxrf.driver.simulation.simulate import simulate
 

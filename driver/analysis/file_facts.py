@@ -1,0 +1,102 @@
+"""What is in a result, a checkpoint and a MAPS file, as plain numbers and texts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ptyxrf.driver.data.history import IterationRecord
+from ptyxrf.driver.data.result import Result
+from ptyxrf.driver.files.checkpoint_file import Content
+from ptyxrf.driver.files.maps_file import CountMaps
+
+
+def _progress(history: list[IterationRecord]) -> dict[str, Any]:
+    """Return how far a history came."""
+    last = history[-1]
+    return {
+        "iterations": last.iteration,
+        "sweeps": last.sweeps,
+        "products": last.products,
+        "gradients": last.gradients,
+        "seconds": last.seconds,
+        "loss_start": history[0].loss,
+        "loss": last.loss,
+        "errors": dict(last.errors),
+    }
+
+
+def result_facts(result: Result) -> dict[str, Any]:
+    """Return what is in a result.
+
+    Parameters
+    ----------
+    result : Result
+        As `ptyxrf.read_result` returns it.
+
+    Raises
+    ------
+    ValueError
+        The history is empty.
+    """
+    if not result.history:
+        raise ValueError("history: expected at least one record, got none")
+    return {
+        "kind": "result",
+        "method": result.method,
+        "reason": result.reason.value,
+        "converged": result.reason.converged,
+        "object_pixels": list(result.object.shape),
+        "object_dtype": str(result.object.dtype),
+        "elements": len(result.elements),
+        "probe_modes": len(result.probe),
+        **_progress(result.history),
+        "settings": result.settings,
+    }
+
+
+def checkpoint_facts(content: Content, grid: tuple[int, int]) -> dict[str, Any]:
+    """Return what is in a checkpoint.
+
+    Parameters
+    ----------
+    content : Content
+        As `ptyxrf.driver.files.checkpoint_file.read_checkpoint` returns it.
+    grid : (int, int)
+        Rows and columns of the object.
+    """
+    facts = content.facts
+    return {
+        "kind": "checkpoint",
+        "method": facts["settings"]["method"],
+        "object_pixels": list(grid),
+        **_progress(content.history),
+        "iterations": facts["iteration"],
+        "resumed_after": facts["resumed_after"],
+        "settings": facts["settings"],
+        "digest": facts["digest"],
+    }
+
+
+def maps_facts(maps: CountMaps) -> dict[str, Any]:
+    """Return what is in the count maps of a MAPS file.
+
+    Parameters
+    ----------
+    maps : CountMaps
+        As `ptyxrf.read_maps` returns them.
+    """
+    return {
+        "kind": "maps",
+        "title": maps.title,
+        "rows": len(maps.y),
+        "columns": len(maps.x),
+        "x": [float(maps.x[0]), float(maps.x[-1])],
+        "y": [float(maps.y[0]), float(maps.y[-1])],
+        "elements": [
+            {"name": name, "counts_mean": float(np.mean(counts)), "counts_most": float(np.max(counts))}
+            for name, counts in zip(maps.element_names, maps.counts, strict=True)
+        ],
+        "scalers": list(maps.scalers),
+    }
