@@ -1,4 +1,4 @@
-"""What a picture of a result needs of the pixels: all, or every so many of what several ranks hold."""
+"""The pixels that a picture of a result shows: all of them, or a sample of those that several ranks hold."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ptyxrf.driver.reconstruction.illumination import illumination, illumination
 from ptyxrf.parallel.gather import PARTS
 from ptyxrf.parallel.startup import agreed
 
-#: Longest edge, in samples, of a picture of what several ranks hold: the first rank gets no more than this.
+#: Longest edge, in samples, of a picture of a tiled result: this bounds the memory of the first rank.
 LONGEST_EDGE = 1024
 
 
 @dataclass(frozen=True)
 class DrawnPixels:
-    """Samples of everything that lies on the object grid.
+    """Samples of all quantities on the object grid.
 
     Attributes
     ----------
     step : int
-        Every so many rows and columns are drawn.
-    light : (rows, columns) array of float
+        Rows and columns from one sample to the next.
+    illumination : (rows, columns) array of float
         sum_j |P_j|^2.
     object : (rows, columns) array of complex
     elements, true_elements : (N_e, rows, columns) arrays of float
@@ -36,15 +36,42 @@ class DrawnPixels:
     """
 
     step: int
-    light: NDArray[np.float64]
+    illumination: NDArray[np.float64]
     object: NDArray[Any]
     elements: NDArray[Any]
     true_elements: NDArray[Any]
     counts: NDArray[np.float64] | None
 
 
+def nearest_points(
+    points: NDArray[np.float64], shape: tuple[int, int]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the point that is nearest to each cell of a raster, and its distance.
+
+    Parameters
+    ----------
+    points : (N, 2) array of float
+        (row, column) in cells; the centre of a cell is an integer.
+    shape : (int, int)
+        Rows and columns of the raster.
+
+    Returns
+    -------
+    nearest : array of int
+        Index of the point.
+    distance : array of float
+        The larger of the distances along rows and columns.
+    """
+    from scipy.spatial import KDTree
+
+    cells = np.indices(shape).reshape(2, -1).T
+    _, found = KDTree(points).query(cells)
+    distance = np.abs(points[found] - cells).max(axis=1)
+    return found.reshape(shape), distance.reshape(shape)
+
+
 def drawn_pixels(result: Result, scan: Scan) -> DrawnPixels:
-    """Return all pixels of a result that one process holds."""
+    """Return all pixels of a result in one process."""
     truth = scan.truth.get("elements")
     return DrawnPixels(
         1,
@@ -57,9 +84,9 @@ def drawn_pixels(result: Result, scan: Scan) -> DrawnPixels:
 
 
 def gather_drawn_pixels(result: TiledResult, scan: Scan) -> DrawnPixels | None:
-    """Return samples of a result that several ranks hold, on the first rank (None on the others).
+    """Return samples of a tiled result on the first rank, None on the others; all ranks take part.
 
-    All ranks take part. The picture has at most `LONGEST_EDGE` samples along an edge, whatever the object.
+    There are at most `LONGEST_EDGE` samples along an edge, whatever the size of the object.
     """
     part, tile, ranks = result.part, result.tile, result.ranks
     step = -(-max(tile.grid) // LONGEST_EDGE)
@@ -69,7 +96,7 @@ def gather_drawn_pixels(result: TiledResult, scan: Scan) -> DrawnPixels | None:
     grid = scan.fluorescence is not None and scan.sampling == "grid"
     owned = (slice(None), *tile.owned.slices)
     local = {
-        "light": illumination_part(scan, tile, ranks, part.probe)[thin],
+        "illumination": illumination_part(scan, tile, ranks, part.probe)[thin],
         "object": part.object[thin],
         "elements": part.elements[thin],
         "true_elements": np.zeros((0, *tile.owned.shape))[thin]

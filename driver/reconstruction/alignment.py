@@ -52,6 +52,30 @@ def align(values: NDArray, truth: NDArray, area: NDArray[np.bool_], *, blind: bo
     return values
 
 
+def without_null_directions(field: NDArray[Any], area: NDArray[np.bool_], *, ramp: bool) -> NDArray[Any]:
+    """Return an object without its mean phase and, if asked for, without its mean phase ramp.
+
+    This needs no truth. The result is 0 outside the area.
+
+    Parameters
+    ----------
+    field : (rows, columns) array of complex
+        The object.
+    area : (rows, columns) array of bool
+        Where the object is known.
+    ramp : bool
+        Remove the linear phase too: it is arbitrary if the probe was refined.
+    """
+    field = np.where(area, field, 0)
+    if ramp:
+        for axis in (0, 1):
+            lines = np.moveaxis(field, axis, 0)
+            slope = np.angle(np.sum(lines[1:] * np.conj(lines[:-1]), dtype=np.complex128))
+            turn = np.exp(-1j * slope * np.arange(len(lines)))
+            field = field * (turn[:, None] if axis == 0 else turn[None, :])
+    return field * np.exp(-1j * np.angle(np.sum(field, dtype=np.complex128)))
+
+
 def unit_phase(overlap: complex) -> complex:
     """Return a number divided by its modulus; 1 for 0."""
     return overlap / abs(overlap) if overlap != 0 else 1.0

@@ -11,6 +11,7 @@ from .driver.files.result_file import read_result, write_result
 from .driver.files.scan_file import read_scan, write_scan
 from .driver.job.watchdog import watched
 from .driver.objective.objective import Objective
+from .driver.pictures.result_picture import draw_report, write_report
 from .driver.reconstruction.accuracy import measure_errors
 from .driver.reconstruction.alignment import align
 from .driver.reconstruction.checkpoint import remove_checkpoints
@@ -38,6 +39,7 @@ __all__ = [
     "align",
     "attach_maps",
     "dense_hessian",
+    "draw_report",
     "from_images",
     "illuminated_area",
     "inspect_scan",
@@ -51,6 +53,7 @@ __all__ = [
     "simulate",
     "spectrum",
     "watched",
+    "write_report",
     "write_result",
     "write_scan",
     "zone_plate_probe",

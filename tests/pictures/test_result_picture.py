@@ -7,15 +7,11 @@ from matplotlib.image import imread
 
 from ptyxrf.driver.data.history import IterationRecord, Reason
 from ptyxrf.driver.data.result import Result
-from ptyxrf.driver.pictures.result_picture import (
-    draw_report,
-    hue_image,
-    length_text,
-    nearest_points,
-    scale_bar_length,
-    without_null_directions,
-    write_report,
-)
+from ptyxrf.driver.pictures.colours import hue_image
+from ptyxrf.driver.pictures.pixels import nearest_points
+from ptyxrf.driver.pictures.result_picture import draw_report, write_report
+from ptyxrf.driver.pictures.sheet import scale_bar_length
+from ptyxrf.driver.reconstruction.alignment import without_null_directions
 from ptyxrf.driver.simulation.simulate import simulate
 
 
@@ -135,13 +131,6 @@ def test_pyplot_stays_out():
 @pytest.mark.parametrize(("extent", "length"), [(1.0, 0.2), (100, 20), (300, 100), (64, 20), (6e-6, 2e-6)])
 def test_scale_bar_length(extent, length):
     assert scale_bar_length(extent) == pytest.approx(length)
-
-
-@pytest.mark.parametrize(
-    ("metres", "text"), [(5e-7, "500 nm"), (1e-6, "1 µm"), (2e-5, "20 µm"), (1e-3, "1 mm"), (2e-10, "0.2 nm")]
-)
-def test_length_text(metres, text):
-    assert length_text(metres) == text
 
 
 def test_hues_are_equally_light():
