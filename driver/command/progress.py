@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
 from ptyxrf.driver.data.history import IterationRecord
+
+# the reconstruction loads Numba, which a progress line does not need
+if TYPE_CHECKING:
+    from ptyxrf.driver.data.result import Result
+    from ptyxrf.driver.data.scan import Scan
+    from ptyxrf.driver.reconstruction.settings import Settings
 
 #: Errors that are worth a place in a line; the rest is in the history.
 SHOWN_ERRORS = ("mse", "mse_aligned")
@@ -136,3 +143,23 @@ def progress(
         bar.set_description_str(", ".join(parts))
 
     return Progress(show, bar.close)
+
+
+def reconstruct_with_progress(
+    scan: Scan, settings: Settings, *, quiet: bool, comm: Any, label: str = ""
+) -> Result:
+    """Reconstruct a scan, with the progress of its first rank on standard error."""
+    from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+
+    with progress(
+        quiet=quiet or not (comm is None or comm.Get_rank() == 0),
+        label=label,
+        max_iterations=settings.max_iterations,
+        max_sweeps=settings.max_sweeps,
+        max_seconds=settings.max_seconds,
+    ) as callback:
+        known = inspect.signature(reconstruct).parameters
+        given = {k: v for k, v in settings.as_dict().items() if k in known and v is not None}
+        if settings.probe_from_iteration:
+            given["refine_probe"] = settings.probe_from_iteration
+        return reconstruct(scan, callback=callback, comm=comm, **given)

@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum
 
+#: What is reconstructed: from both data sets, or from one of them.
+METHODS = ("joint", "ptychography", "fluorescence")
+
 
 class Reason(Enum):
     """Why the solver stopped, as full sentences."""

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.command.settings import RECONSTRUCT, check_value
-from ptyxrf.driver.data.history import IterationRecord, Reason
+from ptyxrf.driver.data.history import METHODS, IterationRecord, Reason
 from ptyxrf.driver.data.result import Result, TiledResult
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.hdf5_reader import (
@@ -252,7 +251,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
             probe=_values(reader, ILLUMINATION, 3, "fc"),
             history=read_history(reader),
             reason=Reason[_word(reader, f"{PROCESS}/reason", Reason.__members__)],
-            method=check_value(f"{PROCESS}/method", RECONSTRUCT["method"], reader.text(f"{PROCESS}/method")),
+            method=_word(reader, f"{PROCESS}/method", METHODS),
             settings=_settings(reader),
             predicted_fluorescence=_optional_values(reader, PREDICTED, gaps=True),  # elements without data
             pattern_misfit=_optional_values(reader, MISFIT),

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.checks import is_finite_number, real_array, whole_number
 from ptyxrf.driver.data.digest import digest_fluorescence, digest_patterns
+from ptyxrf.driver.data.history import METHODS
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.wisdom_file import load_wisdom, prepare_plans
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData, load_fluorescence
@@ -48,7 +49,6 @@ from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank
 from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
 
-METHODS = ("joint", "ptychography", "fluorescence")
 PRECISIONS: dict[str, np.dtype[Any]] = {"double": np.dtype(np.float64), "single": np.dtype(np.float32)}
 MEMORY = ("cached", "low")
 #: Element maps larger than this, or smaller than its inverse, have squares beyond the numbers of a precision.

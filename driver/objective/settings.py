@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ptyxrf.driver.data.history import METHODS
 from ptyxrf.driver.data.kinds import COUNT_OR_ZERO, NOT_NEGATIVE, Choice, Either, Number, Several, Switch
 from ptyxrf.driver.data.setting import SettingsGroup, setting
 
 if TYPE_CHECKING:
     from ptyxrf.driver.objective.links import Link
 
-METHODS = ("joint", "ptychography", "fluorescence")
 PRECISIONS = ("single", "double")
 
 

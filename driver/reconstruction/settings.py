@@ -68,7 +68,8 @@ class CheckpointPolicy(SettingsGroup):
     checkpoint: str | None = setting(
         None,
         File(),
-        "path of the checkpoint; the one before it is kept beside it (default: none is written)",
+        "path of the checkpoints: the newest, with the one before it beside it; without a path none are "
+        "written",
         path=False,
     )
     checkpoint_seconds: float = setting(

@@ -1,7 +1,16 @@
-"""``python -m ptyxrf``: the command."""
+"""The command ``ptyxrf``, also as ``python -m ptyxrf``: the driver's subcommands and that of the paper."""
 
 import sys
+from collections.abc import Sequence
 
-from ptyxrf.driver.command.main import main
+from ptyxrf.driver.command.main import main as run
+from ptyxrf.experiments.command import COMMAND
 
-sys.exit(main())
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see `ptyxrf.driver.command.main.main`."""
+    return run(argv, extra=[COMMAND])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

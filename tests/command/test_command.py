@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from matplotlib.image import imread, imsave
 
 from ptyxrf.driver.command.main import main
+from ptyxrf.driver.command.parser import Subcommand
 from ptyxrf.driver.files.result_file import read_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
 from ptyxrf.driver.simulation.simulate import simulate
@@ -86,14 +88,65 @@ def test_quiet_and_no_report(folder, capsys):
     assert read_result("result.h5").settings["refine_probe"] is True
 
 
+@pytest.mark.parametrize(
+    ("fluorescence", "method", "line"),
+    [
+        (True, "joint", "method: joint, because the scan has fluorescence"),
+        (False, "ptychography", "method: ptychography, because the scan has no fluorescence"),
+    ],
+)
+def test_defaults_come_from_the_scan_and_are_said(folder, scan, capsys, fluorescence, method, line):
+    given = scan if fluorescence else scan.replace(fluorescence=None)
+    (folder / "inner").mkdir()
+    write_scan("inner/one.h5", given)
+    assert main(["reconstruct", "inner/one.h5", "--max-iterations", "1"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == line
+    assert out[-2:] == ["result: inner/one-result.h5", "report: inner/one-result.png"]
+    assert read_result("inner/one-result.h5").method == method
+    names = {path.name for path in (folder / "inner").iterdir()}
+    assert names == {"one.h5", "one-result.h5", "one-result.png"}
+
+
+def test_log_records_are_shown_unless_it_is_quiet(folder, capsys, monkeypatch):
+    def reconstructing(*_, **__):
+        logging.getLogger("ptyxrf.some.module").info("compiling the %s", "kernels")
+        logging.getLogger("ptyxrf").debug("not shown")
+        raise ValueError("no more")
+
+    monkeypatch.setattr("ptyxrf.driver.reconstruction.reconstruct.reconstruct", reconstructing)
+    assert main(["reconstruct", "scan.h5"]) == 2
+    assert capsys.readouterr().err == "ptyxrf: compiling the kernels\nptyxrf: error: no more\n"
+    assert main(["reconstruct", "scan.h5", "--quiet"]) == 2
+    assert capsys.readouterr().err == "ptyxrf: error: no more\n"
+    assert logging.getLogger("ptyxrf").handlers == []
+
+
+def test_the_command_alone_prints_its_help(capsys):
+    assert main([]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("usage: ptyxrf")
+    assert captured.err == ""
+
+
+def test_further_subcommands_are_joined(capsys):
+    hello = Subcommand("hello", "", "greet", "Greet.", lambda parser: None, lambda options: print("hi") or 5)
+    assert main(["hello"], extra=[hello]) == 5
+    assert capsys.readouterr().out == "hi\n"
+    assert main(["hello"]) == 2
+    done = run("--help")
+    assert "run the experiments of the paper" in done.stdout
+
+
 def test_settings_file_and_flags(folder, capsys):
     (folder / "s.toml").write_text(
         '[files]\nout = "from_file.h5"\nreport = false\n[reconstruct]\nprecision = "double"\n'
-        "max_iterations = 1\nrefine_probe = 1\n[simulate]\nseed = 3\n"
+        "max_iterations = 1\nrefine_probe = true\nprobe_from_iteration = 1\n[simulate]\nseed = 3\n"
     )
     assert main(["reconstruct", "scan.h5", "--settings", "s.toml", "--precision", "single"]) == 0
     settings = read_result("from_file.h5").settings
-    assert (settings["precision"], settings["max_iterations"], settings["refine_probe"]) == ("single", 1, 1)
+    assert (settings["precision"], settings["max_iterations"]) == ("single", 1)
+    assert settings["refine_probe"]
 
 
 def test_show_settings_can_be_used_again(folder, capsys):
@@ -236,10 +289,15 @@ def test_a_warning_is_one_line(folder, scan, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "required: COMMAND"),
         (["nonsense"], "invalid choice: 'nonsense'"),
         (["reconstruct"], "required: SCAN"),
-        (["reconstruct", "scan.h5"], "--out: expected the path of the result"),
+        (["reconstruct", "none.h5"], "none.h5: no such file"),
+        (["reconstruct", "."], "expected an HDF5 file, got a folder"),
+        (["reconstruct", "scan.h5", "--refine-probe", "10"], "unrecognized arguments: 10"),
+        (
+            ["reconstruct", "scan.h5", "--probe-from-iteration", "3"],
+            "probe_from_iteration: expected refine_probe = true beside 3",
+        ),
         (
             ["reconstruct", "scan.h5", "--out", "r.h5", "--max-sweps", "3"],
             "unrecognized arguments: --max-sweps",

@@ -1,22 +1,14 @@
+import argparse
 import inspect
 import tomllib
 
 import pytest
 
-from ptyxrf.driver.command.settings import (
-    RECONSTRUCT,
-    SIMULATE,
-    TABLES,
-    effective_settings,
-    flag_name,
-    read_settings,
-    settings_text,
-)
-from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.command.parser import add_settings, effective_settings, flag_name, from_flags
+from ptyxrf.driver.command.settings_file import read_settings, settings_text
+from ptyxrf.driver.command.tables import TABLES, Files, Reconstruction
+from ptyxrf.driver.simulation.settings import SimulationSettings
 from ptyxrf.driver.simulation.simulate import simulate
-
-#: Settings of a simulation that are not arguments under the same name.
-COMMAND_ONLY = {"magnitude", "phase", "real", "imaginary", "energy_keV", "watchdog_seconds"}
 
 
 def written(tmp_path, text):
@@ -25,46 +17,70 @@ def written(tmp_path, text):
     return path
 
 
-def test_settings_are_arguments_with_the_same_defaults():
-    for function, table in ((reconstruct, RECONSTRUCT), (simulate, SIMULATE)):
-        parameters = inspect.signature(function).parameters
-        for key in table.keys() - COMMAND_ONLY:
-            assert table[key].default == parameters[key].default, key
+def parsed(words, *tables, settings=None):
+    """Return the flags of some tables as the parser of the command gives them."""
+    parser = argparse.ArgumentParser()
+    for table in tables:
+        add_settings(parser, table, TABLES[table])
+    options = parser.parse_args(words)
+    options.settings = settings
+    return options
+
+
+@pytest.mark.parametrize(
+    ("function", "group", "table"),
+    [(simulate, SimulationSettings, "simulate")],
+)
+def test_one_declaration_makes_signature_docstring_help_and_file(function, group, table):
+    parameters = inspect.signature(function).parameters
+    text = " ".join(function.__doc__.split())
+    parser = argparse.ArgumentParser()
+    add_settings(parser, table, TABLES[table])
+    help_of = {action.dest: action.help.replace("%%", "%") for action in parser._actions}
+    written_keys = settings_text({table: TABLES[table]()}).replace("# ", "").splitlines()
+    for name, declared in group.declared().items():
+        assert parameters[name].default == declared.default
+        assert f" {name} : {declared.kind.annotation}, " in text
+        assert declared.help[1:] in text
+        assert help_of[name].startswith(declared.help)
+        assert any(line.startswith(f"{name} ") for line in written_keys)
+    assert group.declared().keys() == TABLES[table].declared().keys()
 
 
 def test_defaults_are_accepted_by_their_own_kinds():
-    for table in TABLES.values():
-        for key, setting in table.items():
-            if setting.default is not None:
-                assert setting.kind.accept(setting.default) == setting.default, key
+    for group in TABLES.values():
+        for key, declared in group.declared().items():
+            if declared.default is not None:
+                assert declared.kind.accept(declared.default) == declared.default, key
 
 
 def test_file_overrides_default_and_flag_overrides_file(tmp_path):
     path = written(tmp_path, '[reconstruct]\nmax_sweeps = 30\nprecision = "double"\nalpha = [1, 2.5]\n')
-    from_file = read_settings(path)["reconstruct"]
-    settings = effective_settings("reconstruct", from_file, {"max_sweeps": "7.5", "alpha": None})
-    assert settings["max_sweeps"] == 7.5
-    assert settings["precision"] == "double"
-    assert settings["alpha"] == [1.0, 2.5]
-    assert settings["max_iterations"] == 100
+    (settings,) = effective_settings(
+        parsed(["--max-sweeps", "7.5"], "reconstruct", settings=path), "reconstruct"
+    )
+    assert settings.max_sweeps == 7.5
+    assert settings.precision == "double"
+    assert settings.alpha == (1.0, 2.5)
+    assert settings.max_iterations == 100
 
 
 @pytest.mark.parametrize(
-    ("key", "word", "value"),
+    ("words", "key", "value"),
     [
-        ("alpha", "gradnorm", "gradnorm"),
-        ("alpha", "1e-3", 1e-3),
-        ("alpha", "1,2,3", [1.0, 2.0, 3.0]),
-        ("refine_probe", "true", True),
-        ("refine_probe", "5", 5),
-        ("nonnegative", False, False),
-        ("max_iterations", "0", 0),
+        (["--alpha", "gradnorm"], "alpha", "gradnorm"),
+        (["--alpha", "1e-3"], "alpha", 1e-3),
+        (["--alpha", "1,2,3"], "alpha", (1.0, 2.0, 3.0)),
+        (["--refine-probe"], "refine_probe", True),
+        (["--probe-from-iteration", "5"], "probe_from_iteration", 5),
+        (["--no-nonnegative"], "nonnegative", False),
+        (["--max-iterations", "0"], "max_iterations", 0),
     ],
 )
-def test_flags_are_read_as_values(key, word, value):
-    got = effective_settings("reconstruct", {}, {key: word})[key]
-    assert got == value
-    assert type(got) is type(value)
+def test_flags_are_read_as_values(words, key, value):
+    given = from_flags(Reconstruction, parsed(words, "reconstruct"))
+    assert given == {key: value}
+    assert type(given[key]) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +105,12 @@ def test_flags_are_read_as_values(key, word, value):
         ("[reconstruct]\nalpha = [1, nan]\n", "alpha: expected"),
         ("[reconstruct]\nalpha = []\n", "alpha: expected"),
         ("[reconstruct]\nnonnegative = 1\n", "nonnegative: expected true or false, got 1"),
+        (
+            "[reconstruct]\nrefine_probe = 10\n",
+            r"refine_probe: expected true or false \(probe_from_iteration delays the refinement\), got 10",
+        ),
         ("[files]\nout = 3\n", "out: expected the path of a file"),
+        ("[job]\nwatchdog_seconds = 1\n", "watchdog_seconds: expected 0, or a number of at least 2, got 1"),
         ("[simulate]\noverlap = 1.5\n", "overlap: expected a number of at least 0 and of at most 1, got 1.5"),
         ("[simulate]\nphotons = 0\n", "photons: expected a number above 0, got 0"),
         ("[reconstruct\n", "expected settings in TOML, got"),
@@ -102,6 +123,13 @@ def test_wrong_settings_are_named(tmp_path, text, message):
     assert str(path) in str(caught.value)
 
 
+def test_a_key_is_accepted_where_it_used_to_be(tmp_path):
+    old, new = "[reconstruct]\nwatchdog_seconds = 5\n", "[job]\nwatchdog_seconds = 7\n"
+    assert read_settings(written(tmp_path, old)) == {"reconstruct": {}, "job": {"watchdog_seconds": 5.0}}
+    for text in (old + new, new + old):
+        assert read_settings(written(tmp_path, text))["job"] == {"watchdog_seconds": 7.0}
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "settings.toml"
     path.write_bytes(b"\xff\xfe\x00")
@@ -111,20 +139,22 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
 
 def test_a_wrong_flag_is_named():
     with pytest.raises(ValueError, match="--max-sweeps: expected a number of at least 0, got 'many'"):
-        effective_settings("reconstruct", {}, {"max_sweeps": "many"})
+        from_flags(Reconstruction, parsed(["--max-sweeps", "many"], "reconstruct"))
 
 
 def test_effective_settings_are_read_back(tmp_path):
-    settings = {table: effective_settings(table, {}, {}) for table in TABLES}
-    settings["reconstruct"] |= {"alpha": [0.1, 2.0], "max_sweeps": 1e-7, "refine_probe": 3}
-    settings["files"] |= {"out": 'a "quoted" \\ päth\x7f\n', "elements": ["Fe", "Cu"]}
+    settings = {table: group() for table, group in TABLES.items()}
+    settings["reconstruct"] = Reconstruction(
+        alpha=[0.1, 2.0], max_sweeps=1e-7, refine_probe=True, probe_from_iteration=3, resume=True
+    )
+    settings["files"] = Files(
+        out='a "quoted" \\ päth\x7f\n', maps="maps.h5", elements=["Fe", "Cu"], attenuation=[0.1, 2]
+    )
     path = written(tmp_path, settings_text(settings))
-    given = {
-        table: {k: v for k, v in entries.items() if v is not None} for table, entries in settings.items()
-    }
-    assert read_settings(path) == given
-    assert "# maps is not set" in path.read_text()
-    assert tomllib.loads(path.read_text()) == given
+    back = {table: TABLES[table](**values) for table, values in read_settings(path).items()}
+    assert back == settings
+    assert "# match is not set" in path.read_text()
+    assert tomllib.loads(path.read_text())["reconstruct"]["alpha"] == [0.1, 2.0]
 
 
 def test_flag_name():

@@ -15,7 +15,7 @@ import pytest
 from matplotlib.image import imread, imsave
 from mpi_launch import MPIEXEC, mpiexec
 
-from ptyxrf.driver.command.main import main
+from ptyxrf.__main__ import main
 from ptyxrf.driver.files.result_file import read_result
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 from ptyxrf.experiments import catalogue, mismatch
@@ -531,7 +531,7 @@ def test_the_same_spectra_on_two_ranks(tmp_path, everything, records):
 
 FEW = """
 import sys
-from ptyxrf.driver.command.main import main
+from ptyxrf.__main__ import main
 from ptyxrf.experiments import mismatch
 mismatch.SENSITIVITY, mismatch.UNSEEN = (1.0, 1.1), ()
 sys.exit(main())

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ptyxrf.driver.command.main import main
+from ptyxrf.__main__ import main
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 from ptyxrf.experiments import mismatch
 from ptyxrf.experiments import paper_cases as setting

@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from ptyxrf.driver.command.settings import TABLES, effective_settings, read_settings, settings_text
+from ptyxrf.driver.command.settings_file import read_settings, settings_text
+from ptyxrf.driver.command.tables import TABLES, Files, Reconstruction
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, Geometry
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
@@ -173,9 +174,11 @@ def _write_result(path: Path) -> None:
 
 
 def _write_settings(path: Path) -> None:
-    settings = {table: effective_settings(table, {}, {}) for table in TABLES}
-    settings["reconstruct"] |= {"alpha": [0.1, 2.0], "max_sweeps": 1e-7, "refine_probe": 3}
-    settings["files"] |= {"out": "resultat-é.h5", "elements": ["Fe", "Cu"]}
+    settings = {table: group() for table, group in TABLES.items()}
+    settings["reconstruct"] = Reconstruction(
+        alpha=[0.1, 2.0], max_sweeps=1e-7, refine_probe=True, probe_from_iteration=3
+    )
+    settings["files"] = Files(out="resultat-é.h5", maps="maps.h5", elements=["Fe", "Cu"])
     path.write_text(settings_text(settings), encoding="utf-8")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
+import json
 import re
 import tomllib
 
@@ -12,28 +14,18 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ptyxrf.driver.command.main import main
-from ptyxrf.driver.command.settings import (
-    TABLES,
-    Choice,
-    Either,
-    Kind,
-    Number,
-    Several,
-    Switch,
-    Text,
-    check_value,
-    effective_settings,
-    flag_name,
-    read_settings,
-    settings_text,
-)
+from ptyxrf.driver.command.parser import flag_name, from_flags
+from ptyxrf.driver.command.settings_file import read_settings, settings_text
+from ptyxrf.driver.command.tables import TABLES
+from ptyxrf.driver.data.kinds import Choice, Either, Kind, Number, Several, Switch, Text
 
-KEYS = st.sampled_from([(table, key) for table, known in TABLES.items() for key in known])
+DECLARED = {table: group.declared() for table, group in TABLES.items()}
+KEYS = st.sampled_from([(table, key) for table, known in DECLARED.items() for key in known])
 NUMBERS = st.one_of(st.integers(), st.floats(), st.sampled_from([0, -0.0, 1, 10**400, 1e308, 5e-324, 2**63]))
 WORDS = sorted(
     {
         word
-        for known in TABLES.values()
+        for known in DECLARED.values()
         for entry in known.values()
         for word in re.findall(r"\w+", repr(entry.kind))
     }
@@ -53,7 +45,7 @@ FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], d
 def test_what_python_does_not_write_out_is_refused_by_name():
     for value in (-(10**5000), [[10**5000]]):
         with pytest.raises(ValueError, match=r"^max_iterations: expected an integer .* very many digits"):
-            check_value("max_iterations", TABLES["reconstruct"]["max_iterations"], value)
+            DECLARED["reconstruct"]["max_iterations"].checked("max_iterations", value)
 
 
 def one_line(error: BaseException) -> bool:
@@ -64,16 +56,16 @@ def one_line(error: BaseException) -> bool:
 @settings(max_examples=500, deadline=None)
 def test_a_value_is_accepted_or_refused_by_name(where, value):
     table, key = where
-    setting = TABLES[table][key]
+    setting = DECLARED[table][key]
     try:
-        accepted = check_value(key, setting, value)
+        accepted = setting.checked(key, value)
     except ValueError as error:
         assert (
             str(error).startswith(f"{key}: expected {setting.kind.expected}, got ") and len(str(error)) < 700
         )
     else:
         # what was accepted once is accepted again, and is the same then
-        assert check_value(key, setting, accepted) == accepted
+        assert setting.checked(key, accepted) == accepted
 
 
 @given(KEYS, TEXTS)
@@ -81,7 +73,7 @@ def test_a_value_is_accepted_or_refused_by_name(where, value):
 def test_a_word_on_the_command_line_is_accepted_or_refused_by_name(where, word):
     table, key = where
     try:
-        effective_settings(table, {}, {key: word})
+        from_flags(TABLES[table], argparse.Namespace(**dict.fromkeys(DECLARED[table]) | {key: word}))
     except ValueError as error:
         assert str(error).startswith(f"{flag_name(key)}: expected ")
 
@@ -98,26 +90,38 @@ def values_of(kind: Kind) -> st.SearchStrategy:
     if isinstance(kind, Switch):
         return st.booleans()
     if isinstance(kind, Several):
-        return st.lists(values_of(kind.item), min_size=1, max_size=3)
+        return st.lists(values_of(kind.item), min_size=kind.count or 1, max_size=kind.count or 3)
     if isinstance(kind, Either):
         return st.one_of(*map(values_of, kind.kinds))
     assert isinstance(kind, Text)
     return st.text(min_size=1)
 
 
+#: Settings without which others are refused.
+BESIDE = {
+    ("reconstruct", "probe_from_iteration"): {"refine_probe": True},
+    ("simulate", "magnitude"): {"phase": "b.png"},
+    ("simulate", "phase"): {"magnitude": "a.png"},
+    ("simulate", "real"): {"imaginary": "b.png"},
+    ("simulate", "imaginary"): {"real": "a.png"},
+    ("files", "elements"): {"maps": "maps.h5"},
+    ("files", "attenuation"): {"maps": "maps.h5"},
+    ("files", "match"): {"maps": "maps.h5"},
+}
+
+
 @given(st.data(), KEYS)
 @FOLDER
 def test_settings_that_are_written_are_read_back(tmp_path, data, where):
     table, key = where
-    value = check_value(key, TABLES[table][key], data.draw(values_of(TABLES[table][key].kind)))
-    every = {name: effective_settings(name, {}, {}) for name in TABLES}
-    every[table][key] = value
+    value = data.draw(values_of(DECLARED[table][key].kind))
+    every = {name: group() for name, group in TABLES.items()}
+    every[table] = TABLES[table](**BESIDE.get(where, {}) | {key: value})
     path = tmp_path / "settings.toml"
     path.write_text(settings_text(every), encoding="utf-8", newline="")
-    back = read_settings(path)
-    given_ones = {name: {k: v for k, v in some.items() if v is not None} for name, some in every.items()}
-    assert back == given_ones
-    assert type(back[table][key]) is type(value)
+    back = {name: TABLES[name](**values) for name, values in read_settings(path).items()}
+    assert back == every
+    assert type(getattr(back[table], key)) is type(getattr(every[table], key))
 
 
 @given(st.one_of(st.binary(), st.text().map(str.encode)))
@@ -129,20 +133,25 @@ def test_any_file_is_settings_or_an_error_that_names_it(tmp_path, content):
     path = tmp_path / "settings.toml"
     path.write_bytes(content)
     try:
-        assert read_settings(path) == tomllib.loads(content.decode())
+        read = read_settings(path)
+        assert {
+            name: {key: DECLARED[name][key].kind.plain(value) for key, value in values.items()}
+            for name, values in read.items()
+        } == tomllib.loads(content.decode())
     except ValueError as error:
         assert str(error).startswith(f"{path}: ") and one_line(error)
 
 
 @given(
     st.sampled_from(sorted(TABLES)),
-    st.text().filter(lambda key: not any(key in known for known in TABLES.values())),
+    st.text().filter(lambda key: not any(key in known for known in DECLARED.values())),
 )
 @FOLDER
 def test_unknown_keys_are_named(tmp_path, table, key):
     path = tmp_path / "settings.toml"
-    # what JSON writes as a string is a key to TOML
-    path.write_text(f"[{table}]\n{settings_text({'t': {'k': key}}).split(' = ')[1].strip()} = 1\n", "utf-8")
+    # what JSON writes as a string is a key to TOML, except for DEL
+    quoted = json.dumps(key, ensure_ascii=False).replace("\x7f", "\\u007f")
+    path.write_text(f"[{table}]\n{quoted} = 1\n", "utf-8")
     with pytest.raises(ValueError, match=rf"^{re.escape(str(path))}: \[{table}\]: unknown key ") as caught:
         read_settings(path)
     assert repr(key) in str(caught.value)
@@ -157,7 +166,7 @@ def test_any_words_end_with_settings_or_one_line(flags, more):
     words = ["reconstruct", "scan.h5", "--show-settings"]
     for (table, key), text in flags:
         words.append(
-            flag_name(key) if isinstance(TABLES[table][key].kind, Switch) else f"{flag_name(key)}={text}"
+            flag_name(key) if isinstance(DECLARED[table][key].kind, Switch) else f"{flag_name(key)}={text}"
         )
     words += [word for word in more if word not in ("-h", "--help", "--version")]
     out, said = io.StringIO(), io.StringIO()

@@ -1,0 +1,82 @@
+"""Files that subcommands write: checked before anything is computed, and written at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+# Numba, matplotlib and h5py are imported where they are used: the help must not wait for them.
+if TYPE_CHECKING:
+    from ptyxrf.driver.command.tables import Turns
+    from ptyxrf.driver.data.result import Result
+    from ptyxrf.driver.data.scan import Scan
+
+Answer = TypeVar("Answer")
+
+
+def is_first(comm: Any) -> bool:
+    """Return whether this process is the first of its ranks."""
+    return comm is None or comm.Get_rank() == 0
+
+
+def on_first_rank(comm: Any, function: Callable[[], Answer]) -> Answer:
+    """Return on all ranks what a function returns on the first, or raise what it raises."""
+    from ptyxrf.parallel.startup import from_first_rank
+
+    return from_first_rank(comm, function)
+
+
+def check_outputs(paths: Sequence[Path], inputs: Sequence[str | None]) -> None:
+    """Refuse outputs that cannot be written, or would replace an input.
+
+    Raises
+    ------
+    ValueError
+        Naming the path.
+    """
+    from ptyxrf.driver.files.whole_file import check_writable
+
+    for path in paths:
+        for source in inputs:
+            if source is not None and path.resolve() == Path(source).resolve():
+                raise ValueError(f"{path}: is an input, and cannot be the output too")
+        check_writable(path)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"{folder}: expected a folder, got a file") from None
+
+
+def report_path(result: Path) -> Path:
+    """Return where the picture of a result goes."""
+    if result.is_dir():
+        raise ValueError(f"{result}: cannot be written, it is a folder")
+    picture = result.with_suffix(".png")
+    if picture == result:
+        raise ValueError(f"{result}: expected another ending than .png, which is that of the report")
+    return picture
+
+
+def read_scan_file(path: str, turns: Turns, *, check: bool = True) -> Scan:
+    """Read a scan with its positions turned; see `read_scan`."""
+    from ptyxrf.driver.files.scan_file import read_scan
+
+    return read_scan(
+        path, check=check, swap=turns.swap, flip_rows=turns.flip_rows, flip_columns=turns.flip_columns
+    )
+
+
+def write_outputs(result: Result, scan: Scan, out: Path, *, picture: bool) -> None:
+    """Write a result and, if asked to, its picture; all ranks take part."""
+    from ptyxrf.driver.files.result_file import write_result
+
+    write_result(out, result, scan)
+    if picture:
+        from ptyxrf.driver.pictures.result_picture import write_report
+
+        write_report(report_path(out), result, scan)

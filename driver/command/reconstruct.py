@@ -1,0 +1,138 @@
+"""``ptyxrf reconstruct``: from a scan file to a result file."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptyxrf.driver.command.outputs import (
+    check_outputs,
+    on_first_rank,
+    read_scan_file,
+    report_path,
+    write_outputs,
+)
+from ptyxrf.driver.command.parser import Subcommand, add_settings, add_settings_file, effective_settings
+from ptyxrf.driver.command.settings_file import settings_text
+from ptyxrf.driver.command.tables import Files, Maps, Reconstruction
+from ptyxrf.driver.job import watchdog
+from ptyxrf.driver.job.ranks import Failure
+from ptyxrf.driver.job.settings import JobSettings
+
+if TYPE_CHECKING:
+    from ptyxrf.driver.data.result import Result
+    from ptyxrf.driver.data.scan import Scan
+
+#: EX_TEMPFAIL of sysexits.h: the same command with --resume goes on.
+STOPPED = 75
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scan", metavar="SCAN", help="scan file (HDF5, CXI layout)")
+    add_settings_file(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    add_settings(parser, "files", Files)
+    add_settings(parser, "reconstruction", Reconstruction)
+    add_settings(parser, "job", JobSettings)
+
+
+def _run(options: argparse.Namespace) -> int:
+    files, settings, job = effective_settings(options, "files", "reconstruct", "job")
+    if options.show_settings:
+        print(settings_text({"files": files, "reconstruct": settings, "job": job}), end="")
+        return 0
+    from ptyxrf.driver.command.progress import reconstruct_with_progress
+    from ptyxrf.driver.job.signals import Stopped, catching
+    from ptyxrf.driver.reconstruction.checkpoint import checkpoint_path, remove_checkpoints
+
+    scan_path, comm = Path(options.scan), options.comm
+    out = Path(files.out or scan_path.parent / f"{scan_path.stem}-result.h5")
+    settings = settings.replace(checkpoint=settings.checkpoint or checkpoint_path(out))
+    watchdog.start(comm, job.watchdog_seconds)
+    try:
+        with catching():
+            scan = on_first_rank(comm, lambda: _read(options, out, files, settings))
+            chosen = _with_method(settings, scan)
+            result = reconstruct_with_progress(scan, chosen, quiet=options.quiet, comm=comm)
+            write_outputs(result, scan, out, picture=files.report)
+            if not files.keep_checkpoint:
+                on_first_rank(comm, lambda: remove_checkpoints(settings.checkpoint))
+    except Stopped:
+        raise Failure(STOPPED, "stopped by SIGTERM; go on with --resume") from None
+    if not options.quiet:
+        if settings.method is None:
+            there = "no " if scan.fluorescence is None else ""
+            print(f"method: {chosen.method}, because the scan has {there}fluorescence")
+        print(summary(result))
+        print(f"result: {out}")
+        if files.report:
+            print(f"report: {report_path(out)}")
+    return 0
+
+
+def _read(options: argparse.Namespace, out: Path, files: Files, settings: Reconstruction) -> Scan:
+    """Check outputs, and read the scan; on the first rank."""
+    from ptyxrf.driver.files.whole_file import remove_remains
+    from ptyxrf.driver.reconstruction.checkpoint import older_path
+
+    checkpoint = Path(str(settings.checkpoint))
+    outputs = [out, report_path(out)] if files.report else [out]
+    outputs += [checkpoint, older_path(checkpoint)]
+    check_outputs(outputs, [options.scan, files.maps, options.settings])
+    if settings.resume:
+        for path in outputs:
+            remove_remains(path)
+    elif checkpoint.exists():
+        warnings.warn(
+            f"{checkpoint}: is of an earlier run, and will be replaced: --resume would go on from it",
+            stacklevel=1,
+        )
+    # of several ranks each checks the patterns that it reads
+    scan = read_scan_file(options.scan, files, check=options.comm is None)
+    return scan if files.maps is None else _with_maps(scan, files)
+
+
+def _with_maps(scan: Scan, maps: Maps) -> Scan:
+    from ptyxrf.driver.files.maps_file import attach_maps, read_maps
+
+    more: dict[str, Any] = {} if maps.attenuation is None else {"attenuation": maps.attenuation}
+    elements = None if maps.elements is None else list(maps.elements)
+    return attach_maps(scan, read_maps(str(maps.maps), elements), match=maps.match, **more)
+
+
+def _with_method(settings: Reconstruction, scan: Scan) -> Reconstruction:
+    """Return the settings with the method that the data are there for, unless one is set."""
+    if settings.method is not None:
+        return settings
+    return settings.replace(method="ptychography" if scan.fluorescence is None else "joint")
+
+
+def summary(result: Result) -> str:
+    """Return how a reconstruction ended, in a few lines."""
+    from ptyxrf.driver.data.result import loss_text
+
+    last = result.history[-1]
+    lines = [
+        f"{result.method}: {loss_text(result)} after {last.iteration} iterations, {last.sweeps:.1f} sweeps, "
+        f"{last.seconds:.1f} s",
+        result.reason.value,
+    ]
+    if resumed := result.settings["resumed_after"]:
+        lines.append(f"resumed after iteration {', '.join(map(str, resumed))}")
+    lines += [f"{name}: {value:.4g}" for name, value in last.errors.items()]
+    return "\n".join(lines)
+
+
+COMMAND = Subcommand(
+    "reconstruct",
+    "SCAN.h5 [--out RESULT.h5] [--resume] [--settings FILE] [flags]",
+    "reconstruct a scan",
+    "Reconstruct the object, the element maps and, where asked to, the probe of a scan. Writes a result "
+    "file and, beside it, a report as PNG; while it runs, checkpoints (RESULT.checkpoint.h5). SIGUSR1 "
+    "asks for a checkpoint after the present iteration, SIGTERM for one and the end (code 75); --resume "
+    "goes on from there.",
+    _arguments,
+    _run,
+)

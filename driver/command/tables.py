@@ -1,0 +1,93 @@
+"""The tables of a settings file: which settings each of them holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ptyxrf.driver.data.kinds import Choice, File, Number, Several, Switch, Text
+from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
+from ptyxrf.driver.job.settings import JobSettings
+from ptyxrf.driver.reconstruction.settings import Settings
+from ptyxrf.driver.simulation.settings import SimulationSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs(SettingsGroup):
+    """What a reconstruction leaves behind."""
+
+    out: str | None = setting(
+        None, File(), "where the result goes (default: beside the scan, SCAN-result.h5 for SCAN.h5)"
+    )
+    report: bool = setting(True, Switch(), "draw a picture beside the result")
+    keep_checkpoint: bool = setting(
+        False, Switch(), "leave the checkpoints in place when the result is written"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maps(SettingsGroup):
+    """Fluorescence from a file of its own."""
+
+    maps: str | None = setting(None, File(), "MAPS file whose count maps are the fluorescence of the scan")
+    elements: tuple[str, ...] | None = setting(
+        None, Several(Text()), "which elements of the MAPS file, and in which order"
+    )
+    attenuation: tuple[float, ...] | None = setting(
+        None, Several(Number()), "attenuation in the link of each element of the MAPS file"
+    )
+    match: str | None = setting(
+        None,
+        Choice(("order", "nearest", "bilinear")),
+        "how points of the MAPS file are found for the positions",
+    )
+
+    def check(self) -> None:
+        """Refuse settings of a MAPS file without one."""
+        super().check()
+        for name in ("elements", "attenuation", "match"):
+            if getattr(self, name) is not None and self.maps is None:
+                raise ValueError(f"--{name}: expected a MAPS file beside it (--maps), got none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turns(SettingsGroup):
+    """How positions in files of other programs are to be read."""
+
+    swap: bool = setting(False, Switch(), "the file's positions have rows and columns exchanged")
+    flip_rows: bool = setting(False, Switch(), "the file's positions run the other way along the rows' index")
+    flip_columns: bool = setting(
+        False, Switch(), "the file's positions run the other way along the columns' index"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files(Turns, Maps, Outputs):
+    """Which files a reconstruction reads and writes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction(Settings):
+    """Settings of a reconstruction whose scan and result are files."""
+
+    method: str = redeclared(
+        Settings, "method", None, "joint where the scan has fluorescence, else ptychography"
+    )
+    checkpoint: str | None = redeclared(Settings, "checkpoint", None, "beside the result")
+
+    def check(self) -> None:
+        """Check what `Settings` does, but for the path of a checkpoint, which the command knows later."""
+        if self.resume and self.checkpoint is None:
+            self.replace(checkpoint="beside the result")
+        else:
+            super().check()
+
+
+#: Every table that a settings file may hold.
+TABLES: dict[str, type[SettingsGroup]] = {
+    "reconstruct": Reconstruction,
+    "simulate": SimulationSettings,
+    "files": Files,
+    "job": JobSettings,
+}
+#: Keys that have moved to another table, and are still accepted in their old one.
+MOVED = {("reconstruct", "watchdog_seconds"): "job"}
