@@ -9,8 +9,6 @@ import argparse
 from pathlib import Path
 
 import ptyxrf
-from ptyxrf.driver.command.progress import progress
-from ptyxrf.driver.pictures.result_picture import write_report
 
 
 def main() -> None:
@@ -25,13 +23,13 @@ def main() -> None:
         "cells", elements=3, per_side=12, overlap=0.75, sampling="scan", noise=0.03, seed=0
     )
 
-    with progress(label="joint") as show:
+    with ptyxrf.progress(label="joint") as show:
         joint = ptyxrf.reconstruct(scan, "joint", callback=show)
     alone = ptyxrf.reconstruct(scan, "fluorescence", callback=None)
 
     ptyxrf.write_scan(arguments.out / "scan.h5", scan)
     ptyxrf.write_result(arguments.out / "joint.h5", joint, scan)
-    write_report(arguments.out / "joint.png", joint, scan)
+    ptyxrf.write_report(arguments.out / "joint.png", joint, scan)
     for name in scan.element_names:
         key = f"mse_{name}_illuminated"
         gain = alone.history[-1].errors[key] / joint.history[-1].errors[key]

@@ -19,8 +19,6 @@ from pathlib import Path
 import numpy as np
 
 import ptyxrf
-from ptyxrf.driver.command.progress import progress
-from ptyxrf.driver.pictures.result_picture import write_report
 
 
 def load(path: Path) -> ptyxrf.Scan:
@@ -49,7 +47,7 @@ def main() -> None:
 
     scan = load(arguments.data)
     began = time.perf_counter()
-    with progress(label="Siemens star", max_sweeps=arguments.max_sweeps) as show:
+    with ptyxrf.progress(label="Siemens star", max_sweeps=arguments.max_sweeps) as show:
         result = ptyxrf.reconstruct(
             scan,
             "ptychography",
@@ -61,7 +59,7 @@ def main() -> None:
         )
     seconds = time.perf_counter() - began
     ptyxrf.write_result(arguments.out / "siemens_star.h5", result, scan)
-    write_report(arguments.out / "siemens_star.png", result, scan)
+    ptyxrf.write_report(arguments.out / "siemens_star.png", result, scan)
     print(f"wrote {arguments.out / 'siemens_star.h5'} and {arguments.out / 'siemens_star.png'}")
     end = result.history[-1]
     loss = result.loss / result.settings["mean_count"]

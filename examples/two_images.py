@@ -11,8 +11,6 @@ import argparse
 from pathlib import Path
 
 import ptyxrf
-from ptyxrf.driver.command.progress import progress
-from ptyxrf.driver.pictures.result_picture import write_report
 
 
 def main() -> None:
@@ -30,10 +28,10 @@ def main() -> None:
     images = [ptyxrf.read_image(path) for path in (arguments.first, arguments.second)]
     specimen = ptyxrf.from_images(*images, kind=arguments.kind, shape=size)
     scan = ptyxrf.simulate(specimen, shape=size, m=64, per_side=19, noise=0.03)
-    with progress(label="joint") as show:
+    with ptyxrf.progress(label="joint") as show:
         result = ptyxrf.reconstruct(scan, "joint", callback=show)
     ptyxrf.write_result(arguments.out / "two_images.h5", result, scan)
-    write_report(arguments.out / "two_images.png", result, scan)
+    ptyxrf.write_report(arguments.out / "two_images.png", result, scan)
     print(f"wrote two_images.h5 and two_images.png in {arguments.out}")
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ptyxrf.driver.data.scan import Scan
     from ptyxrf.driver.reconstruction.settings import Settings
 
-#: Errors that are worth a place in a line; the rest is in the history.
+#: Errors that a line shows; the history has all.
 SHOWN_ERRORS = ("mse", "mse_aligned")
 
 
@@ -41,21 +41,25 @@ def record_line(record: IterationRecord) -> str:
 
 
 class Progress:
-    """The callback that `progress` makes; a context manager that leaves the terminal tidy.
+    """Shows how far a reconstruction is: the callback of `progress`, and a context manager.
 
     Parameters
     ----------
     show : callable
         Shows one record.
     close : callable
-        Ends the display.
+        Ends the display, so that the terminal is left tidy.
     """
 
-    def __init__(self, show: Callable[[IterationRecord], None], close: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        show: Callable[[IterationRecord], None] = lambda record: None,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._show = show
         self._close = close
 
-    def __call__(self, record: IterationRecord) -> bool:
+    def __call__(self, record: IterationRecord, state: object = None) -> bool:
         """Show the record; never ask to stop."""
         self._show(record)
         return False
@@ -87,7 +91,7 @@ def progress(
     label : str
         Word before the line.
     max_iterations, max_sweeps, max_seconds : number, optional
-        The budget. The bar of a terminal runs over the one that is nearest to its end.
+        The budget. The bar of a terminal runs over the limit that is nearest.
     stream : text stream, optional
         Where to write; default: standard error.
 
@@ -98,18 +102,24 @@ def progress(
     """
     stream = sys.stderr if stream is None else stream
     if quiet:
-        return Progress(lambda record: None, lambda: None)
-    if not stream.isatty():
-        prefix = f"{label}: " if label else ""
+        return Progress()
+    if stream.isatty():
+        return _live_line(stream, label, (max_iterations, max_sweeps, max_seconds))
+    prefix = f"{label}: " if label else ""
 
-        def line(record: IterationRecord) -> None:
-            # in one piece: an interrupt or another process must not come between the line and its end
-            stream.write(f"{prefix}{record_line(record)}\n")
-            stream.flush()
+    def line(record: IterationRecord) -> None:
+        # in one call: an interrupt or another process must not come between the line and its end
+        stream.write(f"{prefix}{record_line(record)}\n")
+        stream.flush()
 
-        return Progress(line, lambda: None)
+    return Progress(line)
 
-    # A terminal that does not tell its size (0 x 0) gets a usual one, where tqdm would show nothing.
+
+def _live_line(
+    stream: TextIO, label: str, limits: tuple[float | None, float | None, float | None]
+) -> Progress:
+    """Return a display that overwrites one line of a terminal."""
+    # a terminal that does not tell its size (0 x 0) gets a usual one, because tqdm would show nothing
     columns, rows = shutil.get_terminal_size()
     bar = tqdm(
         total=1.0,
@@ -122,15 +132,8 @@ def progress(
     )
 
     def show(record: IterationRecord) -> None:
-        done = [
-            value / limit
-            for value, limit in (
-                (record.iteration, max_iterations),
-                (record.sweeps, max_sweeps),
-                (record.seconds, max_seconds),
-            )
-            if limit
-        ]
+        values = (record.iteration, record.sweeps, record.seconds)
+        done = [value / limit for value, limit in zip(values, limits, strict=True) if limit]
         bar.n = min(max(done, default=0.0), 1.0)
         parts = [label] if label else []
         parts += [

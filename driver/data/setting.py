@@ -74,7 +74,7 @@ class Setting:
         notes = [f"in {self.unit}"] if self.unit else []
         if self.default is True:
             notes.append("default yes")
-        elif self.default not in (None, False):
+        elif self.default is not None and self.default is not False:
             default = self.default
             notes.append(f"default {default:g}" if isinstance(default, float) else f"default {default}")
         return f"{self.help} ({', '.join(notes)})" if notes else self.help

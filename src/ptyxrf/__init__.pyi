@@ -2,6 +2,7 @@
 from .driver.analysis.dense_hessian import dense_hessian
 from .driver.analysis.inspection import Finding, ScanInformation, inspect_scan
 from .driver.analysis.spectrum import Spectrum, spectrum
+from .driver.command.progress import progress
 from .driver.data.geometry import JOULES_PER_KEV, Geometry
 from .driver.data.history import IterationRecord, Reason
 from .driver.data.result import Result, TiledResult
@@ -17,6 +18,8 @@ from .driver.reconstruction.alignment import align
 from .driver.reconstruction.checkpoint import remove_checkpoints
 from .driver.reconstruction.illumination import illuminated_area
 from .driver.reconstruction.reconstruct import reconstruct
+from .driver.reconstruction.settings import Settings
+from .driver.simulation.settings import SimulationSettings
 from .driver.simulation.simulate import simulate
 from .driver.simulation.specimens import Specimen, from_images, read_image
 from .driver.simulation.zone_plate import zone_plate_probe
@@ -33,6 +36,8 @@ __all__ = [
     "Result",
     "Scan",
     "ScanInformation",
+    "Settings",
+    "SimulationSettings",
     "Specimen",
     "Spectrum",
     "TiledResult",
@@ -44,6 +49,7 @@ __all__ = [
     "illuminated_area",
     "inspect_scan",
     "measure_errors",
+    "progress",
     "read_image",
     "read_maps",
     "read_result",
