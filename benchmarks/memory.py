@@ -20,7 +20,8 @@ import numpy as np
 from scaling import make_scan, peak, resident
 
 from ptyxrf.driver.job.ranks import world
-from ptyxrf.driver.planning.plan import make_plan, problem_of
+from ptyxrf.driver.planning.plan import make_plan
+from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.driver.reconstruction.compilation import warm_up
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 from ptyxrf.kernels.implementation import resolve_engine
@@ -101,7 +102,7 @@ def main() -> None:
     print("ranks  measured MiB (least, most)  planned MiB (least, most)  most: measured / planned")
     for ranks in options.ranks:
         used = [size / 2**20 for size in from_ranks(ranks)]
-        problem = problem_of(
+        problem = ProblemSize.of_scan(
             scan_of(options),
             method="joint" if options.elements else "ptychography",
             precision=options.precision,

@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.planning.machine import Machine, read_machine
-from ptyxrf.driver.planning.plan import Plan, make_plan, problem_of
+from ptyxrf.driver.planning.plan import Plan, make_plan
+from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.driver.simulation.zone_plate import zone_plate_probe
 
 
@@ -208,7 +209,7 @@ def launch(ranks: int, options: argparse.Namespace) -> dict[str, Any]:
 def planned(row: dict[str, Any], options: argparse.Namespace, machine: Machine) -> Plan:
     """Return the plan of what a row measured."""
     per_side = round(row["positions"] ** 0.5)
-    problem = problem_of(make_scan(int(row["n"]), options.m, per_side), precision=options.precision)
+    problem = ProblemSize.of_scan(make_scan(int(row["n"]), options.m, per_side), precision=options.precision)
     ranks = int(row["ranks"])
     return make_plan(problem, ranks, nodes_of(ranks, options), machine)
 

@@ -15,7 +15,7 @@ from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
 from ptyxrf.driver.reconstruction.settings import Settings
 
 if TYPE_CHECKING:
-    from ptyxrf.driver.planning.plan import Problem
+    from ptyxrf.driver.planning.problem_size import ProblemSize
 
 #: What describes a scan in numbers; the first three have to be there.
 NUMBERS = ("n", "positions", "m", "modes", "elements", "sampling")
@@ -71,8 +71,9 @@ def _plan(options: argparse.Namespace, settings: PlanSettings) -> None:
     if settings.picture is not None:
         check_outputs([Path(settings.picture)], [options.scan, settings.machine])
 
+    from ptyxrf.driver.command.plan_text import plan_text
     from ptyxrf.driver.planning.machine import Machine, default_path, read_machine
-    from ptyxrf.driver.planning.plan import make_plan, plan_text
+    from ptyxrf.driver.planning.plan import make_plan
 
     path = settings.machine or (default_path() if default_path().exists() else None)
     machine = Machine() if path is None else read_machine(path)
@@ -86,16 +87,16 @@ def _plan(options: argparse.Namespace, settings: PlanSettings) -> None:
             print(f"picture: {settings.picture}")
 
 
-def _problem(scan: str | None, settings: PlanSettings) -> Problem:
-    from ptyxrf.driver.planning.plan import problem_from_numbers, problem_of
+def _problem(scan: str | None, settings: PlanSettings) -> ProblemSize:
+    from ptyxrf.driver.planning.problem_size import ProblemSize
 
     values = settings.as_dict()
     how = {key: values[key] for key in ("method", "precision", "refine_probe")}
     if scan is None:
-        return problem_from_numbers(**{key: values[key] for key in NUMBERS}, **how)
+        return ProblemSize.from_numbers(**{key: values[key] for key in NUMBERS}, **how)
     from ptyxrf.driver.files.scan_file import read_scan
 
-    return problem_of(read_scan(scan, check=False), **how)
+    return ProblemSize.of_scan(read_scan(scan, check=False), **how)
 
 
 COMMAND = Subcommand(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptyxrf.driver.files.wisdom_file import load_wisdom, save_wisdom
-from ptyxrf.driver.planning.machine import Link, Machine
+from ptyxrf.driver.planning.machine import Machine, Network
 from ptyxrf.driver.planning.machine_timing import (
     PER_SIDE,
     PatternTimes,
@@ -43,7 +43,7 @@ def _to_and_fro(comm: Any, other: int, size: int, first: bool) -> float:
     return (time.perf_counter() - began) / (2 * MESSAGES)
 
 
-def _measure_link(comm: Any, other: int) -> Link | None:
+def _measure_link(comm: Any, other: int) -> Network | None:
     """Measure messages between rank 0 and another one; None on ranks that have no part in it."""
     rank = comm.Get_rank()
     if rank not in (0, other):
@@ -51,7 +51,7 @@ def _measure_link(comm: Any, other: int) -> Link | None:
     partner = other if rank == 0 else 0
     short = _to_and_fro(comm, partner, 1, rank == 0)
     long = _to_and_fro(comm, partner, MESSAGE_BYTES, rank == 0)
-    return Link(short, MESSAGE_BYTES / max(long - short, 1e-9))
+    return Network(short, MESSAGE_BYTES / max(long - short, 1e-9))
 
 
 def measure_messages(comm: Any, machine: Machine) -> Machine:

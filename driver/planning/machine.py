@@ -1,4 +1,4 @@
-"""What a machine was measured to do: the constants of the cost model, and the file that keeps them."""
+"""The constants of the cost model of a machine, and their file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ptyxrf.driver.files.whole_file import whole_file
 
 
 @dataclass(frozen=True)
-class Link:
-    """Messages between two ranks.
+class Network:
+    """The time of messages between two ranks.
 
     Attributes
     ----------
     latency : float
-        Seconds of a message without content.
+        Seconds of an empty message.
     bandwidth : float
-        Bytes a second of long ones.
+        Bytes per second of long messages.
     """
 
     latency: float
@@ -33,19 +33,19 @@ class Link:
 
 @dataclass(frozen=True)
 class Machine:
-    """Constants of the cost model.
+    """The constants of the cost model.
 
     Attributes
     ----------
     name : str
-        Where they come from.
+        Origin of the constants.
     pattern_seconds : dict
         Precision -> pattern size m -> seconds of a Hessian product for one pattern (one mode, known probe).
     pixel_seconds : dict
-        Precision -> seconds for one pixel of one field that a rank covers.
-    within_node, between_nodes : Link
+        Precision -> seconds of one pixel of one field that a rank covers.
+    within_node, between_nodes : Network
     reduction_seconds : float
-        A reduction of a few numbers between two ranks; among R ranks it takes log2 R of them.
+        Seconds of a reduction of a few numbers between two ranks; R ranks take log2 R times as long.
     """
 
     name: str = "typical values, not measured: run ptyxrf bench"
@@ -56,19 +56,21 @@ class Machine:
         }
     )
     pixel_seconds: dict[str, float] = field(default_factory=lambda: {"single": 4e-9, "double": 8e-9})
-    within_node: Link = Link(1e-6, 5e9)
-    between_nodes: Link = Link(3e-6, 1e10)
+    within_node: Network = Network(1e-6, 5e9)
+    between_nodes: Network = Network(3e-6, 1e10)
     reduction_seconds: float = 3e-6
 
     def pattern_time(self, m: int, precision: str, modes: int = 1) -> float:
-        """Return the seconds of a pattern of any size: between the measured ones by the work of a transform.
+        """Return the seconds of a pattern of any size.
+
+        The rate per operation of a transform is interpolated between the measured sizes.
 
         Parameters
         ----------
         m : int
         precision : {"single", "double"}
         modes : int
-            K; each has a transform of its own.
+            Number K of modes; each takes a transform.
         """
 
         def work(size: int) -> float:
@@ -88,7 +90,7 @@ class Machine:
 
 
 def default_path() -> Path:
-    """Return where `ptyxrf bench` keeps what it measured on this machine, for this user."""
+    """Return the path of the constants that `ptyxrf bench` measured for this user."""
     return cache_folder() / "machine.json"
 
 
@@ -98,19 +100,19 @@ def write_machine(path: str | os.PathLike[str], machine: Machine) -> None:
     Raises
     ------
     ValueError
-        If the path cannot be written.
+        The path cannot be written.
     """
     with whole_file(path) as temporary:
         temporary.write_text(json.dumps(asdict(machine), indent=1) + "\n", encoding="utf-8")
 
 
 def read_machine(path: str | os.PathLike[str]) -> Machine:
-    """Read what `write_machine` wrote.
+    """Read the constants that `write_machine` wrote.
 
     Raises
     ------
     ValueError
-        Naming the file and what is wrong with it.
+        The file cannot be read, or is not what `write_machine` writes.
     """
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -123,8 +125,8 @@ def read_machine(path: str | os.PathLike[str]) -> Machine:
                 for precision in ("single", "double")
             },
             pixel_seconds={key: _positive(values["pixel_seconds"][key]) for key in ("single", "double")},
-            within_node=_link(values["within_node"]),
-            between_nodes=_link(values["between_nodes"]),
+            within_node=_network(values["within_node"]),
+            between_nodes=_network(values["between_nodes"]),
             reduction_seconds=_positive(values["reduction_seconds"]),
         )
     except OSError as error:
@@ -142,5 +144,5 @@ def _positive(value: Any) -> float:
     return float(value)
 
 
-def _link(values: dict[str, Any]) -> Link:
-    return Link(_positive(values["latency"]), _positive(values["bandwidth"]))
+def _network(values: dict[str, Any]) -> Network:
+    return Network(_positive(values["latency"]), _positive(values["bandwidth"]))

@@ -13,6 +13,9 @@ from .driver.files.scan_file import read_scan, write_scan
 from .driver.job.watchdog import watched
 from .driver.objective.objective import Objective
 from .driver.pictures.result_picture import draw_report, write_report
+from .driver.planning.machine import Machine, read_machine
+from .driver.planning.plan import Plan, make_plan
+from .driver.planning.problem_size import ProblemSize
 from .driver.reconstruction.accuracy import measure_errors
 from .driver.reconstruction.alignment import align
 from .driver.reconstruction.checkpoint import remove_checkpoints
@@ -31,7 +34,10 @@ __all__ = [
     "Finding",
     "Geometry",
     "IterationRecord",
+    "Machine",
     "Objective",
+    "Plan",
+    "ProblemSize",
     "Reason",
     "Result",
     "Scan",
@@ -48,9 +54,11 @@ __all__ = [
     "from_images",
     "illuminated_area",
     "inspect_scan",
+    "make_plan",
     "measure_errors",
     "progress",
     "read_image",
+    "read_machine",
     "read_maps",
     "read_result",
     "read_scan",

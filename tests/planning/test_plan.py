@@ -6,11 +6,14 @@ from itertools import pairwise
 
 import pytest
 
+from ptyxrf.driver.command.plan_text import plan_text
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.pictures.plan_picture import write_plan_picture
-from ptyxrf.driver.planning.machine import Link, Machine, default_path, read_machine, write_machine
+from ptyxrf.driver.planning.load import regular_load
+from ptyxrf.driver.planning.machine import Machine, Network, default_path, read_machine, write_machine
 from ptyxrf.driver.planning.memory import Sizes, memory_of
-from ptyxrf.driver.planning.plan import make_plan, plan_text, problem_from_numbers, problem_of, regular_load
+from ptyxrf.driver.planning.plan import make_plan
+from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.driver.simulation.simulate import simulate
 from ptyxrf.parallel.partition import Partition
 from ptyxrf.parallel.tile import tile_of
@@ -19,8 +22,8 @@ MACHINE = Machine(
     name="made up",
     pattern_seconds={"single": {64: 1e-5, 128: 5e-5}, "double": {64: 2e-5, 128: 1e-4}},
     pixel_seconds={"single": 2e-9, "double": 4e-9},
-    within_node=Link(1e-6, 1e10),
-    between_nodes=Link(2e-6, 1e10),
+    within_node=Network(1e-6, 1e10),
+    between_nodes=Network(2e-6, 1e10),
     reduction_seconds=2e-6,
 )
 
@@ -29,7 +32,7 @@ MACHINE = Machine(
 def test_counts_are_those_of_the_tiles(sampling):
     """What load_of sums up over edges, tile by tile."""
     scan = simulate("cells", m=12, per_side=(7, 5), overlap=0.7, sampling=sampling, elements=2)
-    problem = problem_of(scan)
+    problem = ProblemSize.of_scan(scan)
     plan = make_plan(problem, 6)
     partition = Partition(scan.corners, 12, scan.shape, 6, problem.reach)
     fields = {"grid": 3, "scan": 3, None: 2}[sampling]
@@ -42,6 +45,7 @@ def test_counts_are_those_of_the_tiles(sampling):
         outer = max(tile.last_use, default=0) - min(tile.first_use, default=0)
         assert plan.load.inner[rank] == len(tile.positions) - max(outer, 0)
         assert (plan.load.owned[rank], plan.load.covered[rank]) == (tile.owned.size, tile.covered.size)
+    assert make_plan(scan, 6).facts() == plan.facts()
     facts = plan.facts()
     assert facts["bytes_of_all_ranks"] == plan.load.bytes.sum()
     json.dumps(facts)
@@ -49,19 +53,19 @@ def test_counts_are_those_of_the_tiles(sampling):
 
 def test_the_facilitys_scan():
     """A million patterns on 10,000 ranks: balanced, and told in words."""
-    plan = make_plan(problem_from_numbers(10_000, 1_000_000, 128), 10_000, nodes=100, machine=MACHINE)
+    plan = make_plan(ProblemSize.from_numbers(10_000, 1_000_000, 128), 10_000, nodes=100, machine=MACHINE)
     assert plan.partition.balance <= 1.1
     assert 0.5 < plan.efficiency < 1
     assert plan.most_ranks(0.8) < plan.most_ranks(0.5) <= 1_000_000
     assert plan.estimate(10_000) == pytest.approx(plan.efficiency)
     text = plan_text(plan)
-    for words in ("10,000 on 100 node(s)", "balance 1.000", "more ranks buy little", "a node", "made up"):
+    for words in ("10,000 on 100 node(s)", "balance 1.000", "more ranks gain little", "a node", "made up"):
         assert words in text
     assert "assumed" not in text
 
 
 def test_one_rank_and_two():
-    problem = problem_from_numbers(1024, 1024, 128)
+    problem = ProblemSize.from_numbers(1024, 1024, 128)
     one, two = make_plan(problem, 1, machine=MACHINE), make_plan(problem, 2, machine=MACHINE)
     assert one.efficiency == pytest.approx(1)
     assert (one.load.messages.sum(), one.seconds.halo, one.seconds.reductions) == (0, 0, 0)
@@ -81,7 +85,7 @@ def test_what_costs_more():
 
     def seconds(**changes):
         numbers = {"n": 600, "positions": 400, "m": 64, **changes}
-        return make_plan(problem_from_numbers(**numbers), 4, machine=MACHINE).seconds.total
+        return make_plan(ProblemSize.from_numbers(**numbers), 4, machine=MACHINE).seconds.total
 
     plain = seconds()
     assert seconds(modes=3) > 2 * plain
@@ -94,7 +98,7 @@ def test_what_costs_more():
 
 
 def test_regular_tiles_stand_for_real_ones():
-    problem = problem_from_numbers(4000, 40_000, 64)
+    problem = ProblemSize.from_numbers(4000, 40_000, 64)
     for ranks in (1, 16, 256, 4096):
         real, regular = make_plan(problem, ranks).load, regular_load(problem, ranks, 64)
         assert regular.positions[0] == pytest.approx(real.positions.mean(), rel=0.1)
@@ -130,7 +134,7 @@ def test_memory_is_that_of_the_arrays():
 
 
 def test_memory_falls_with_ranks():
-    problem = problem_from_numbers(3000, 3600, 64, elements=2, sampling="grid")
+    problem = ProblemSize.from_numbers(3000, 3600, 64, elements=2, sampling="grid")
     most = [make_plan(problem, ranks).memory.max() for ranks in (1, 2, 4, 8)]
     assert all(later < 0.62 * earlier for earlier, later in pairwise(most))
 
@@ -163,20 +167,20 @@ def test_machine_files(tmp_path, monkeypatch):
 )
 def test_bad_plans(arguments, message):
     with pytest.raises(ValueError, match=message):
-        make_plan(problem_from_numbers(100, 9, 10), **arguments)
+        make_plan(ProblemSize.from_numbers(100, 9, 10), **arguments)
     with pytest.raises(ValueError, match="m: expected patterns of at most the 8 pixels"):
-        problem_from_numbers(8, 1, 9)
+        ProblemSize.from_numbers(8, 1, 9)
 
 
 def test_more_ranks_than_positions():
-    plan = make_plan(problem_from_numbers(40, 3, 10), 8)
+    plan = make_plan(ProblemSize.from_numbers(40, 3, 10), 8)
     assert plan.load.positions.tolist().count(0) == 5
     assert "5 ranks have no position: use at most 3" in plan_text(plan)
 
 
 @pytest.mark.parametrize("ranks", [1, 7, 3000])
 def test_picture(tmp_path, ranks):
-    plan = make_plan(problem_from_numbers(2000, 10_000, 32), ranks)
+    plan = make_plan(ProblemSize.from_numbers(2000, 10_000, 32), ranks)
     write_plan_picture(tmp_path / "plan.png", plan)
     data = (tmp_path / "plan.png").read_bytes()
     assert data.startswith(b"\x89PNG") and len(data) > 10_000
