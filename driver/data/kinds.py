@@ -207,7 +207,7 @@ class Several(Kind):
     @property
     def metavar(self) -> str:  # type: ignore[override]
         """How a value is written in the help of a flag."""
-        return f"{self.item.metavar},..."
+        return ",".join([self.item.metavar] * self.count) if self.count else f"{self.item.metavar},..."
 
     @property
     def annotation(self) -> str:  # type: ignore[override]

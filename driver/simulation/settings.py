@@ -121,8 +121,10 @@ class ProbeOptics(SettingsGroup):
     pixel_size: float | None = setting(
         None, POSITIVE, "pixel of the object grid in metres (default 25e-9); detector pixels have 75e-6"
     )
-    outermost_zone_width: float | None = setting(None, POSITIVE, "of the zone plate", unit="metres")
-    diameter: float | None = setting(None, POSITIVE, "of the zone plate", unit="metres")
+    outermost_zone_width: float | None = setting(
+        None, POSITIVE, "width of the zone plate's outermost zone", unit="metres"
+    )
+    diameter: float | None = setting(None, POSITIVE, "diameter of the zone plate", unit="metres")
     central_stop: float | None = setting(
         None, NOT_NEGATIVE, "diameter of the zone plate's central stop", unit="metres"
     )
@@ -142,7 +144,7 @@ class ScanPath(SettingsGroup):
     path: str = setting("raster", Choice(("raster", "snake", "spiral", "random")), "kind of scan")
     per_side: int | tuple[int, int] | str = setting(
         8,
-        Either((COUNT, Several(COUNT, 2), Choice(("fit",), none="fit")), "{N,N,N,fit}"),
+        Either((COUNT, Several(COUNT, 2), Choice(("fit",), none="fit")), "{N[,N],fit}"),
         "positions along rows and columns, one number for both; fit, or None in Python: as many as fit",
     )
     overlap: float | None = setting(

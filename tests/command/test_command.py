@@ -129,6 +129,14 @@ def test_the_command_alone_prints_its_help(capsys):
     assert captured.err == ""
 
 
+def test_help_comes_without_the_libraries_that_compute():
+    code = "import sys, ptyxrf.__main__ as command; command.main([]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "ptyxrf.driver.reconstruction.settings" in loaded
+    assert not loaded & {"numba", "h5py", "matplotlib", "scipy", "mpi4py"}
+
+
 def test_further_subcommands_are_joined(capsys):
     hello = Subcommand("hello", "", "greet", "Greet.", lambda parser: None, lambda options: print("hi") or 5)
     assert main(["hello"], extra=[hello]) == 5
