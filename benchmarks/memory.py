@@ -20,12 +20,11 @@ import numpy as np
 from scaling import make_scan, peak, resident
 
 from ptyxrf.driver.job.ranks import world
+from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.planning.plan import make_plan
 from ptyxrf.driver.planning.problem_size import ProblemSize
-from ptyxrf.driver.reconstruction.compilation import warm_up
+from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
-from ptyxrf.kernels.implementation import resolve_engine
-from ptyxrf.parallel.startup import first_on_each_node
 
 
 class MadeMaps:
@@ -78,10 +77,7 @@ def work(options: argparse.Namespace) -> None:
     comm = world()
     scan = scan_of(options)
     method = "joint" if options.elements else "ptychography"
-    engine = resolve_engine("auto", scan.m)
-    first_on_each_node(
-        comm, lambda: warm_up(method, options.precision, "positive", False, scan.sampling, False, engine)
-    )
+    compile_kernels(scan, Model(method=method, precision=options.precision), comm)
     comm.Barrier()
     idle = resident()
     reconstruct(

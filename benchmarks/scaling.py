@@ -76,16 +76,12 @@ def work(options: argparse.Namespace) -> None:
 
     from ptyxrf.driver.job.ranks import world
     from ptyxrf.driver.objective.objective import Objective
-    from ptyxrf.driver.reconstruction.compilation import warm_up
-    from ptyxrf.kernels.implementation import resolve_engine
-    from ptyxrf.parallel.startup import first_on_each_node
+    from ptyxrf.driver.objective.settings import Model
+    from ptyxrf.driver.reconstruction.compilation import compile_kernels
 
     comm = world()
-    engine = resolve_engine("auto", options.m)
-    first_on_each_node(
-        comm, lambda: warm_up("ptychography", options.precision, "positive", False, None, False, engine)
-    )
     scan = make_scan(options.n, options.m, options.per_side)
+    compile_kernels(scan, Model(method="ptychography", precision=options.precision), comm)
     comm.Barrier()
     idle = resident()
     objective = Objective(scan, "ptychography", precision=options.precision, comm=comm)
@@ -155,16 +151,18 @@ def replicated(objective: Any, scan: Scan, comm: Any, timed: Any, repeats: int) 
     positions = objective.tile.positions
     amplitudes = np.sqrt(scan.patterns[positions]).astype(objective.real)
     exposure = np.ones(len(positions))
-    term = diffraction_term(amplitudes, scan.corners[positions], exposure, objective.probe, "positive")
+    term = diffraction_term(
+        amplitudes, scan.corners[positions], exposure, objective.terms.positioned, "positive"
+    )
     z = np.ones(scan.shape, objective.complex)
     product, total = np.zeros_like(z), np.zeros_like(z)
-    for first, last in objective.probe.batches():
+    for first, last in objective.terms.positioned.batches():
         term.gradient(z, product, first, last, False)
     waited = [0.0]
 
     def call() -> None:
         product[...] = 0
-        for first, last in objective.probe.batches():
+        for first, last in objective.terms.positioned.batches():
             term.product(z, product, first, last, False)
         began = time.perf_counter()
         comm.Allreduce(product, total)

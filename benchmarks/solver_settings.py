@@ -19,90 +19,76 @@ from typing import Any
 import numpy as np
 
 import ptyxrf
-from ptyxrf.driver.objective import preconditioner
 from ptyxrf.driver.reconstruction.alignment import align
 from ptyxrf.driver.reconstruction.illumination import illuminated_area
-from ptyxrf.driver.solver import quasi_newton
-from ptyxrf.driver.solver.minimiser import Descent, Iteration, SolverOptions
-from ptyxrf.driver.solver.quasi_newton import QuasiNewton
-from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from siemens_star import load
 
+QUASI_NEWTON, NEWTON = {"solver": "quasi-newton"}, {"solver": "newton"}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "quasi-Newton": {"solver": QuasiNewton},
-    "quasi-Newton, 3 pairs": {"solver": QuasiNewton, "pairs": 3},
-    "quasi-Newton, 10 pairs": {"solver": QuasiNewton, "pairs": 10},
-    "quasi-Newton, no preconditioner": {"solver": QuasiNewton, "identity": True},
-    "truncated Newton": {},
-    "model test 0.25": {"model_tolerance": 0.25},
-    "model test 0.1": {"model_tolerance": 0.1},
-    "inner limit 30": {"inner_limit": 30},
-    "inner limit 60": {"inner_limit": 60},
-    "floor 1 %": {"floor": 0.01},
-    "floor 10 %": {"floor": 0.1},
-    "no preconditioner": {"identity": True},
-    "Gauss-Newton": {"curvature": "gauss-newton"},
-    "Gauss-Newton, model test 0.1": {"curvature": "gauss-newton", "model_tolerance": 0.1},
-    "full Hessian": {"curvature": "full"},
+    "quasi-Newton": QUASI_NEWTON,
+    "quasi-Newton, 3 pairs": QUASI_NEWTON | {"pairs": 3},
+    "quasi-Newton, 10 pairs": QUASI_NEWTON | {"pairs": 10},
+    "quasi-Newton, no preconditioner": QUASI_NEWTON | {"preconditioner": False},
+    "truncated Newton": NEWTON,
+    "model test 0.25": NEWTON | {"model_tolerance": 0.25},
+    "model test 0.1": NEWTON | {"model_tolerance": 0.1},
+    "inner limit 30": NEWTON | {"inner_limit": 30},
+    "inner limit 60": NEWTON | {"inner_limit": 60},
+    "floor 1 %": NEWTON | {"object_floor": 0.01, "probe_floor": 0.01},
+    "floor 10 %": NEWTON | {"object_floor": 0.1, "probe_floor": 0.1},
+    "no preconditioner": NEWTON | {"preconditioner": False},
+    "Gauss-Newton": NEWTON | {"curvature": "gauss-newton"},
+    "Gauss-Newton, model test 0.1": NEWTON | {"curvature": "gauss-newton", "model_tolerance": 0.1},
+    "full Hessian": NEWTON | {"curvature": "full"},
 }
+
+#: Given a scan, the record of an iteration and a view of it.
+Measure = Callable[[ptyxrf.Scan, ptyxrf.IterationRecord, Any], float]
 
 
 class Case:
-    """A scan, the arguments of its objective, and thresholds of a measure of progress."""
+    """A scan, the settings of its reconstruction, and thresholds of a measure of progress."""
 
     def __init__(
-        self,
-        scan: ptyxrf.Scan,
-        arguments: dict[str, Any],
-        thresholds: tuple[float, ...],
-        measure: Callable[[ptyxrf.Objective, Iteration], float],
+        self, scan: ptyxrf.Scan, settings: dict[str, Any], thresholds: tuple[float, ...], measure: Measure
     ) -> None:
-        self.scan, self.arguments, self.thresholds, self.measure = scan, arguments, thresholds, measure
+        self.scan, self.settings, self.thresholds, self.measure = scan, settings, thresholds, measure
 
     def run(self, setting: dict[str, Any], max_sweeps: float) -> list[float]:
         """Return the sweeps at which each threshold was passed (infinite: not)."""
-        setting = dict(setting)
-        floor = setting.pop("floor", 0.02)
-        preconditioner.OBJECT_FLOOR = preconditioner.PROBE_FLOOR = floor
-        identity = setting.pop("identity", False)
-        solver: type[Descent] = setting.pop("solver", TruncatedNewton)
-        quasi_newton.MEMORY = setting.pop("pairs", 5)
-        if solver is QuasiNewton:
-            setting["inner_limit"] = 1  # each step is looked at
-        curvature = setting.pop("curvature", "positive")
-        objective = ptyxrf.Objective(self.scan, precision="single", curvature=curvature, **self.arguments)
-        objective.preconditioner.identity = identity
         passed: dict[float, float] = {}
 
-        def report(iteration: Iteration) -> bool:
-            value = self.measure(objective, iteration)
+        def note(record: ptyxrf.IterationRecord, view: Any) -> bool:
+            value = self.measure(self.scan, record, view)
             for threshold in self.thresholds:
                 if value <= threshold:
-                    passed.setdefault(threshold, objective.work.sweeps)
+                    passed.setdefault(threshold, record.sweeps)
             return len(passed) == len(self.thresholds)
 
-        options = SolverOptions(
-            max_iterations=10**6, max_sweeps=max_sweeps, gradient_tolerance=0, loss_tolerance=0, **setting
-        )
-        solver(objective, options, lambda: objective.work.sweeps, report).run(objective.initial)
+        if setting["solver"] == "quasi-newton":
+            setting = {"inner_limit": 1, **setting}  # each step is looked at
+        ptyxrf.reconstruct(
+            self.scan, **self.settings, **setting, max_iterations=10**6, max_sweeps=max_sweeps,
+            gradient_tolerance=0, loss_tolerance=0, noise_stop=False, fluorescence_first=False, callback=note,
+        )  # fmt: skip
         return [passed.get(threshold, np.inf) for threshold in self.thresholds]
 
 
-def aligned_error(objective: ptyxrf.Objective, iteration: Iteration) -> float:
+def aligned_error(scan: ptyxrf.Scan, record: ptyxrf.IterationRecord, view: Any) -> float:
     """Return the aligned MSE, 40 pixels inside the border."""
-    truth = objective.scan.truth["object"]
+    truth = scan.truth["object"]
     inside = np.zeros(truth.shape, bool)
     inside[40:-40, 40:-40] = True
-    inside &= illuminated_area(objective.scan)
-    z = align(objective.complex_object(iteration.vector), truth, inside)
+    inside &= illuminated_area(scan)
+    z = align(view.object, truth, inside)
     return float((np.abs(z - truth)[inside] ** 2).mean())
 
 
-def relative_loss(objective: ptyxrf.Objective, iteration: Iteration) -> float:
+def relative_loss(scan: ptyxrf.Scan, record: ptyxrf.IterationRecord, view: Any) -> float:
     """Return the loss in units of the mean count."""
-    return iteration.value / objective.mean_count
+    return record.loss / float(np.mean(scan.patterns))
 
 
 def cases(star: Path | None) -> dict[str, Case]:

@@ -95,7 +95,7 @@ def surfaces_of(study: Study, case: Case, method: str) -> dict[str, NDArray[Any]
 def normalised(objective: Objective, direction: NDArray[Any], centre: NDArray[Any]) -> NDArray[Any]:
     """Return a direction with, in each filter (x, or one w_e), the norm that the point has there."""
     out = direction.copy()
-    for part, size in zip(objective.fields_of(out), objective.fields_of(centre), strict=True):
+    for part, size in zip(objective.fields.view(out), objective.fields.view(centre), strict=True):
         norm = np.linalg.norm(part)
         part *= np.linalg.norm(size) / norm if norm > 0 else 0.0
     return out

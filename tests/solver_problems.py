@@ -4,7 +4,11 @@ import time
 
 import numpy as np
 
+from ptyxrf.driver.data.history import Reason
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
+from ptyxrf.driver.solver.quasi_newton import QuasiNewton
+from ptyxrf.driver.solver.settings import SolverSettings, Stops
+from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 
 
 class Problem:
@@ -93,3 +97,29 @@ def rosenbrock(initial=(-1.2, 1.0)):
         lambda x: np.array([[1200 * x[0] ** 2 - 400 * x[1] + 2, -400 * x[0]], [-400 * x[0], 200]]),
         np.array(initial),
     )
+
+
+def solve(solver, problem, report=None, prepare=None, **options):
+    """Run a solver as a caller would; return the point, the reason and the state of each iteration.
+
+    `report` is given each state and stops the run with a true answer; `prepare` is given the number of the
+    next iteration and whether the solver has settled, and says whether it has changed the problem.
+    """
+    settings = {name: options.pop(name) for name in SolverSettings.declared() if name in options}
+    settings["solver"] = {QuasiNewton: "quasi-newton", TruncatedNewton: "newton"}[solver]
+    minimiser = solver(problem, SolverSettings(**settings), Stops(**options))
+    state, reason = minimiser.start(problem.initial), None
+    history = [state]
+    if report is not None and report(state):
+        reason = Reason.CALLBACK
+    while reason is None:
+        if prepare is not None and prepare(state.number + 1, state.settled is not None):
+            state = minimiser.reset(state)
+        reason = minimiser.reason(state)
+        if reason is None:
+            state = minimiser.step(state)
+            if state.number == len(history):
+                history.append(state)
+                if report is not None and report(state):
+                    reason = Reason.CALLBACK
+    return state.vector, reason, history

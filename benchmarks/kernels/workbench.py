@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
-from ptyxrf.driver.solver.quasi_newton import MEMORY
+from ptyxrf.driver.solver.settings import SolverSettings
 from ptyxrf.kernels.amplitude_residual import CURVATURES
 from ptyxrf.kernels.fftw.transforms import PatternFourier, aligned_zeros
 from ptyxrf.kernels.probe_shift import PositionedProbe
@@ -78,12 +78,12 @@ class Workbench:
         self.shifts = VectorShifts(rng.random((self.count, 2)), 1, m, self.complex)
         self.far_spectrum, self.far_sum = self.shifts.spectrum(self.probes[0]), self.shifts.no_sum()
         # pairs of quasi-Newton steps
-        size = self.left.size // 2
+        size, pairs = self.left.size // 2, SolverSettings().pairs
         self.blocks = InverseBlocks(
             0, self.residual[None, :size] + 1, np.zeros(2, np.int64), np.zeros(2, self.real), self.left[:1]
         )
-        self.pairs, self.changes = (rng.random((MEMORY, 2 * size)).astype(self.real) for _ in range(2))
-        self.factors, self.learned, self.no_mask = np.full(MEMORY, 1e-3), np.zeros(64), np.zeros(0, bool)
+        self.pairs, self.changes = (rng.random((pairs, 2 * size)).astype(self.real) for _ in range(2))
+        self.factors, self.learned, self.no_mask = np.full(pairs, 1e-3), np.zeros(64), np.zeros(0, bool)
         # numbers that kernels take
         self.none, self.one, self.unit, self.offset, self.keep = 0, 1, 1.0, 0.0, False
         self.alpha, self.beta, self.origin, self.window = 1e-3, 0.5, (0, 0), (0, 0, n, n)

@@ -1,6 +1,6 @@
 """Runner of ptyxrf: its solvers with the defaults of `ptyxrf.reconstruct`, stopped by budgets alone.
 
-Settings: "solver", "curvature", and fields of `SolverOptions`. Before the clock starts the scan has been
+Settings: "solver", "curvature", and those of `SolverSettings`. Before the clock starts the scan has been
 loaded, and two iterations of it were made, which compiles the kernels. Transforms are counted from the passes
 that are made, among them those that shift probes by fractions of a pixel.
 """
@@ -14,8 +14,9 @@ import numpy as np
 from recorder import Job, Recorder, job_of_command_line
 
 import ptyxrf
-from ptyxrf.driver.solver.minimiser import Iteration, SolverOptions
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton
+from ptyxrf.driver.solver.settings import SolverSettings, Stops
+from ptyxrf.driver.solver.state import State
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.probe_shift import VectorShifts
@@ -36,12 +37,12 @@ def count_transforms() -> list[float]:
 
         setattr(kind, name, run)
 
-    counted(VectorDiffraction, "gradient", lambda term, *_: 2 * term.count)
-    counted(VectorDiffraction, "product", lambda term, *_: 2 * term.count)
+    counted(VectorDiffraction, "gradient", lambda term, tile, out, first, last, *_: 2 * (last - first))
+    counted(VectorDiffraction, "product", lambda term, change, out, first, last, *_: 2 * (last - first))
     counted(
         VectorDiffraction,
         "losses_along",
-        lambda term, change, steps, moved, *_: (2 if moved else 1) * term.count,
+        lambda term, change, steps, losses, first, last, moved: (2 if moved else 1) * (last - first),
     )
     counted(VectorShifts, "shift", lambda shifts, spectrum, first, last, *_: last - first)
     counted(VectorShifts, "add_shifted_back", lambda shifts, fields, first, last, *_: last - first)
@@ -52,28 +53,35 @@ def main(job: Job) -> None:
     """Make the run."""
     data, settings = job.data, dict(job.settings)
     curvature, solver = settings.pop("curvature", "positive"), settings.pop("solver", "quasi-newton")
-    descent = SOLVERS[solver]
     scan = ptyxrf.Scan(data["patterns"], data["positions"], data["probe"], shape=job.shape, count_scale=1)
     objective = ptyxrf.Objective(
         scan, "ptychography", precision="single", refine_probe=job.refine_probe, curvature=curvature,
         memory="low" if solver == "quasi-newton" else "cached", engine="vector",
     )  # fmt: skip
+    most = job.iterations + 1
     never = {"gradient_tolerance": 0.0, "loss_tolerance": 0.0}
-    warm = SolverOptions(max_iterations=2, **never)
-    descent(objective, warm, lambda: objective.work.sweeps, lambda _: False).run(objective.initial)
+    minimiser = SOLVERS[solver](
+        objective,
+        SolverSettings(solver=solver, **settings),
+        Stops(max_iterations=most, **never),
+    )
+    state = minimiser.start(objective.initial)
+    for _ in range(2):  # compiles
+        state = minimiser.step(state)
 
     recorder, count = Recorder(job), count_transforms()
 
-    def report(iteration: Iteration) -> bool:
-        vector = iteration.vector
+    def enough(state: State) -> bool:
+        vector = state.vector
         return recorder.note(
             lambda: (objective.complex_object(vector), np.array(objective.probe_of(vector)[0])),
             lambda: count[0],
         )
 
-    options = SolverOptions(max_iterations=job.iterations + 1, **never, **settings)
     recorder.start()
-    descent(objective, options, lambda: objective.work.sweeps, report).run(objective.initial)
+    state = minimiser.start(objective.initial)
+    while not enough(state) and minimiser.reason(state) is None:
+        state = minimiser.step(state)
     recorder.write(version=ptyxrf.__version__)
 
 

@@ -102,13 +102,13 @@ def _checked(
         raise ValueError(f"objective: expected an Objective, got {type(objective).__name__}")
     if objective.ranks.size > 1:
         raise ValueError(f"objective: expected one on a single rank, got {objective.ranks.size} ranks")
-    if objective.refine_probe:
+    if objective.settings.refine_probe:
         raise ValueError("objective: expected a known probe, got refine_probe=True")
     if objective.method != "fluorescence" and not isinstance(objective.link, LinearCombination):
         raise ValueError(f"objective: expected a linear link, got {type(objective.link).__name__}")
-    if printed_data and objective.curvature != "full":
+    if printed_data and objective.settings.curvature != "full":
         raise ValueError(
-            f"printed_data: expected an objective with curvature 'full', got {objective.curvature!r}"
+            f"printed_data: expected an objective with curvature 'full', got {objective.settings.curvature!r}"
         )
     whole_number("most", most, 1)
     size = objective.size
@@ -167,7 +167,7 @@ def _add_patterns(
     frequencies = np.arange(m) - m // 2
     transform = np.exp(-2j * np.pi * np.outer(frequencies, np.arange(m)) / m) / np.sqrt(m)
     dark = DARK * objective.mean_count  # the threshold of the kernels, in the units of the data
-    low, high = CURVATURES[objective.curvature]
+    low, high = CURVATURES[objective.settings.curvature]
     step = max(1, PIXELS // m)
     for first in range(0, m, step):
         rows = slice(first, first + step)
@@ -245,7 +245,7 @@ def _add_fluorescence(hessian: NDArray, objective: Objective, probe: NDArray) ->
     """Add (alpha_e / N_e) A_e^T A_e; A_e is the sensitivity times a matrix common to all elements."""
     scan = objective.scan
     factors = objective.alpha / scan.N_e * scan.sensitivity**2
-    first = objective.channels["elements"].start
+    first = objective.fields.elements.start
     parts = _grid_parts(scan, probe) if scan.sampling == "grid" else _scan_parts(scan, probe)
     for at, rows in parts:
         block = rows.T @ rows

@@ -231,7 +231,7 @@ def spectrum(
 
 def _global_size(objective: Objective) -> int:
     """Return the number of unknowns over all ranks; the probe, which each rank has, counts once."""
-    fields = objective.fields_of(np.zeros(objective.size, bool))
+    fields = objective.fields.view(np.zeros(objective.size, bool))
     rows, columns = objective.tile.grid
     return len(fields) * rows * columns + (objective.size - fields.size if objective.with_probe else 0)
 
@@ -343,7 +343,7 @@ def random_signs(objective: Objective, seed: int, index: int) -> NDArray:
         -1 or 1; 0 in the part of a probe that is held.
     """
     vector = np.zeros(objective.size, objective.real)
-    fields, (rows, columns) = objective.fields_of(vector), objective.tile.grid
+    fields, (rows, columns) = objective.fields.view(vector), objective.tile.grid
     owned = objective.tile.owned
     key = _mixed(_mixed(seed) ^ index)
     row = np.arange(owned.row_start, owned.row_stop)[:, None]

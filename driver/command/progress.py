@@ -59,7 +59,7 @@ class Progress:
         self._show = show
         self._close = close
 
-    def __call__(self, record: IterationRecord, state: object = None) -> bool:
+    def __call__(self, record: IterationRecord, view: object = None) -> bool:
         """Show the record; never ask to stop."""
         self._show(record)
         return False

@@ -76,3 +76,25 @@ class IterationRecord:
     seconds: float = 0.0
     note: str = ""
     errors: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Work:
+    """What was computed so far: a gradient or a product is one sweep, a forward-only pass half of one."""
+
+    gradients: int = 0
+    products: int = 0
+    forwards: int = 0
+
+    @property
+    def sweeps(self) -> float:
+        """Sweeps over all positions."""
+        return self.gradients + self.products + 0.5 * self.forwards
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss of each modality at a point, in the units of the data (NaN: not there)."""
+
+    ptychography: float
+    fluorescence: float

@@ -21,7 +21,8 @@ class Link(ABC):
 
     #: Names of the unknowns in order; each stands for one field, "elements" for N_e of them.
     unknowns: tuple[str, ...]
-    #: Whether z is linear in the fields, so that `bend` adds nothing and a line in the fields is one in z.
+    #: Whether z is linear in the fields, so that `second_order` adds nothing and a line in the fields is one
+    #: in z.
     linear: bool
 
     @property
@@ -58,7 +59,7 @@ class Link(ABC):
         add : bool
         """
 
-    def bend(
+    def second_order(
         self, point: NDArray, change: NDArray, gradient: NDArray, at: Window, scale: float, out: NDArray
     ) -> None:
         """Add the link's own second derivative times the change, weighted by the gradient in z."""
@@ -128,5 +129,17 @@ class LinearLink(LinearCombination):
         super().__init__(np.concatenate([[1], 1j * np.asarray(attenuation, dtype=np.float64)]), offset)
 
 
-#: Links by name, for settings; "phase" is reserved for z = exp(-1/2 sum_e mu_e w_e + i phi).
-LINKS = {"linear": LinearLink}
+def make_link(link: str | Link, method: str, attenuation: NDArray[np.float64], offset: float) -> Link:
+    """Return the link of a method: the given one, or that of a name.
+
+    Parameters
+    ----------
+    link : {"linear"} or Link
+    method : {"joint", "ptychography", "fluorescence"}
+        Ptychography alone has both parts of the object free.
+    attenuation : (N_e,) array of float
+    offset : float
+    """
+    if method == "ptychography":
+        return CartesianLink()
+    return LinearLink(attenuation, offset) if isinstance(link, str) else link

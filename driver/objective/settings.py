@@ -113,3 +113,4 @@ class Model(SettingsGroup):
         NOT_NEGATIVE,
         "fraction of its largest value that is added to the preconditioner's diagonal of the probe",
     )
+    preconditioner: bool = setting(True, Switch(), "precondition the steps within an iteration")

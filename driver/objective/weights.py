@@ -115,3 +115,8 @@ def resolve_weights(
     if not (np.isfinite(values).all() and (values >= 0).all()):
         raise ValueError(f"alpha: expected finite non-negative weights, got {values.tolist()}")
     return np.where(measured, values, 0.0)
+
+
+def power_of_two(size: float) -> float:
+    """Return the power of two by which a loss of some size becomes one of order 1; 1 for a size of 0."""
+    return 2.0 ** -round(np.log2(size)) if size > 0 else 1.0

@@ -79,7 +79,7 @@ def take_turns(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str,
 def points_of(objective: Objective) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return two points, so that a probe that is refined is another one each time, as in a reconstruction."""
     other = objective.initial.copy()
-    other[objective.field_size :] *= objective.real.type(1.01)
+    other[objective.layout.cut :] *= objective.real.type(1.01)
     return objective.initial, other
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.objective.patterns import READ_BYTES
-from ptyxrf.driver.solver.quasi_newton import MEMORY
+from ptyxrf.driver.solver.settings import SolverSettings
 from ptyxrf.kernels.simd.emitter import VECTOR_BYTES
 from ptyxrf.kernels.simd.fourier import can_transform
 
@@ -18,7 +18,7 @@ NUMBERS = {"single": 4, "double": 8}
 
 #: Vectors of the unknowns at the peak of the solver's memory, in units of the fields that a rank owns. These
 #: are those of the quasi-Newton solver: pairs, point, gradient, those of a trial, direction, temporaries.
-VECTORS = 2 * MEMORY + 9
+VECTORS = 2 * SolverSettings().pairs + 9
 #: Complex images in addition to those on the covered pixels.
 IMAGES = 1
 #: Maps of the preconditioner and the bounds for each element, in addition to two for the object.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.objective.objective import blur_reach
+from ptyxrf.driver.objective.local_data import blur_reach
 from ptyxrf.driver.planning.memory import Sizes, channels_of
 from ptyxrf.parallel.partition import Reach
 

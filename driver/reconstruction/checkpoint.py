@@ -17,23 +17,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ptyxrf.driver.data.digest import digest_of, scan_digest
-from ptyxrf.driver.data.history import IterationRecord, Reason
+from ptyxrf.driver.data.history import IterationRecord, Losses, Reason, Work
 from ptyxrf.driver.files.checkpoint_file import Content, read_checkpoint, read_fields, write_checkpoint
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.files.whole_file import check_writable, remove_remains
 from ptyxrf.driver.job import signals
-from ptyxrf.driver.objective.objective import Losses, Objective, Work
-from ptyxrf.driver.solver.minimiser import Memory, Standing
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.objective.unknowns import StoredVectors
+from ptyxrf.driver.solver.state import Saved, State, Stored
 from ptyxrf.parallel.startup import from_first_rank
 
 #: Version of what the facts of a checkpoint hold, and of the solvers' memory.
-FORMAT = 1
-#: Seconds between checkpoints by default.
-SECONDS = 300.0
+FORMAT = 2
+#: Name of the point among the vectors; the others are what the solver remembers.
+UNKNOWNS = "unknowns"
+#: Beginning of the names of arrays that the preconditioner needs.
+PRECONDITIONER = "preconditioner."
 
 
 def checkpoint_path(result: Path) -> Path:
@@ -64,27 +66,42 @@ def start_digest(start: Mapping[str, ArrayLike]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Resumed:
-    """What a run goes on from.
+class RunState:
+    """Where a reconstruction stands besides the state of its solver.
 
     Attributes
     ----------
-    standing : Standing
-        Of the solver.
-    history : list of IterationRecord
+    history : History
         Up to there.
     before : Losses or None
         Of the last iteration, for the stop at the noise.
     earlier : float
         Seconds that went by before the solver began.
+    """
+
+    history: list[IterationRecord]
+    before: Losses | None
+    earlier: float
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What a run goes on from.
+
+    Attributes
+    ----------
+    saved : Saved
+        Of the solver.
+    run : RunState
+    work : Work
+        Done so far.
     after : list of int
         The iterations after which this reconstruction was resumed, now and earlier.
     """
 
-    standing: Standing
-    history: list[IterationRecord]
-    before: Losses | None
-    earlier: float
+    saved: Saved
+    run: RunState
+    work: Work
     after: list[int]
 
 
@@ -120,7 +137,7 @@ class Checkpoints:
     ) -> None:
         self.path, self.older = Path(path), older_path(Path(path))
         self._objective, self._settings = objective, settings
-        self._digest = scan_digest(objective.scan, objective.data_checksums)
+        self._digest = scan_digest(objective.scan, objective.data.checksums)
         self._seconds, self._iterations = seconds, iterations
         self._last = time.monotonic()
         self._resumed_after: list[int] = []
@@ -146,15 +163,13 @@ class Checkpoints:
         if self._objective.ranks.any(signals.STOP in signals.asked()):
             raise signals.Stopped
 
-    def consider(
-        self, standing: Standing, history: list[IterationRecord], before: Losses | None, earlier: float
-    ) -> None:
+    def consider(self, state: State, run: RunState) -> None:
         """Write a checkpoint if it is time to, or a signal asks for it.
 
         Parameters
         ----------
-        standing, history, before, earlier
-            See `Resumed`.
+        state : State
+        run : RunState
 
         Raises
         ------
@@ -165,47 +180,40 @@ class Checkpoints:
         """
         asked = signals.asked()
         due = 0 < self._seconds <= time.monotonic() - self._last
-        counted = self._iterations > 0 and standing.number > 0 and standing.number % self._iterations == 0
+        counted = self._iterations > 0 and state.number > 0 and state.number % self._iterations == 0
         # clocks and signals of the ranks differ, their decisions may not
         flags = (due, signals.CHECKPOINT in asked, signals.STOP in asked)
         due, wanted, stop = self._objective.ranks.largest(*map(float, flags)) > 0
         if due or counted or wanted or stop:
-            self._write(standing, history, before, earlier)
+            self._write(Saved.of(state), run)
             signals.answered(asked)
             self._last = time.monotonic()
         if stop:
             raise signals.Stopped
 
-    def _write(
-        self, standing: Standing, history: list[IterationRecord], before: Losses | None, earlier: float
-    ) -> None:
+    def _write(self, saved: Saved, run: RunState) -> None:
         objective = self._objective
         facts = {
             "format": FORMAT,
             "settings": self._settings,
             "digest": self._digest,
-            "iteration": standing.number,
-            "first_norm": standing.first_norm,
-            "slow": standing.slow,
-            "settled": None if standing.settled is None else standing.settled.name,
-            "seconds": standing.seconds,
-            "solver": standing.memory.numbers,
+            "iteration": saved.number,
+            "first_norm": saved.first_norm,
+            "slow": saved.slow,
+            "settled": None if saved.settled is None else saved.settled.name,
+            "seconds": saved.seconds,
+            "solver": saved.memory.numbers,
             "work": asdict(objective.work),
-            "probe_is_frozen": objective.probe_is_frozen,
-            "maps_are_held": objective.maps_are_held,
-            "before": None if before is None else asdict(before),
-            "earlier": earlier,
+            "held": sorted(objective.held),
+            "before": None if run.before is None else asdict(run.before),
+            "earlier": run.earlier,
             "resumed_after": self._resumed_after,
         }
-        arrays, fields = {}, {}
-        for name, vector in {"unknowns": standing.vector, **standing.memory.vectors}.items():
-            fields[name] = objective.fields_of(vector)
-            if objective.refine_probe:
-                arrays[name] = objective.probe_part(vector)
-        light_of = objective.preconditioner.light_of
-        if light_of is not None:
-            arrays["light_of"] = light_of
-        content = Content(facts, history, arrays, fields)
+        stored = objective.layout.store({UNKNOWNS: saved.vector, **saved.memory.vectors})
+        of_preconditioner = {
+            f"{PRECONDITIONER}{name}": array for name, array in objective.preconditioner.state().items()
+        }
+        content = Content(facts, run.history, stored.arrays | of_preconditioner, stored.fields)
         older = None if self._newest_is_damaged else self.older
         write_checkpoint(self.path, older, content, objective.tile, objective.ranks)
         self._newest_is_damaged = False
@@ -281,31 +289,29 @@ class Checkpoints:
         """Give the objective the state that it had, and return the rest."""
         objective, facts = self._objective, content.facts
         self._resumed_after = [*facts["resumed_after"], facts["iteration"]]
-        vectors: dict[str, NDArray[Any]] = {}
-        for name, fields in content.fields.items():
-            vector = vectors[name] = np.empty(objective.size, objective.real)
-            objective.fields_of(vector)[...] = fields
-            if objective.refine_probe:
-                objective.probe_part(vector)[...] = content.arrays[name]
-        objective.probe_is_frozen = facts["probe_is_frozen"]
-        objective.maps_are_held = facts["maps_are_held"]
-        if "light_of" in content.arrays:
-            objective.preconditioner.restore(content.arrays["light_of"])
-        # the descent evaluates the point once more, which is no part of the path
-        work = Work(**facts["work"])
-        work.gradients -= 1
-        objective.work = work
-        standing = Standing(
+        objective.held = frozenset(facts["held"])
+        objective.preconditioner.restore(
+            {
+                name.removeprefix(PRECONDITIONER): array
+                for name, array in content.arrays.items()
+                if name.startswith(PRECONDITIONER)
+            }
+        )
+        vectors = objective.layout.restore(
+            list(content.fields), StoredVectors(content.fields, content.arrays)
+        )
+        saved = Saved(
+            vectors.pop(UNKNOWNS),
             facts["iteration"],
-            vectors.pop("unknowns"),
             facts["first_norm"],
             facts["slow"],
             None if facts["settled"] is None else Reason[facts["settled"]],
             facts["seconds"],
-            Memory(facts["solver"], vectors),
+            Stored(facts["solver"], vectors),
         )
         before = None if facts["before"] is None else Losses(**facts["before"])
-        return Resumed(standing, content.history, before, facts["earlier"], self._resumed_after)
+        run = RunState(content.history, before, facts["earlier"])
+        return Resumed(saved, run, Work(**facts["work"]), self._resumed_after)
 
 
 class _Disagreement(Exception):

@@ -2,55 +2,86 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.solver.quasi_newton import QuasiNewton
+from ptyxrf.driver.solver.settings import SolverSettings, Stops
+from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
+from ptyxrf.kernels.implementation import resolve_engine
+from ptyxrf.parallel.startup import first_on_each_node
+
+log = logging.getLogger("ptyxrf")
 
 
-@cache
-def warm_up(
-    method: str, precision: str, curvature: str, refine_probe: bool, sampling: str | None, fractional: bool,
-    engine: str,
-) -> None:  # fmt: skip
-    """Reconstruct a tiny scan of the same kind, which compiles the kernels or loads them from the cache.
+def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) -> None:
+    """Compile the kernels for a scan, or load them where this machine has compiled them before.
+
+    `reconstruct` does so by itself. On several ranks the first rank of each node compiles and the others
+    load: ranks that compile at once would lose entries of the cache.
 
     Parameters
     ----------
-    method, precision, curvature, refine_probe
-        As for `ptyxrf.Objective`.
-    sampling : {"grid", "scan", None}
-        Of the fluorescence.
-    fractional : bool
-        Whether positions have fractions.
-    engine : {"vector", "library"}
-        What transforms the patterns.
+    scan : Scan
+    model : Model, optional
+        Settings of the objective. Default: those of `Objective`.
+    comm : communicator or None
+        All ranks take part.
     """
-    from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+    model = Model() if model is None else model
+    log.info("loading kernels (compiled once on each machine, which takes about a minute)")
+    kind = (
+        model.method,
+        model.precision,
+        model.curvature,
+        model.refine_probe,
+        scan.sampling,
+        bool(scan.fractions.any()),
+        resolve_engine(model.engine, scan.m),
+    )
+    first_on_each_node(comm, lambda: _compile(*kind))
 
-    m = 4 if engine == "vector" else 11  # a size that leads to it
+
+@cache
+def _compile(
+    method: str, precision: str, curvature: str, refine_probe: bool, sampling: str | None, fractional: bool,
+    engine: str,
+) -> None:  # fmt: skip
+    """Evaluate a tiny objective of the same kind, and take steps of both solvers on it."""
+    objective = Objective(
+        _tiny_scan(sampling, fractional, 4 if engine == "vector" else 11),
+        method,
+        precision=precision,
+        curvature=curvature,
+        refine_probe=refine_probe,
+        engine=engine,
+    )
+    objective.scale_weights()
+    for solver in (QuasiNewton, TruncatedNewton):
+        minimiser = solver(objective, SolverSettings(), Stops())
+        state = minimiser.start(objective.initial)
+        for _ in range(2):  # the first quasi-Newton step has no pairs yet
+            state = minimiser.step(state)
+
+
+def _tiny_scan(sampling: str | None, fractional: bool, m: int) -> Scan:
+    """Return a scan of three positions."""
     positions = np.array([[0.0, 0.0], [2.0, 1.0], [1.0, 3.0]])
     if fractional:
         positions = positions + 0.25
     rng = np.random.default_rng(0)
     shape = (m + 4, m + 4)
     maps = {"grid": (1, *shape), "scan": (1, len(positions)), None: None}[sampling]
-    scan = Scan(
+    return Scan(
         rng.poisson(9.0, (len(positions), m, m)).astype(np.float64),
         positions,
         rng.standard_normal((1, m, m)) + 1j,
         shape=shape,
         fluorescence=None if maps is None else rng.poisson(9.0, maps),
     )
-    for solver in ("quasi-newton", "newton"):
-        reconstruct(
-            scan,
-            method,
-            solver=solver,
-            precision=precision,
-            curvature=curvature,
-            refine_probe=refine_probe,
-            noise_stop=False,
-            max_iterations=2,
-        )

@@ -1,8 +1,7 @@
-"""What the noise of the data leaves of the loss at the truth: where a fit should end.
+"""Morozov's discrepancy principle: stop when the misfit is what the noise of the data explains.
 
-The maps are deconvolved, so a fit that goes on below the noise of the fluorescence brings the noise into
-them (semi-convergence). Morozov's discrepancy principle is the remedy: stop when the misfit is what the
-noise explains.
+The maps are deconvolved, so a fit that goes on below the noise of the fluorescence brings the noise into them
+(semi-convergence).
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ptyxrf.driver.objective.objective import Losses, Objective
+from ptyxrf.driver.data.history import Losses
+from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.illumination import ILLUMINATED
 
 #: A fit with u unknowns and n data leaves the fraction 1 - u/n of the noise. The ptychography has to come
-#: this close to it, for its part is well determined and only gains by going on.
+#: this close to it: its part is well determined and only gains by going on.
 SETTLED_SHARE = 0.6
 
 #: Patterns see the weighted sum of several maps and not their differences, which go on fitting the noise of
@@ -41,10 +41,10 @@ class NoiseLevel:
     several: bool = False
 
     def reached(self, losses: Losses, before: Losses | None = None) -> bool:
-        """Return whether going on would fit the noise.
+        """Return whether further iterations would fit the noise.
 
-        The losses of all modalities that there are lie at or below the level; for the patterns of a scan with
-        several elements it is enough that their loss hardly falls any more.
+        The losses of all modalities lie at or below the level; for the patterns of a scan with several
+        elements it is enough that their loss hardly falls any more.
 
         Parameters
         ----------
@@ -64,45 +64,48 @@ class NoiseLevel:
 def noise_level(objective: Objective) -> NoiseLevel | None:
     """Return the noise level of a joint or a fluorescence objective, or None where it is not known.
 
-    An amplitude of Poisson counts scaled by eta has variance eta/4, a count eta times its mean; whole
-    numbers without a count scale are raw counts (eta = 1). None for ptychography alone, which does not
+    An amplitude of Poisson counts scaled by eta has variance eta/4, a count eta times its mean; whole numbers
+    without a count scale are raw counts (eta = 1). None for ptychography alone, which does not
     semi-converge, for noiseless data, and for data that are no counts and have no count scale.
 
     Parameters
     ----------
     objective : Objective
-
-    Returns
-    -------
-    NoiseLevel or None
     """
-    scan, data, ranks = objective.scan, objective.data, objective.ranks
-    if objective.fluorescence is None or data is None:
+    scan, counts, patterns = objective.scan, objective.data.counts, objective.data.patterns
+    if counts is None:
         return None
     weighed = objective.alpha > 0
     scales = scan.fluorescence_count_scale
     if scales is None:
-        if not data.whole:
+        if not counts.whole:
             return None
         scales = np.ones(scan.N_e)
-    variances = (scales * data.total)[weighed]
+    variances = (scales * counts.total)[weighed]
     if not variances.size or not (variances > 0).all():
         return None
     fluorescence = float((objective.alpha[weighed] * variances).sum()) / (2 * scan.N_e)
-    if objective.diffraction is None:
+    if patterns is None:
         return NoiseLevel(np.nan, fluorescence)
-
-    if scan.count_scale is None and not objective.integer_patterns:
+    if scan.count_scale is None and not patterns.whole:
         return None
+    ptychography = _pattern_noise(objective)
+    several = int(np.count_nonzero(weighed)) > 1
+    return None if ptychography is None else NoiseLevel(ptychography, fluorescence, several)
+
+
+def _pattern_noise(objective: Objective) -> float | None:
+    """Return the loss that the noise of the patterns leaves; None for no noise or too few pixels."""
+    scan, ranks, diffraction = objective.scan, objective.ranks, objective.terms.diffraction
+    assert diffraction is not None
     scale = np.ones(scan.N) if scan.count_scale is None else scan.count_scale
-    good = np.array([np.count_nonzero(pattern >= 0) for pattern in objective.diffraction.amplitudes])
-    light = objective.illumination()
-    (peak,) = ranks.largest(float(light.max(initial=0.0)))
-    lit = np.count_nonzero(light > ILLUMINATED * peak)
-    sums = np.array([lit, good.sum(), (good * scale[objective.tile.positions]).sum()], dtype=np.float64)
-    lit_pixels, pixels, variance = ranks.sum(sums)
-    left = 1 - SETTLED_SHARE * 2 * lit_pixels / pixels
+    good = np.array([np.count_nonzero(pattern >= 0) for pattern in diffraction.amplitudes])
+    illumination = objective.diagonals.illumination()
+    (peak,) = ranks.largest(float(illumination.max(initial=0.0)))
+    illuminated = np.count_nonzero(illumination > ILLUMINATED * peak)
+    sums = [illuminated, good.sum(), (good * scale[objective.tile.positions]).sum()]
+    illuminated, pixels, variance = ranks.sum(np.array(sums, dtype=np.float64))
+    left = 1 - SETTLED_SHARE * 2 * illuminated / pixels
     if not (scale > 0).all() or left <= 0:
         return None
-    several = int(np.count_nonzero(weighed)) > 1
-    return NoiseLevel(float(left * variance / (8 * scan.N)), fluorescence, several)
+    return float(left * variance / (8 * scan.N))

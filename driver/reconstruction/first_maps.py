@@ -15,20 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.discrepancy import noise_level
-from ptyxrf.driver.solver.minimiser import SolverOptions
+from ptyxrf.driver.reconstruction.settings import Settings
+from ptyxrf.driver.solver.settings import SolverSettings, Stops
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 
-#: Most sweeps over the fluorescence where its noise is known, or none: a noiseless map gets sharper ever more
-#: slowly. Where it is not known, soon more noise than structure would come.
-MOST_SWEEPS, FEW_SWEEPS = 1000, 30
-#: For so many iterations of the joint method the maps stay, while the rest of the object comes to them: some
-#: forty sweeps.
-HELD_ITERATIONS = {"quasi-newton": 4, "newton": 8, "paper": 8}
-#: But not for more than this fraction of the sweeps that there are.
-HELD_BUDGET = 0.25
+#: Most sweeps over the fluorescence where its noise is known, or there is none: a noiseless map gets sharper
+#: ever more slowly.
+MOST_SWEEPS = 1000
+#: Where the noise is not known, soon more noise than structure would come.
+FEW_SWEEPS = 30
 
 
 @dataclass(frozen=True)
@@ -48,50 +46,46 @@ class FirstMaps:
 
 
 def first_maps(
-    scan: Scan,
+    data: LocalData,
     weighed: NDArray[np.bool_],
     start: Mapping[str, ArrayLike],
-    precision: str,
-    nonnegative: bool,
-    max_seconds: float,
-    comm: Any,
+    settings: Settings,
     pause: Callable[[], None] | None = None,
 ) -> FirstMaps:
-    """Return what the fluorescence alone makes of the maps, stopped at its noise level.
+    """Return the maps of the fluorescence alone, fitted to its noise level.
 
     Parameters
     ----------
-    scan : Scan
-        With fluorescence.
+    data : LocalData
+        Of a joint reconstruction; its patterns are not used. All ranks take part.
     weighed : (N_e,) array of bool
         Elements whose data count in the joint reconstruction; the others keep their start.
     start : mapping
         Of the joint reconstruction.
-    precision : {"single", "double"}
-    nonnegative : bool
-        Hold w >= 0.
-    max_seconds : float
-    comm : communicator or None
-        All ranks take part.
+    settings : Settings
+        Its precision, bounds and time budget apply.
     pause : callable, optional
         Called after each iteration; what it raises ends all.
     """
-    objective = Objective(scan, "fluorescence", precision=precision, start=start, comm=comm)
+    objective = Objective(
+        data.scan, "fluorescence", precision=settings.precision, start=start, data=data.without_patterns()
+    )
     objective.scale_weights()
     level = noise_level(objective)
-    scales = scan.fluorescence_count_scale
+    scales = data.scan.fluorescence_count_scale
     noiseless = scales is not None and not np.any(scales)
     most = MOST_SWEEPS if noiseless or level is not None else FEW_SWEEPS
-    options = SolverOptions(max_sweeps=most, max_seconds=max_seconds, nonnegative=nonnegative)
     newton = TruncatedNewton(
         objective,
-        options,
-        lambda: objective.work.sweeps,
-        lambda iteration: level is not None and level.reached(objective.losses),
-        pause=None if pause is None else lambda standing: pause(),
+        SolverSettings(solver="newton", nonnegative=settings.nonnegative),
+        Stops(max_sweeps=most, max_seconds=settings.max_seconds),
     )
-    vector, _ = newton.run(objective.initial)
-    elements = objective.elements_of(vector).copy()
+    state = newton.start(objective.initial)
+    while newton.reason(state) is None and not (level is not None and level.reached(objective.losses)):
+        if pause is not None:
+            pause()
+        state = newton.step(state)
+    elements = objective.elements_of(state.vector).copy()
     unseen = ~weighed
     elements[unseen] = objective.elements_of(objective.initial)[unseen]
-    return FirstMaps(np.ascontiguousarray(elements), objective.work.sweeps)
+    return FirstMaps(np.ascontiguousarray(elements), objective.sweeps)

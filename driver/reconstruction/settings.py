@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, NOT_NEGATIVE, Choice, File, Switch
+from ptyxrf.driver.data.kinds import COUNT_OR_ZERO, NOT_NEGATIVE, Choice, File, Switch
 from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
 from ptyxrf.driver.objective.settings import Model
-from ptyxrf.driver.solver.settings import INNER_LIMITS, SolverSettings
+from ptyxrf.driver.solver.settings import INNER_LIMITS, SolverSettings, Stops
 
 # imported for types alone: the command's help must not wait for numpy
 if TYPE_CHECKING:
@@ -23,42 +23,6 @@ PAPER: dict[str, Any] = {
     "inner_limit": 50,
     "fluorescence_first": False,
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stops(SettingsGroup):
-    """When a reconstruction stops. An iteration that has begun is finished, with fewer inner steps."""
-
-    max_iterations: int = setting(100, COUNT_OR_ZERO, "stop after so many iterations", path=False)
-    max_sweeps: float | None = setting(
-        None,
-        NOT_NEGATIVE,
-        "stop after so many sweeps over all positions: 1 for a gradient or product, 1/2 for a forward pass",
-        path=False,
-    )
-    max_seconds: float | None = setting(
-        None, NOT_NEGATIVE, "stop after this time, counted from the first start", unit="seconds", path=False
-    )
-    gradient_tolerance: float = setting(
-        1e-6,
-        NOT_NEGATIVE,
-        "stop when the gradient norm has fallen to this fraction of the first; 0: no such stop",
-        path=False,
-    )
-    loss_tolerance: float = setting(
-        1e-4,
-        NOT_NEGATIVE,
-        "stop when the loss falls by less than this fraction in consecutive iterations; 0: no such stop",
-        path=False,
-    )
-    patience: int = setting(3, COUNT, "number of those consecutive iterations", path=False)
-    noise_stop: bool = setting(
-        True,
-        Switch(),
-        "stop when the data are fitted to within their noise, where the scan tells it: further iterations "
-        "would bring the noise into the maps",
-        path=False,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,13 +84,20 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
         SolverSettings, "inner_limit", None, "10, or 15 products, or 50 with the solver of the paper"
     )
     preconditioner: bool = redeclared(
-        SolverSettings, "preconditioner", None, "yes, but not with the solver of the paper"
+        Model, "preconditioner", None, "yes, but not with the solver of the paper"
     )
     probe_from_iteration: int = setting(
         0,
         COUNT_OR_ZERO,
         "refine the probe only after so many iterations, or as soon as the object has converged with the "
         "given one",
+    )
+    noise_stop: bool = setting(
+        True,
+        Switch(),
+        "stop when the data are fitted to within their noise, where the scan tells it: further iterations "
+        "would bring the noise into the maps",
+        path=False,
     )
     fluorescence_first: bool = setting(
         None,

@@ -28,6 +28,8 @@ class InverseBlocks:
         mu of each channel; 0: it stands alone.
     light : (P,) array
         The blocks are light mu mu^T + diag.
+    replicated : bool
+        Whether every rank holds the same numbers, which count once in dot products.
     """
 
     start: int
@@ -35,12 +37,13 @@ class InverseBlocks:
     which: NDArray[np.int64]
     coupling: NDArray[Any]
     light: NDArray[Any]
+    replicated: bool = False
 
     @classmethod
-    def diagonal(cls, start: int, inverse: NDArray[Any]) -> InverseBlocks:
+    def diagonal(cls, start: int, inverse: NDArray[Any], *, replicated: bool = False) -> InverseBlocks:
         """Return the inverse of a diagonal matrix."""
         nothing = np.zeros(1, inverse.dtype)
-        return cls(start, inverse[None], np.zeros(1, np.int64), nothing, nothing)
+        return cls(start, inverse[None], np.zeros(1, np.int64), nothing, nothing, replicated)
 
     @property
     def matrix(self) -> tuple[NDArray[Any], ...]:

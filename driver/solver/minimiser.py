@@ -1,112 +1,44 @@
-"""What the solvers share: outer iterations, bounds, when to stop, what is reported.
+"""What the solvers share: start, step, reason to stop. The loop belongs to the caller.
 
-They see value and gradient, Hessian product with the dots of the step, precondition, dots, losses along a
-line and bounds: neither physics nor ranks (see `Problem`).
+    state = minimiser.start(problem.initial)
+    while (reason := minimiser.reason(state)) is None:
+        state = minimiser.step(state)
+
+A solver sees value and gradient, Hessian product with the dots of the step, preconditioner, dots, losses
+along a line and bounds: neither physics nor ranks (see `Problem`).
 """
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.history import Reason
+from ptyxrf.driver.solver.bounds import Bounds
 from ptyxrf.driver.solver.problem import Problem
+from ptyxrf.driver.solver.settings import SolverSettings, Stops
+from ptyxrf.driver.solver.state import Memory, Saved, State, Stored
 
 #: Sweeps that an iteration takes besides its inner steps: a gradient and a line search.
 SEARCH_SWEEPS = 2
 
 
 @dataclass(frozen=True)
-class SolverOptions:
-    """When to stop, and how hard to try inside.
+class Step:
+    """A point of lower loss that an iteration has found; it is the one that the problem remembers.
 
     Attributes
     ----------
-    max_iterations : int
-        Most outer iterations.
-    max_sweeps, max_seconds : float
-        Budgets; an iteration that has begun is finished, with its inner solve cut to what is left.
-    inner_limit : int
-        Most steps inside an iteration: Hessian products of an inner solve, or quasi-Newton steps.
-    model_tolerance : float
-        Nash and Sofer's test of the inner solve of truncated Newton; 0: off.
-    residual_tolerance : float
-        Relative residual at which that inner solve stops.
-    gradient_tolerance : float
-        Stop when the gradient norm is this fraction of the first; 0: off.
-    loss_tolerance : float
-        Stop when the loss falls by less than this fraction in each of `patience` iterations; 0: off.
-    patience : int
-    nonnegative : bool
-        Hold the problem's `nonnegative` variables at 0 or above.
-    """
-
-    max_iterations: int = 100
-    max_sweeps: float = np.inf
-    max_seconds: float = np.inf
-    inner_limit: int = 15
-    model_tolerance: float = 0.5
-    residual_tolerance: float = 1e-3
-    gradient_tolerance: float = 1e-6
-    loss_tolerance: float = 1e-4
-    patience: int = 3
-    nonnegative: bool = True
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """What the solver reports after an outer iteration (0: the start).
-
-    Attributes
-    ----------
-    number : int
-    value : float
-        Loss.
-    gradient_norm : float
-        Without the components that a bound holds.
-    inner_steps : int
-    step : float
-        Step length.
-    note : str
-        How the iteration ended, and what else happened.
-    seconds : float
-        Since the start.
-    vector : array
-        The point, not to be changed.
-    """
-
-    number: int
-    value: float
-    gradient_norm: float
-    inner_steps: int
-    step: float
-    note: str
-    seconds: float
-    vector: NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A lower point that an iteration has found.
-
-    Attributes
-    ----------
-    vector, value, gradient
-        The point, also the one that the problem remembers.
-    free : array of bool or None
-        What may move from there.
-    norm : float
-        Of the gradient where it is free.
+    vector, value, gradient, free, norm
+        See `State`.
     length : float
         Of the last step.
-    steps : int
-        Inner steps.
+    inner_steps : int
     note : str
     """
 
@@ -116,226 +48,120 @@ class Outcome:
     free: NDArray[np.bool_] | None
     norm: float
     length: float
-    steps: int
-    note: str
+    inner_steps: int = 1
+    note: str = ""
 
 
-@dataclass(frozen=True)
-class Memory:
-    """What a solver remembers from one iteration to the next.
-
-    Attributes
-    ----------
-    numbers : dict
-        Of numbers and lists of them.
-    vectors : dict
-        Vectors like the point, by name.
-    """
-
-    numbers: dict[str, Any] = field(default_factory=dict)
-    vectors: dict[str, NDArray[Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a descent stands after an iteration: what it needs to go on as if it had never stopped.
-
-    Attributes
-    ----------
-    number : int
-        Of the iteration.
-    vector : array
-        The point.
-    first_norm : float
-        Gradient norm to which that of the stop is relative.
-    slow : int
-        Iterations running in which the loss hardly fell.
-    settled : Reason or None
-        Why there is nothing more to gain.
-    seconds : float
-        Since the start.
-    memory : Memory
-        Of the solver. Its arrays change as the descent goes on.
-    """
-
-    number: int
-    vector: NDArray[Any]
-    first_norm: float
-    slow: int
-    settled: Reason | None
-    seconds: float
-    memory: Memory
-
-
-class Descent(ABC):
-    """Minimise a problem from its start.
+class Minimiser(ABC):
+    """Minimises a problem, one iteration at a time; all ranks make the same calls.
 
     Parameters
     ----------
     problem : Problem
-    options : SolverOptions
-    sweeps : callable
-        Returns the sweeps done so far.
-    report : callable
-        Given each `Iteration`; a true answer stops the solver.
-    prepare : callable, optional
-        Called with the number of an iteration before it begins, and False; or with True instead of stopping
-        where there is nothing more to gain. A true answer says that the problem has changed (another
-        unknown is free): it is evaluated again, and the solver goes on.
-    pause : callable, optional
-        Given the `Standing` after each iteration; what it raises ends the descent.
+    settings : SolverSettings
+    stops : Stops
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        options: SolverOptions,
-        sweeps: Callable[[], float],
-        report: Callable[[Iteration], Any],
-        prepare: Callable[[int, bool], bool] | None = None,
-        pause: Callable[[Standing], None] | None = None,
-    ) -> None:
-        self.problem, self.options = problem, options
-        self._sweeps, self._report = sweeps, report
-        self._prepare = prepare or (lambda number, converged: False)
-        self._pause = pause or (lambda standing: None)
-        self._bounded = problem.nonnegative if options.nonnegative else slice(0, 0)
-        # a rank may own none of the bounded numbers, and has to take part in what the others do all the same
-        self._has_bounds = problem.any(self._bounded.start != self._bounded.stop)
-        self._rejected = 0  # directions and steps of this iteration that were not finite
-        self._small = 0.0  # gradient norm that ends the descent
+    def __init__(self, problem: Problem, settings: SolverSettings, stops: Stops) -> None:
+        self.problem, self.settings, self.stops = problem, settings, stops
+        self.bounds = Bounds(problem, settings.nonnegative)
+        self.most_sweeps = np.inf if stops.max_sweeps is None else stops.max_sweeps
+        self._most_seconds = np.inf if stops.max_seconds is None else stops.max_seconds
+        self._rejected = 0  # directions and steps of the present iteration that were not finite
+        self._began = time.perf_counter()
+
+    # ---------------------------------------------------------------- what a solver adds
 
     @abstractmethod
-    def _improve(
-        self,
-        vector: NDArray,
-        value: float,
-        gradient: NDArray,
-        free: NDArray[np.bool_] | None,
-        limit: int,
-    ) -> Outcome | None:
+    def _memory(self, vector: NDArray, stored: Stored) -> Memory:
+        """Return what is stored, or an empty memory where nothing is."""
+
+    @abstractmethod
+    def _improve(self, state: State, limit: int) -> Step | None:
         """Return a point of lower loss after at most `limit` inner steps, or None where none was found."""
 
-    def _forget(self) -> None:
-        """Take note that the problem is another one from now on."""
-        return
+    # ---------------------------------------------------------------- start, step, reason
 
-    def _memory(self) -> Memory:
-        """Return what the solver needs at the next iteration besides the point."""
-        return Memory()
+    def start(self, vector: NDArray) -> State:
+        """Evaluate the problem at a start, moved within the bounds."""
+        self._began = time.perf_counter()
+        vector = self.bounds.moved(vector, np.zeros_like(vector), 0.0)
+        state = self._evaluated(vector, self._memory(vector, Stored()))
+        settled = Reason.STATIONARY if state.norm == 0 else None
+        return replace(state, settled=settled, seconds=self._seconds())
 
-    def _recall(self, memory: Memory, vector: NDArray) -> None:
-        """Take what `_memory` gave at a point."""
-        return
+    def restore(self, saved: Saved) -> State:
+        """Return the state that a checkpoint has kept; it costs one gradient."""
+        self._began = time.perf_counter() - saved.seconds
+        state = self._evaluated(saved.vector, self._memory(saved.vector, saved.memory))
+        return replace(
+            state, number=saved.number, first_norm=saved.first_norm, slow=saved.slow, settled=saved.settled,
+            seconds=saved.seconds,
+        )  # fmt: skip
 
-    def _free(self, vector: NDArray, gradient: NDArray) -> NDArray[np.bool_] | None:
-        """Return which variables may move: all but those at their bound whose gradient pushes against it."""
-        where = self._bounded
-        if not self._has_bounds:
-            return None
-        free = np.ones(len(vector), bool)
-        free[where] = (vector[where] > 0) | (gradient[where] < 0)
-        return free
+    def reset(self, state: State) -> State:
+        """Evaluate the problem again where it has changed (another unknown is free), and forget the rest."""
+        new = self._evaluated(state.vector, self._memory(state.vector, Stored()))
+        first_norm = max(state.first_norm, new.norm)
+        return replace(
+            state, value=new.value, gradient=new.gradient, free=new.free, norm=new.norm, memory=new.memory,
+            first_norm=first_norm, slow=0, settled=None,
+        )  # fmt: skip
 
-    def _within_bounds(self, vector: NDArray, direction: NDArray) -> float:
-        """Cut a direction so that a full step ends within the bounds; return the longest step that does."""
-        where = self._bounded
-        np.maximum(direction[where], -vector[where], out=direction[where])
-        downward = direction[where] < 0
-        room = vector[where][downward] / -direction[where][downward]
-        return max(1.0, self.problem.smallest(float(room.min(initial=np.inf))))
+    def reason(self, state: State) -> Reason | None:
+        """Return why there is no further step to take, or None where there is."""
+        stops = self.stops
+        if not state.finite:
+            return Reason.NON_FINITE
+        if state.number >= stops.max_iterations:
+            return state.settled or Reason.ITERATIONS
+        if state.settled is not None:
+            return state.settled
+        # the clocks of the ranks differ, their decisions may not
+        if self.problem.any(self._seconds() >= self._most_seconds):
+            return Reason.SECONDS
+        return Reason.SWEEPS if self._inner_limit() < 1 else None
 
-    def _moved(self, vector: NDArray, direction: NDArray, length: float) -> NDArray[Any]:
-        moved = vector + vector.dtype.type(length) * direction
-        bounded = moved[self._bounded]
-        np.maximum(bounded, 0, out=bounded)  # rounding may step below by one unit in the last place
-        return moved
+    def step(self, state: State) -> State:
+        """Return the state after an iteration, or the same point with the reason why no step was found."""
+        self._rejected = 0
+        with np.errstate(invalid="ignore", over="ignore"):  # tested for, and reported in the note
+            found = self._improve(state, self._inner_limit())
+        if found is None:
+            return replace(state, settled=Reason.NON_FINITE if self._rejected else Reason.LINE_SEARCH)
+        slow = state.slow + 1 if self._is_slow(state.value - found.value, found.value) else 0
+        settled = None
+        if found.norm <= self._small_norm(state):
+            settled = Reason.GRADIENT
+        elif slow >= self.stops.patience:
+            settled = Reason.LOSS
+        note = found.note
+        if self._rejected:
+            steps = "a step" if self._rejected == 1 else f"{self._rejected} steps"
+            note += f", not finite: {steps} rejected"
+        return replace(
+            state, number=state.number + 1, vector=found.vector, value=found.value, gradient=found.gradient,
+            free=found.free, norm=found.norm, inner_steps=found.inner_steps, step=found.length, note=note,
+            slow=slow, settled=settled, seconds=self._seconds(),
+        )  # fmt: skip
 
-    def _norm(self, gradient: NDArray, free: NDArray[np.bool_] | None) -> float:
-        held = gradient if free is None else gradient * free
-        return float(np.sqrt(self.problem.dot(held, held)))
+    # ---------------------------------------------------------------- parts
 
-    def run(self, start: NDArray, standing: Standing | None = None) -> tuple[NDArray[Any], Reason]:
-        """Minimise from a start.
+    def _evaluated(self, vector: NDArray, memory: Memory) -> State:
+        value, gradient = self.problem.value_and_gradient(vector)
+        free = self.bounds.free(vector, gradient)
+        norm = self.bounds.norm(gradient, free)
+        return State(0, vector, value, gradient, free, norm, norm, memory)
 
-        Parameters
-        ----------
-        start : array
-        standing : Standing, optional
-            Where an earlier descent stood: this one goes on from there, and the start is not used.
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._began
 
-        Returns
-        -------
-        vector : array
-            The last accepted point.
-        reason : Reason
-            Why the solver stopped there.
-        """
-        options, problem = self.options, self.problem
-        clock = time.perf_counter
-        began = clock() - (0.0 if standing is None else standing.seconds)
-        if standing is not None:
-            vector, settled = standing.vector, standing.settled
-            self._recall(standing.memory, vector)
-            first_norm, number, slow = standing.first_norm, standing.number, standing.slow
-            value, gradient = problem.value_and_gradient(vector)
-            free = self._free(vector, gradient)
-            if not (np.isfinite(value) and np.isfinite(self._norm(gradient, free))):
-                return vector, Reason.NON_FINITE
-        else:
-            vector = self._moved(start, np.zeros_like(start), 0.0)
-            self._prepare(0, False)
-            value, gradient = problem.value_and_gradient(vector)
-            free = self._free(vector, gradient)
-            norm = first_norm = self._norm(gradient, free)
-            start_report = Iteration(0, value, norm, 0, 0.0, "start", clock() - began, vector)
-            if problem.any(bool(self._report(start_report))):
-                return vector, Reason.CALLBACK
-            if not (np.isfinite(value) and np.isfinite(norm)):
-                return vector, Reason.NON_FINITE
-            number, slow, settled = 0, 0, Reason.STATIONARY if norm == 0 else None
-            self._pause(Standing(0, vector, first_norm, 0, settled, clock() - began, self._memory()))
-        while number < options.max_iterations:
-            if self._prepare(number + 1, settled is not None):
-                value, gradient = problem.value_and_gradient(vector)
-                self._forget()
-                free = self._free(vector, gradient)
-                norm = self._norm(gradient, free)
-                if not (np.isfinite(value) and np.isfinite(norm)):
-                    return vector, Reason.NON_FINITE
-                first_norm = max(first_norm, norm)
-                settled, slow = None, 0
-            if settled is not None:
-                return vector, settled
-            # the clocks of the ranks differ, their decisions may not
-            if problem.any(clock() - began >= options.max_seconds):
-                return vector, Reason.SECONDS
-            self._small = options.gradient_tolerance * first_norm
-            limit = int(min(options.inner_limit, options.max_sweeps - self._sweeps() - SEARCH_SWEEPS))
-            if limit < 1:
-                return vector, Reason.SWEEPS
-            self._rejected = 0
-            with np.errstate(invalid="ignore", over="ignore"):  # it is tested for, and said
-                outcome = self._improve(vector, value, gradient, free, limit)
-            if outcome is None:
-                settled = Reason.NON_FINITE if self._rejected else Reason.LINE_SEARCH
-                continue
-            number += 1
-            decrease = value - outcome.value
-            vector, value, gradient = outcome.vector, outcome.value, outcome.gradient
-            free, norm = outcome.free, outcome.norm
-            note = outcome.note
-            if self._rejected:
-                steps = "a step" if self._rejected == 1 else f"{self._rejected} steps"
-                note += f", not finite: {steps} rejected"
-            seconds = clock() - began
-            iteration = Iteration(number, value, norm, outcome.steps, outcome.length, note, seconds, vector)
-            if problem.any(bool(self._report(iteration))):
-                return vector, Reason.CALLBACK
-            slow = slow + 1 if decrease < options.loss_tolerance * abs(value) else 0
-            if norm <= self._small:
-                settled = Reason.GRADIENT
-            elif slow >= options.patience:
-                settled = Reason.LOSS
-            self._pause(Standing(number, vector, first_norm, slow, settled, seconds, self._memory()))
-        return vector, settled or Reason.ITERATIONS
+    def _inner_limit(self) -> int:
+        left = self.most_sweeps - self.problem.sweeps - SEARCH_SWEEPS
+        return int(min(self.settings.steps, left))
+
+    def _small_norm(self, state: State) -> float:
+        return self.stops.gradient_tolerance * state.first_norm
+
+    def _is_slow(self, decrease: float, value: float) -> bool:
+        return decrease < self.stops.loss_tolerance * abs(value)

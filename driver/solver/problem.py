@@ -16,6 +16,10 @@ class Problem(Protocol):
     initial: NDArray[Any]
     nonnegative: slice
 
+    @property
+    def sweeps(self) -> float:
+        """Work done so far: a gradient or a Hessian product is 1, a forward-only pass 1/2."""
+
     def value_and_gradient(self, vector: NDArray) -> tuple[float, NDArray[Any]]:
         """Return the value and the gradient, and remember the point."""
 
@@ -31,7 +35,7 @@ class Problem(Protocol):
         """Return the dot product over all ranks."""
 
     def inverse_blocks(self) -> list[InverseBlocks]:
-        """Return M^-1 for the parts of a vector; all but the first are the same on every rank."""
+        """Return M^-1 for the parts of a vector; replicated parts are marked."""
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sums of some numbers over all ranks."""

@@ -1,10 +1,10 @@
-"""Settings of the solvers: which one, and how it makes its steps. When to stop is not among them."""
+"""Settings of the solvers: which one, how it makes its steps, and when it stops."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ptyxrf.driver.data.kinds import COUNT, NOT_NEGATIVE, Choice, Switch
+from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, NOT_NEGATIVE, Choice, Switch
 from ptyxrf.driver.data.setting import SettingsGroup, setting
 
 #: Most inner steps of an iteration by default. That of quasi-Newton makes an iteration about as much work as
@@ -27,7 +27,6 @@ class SolverSettings(SettingsGroup):
         COUNT,
         "most steps within an iteration: quasi-Newton steps, or Hessian products of truncated Newton",
     )
-    preconditioner: bool = setting(True, Switch(), "precondition the steps within an iteration")
     pairs: int = setting(5, COUNT, "pairs of step and gradient change that limited-memory BFGS keeps")
     model_tolerance: float = setting(
         0.5,
@@ -43,3 +42,32 @@ class SolverSettings(SettingsGroup):
     def steps(self) -> int:
         """Most steps within an iteration: the solver's default where `inner_limit` is left open."""
         return INNER_LIMITS[self.solver] if self.inner_limit is None else self.inner_limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stops(SettingsGroup):
+    """When a reconstruction stops. An iteration that has begun is finished, with fewer inner steps."""
+
+    max_iterations: int = setting(100, COUNT_OR_ZERO, "stop after so many iterations", path=False)
+    max_sweeps: float | None = setting(
+        None,
+        NOT_NEGATIVE,
+        "stop after so many sweeps over all positions: 1 for a gradient or product, 1/2 for a forward pass",
+        path=False,
+    )
+    max_seconds: float | None = setting(
+        None, NOT_NEGATIVE, "stop after this time, counted from the first start", unit="seconds", path=False
+    )
+    gradient_tolerance: float = setting(
+        1e-6,
+        NOT_NEGATIVE,
+        "stop when the gradient norm has fallen to this fraction of the first; 0: no such stop",
+        path=False,
+    )
+    loss_tolerance: float = setting(
+        1e-4,
+        NOT_NEGATIVE,
+        "stop when the loss falls by less than this fraction in consecutive iterations; 0: no such stop",
+        path=False,
+    )
+    patience: int = setting(3, COUNT, "number of those consecutive iterations", path=False)

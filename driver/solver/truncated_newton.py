@@ -1,95 +1,95 @@
-"""Truncated Newton: outer iterations, inner conjugate gradients, line search."""
+"""Truncated Newton: directions from conjugate gradients that end early, and a line search."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.solver.conjugate_gradients import newton_direction
 from ptyxrf.driver.solver.line_search import search_step
-from ptyxrf.driver.solver.minimiser import Descent, Memory, Outcome
+from ptyxrf.driver.solver.minimiser import Minimiser, Step
+from ptyxrf.driver.solver.state import State, Stored
 
 #: A step that fails to lower the loss is cut by this factor, this many times.
-BACKTRACK, BACKTRACKS = 0.25, 6
-
+BACKTRACK = 0.25
+BACKTRACKS = 6
 #: A step shorter than this says that too much of the direction was lost at the bounds: from then on the inner
-#: solve takes twice as many rounds. Early on one round does, and more would be wasted.
-SHORT_STEP, MOST_ROUNDS = 0.5, 8
+#: solve takes twice as many rounds, up to `MOST_ROUNDS`. Early on one round is enough.
+SHORT_STEP = 0.5
+MOST_ROUNDS = 8
 
 
-class TruncatedNewton(Descent):
-    """Newton directions from conjugate gradients that end early; parameters as of `Descent`."""
+@dataclass
+class Rounds:
+    """Rounds of the bounded inner solve."""
 
-    _rounds = 1
+    count: int = 1
 
-    def _memory(self) -> Memory:
-        return Memory({"rounds": self._rounds})
+    def stored(self) -> Stored:
+        """Return them for a checkpoint."""
+        return Stored({"rounds": self.count})
 
-    def _recall(self, memory: Memory, vector: NDArray) -> None:
-        self._rounds = memory.numbers["rounds"]
 
-    def _improve(
-        self,
-        vector: NDArray,
-        value: float,
-        gradient: NDArray,
-        free: NDArray[np.bool_] | None,
-        limit: int,
-    ) -> Outcome | None:
-        options = self.options
+class TruncatedNewton(Minimiser):
+    """Newton directions from conjugate gradients that end early; parameters as of `Minimiser`."""
+
+    def _memory(self, vector: NDArray, stored: Stored) -> Rounds:
+        return Rounds(stored.numbers.get("rounds", 1))
+
+    def reset(self, state: State) -> State:
+        """Evaluate the problem again; the rounds of the inner solve stay."""
+        rounds = cast(Rounds, state.memory).count
+        new = super().reset(state)
+        cast(Rounds, new.memory).count = rounds
+        return new
+
+    def _improve(self, state: State, limit: int) -> Step | None:
+        settings, rounds = self.settings, cast(Rounds, state.memory)
         direction = newton_direction(
             self.problem,
-            vector,
-            gradient,
-            self._bounded,
+            state.vector,
+            state.gradient,
+            self.bounds.range,
             limit=limit,
-            model_tolerance=options.model_tolerance,
-            residual_tolerance=options.residual_tolerance,
-            rounds=self._rounds,
+            model_tolerance=settings.model_tolerance,
+            residual_tolerance=settings.residual_tolerance,
+            rounds=rounds.count,
         )
-        found = self._advance(vector, value, gradient, free, direction.vector)
-        if found is None:
-            return None
-        point, new_value, new_gradient, length, more = found
-        if length < SHORT_STEP:
-            self._rounds = min(2 * self._rounds, MOST_ROUNDS)
-        note = direction.stop.value + (f", {more}" if more else "")
-        free = self._free(point, new_gradient)
-        norm = self._norm(new_gradient, free)
-        return Outcome(point, new_value, new_gradient, free, norm, length, direction.steps, note)
+        stop = direction.stop.value
+        step = self._advance(state, direction.vector, direction.steps, stop)
+        if step is None:
+            # the search along the direction may have moved the remembered point
+            self.problem.value_and_gradient(state.vector)
+            residual = -state.gradient if state.free is None else -state.gradient * state.free
+            downhill = self.problem.precondition(residual, state.free)
+            step = self._advance(state, downhill, direction.steps, f"{stop}, gradient step")
+        if step is None:
+            self.problem.value_and_gradient(state.vector)
+        elif step.length < SHORT_STEP:
+            rounds.count = min(2 * rounds.count, MOST_ROUNDS)
+        return step
 
-    def _advance(
-        self,
-        vector: NDArray,
-        value: float,
-        gradient: NDArray,
-        free: NDArray[np.bool_] | None,
-        direction: NDArray,
-    ) -> tuple[NDArray[Any], float, NDArray[Any], float, str] | None:
-        """Step along a direction to a lower loss, or along the preconditioned gradient if that fails."""
-        problem = self.problem
-        for attempt, note in enumerate(("", "gradient step")):
-            if attempt:
-                # the search along the direction may have moved the remembered point
-                problem.value_and_gradient(vector)
-                residual = -gradient if free is None else -gradient * free
-                direction = problem.precondition(residual, free)
-            if problem.any(not np.isfinite(direction).all()):
-                self._rejected += 1
-                continue
-            longest = self._within_bounds(vector, direction)
-            if not problem.dot(gradient, direction) < 0:
-                continue
-            length = search_step(problem, direction, value, longest).length
-            for _ in range(BACKTRACKS if length > 0 else 0):
-                trial = self._moved(vector, direction, length)
-                new_value, new_gradient = problem.value_and_gradient(trial)
-                finite = np.isfinite(new_value) and np.isfinite(problem.dot(new_gradient, new_gradient))
-                if finite and new_value < value:
-                    return trial, new_value, new_gradient, length, note
-                self._rejected += not finite
-                length *= BACKTRACK
-        problem.value_and_gradient(vector)
+    def _advance(self, state: State, direction: NDArray, inner_steps: int, note: str) -> Step | None:
+        """Step along a direction to a lower loss, if there is one."""
+        problem, bounds = self.problem, self.bounds
+        if problem.any(not np.isfinite(direction).all()):
+            self._rejected += 1
+            return None
+        longest = bounds.cut(state.vector, direction)
+        if not problem.dot(state.gradient, direction) < 0:
+            return None
+        length = search_step(problem, direction, state.value, longest).length
+        for _ in range(BACKTRACKS if length > 0 else 0):
+            trial = bounds.moved(state.vector, direction, length)
+            value, gradient = problem.value_and_gradient(trial)
+            finite = np.isfinite(value) and np.isfinite(problem.dot(gradient, gradient))
+            if finite and value < state.value:
+                free = bounds.free(trial, gradient)
+                norm = bounds.norm(gradient, free)
+                return Step(trial, value, gradient, free, norm, length, inner_steps, note)
+            self._rejected += not finite
+            length *= BACKTRACK
         return None

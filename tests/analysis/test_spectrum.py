@@ -20,8 +20,9 @@ class Fake:
         self.tile = SimpleNamespace(grid=(self.size, 1), owned=Rectangle(0, self.size, 0, 1))
         self.with_probe, self.work, self.products = False, SimpleNamespace(gradients=1), 0
 
-    def fields_of(self, vector):
-        return vector.reshape(1, self.size, 1)
+    @property
+    def fields(self):
+        return SimpleNamespace(view=lambda vector: vector.reshape(1, self.size, 1))
 
     def product_with_dots(self, direction, residual):
         assert direction.dtype == self.real
@@ -259,7 +260,7 @@ def test_with_an_unknown_probe():
     mean, error = found.fraction_above(0.01 * values[-1])
     assert mean == pytest.approx((values > 0.01 * values[-1]).mean(), abs=0.01 + 3 * error)
 
-    objective.probe_is_frozen = True
+    objective.held = frozenset({"probe"})
     objective.value_and_gradient(objective.initial)
     held = spectrum(objective, vectors=2, steps=10)
     known = Objective(small_scan())

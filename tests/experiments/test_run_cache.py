@@ -276,7 +276,7 @@ def test_objective_and_point(case, tmp_path):
         one = case.but(noise=noise)
         for method in ("joint", "ptychography", "fluorescence"):
             objective = ours.objective(one, method)
-            assert objective.curvature == "full" and objective.initial.dtype == np.float64
+            assert objective.settings.curvature == "full" and objective.initial.dtype == np.float64
             truth = one.scan.truth
             at = point(objective, truth["object"], truth["elements"])
             value, _ = objective.value_and_gradient(at)

@@ -439,18 +439,18 @@ def test_sums_for_the_preconditioner():
         power = (np.abs(naive.shift(u["probe"], model.fractions[j])) ** 2).sum(axis=0)
         naive.add_patch(light, model.corners[j], model.exposure[j] * power / model.N)
         intensity += model.exposure[j] * np.abs(naive.patch(z, model.corners[j], model.m)) ** 2 / model.N
-    assert naive.relative(objective.illumination(), light) < 1e-12
-    assert naive.relative(objective.object_intensity(), intensity) < 1e-12
+    assert naive.relative(objective.diagonals.illumination(), light) < 1e-12
+    assert naive.relative(objective.diagonals.object_intensity(objective._passes.z), intensity) < 1e-12
     k = model.kernels(u["probe"], u["probe"])
     lumped = model.bilinear.maps_adjoint(k, model.bilinear.apply(k, np.ones(model.shape)))
     factors = model.alpha / model.N_e * model.sensitivity**2
-    assert naive.relative(objective.fluorescence_diagonal(), factors[:, None, None] * lumped) < 1e-12
+    assert naive.relative(objective.diagonals.fluorescence(), factors[:, None, None] * lumped) < 1e-12
 
 
 def test_a_frozen_probe_does_not_move():
     case = DEFAULTS | CASES["joint grid, everything"]
     objective, model, u, du = build(case)
-    objective.probe_is_frozen = True
+    objective.held = frozenset({"probe"})
     _, gradient = objective.value_and_gradient(objective.scatter(**u))
     expected = model.gradient(u)
     gathered = objective.gather(gradient)
@@ -591,7 +591,7 @@ def test_a_known_probe_is_shifted_once(monkeypatch):
     scan = make_scan(DEFAULTS | {"fraction": True, "sampling": "scan"})
     objective = Objective(scan, "joint", alpha=1.0)
     calls = []
-    monkeypatch.setattr(objective.probe, "set", calls.append)
+    monkeypatch.setattr(objective.terms.positioned, "set", calls.append)
     for _ in range(2):
         objective.value_and_gradient(objective.initial)
     objective.predicted_fluorescence(objective.initial)

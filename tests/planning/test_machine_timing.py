@@ -60,8 +60,8 @@ def test_pattern_work_differs_as_named():
     size = objectives["gradient"].size
     for name, objective in objectives.items():
         assert (objective.size > size) == ("probe" in name)
-        assert objective.probe.integer == ("sub-pixel" not in name)
-        assert (objective.diffraction.kept_bytes == 0) == (name == "alone")
+        assert objective.terms.positioned.integer == ("sub-pixel" not in name)
+        assert (objective.terms.diffraction.kept_bytes == 0) == (name == "alone")
         gradients, products = objective.work.gradients, objective.work.products
         calls[name]()
         made = objective.work.gradients - gradients, objective.work.products - products

@@ -120,8 +120,8 @@ def test_memory_is_that_of_the_arrays():
     pixels = scan.shape[0] * scan.shape[1]
     sizes = Sizes(scan.N, pixels, pixels, *scan.shape, 16, 1, 2, "grid", "joint", True)
     parts = memory_of(sizes, memory="cached")
-    diffraction = objective.diffraction
-    held = diffraction.amplitudes.nbytes + diffraction.kept_bytes + objective.probe.stack.nbytes
+    diffraction = objective.terms.diffraction
+    held = diffraction.amplitudes.nbytes + diffraction.kept_bytes + objective.terms.positioned.stack.nbytes
     assert parts["patterns"] == held
     low = memory_of(sizes)
     assert parts["patterns"] - low["patterns"] == diffraction.kept_bytes

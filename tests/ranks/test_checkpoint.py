@@ -15,12 +15,14 @@ from ptyxrf.driver.reconstruction.checkpoint import older_path
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
 #: Case of cases.py, method, solver, when the probe is freed, precision.
+#: A probe that is refined from the third iteration on.
+DELAYED = 2
 RUNS = [
     ("raster-grid", "joint", "quasi-newton", False, "double"),
-    ("random-scan-probe", "joint", "quasi-newton", 2, "double"),
+    ("random-scan-probe", "joint", "quasi-newton", DELAYED, "double"),
     ("spiral-scan-modes", "joint", "newton", True, "double"),
     ("snake-ptychography", "ptychography", "quasi-newton", True, "double"),
-    ("snake-ptychography", "ptychography", "newton", 2, "double"),
+    ("snake-ptychography", "ptychography", "newton", DELAYED, "double"),
     ("raster-grid", "fluorescence", "quasi-newton", False, "double"),
     ("raster-grid", "fluorescence", "newton", False, "double"),
     ("random-scan-probe", "joint", "quasi-newton", True, "single"),
@@ -48,7 +50,8 @@ def run(scan, comm, *, method, solver, precision, refine_probe, **more):
     # few inner steps: rounding grows in them, and with it the difference between numbers of ranks
     settings = {"inner_limit": 2, "max_iterations": 6, "fluorescence_first": False} | more
     return reconstruct(
-        scan, method, solver=solver, precision=precision, refine_probe=refine_probe, comm=comm,
+        scan, method, solver=solver, precision=precision, refine_probe=bool(refine_probe),
+        probe_from_iteration=DELAYED if refine_probe is DELAYED else 0, comm=comm,
         loss_tolerance=0, gradient_tolerance=0, noise_stop=False, **settings,
     )  # fmt: skip
 

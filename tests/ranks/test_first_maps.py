@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from cases import CASES, make_scan, random_unknowns, relative
 
+from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import Objective
-from ptyxrf.driver.reconstruction.first_maps import HELD_ITERATIONS, first_maps
+from ptyxrf.driver.reconstruction.first_maps import first_maps
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.reconstruction.schedule import HELD_ITERATIONS
+from ptyxrf.driver.reconstruction.settings import Settings
+from ptyxrf.parallel.reduction import Ranks
 
 HELD = HELD_ITERATIONS["quasi-newton"]
 
@@ -31,10 +35,15 @@ def run(scan, name, iterations, comm=None, **more):
     )
 
 
+def maps_of(scan, comm):
+    data = LocalData.read(scan, "fluorescence", np.float64, 0, Ranks(comm))
+    return first_maps(data, scan.measured, {}, Settings(precision="double"))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_maps_are_those_of_one_rank(comm, name):
     scan = make_scan(name)
-    one, ours = (first_maps(scan, scan.measured, {}, "double", True, np.inf, each) for each in (None, comm))
+    one, ours = (maps_of(scan, each) for each in (None, comm))
     assert ours.sweeps == one.sweeps
     tile = Objective(scan, comm=comm).tile
     assert ours.elements.shape == (scan.N_e, *tile.owned.shape)
@@ -58,7 +67,7 @@ def test_held_and_free(comm, name):
     assert relative(whole.object, one.object) < 1e-6
     assert relative(whole.elements, one.elements) < 1e-6
 
-    found = first_maps(scan, scan.measured, {}, "double", True, np.inf, comm).elements
+    found = maps_of(scan, comm).elements
     held = run(scan, name, 3, comm)
     part = held if comm.Get_size() == 1 else held.part
     np.testing.assert_array_equal(part.elements, found)
@@ -81,7 +90,7 @@ def test_ranks_agree_where_maps_are_freed_early(comm):
 def test_no_part_in_gradients_and_products(comm, name):
     scan, settings = make_scan(name), CASES[name][1]
     one, ours = Objective(scan, **settings), Objective(scan, **settings, comm=comm)
-    one.maps_are_held = ours.maps_are_held = True
+    one.held = ours.held = frozenset({"elements"})
     point, change = (random_unknowns(scan, one.unknowns, seed) for seed in (1, 2))
     gradients = [each.value_and_gradient(each.scatter(**point))[1] for each in (one, ours)]
     products = [each.hessian_product(each.scatter(**change)) for each in (one, ours)]

@@ -26,7 +26,8 @@ def test_equal_to_one_rank(comm, name):
     point, direction, other = (random_unknowns(scan, one.unknowns, seed) for seed in (1, 2, 3))
     np.testing.assert_allclose(ours.alpha, one.alpha, rtol=1e-12)
     assert ours.mean_count == pytest.approx(one.mean_count, rel=1e-13)
-    assert ours.integer_patterns == one.integer_patterns
+    if one.data.patterns is not None:
+        assert ours.data.patterns.whole == one.data.patterns.whole
 
     value, gradient = one.value_and_gradient(one.scatter(**point))
     our_value, our_gradient = ours.value_and_gradient(ours.scatter(**point))

@@ -104,7 +104,7 @@ def test_one_rank_may_stop_all(comm):
     last = comm.Get_size() - 1
     ours = run(
         scan, "raster-grid", "single", comm,
-        callback=lambda record: comm.Get_rank() == last and record.iteration == 3,
+        callback=lambda record, view: comm.Get_rank() == last and record.iteration == 3,
     )  # fmt: skip
     assert ours.reason.name == "CALLBACK"
     assert comm.allgather(ours.history[-1].iteration) == [3] * comm.Get_size()

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import make_scan
 from mpi4py import MPI
 
 from ptyxrf.driver.files import wisdom_file
-from ptyxrf.driver.reconstruction.compilation import warm_up
+from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.kernels.fftw.transforms import PatternFourier
 from ptyxrf.parallel.gather import gather_positions, gather_tiles
 from ptyxrf.parallel.reduction import Ranks
@@ -69,7 +71,7 @@ def test_the_first_of_a_node_goes_ahead(comm, tmp_path_factory):
     first_on_each_node(comm, work)
     node.Free()
     assert seen == [True]
-    first_on_each_node(comm, lambda: warm_up("joint", "single", "positive", False, "grid", False, "vector"))
+    compile_kernels(make_scan("raster-grid", m=16), Model(precision="single"), comm)
 
 
 def test_plans_are_shared(comm):

@@ -11,6 +11,7 @@ import pytest
 import ptyxrf
 from ptyxrf.driver.files.checkpoint_file import check_fields, read_checkpoint, read_fields
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
+from ptyxrf.driver.objective.links import LinearLink
 from ptyxrf.driver.reconstruction.checkpoint import older_path
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 from ptyxrf.driver.simulation.simulate import simulate
@@ -46,21 +47,25 @@ def assert_same(result, expected):
 
 
 @pytest.mark.parametrize(
-    ("precision", "refine_probe"), [("double", False), ("double", 3), ("single", False), ("single", True)]
+    ("precision", "refine_probe", "probe_from_iteration"),
+    [("double", False, 0), ("double", True, 3), ("single", False, 0), ("single", True, 0)],
 )
 @pytest.mark.parametrize("solver", ["quasi-newton", "newton"])
 @pytest.mark.parametrize("method", ["joint", "ptychography", "fluorescence"])
-def test_going_on_is_as_if_nothing_had_happened(path, method, solver, precision, refine_probe):
+def test_going_on_is_as_if_nothing_had_happened(
+    path, method, solver, precision, refine_probe, probe_from_iteration
+):
     """On the same number of ranks to the last bit; also while probe or maps are held, or when they are freed.
 
     The run that writes is not disturbed by it either.
     """
     settings = {
         "method": method, "solver": solver, "precision": precision, "refine_probe": refine_probe,
+        "probe_from_iteration": probe_from_iteration,
     }  # fmt: skip
     kept = {}
 
-    def keep(record):
+    def keep(record, view):
         if record.iteration in (2, 5):  # there is the checkpoint of the iteration before
             kept[record.iteration - 1] = path.read_bytes()
 
@@ -150,7 +155,7 @@ CHANGES = {
     "alpha_scale": 3.0,
     "curvature": "gauss-newton",
     "precision": "single",
-    "refine_probe": 1,
+    "refine_probe": True,
     "rescale_probe": True,
     "link_offset": 0.5,
     "nonnegative": False,
@@ -177,16 +182,25 @@ def test_other_settings_are_refused(written, name):
 
 
 def test_another_version_is_refused(written, monkeypatch):
-    monkeypatch.setattr("ptyxrf.driver.reconstruction.checkpoint.FORMAT", 2)
-    with pytest.raises(ValueError, match=r"another version of ptyxrf \(format 1, known is 2\)"):
+    monkeypatch.setattr("ptyxrf.driver.reconstruction.checkpoint.FORMAT", 3)
+    with pytest.raises(ValueError, match=r"another version of ptyxrf \(format 2, known is 3\)"):
         run(checkpoint=written, resume=True)
 
 
-def test_true_is_not_the_first_iteration(path):
+def test_another_iteration_of_the_probe_is_refused(path):
     run(max_iterations=1, checkpoint=path, checkpoint_iterations=1, refine_probe=True)
-    run(max_iterations=1, checkpoint=path, resume=True, refine_probe=0)
-    with pytest.raises(ValueError, match=r"refine_probe \(there true, here 1\)"):
-        run(max_iterations=1, checkpoint=path, resume=True, refine_probe=1)
+    run(max_iterations=1, checkpoint=path, resume=True, refine_probe=True, probe_from_iteration=0)
+    with pytest.raises(ValueError, match=r"probe_from_iteration \(there 0, here 1\)"):
+        run(max_iterations=1, checkpoint=path, resume=True, refine_probe=True, probe_from_iteration=1)
+
+
+def test_another_link_of_the_same_class_is_refused(path):
+    """A link object agrees by all that it depends on, not by its class alone."""
+    link, other = (LinearLink(np.array([1.0, factor])) for factor in (0.5, 0.6))
+    run(max_iterations=1, checkpoint=path, checkpoint_iterations=1, link=link)
+    run(max_iterations=1, checkpoint=path, resume=True, link=LinearLink(np.array([1.0, 0.5])))
+    with pytest.raises(ValueError, match=r"settings of this .* another link \(there .*0.5"):
+        run(max_iterations=1, checkpoint=path, resume=True, link=other)
 
 
 def changed(name):
@@ -221,10 +235,10 @@ def test_budgets_and_stops_may_change(written):
     ("settings", "message"),
     [
         ({"resume": True}, "resume: expected the path of a checkpoint beside it"),
-        ({"resume": "yes"}, "resume: expected True or False, got 'yes'"),
+        ({"resume": "yes"}, "resume: expected true or false, got 'yes'"),
         ({"checkpoint": "nowhere/c.h5"}, "nowhere/c.h5: cannot be written"),
         ({"checkpoint_seconds": -1}, "checkpoint_seconds: expected a number of at least 0, got -1"),
-        ({"checkpoint_iterations": 1.5}, "checkpoint_iterations: expected a whole number"),
+        ({"checkpoint_iterations": 1.5}, "checkpoint_iterations: expected an integer of at least 0"),
     ],
 )
 def test_wrong_arguments(settings, message):

@@ -6,18 +6,16 @@ from functools import cache
 import numpy as np
 import pytest
 
+from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction import reconstruct as reconstruct_module
 from ptyxrf.driver.reconstruction.coverage import covers
-from ptyxrf.driver.reconstruction.first_maps import (
-    FEW_SWEEPS,
-    HELD_BUDGET,
-    HELD_ITERATIONS,
-    MOST_SWEEPS,
-    first_maps,
-)
+from ptyxrf.driver.reconstruction.first_maps import FEW_SWEEPS, MOST_SWEEPS, first_maps
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.reconstruction.schedule import HELD_BUDGET, HELD_ITERATIONS
+from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.simulation.simulate import simulate
+from ptyxrf.parallel.reduction import Ranks
 
 HELD = HELD_ITERATIONS["quasi-newton"]
 
@@ -45,7 +43,9 @@ def without_data(scan, element):
 
 
 def maps_of(scan, start=None, precision="double", nonnegative=True):
-    return first_maps(scan, scan.measured, start or {}, precision, nonnegative, np.inf, None)
+    settings = Settings(precision=precision, nonnegative=nonnegative)
+    data = LocalData.read(scan, "fluorescence", np.float64, 0, Ranks())
+    return first_maps(data, scan.measured, start or {}, settings)
 
 
 # When -----------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_other_methods_know_nothing_of_it(method):
 
 @pytest.mark.parametrize("value", [1, 0, "yes", 0.5, [True]])
 def test_what_is_no_answer(value):
-    with pytest.raises(ValueError, match=r"^fluorescence_first: expected True or False, got"):
+    with pytest.raises(ValueError, match=r"^fluorescence_first: expected true or false, got"):
         reconstruct(example(), fluorescence_first=value)
 
 
@@ -199,19 +199,19 @@ def test_maps_are_free_after_a_quarter_of_the_sweeps():
     assert result.history[held - 1].sweeps > HELD_BUDGET * budget >= result.history[held - 2].sweeps
 
 
-@pytest.mark.parametrize(("refine", "held"), [(True, 0), (2, 2), (3, 3), (HELD + 4, HELD)])
-def test_maps_are_held_only_beside_a_probe_that_is_still(refine, held):
+@pytest.mark.parametrize(("first", "held"), [(0, 0), (2, 2), (3, 3), (HELD + 4, HELD)])
+def test_maps_are_held_only_beside_a_probe_that_is_still(first, held):
     """Maps of a wrong probe would hold it back: both are free from the same iteration on."""
     scan = example()
     found = maps_of(scan)
-    options = ON | {"rescale_probe": False, "refine_probe": refine}
+    options = ON | {"rescale_probe": False, "refine_probe": True, "probe_from_iteration": first}
     before = reconstruct(scan, max_iterations=held, **options)
     np.testing.assert_array_equal(before.elements, found.elements)
     # a probe goes through the units of the solver and back
     np.testing.assert_allclose(before.probe, scan.probe, rtol=1e-12)
     after = reconstruct(scan, max_iterations=held + 1, **options)
     assert not np.array_equal(after.elements, found.elements)
-    still = refine is not True and refine > held
+    still = first > held
     assert np.allclose(after.probe, scan.probe, rtol=1e-12, atol=0) is still
 
 
@@ -233,7 +233,9 @@ def test_a_budget_of_seconds_counts_the_first_maps():
 def test_sweeps_count_the_joint_work_only():
     """The history's sweeps begin at those of the start; the callback sees the joint iterations alone."""
     records = []
-    result = reconstruct(example(), max_iterations=2, callback=records.append, **ON)
+    result = reconstruct(
+        example(), max_iterations=2, callback=lambda record, view: records.append(record), **ON
+    )
     assert result.history == records
     assert [record.iteration for record in records] == [0, 1, 2]
     assert result.history[0].sweeps == 1
@@ -288,7 +290,7 @@ def test_held_maps_have_no_part_in_gradients_and_products(sampling, refine, curv
     direction = rng.standard_normal(objective.size)
     value, gradient = objective.value_and_gradient(vector)
     product = objective.hessian_product(direction)
-    objective.maps_are_held = True
+    objective.held = frozenset({"elements"})
     held_value, held_gradient = objective.value_and_gradient(vector)
     held_product = objective.hessian_product(direction)
     assert held_value == value
@@ -302,7 +304,7 @@ def test_held_maps_have_no_part_in_gradients_and_products(sampling, refine, curv
     # the step of a solver stays where they are
     objective.precondition(held_gradient)
     assert not objective.precondition(held_gradient)[elements].any()
-    objective.maps_are_held = False
+    objective.held = frozenset()
     np.testing.assert_array_equal(objective.value_and_gradient(vector)[1], gradient)
 
 

@@ -141,28 +141,30 @@ def test_fluorescence(blur):
     assert np.isnan(result.history[-1].ptychography_loss)
 
 
-@pytest.mark.parametrize("refine", [True, 3])
-def test_refined_probe(refine):
+@pytest.mark.parametrize("first", [0, 3])
+def test_refined_probe(first):
     """From a probe of wrong scale and phase curvature; compared without the scale, ramp, shift and phase."""
     scan = example()
     rows, columns = np.indices((M, M)) - (M - 1) / 2
     wrong = 0.7 * scan.probe * np.exp(0.02j * (rows**2 + columns**2))
     given = scan.replace(probe=wrong)
     held = reconstruct(given, "ptychography", **LONG | {"max_iterations": 30})
-    result = reconstruct(given, "ptychography", refine_probe=refine, **LONG)
+    result = reconstruct(given, "ptychography", refine_probe=True, probe_from_iteration=first, **LONG)
     assert result.loss < 1e-3 * held.loss
     assert error(result, scan, blind=True) < 5e-3
     assert error(held, scan, blind=True) > 0.03
     overlap = np.abs(np.vdot(result.probe, scan.probe)) ** 2
     powers = np.vdot(result.probe, result.probe).real * np.vdot(scan.probe, scan.probe).real
     assert overlap > 0.99 * powers
-    assert result.settings["refine_probe"] == refine
+    assert result.settings["probe_from_iteration"] == first
 
 
 def test_the_probe_waits_for_its_iteration():
     scan = example()
     given = scan.replace(probe=scan.probe * 1.1)
-    options = {"refine_probe": 3, "rescale_probe": False, "precision": "double"}
+    options = {
+        "refine_probe": True, "probe_from_iteration": 3, "rescale_probe": False, "precision": "double",
+    }  # fmt: skip
     before = reconstruct(given, "ptychography", max_iterations=3, **options)
     np.testing.assert_allclose(before.probe, given.probe, rtol=1e-14)
     after = reconstruct(given, "ptychography", max_iterations=4, **options)
@@ -178,7 +180,7 @@ def test_the_probe_is_freed_even_where_the_rest_has_converged():
     options = {"loss_tolerance": 1e-2, "max_iterations": 45}
     held = reconstruct(given, "ptychography", **options)
     assert held.history[-1].iteration < 40
-    result = reconstruct(given, "ptychography", refine_probe=40, **options)
+    result = reconstruct(given, "ptychography", refine_probe=True, probe_from_iteration=40, **options)
     assert naive.relative(result.probe, given.probe) > 1e-3
     assert result.loss < 0.9 * held.loss
 
@@ -206,7 +208,9 @@ def test_nonnegative(nonnegative):
 def test_callback():
     records = []
 
-    def stop(record):
+    def stop(record, view):
+        assert view.number == record.iteration and view.object.shape == example().shape
+        assert view.elements.shape == (2, *example().shape) and view.probe.shape == example().probe.shape
         records.append(record)
         return record.iteration >= 2
 
@@ -214,7 +218,7 @@ def test_callback():
     assert result.reason is Reason.CALLBACK
     assert [record.iteration for record in records] == [0, 1, 2]
     assert result.history == records
-    quiet = reconstruct(example(), callback=lambda record: None, max_iterations=3)
+    quiet = reconstruct(example(), callback=lambda record, view: None, max_iterations=3)
     assert quiet.reason is Reason.ITERATIONS
 
 

@@ -1,30 +1,23 @@
 """Quasi-Newton steps on small analytic problems, against BFGS with matrices; bounds; what goes wrong."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.optimize import nnls
 from solver_problems import Problem, double_well, least_squares, quadratic, rosenbrock
+from solver_problems import solve as solve_with
 
 from ptyxrf.driver.data.history import Reason
-from ptyxrf.driver.solver.minimiser import SolverOptions
-from ptyxrf.driver.solver.quasi_newton import MEMORY, Pairs, QuasiNewton
+from ptyxrf.driver.solver.bfgs_pairs import Pairs
+from ptyxrf.driver.solver.quasi_newton import QuasiNewton
+from ptyxrf.driver.solver.settings import SolverSettings, Stops
 
 EXACT = {"max_iterations": 200, "gradient_tolerance": 1e-9, "loss_tolerance": 0.0, "inner_limit": 10}
 
 
-def solve(problem, report=None, prepare=None, **options):
-    """Run the solver; return the point, the reason and the iterations it reported."""
-    history = []
-
-    def record(iteration):
-        history.append(iteration)
-        return report(iteration) if report is not None else False
-
-    solver = QuasiNewton(problem, SolverOptions(**options), lambda: problem.sweeps, record, prepare)
-    vector, reason = solver.run(problem.initial)
-    return vector, reason, history
+solve = partial(solve_with, QuasiNewton)
 
 
 def inverse_hessian(pairs, diagonal, scale):
@@ -37,6 +30,9 @@ def inverse_hessian(pairs, diagonal, scale):
     return H
 
 
+MEMORY = 5
+
+
 @pytest.mark.parametrize("count", [1, 3, MEMORY, MEMORY + 4])
 def test_two_loops_are_bfgs(count):
     """Also when the oldest pairs have been given up."""
@@ -45,7 +41,7 @@ def test_two_loops_are_bfgs(count):
     A = rng.normal(size=(n, n))
     curvature = A @ A.T + np.eye(n)
     diagonal = np.diag(curvature).copy()
-    kept, pairs = Pairs(n, np.float64), []
+    kept, pairs = Pairs(MEMORY, n, np.float64), []
     for _ in range(count):
         s = rng.normal(size=n)
         y = curvature @ s
@@ -226,9 +222,6 @@ def test_a_rank_that_owns_no_bounded_number_takes_part_in_all_reductions():
         calls.append(made)
         for name in ("sum", "dot", "smallest"):
             setattr(problem, name, noted(getattr(problem, name), made))
-        solver = QuasiNewton(problem, SolverOptions(), lambda: 0.0, lambda _: False)
-        start = problem.initial
-        value, gradient = problem.value_and_gradient(start)
-        outcome = solver._improve(start, value, gradient, solver._free(start, gradient), 4)
-        assert outcome.steps == 4
+        solver = QuasiNewton(problem, SolverSettings(inner_limit=4), Stops())
+        assert solver.step(solver.start(problem.initial)).inner_steps == 4
     assert calls[0] == calls[1] and "dot" in calls[0]

@@ -1,0 +1,86 @@
+"""Sums over positions that the preconditioner and the weights need, in the units of the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.objective.internal_units import InternalUnits
+from ptyxrf.driver.objective.local_data import LocalData
+from ptyxrf.driver.objective.terms import Terms
+from ptyxrf.kernels.patches import add_illumination, sum_object_intensity
+from ptyxrf.parallel.halo import HaloField
+
+
+class Diagonals:
+    """Diagonal parts of the Hessian of a rank's terms; all ranks make the same calls.
+
+    Parameters
+    ----------
+    data : LocalData
+    terms : Terms
+    units : InternalUnits
+    real : float32 or float64
+    """
+
+    def __init__(self, data: LocalData, terms: Terms, units: InternalUnits, real: np.dtype[Any]) -> None:
+        self.data, self.terms, self._units, self._real = data, terms, units, real
+        self._exposure = data.exposure.astype(real)
+        self._scratch: dict[tuple[int, np.dtype[Any]], HaloField] = {}
+
+    def collected(self, covered: NDArray[Any]) -> NDArray[Any]:
+        """Return the owned pixels of fields (C, rows, columns) on the covered ones, halos added."""
+        key = len(covered), covered.dtype
+        if key not in self._scratch:
+            self._scratch[key] = HaloField(self.data.ranks, self.data.tile, *key)
+        field = self._scratch[key]
+        field.covered[...] = covered
+        return field.collect()
+
+    def illumination(self) -> NDArray[np.float64]:
+        """Return 1/N sum_j t_j |P_j|^2 (rows, columns).
+
+        Where the probe of each position is not kept, it is taken at the position's whole pixel.
+        """
+        total = np.zeros((1, *self.data.tile.covered.shape), self._real)
+        positioned = self.terms.positioned
+        versions, which = positioned.stack, positioned.which
+        if not positioned.kept:
+            # shifts would take a third of a gradient, for a fraction of a pixel
+            versions, which = positioned.unshifted[None], np.zeros_like(which)
+        add_illumination(versions, which, self.data.corners, self._exposure, 1, total[0])
+        scale = self._units.mean_count / self.data.scan.N
+        return self.collected(total)[0].astype(np.float64) * scale
+
+    def fluorescence(self) -> NDArray[np.float64]:
+        """Return A^T A 1 with gains and weights, (N_e, rows, columns)."""
+        term, tile = self.terms.fluorescence, self.data.tile
+        if term is None:
+            return np.zeros((self.data.scan.N_e, *tile.owned.shape))
+        flat = term.diagonal(tile.covered.shape)
+        factors = term.weights * term.gains**2 * self._units.mean_count
+        return factors[:, None, None] * self.collected(flat[None])
+
+    def object_intensity(self, z: NDArray) -> NDArray[np.float64]:
+        """Return 1/N sum_j t_j |z_j|^2 (m, m), the curvature of the probe, given z on the covered pixels."""
+        scan = self.data.scan
+        total = np.zeros((scan.m, scan.m), self._real)
+        if self.terms.diffraction is not None:
+            sum_object_intensity(z, self.data.corners, self._exposure, total)
+        return self.data.ranks.sum(total.astype(np.float64)) / scan.N
+
+    def fluorescence_of_probe(self, alpha: NDArray[np.float64]) -> float:
+        """Return the curvature of the fluorescence along the probe itself, at maps that explain the data.
+
+        The counts D_e are quadratic in the probe: those of (1 + t) P are (1 + t)^2 D_e. The curvature in t is
+        4 sum_e alpha_e / N_e ||D_e - B_e||^2, for a change of the probe whose square is sum |P|^2.
+        """
+        counts, scan, probe = self.data.counts, self.data.scan, self.terms.probe
+        if counts is None or probe is None:
+            return 1.0
+        samples = np.prod(scan.fluorescence.shape[1:])
+        squares = float((alpha * counts.mean_square).sum()) * samples
+        curvature = 4 * squares / (scan.N_e * float((np.abs(probe) ** 2).sum()))
+        return curvature if curvature > 0 else 1.0

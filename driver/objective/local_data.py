@@ -1,0 +1,157 @@
+"""What a rank reads of a scan: its part of the object plane, its patterns and its fluorescence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.data.digest import digest_fluorescence, digest_patterns
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData, load_fluorescence
+from ptyxrf.driver.objective.patterns import load_amplitudes
+from ptyxrf.parallel.partition import Partition, Reach
+from ptyxrf.parallel.reduction import Ranks
+from ptyxrf.parallel.startup import agreed, from_first_rank
+from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
+
+
+def blur_reach(scan: Scan, method: str, margin: int = 0) -> Reach:
+    """Return how far a rank looks beyond its own pixels for the blur of maps on the grid.
+
+    Parameters
+    ----------
+    scan : Scan
+    method : {"joint", "ptychography", "fluorescence"}
+    margin : int
+        Further pixels around every patch.
+    """
+    if method == "ptychography" or scan.sampling != "grid":
+        return Reach(margin=margin)
+    # out[r] = sum_s k[s] w[r - s + m//2], with the sign of s reversed for a correlation
+    ends = scan.m - 1 - scan.m // 2, scan.m // 2
+    return Reach(*(ends[::-1] if scan.blur == "correlation" else ends), margin)
+
+
+def make_tile(scan: Scan, method: str, margin: int, ranks: Ranks) -> Tile:
+    """Return a rank's part of positions and pixels; the first rank makes the partition."""
+    if ranks.size == 1:
+        return whole_plane(scan.shape, scan.N)
+    reach = blur_reach(scan, method, margin)
+    partition = from_first_rank(
+        ranks.comm, lambda: Partition(scan.corners, scan.m, scan.shape, ranks.size, reach)
+    )
+    return tile_of(partition, ranks.rank, scan.corners)
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """The patterns of a rank, and their sums over all ranks.
+
+    Attributes
+    ----------
+    amplitudes : (n, m, m) array
+        b_j of ``tile.positions`` over the root of the mean count, zero frequency at [0, 0]; -1 under the
+        mask.
+    mean_count : float
+        mean(d) over the good pixels of all patterns.
+    whole : bool
+        Whether all good intensities are whole numbers.
+    """
+
+    amplitudes: NDArray[Any]
+    mean_count: float
+    whole: bool
+
+
+@dataclass(frozen=True)
+class LocalData:
+    """A rank's part of a scan.
+
+    Attributes
+    ----------
+    scan : Scan
+    ranks : Ranks
+    tile : Tile
+    corners : (n, 2) array of int64
+        Patch corners of ``tile.positions`` on the covered pixels.
+    exposure : (n,) array of float64
+    patterns : Patterns or None
+        None where the method has none.
+    net : array or None
+        D_e - B_e: (N_e, rows, columns) on the owned pixels, or (N_e, n) at the rank's positions.
+    counts : FluorescenceData or None
+        Sums of the fluorescence over all ranks.
+    checksums : dict of str to int
+        Of the data of all ranks that were read, whatever their number (see `ptyxrf.driver.data.digest`).
+    """
+
+    scan: Scan
+    ranks: Ranks
+    tile: Tile
+    corners: NDArray[np.int64]
+    exposure: NDArray[np.float64]
+    patterns: Patterns | None = None
+    net: NDArray[np.float64] | None = None
+    counts: FluorescenceData | None = None
+    checksums: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, scan: Scan, method: str, dtype: Any, margin: int, ranks: Ranks) -> LocalData:
+        """Read what a method needs; all ranks take part.
+
+        Parameters
+        ----------
+        scan : Scan
+        method : {"joint", "ptychography", "fluorescence"}
+        dtype : float32 or float64
+            Of the amplitudes.
+        margin : int
+            Pixels of the halo beyond what the patches and the blur touch.
+        ranks : Ranks
+
+        Raises
+        ------
+        ValueError
+            The method's data are missing or not finite.
+        """
+        tile = make_tile(scan, method, margin, ranks)
+        corners = scan.corners[tile.positions] - (tile.covered.row_start, tile.covered.column_start)
+        data = cls(scan, ranks, tile, np.ascontiguousarray(corners), scan.exposure[tile.positions])
+        if method != "ptychography":
+            data = data._with_fluorescence(method)
+        return data if method == "fluorescence" else data._with_patterns(dtype)
+
+    def without_patterns(self) -> LocalData:
+        """Return the fluorescence alone."""
+        return replace(self, patterns=None)
+
+    def _with_fluorescence(self, method: str) -> LocalData:
+        scan, tile, ranks = self.scan, self.tile, self.ranks
+        net = counts = None
+        checksums = dict(self.checksums)
+        if scan.fluorescence is not None:
+            net, counts = load_fluorescence(scan, tile, ranks)
+            checksums["fluorescence"] = digest_fluorescence(scan, tile, ranks, net)
+        if counts is None or not counts.measured.any():
+            raise ValueError(
+                f"method: expected a scan with fluorescence data for {method!r}, got one without"
+            )
+        return replace(self, net=net, counts=counts, checksums=checksums)
+
+    def _with_patterns(self, dtype: Any) -> LocalData:
+        scan, tile, ranks = self.scan, self.tile, self.ranks
+        amplitudes, total, pixels, whole = agreed(
+            ranks.comm, lambda: load_amplitudes(scan, tile.positions, dtype)
+        )
+        checksums = self.checksums | {"patterns": digest_patterns(tile, ranks, amplitudes)}
+        total, pixels, fractional = ranks.sum(np.array([total, pixels, not whole], dtype=np.float64))
+        mean_count = float(total / pixels) if total > 0 else 1.0
+        masked = amplitudes < 0
+        amplitudes *= amplitudes.dtype.type(1 / np.sqrt(mean_count))
+        amplitudes[masked] = -1
+        return replace(
+            self, patterns=Patterns(amplitudes, mean_count, bool(fractional == 0)), checksums=checksums
+        )

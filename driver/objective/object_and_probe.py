@@ -1,0 +1,153 @@
+"""The unknowns of a scan, and what the preconditioner knows of each.
+
+Object: a = 1/N sum_j t_j |P_j|^2. Elements: the N_e x N_e block a mu mu^T + diag(f_e) of a pixel, f_e the
+lumped diagonal (row sums) of the fluorescence term, inverted by the Sherman-Morrison formula. Probe: 1/N
+sum_j t_j |z_j|^2. A fraction of the largest value is added to each, for pixels that are hardly illuminated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.objective.diagonals import Diagonals
+from ptyxrf.driver.objective.unknowns import Fields, Replicated
+from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
+
+#: Relative change of the probe below which the diagonal of the fields is kept: summing the illumination over
+#: all positions takes a tenth of a gradient.
+ALIKE = 0.03
+
+
+class ObjectFields(Fields):
+    """The fields from which the link makes the object; the maps "elements" are among them.
+
+    Parameters
+    ----------
+    widths : mapping of str to int
+        See `Fields`.
+    diagonals : Diagonals
+    coupling : (N_e,) array of float
+        mu_e: how the elements enter the object; 0 where there are no patterns.
+    floor : float
+        Fraction of the largest diagonal entry that is added.
+    probe_moves : callable
+        Whether the probe moves at present.
+    """
+
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        real: np.dtype[Any],
+        diagonals: Diagonals,
+        coupling: NDArray[np.float64],
+        floor: float,
+        probe_moves: Callable[[], bool],
+    ) -> None:
+        super().__init__(diagonals.data.ranks, diagonals.data.tile, widths, real)
+        self._diagonals, self._coupling, self._floor = diagonals, coupling, floor
+        self._probe_moves = probe_moves
+        self._probe_then: NDArray[Any] | None = None  # whose illumination the diagonal has
+        self._blocks: InverseBlocks | None = None
+
+    def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
+        """Return M^-1 of the fields; it is kept while the probe hardly changes."""
+        probe = self._diagonals.terms.probe
+        assert probe is not None
+        # the ranks hold the same probe, but rounding must not let them decide differently
+        if self._blocks is None or (self._probe_moves() and self.ranks.any(not self._alike(probe))):
+            self._blocks, self._probe_then = self._computed(), probe
+        return self._blocks
+
+    def preconditioner_state(self) -> dict[str, NDArray[Any]]:
+        """Return the probe whose illumination the diagonal has."""
+        return {} if self._probe_then is None else {"illumination_of": self._probe_then}
+
+    def restore_preconditioner(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Compute the diagonal of an earlier run again."""
+        if "illumination_of" in state:
+            self._probe_then = state["illumination_of"]
+            self._diagonals.terms.set_probe(self._probe_then)
+            self._blocks = self._computed()
+
+    def _alike(self, probe: NDArray) -> bool:
+        """Return whether the illumination of the earlier probe stands for that of a probe."""
+        change = probe - self._probe_then
+        return bool(
+            np.vdot(change, change).real <= ALIKE**2 * np.vdot(self._probe_then, self._probe_then).real
+        )
+
+    def _computed(self) -> InverseBlocks:
+        diagonals, ranks = self._diagonals, self.ranks
+        with_patterns = diagonals.terms.diffraction is not None
+        illumination = diagonals.illumination() if with_patterns else np.zeros(self.tile.owned.shape)
+        (peak,) = ranks.largest(float(illumination.max(initial=0.0)))
+        rows: list[NDArray[Any]] = []
+        which, coupling = [], []
+        for name in self.channels:
+            if name != "elements":
+                if not rows:  # the other fields share one diagonal
+                    rows.append(illumination + self._floor * peak if peak > 0 else np.ones_like(illumination))
+                which.append(0)
+                coupling.append(0.0)
+                continue
+            own = diagonals.fluorescence()
+            most = ranks.largest(*own.reshape(len(own), -1).max(axis=1, initial=0.0))
+            floor = self._floor * (most + self._coupling**2 * peak)
+            own += np.where(floor > 0, floor, 1.0)[:, None, None]
+            which += range(len(rows), len(rows) + len(own))
+            rows += list(own)
+            coupling += self._coupling.tolist()
+        inverse = np.empty((len(rows), illumination.size), self.real)
+        for target, row in zip(inverse, rows, strict=True):
+            target[:] = 1 / row.reshape(-1)
+        return InverseBlocks(
+            self.start,
+            inverse,
+            np.array(which, dtype=np.int64),
+            np.array(coupling, dtype=self.real),
+            illumination.reshape(-1).astype(self.real),
+        )
+
+
+class ProbeModes(Replicated):
+    """The (K, m, m) probe.
+
+    Parameters
+    ----------
+    diagonals : Diagonals
+    dtype : complex64 or complex128
+    floor : float
+        Fraction of the largest diagonal entry that is added.
+    z : array
+        The object on the covered pixels, as it is at the point last evaluated.
+    alpha : callable
+        Returns the weights of the fluorescence.
+    """
+
+    def __init__(
+        self,
+        diagonals: Diagonals,
+        dtype: Any,
+        floor: float,
+        z: NDArray[Any],
+        alpha: Callable[[], NDArray[np.float64]],
+    ) -> None:
+        super().__init__("probe", diagonals.data.scan.probe.shape, dtype)
+        self._diagonals, self._floor, self._z, self._alpha = diagonals, floor, z, alpha
+
+    def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
+        """Return M^-1 of the probe."""
+        if "probe" in held:
+            return super().inverse_blocks(held)
+        intensity = self._diagonals.object_intensity(self._z)
+        peak = float(intensity.max())
+        if peak > 0:
+            diagonal = intensity + self._floor * peak
+        else:  # the fluorescence alone: one number makes the steps those of the data's unit
+            diagonal = np.full_like(intensity, self._diagonals.fluorescence_of_probe(self._alpha()))
+        inverse = np.repeat(1 / diagonal, 2)  # of the real and the imaginary part
+        return self.diagonal(np.tile(inverse, self.shape[0]).astype(self.real))

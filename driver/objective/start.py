@@ -1,0 +1,80 @@
+"""Starting values by the names of the unknowns, and whether the precision can hold the maps to come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
+
+#: Names that a start may give.
+NAMES = ("real_part", "imaginary_part", "elements", "probe")
+
+#: Element maps larger than this, or smaller than its inverse, have squares beyond the numbers of a precision.
+MOST_IN_MAPS = {np.dtype(np.float64): 1e120, np.dtype(np.float32): 1e15}
+
+
+def starting_probe(
+    scan: Scan, start: Mapping[str, ArrayLike], mean_count: float | None
+) -> NDArray[np.complex128]:
+    """Return the probe of a start, or of the scan, in the units of the data.
+
+    Parameters
+    ----------
+    scan : Scan
+    start : mapping
+    mean_count : float or None
+        Scale the scan's probe so that z = 1 explains this mean count, unless the start has a probe. The
+        unitary DFT keeps sums, so the pattern of z = 1 has a mean of sum |P|^2 / m^2.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, or a probe that is not finite, of a wrong shape, or 0 everywhere.
+    """
+    if not isinstance(start, Mapping):
+        raise ValueError(f"start: expected a mapping of names to values, got {type(start).__name__}")
+    for name in start:
+        if name not in NAMES:
+            raise ValueError(f"start: expected names among {', '.join(NAMES)}, got {name!r}")
+    try:
+        probe = np.array(start.get("probe", scan.probe), dtype=np.complex128)
+    except (TypeError, ValueError):
+        raise ValueError("start: expected a probe of complex numbers, got something else") from None
+    if probe.shape != scan.probe.shape:
+        raise ValueError(f"start: expected a probe of shape {scan.probe.shape}, got {probe.shape}")
+    if not np.isfinite(probe).all():
+        raise ValueError("start: expected a finite probe, got NaN or infinity")
+    if not probe.any():
+        raise ValueError("start: expected a probe with some intensity, got zeros only")
+    if mean_count is not None and "probe" not in start:
+        probe *= np.sqrt(mean_count * scan.m**2 / (np.abs(probe) ** 2).sum())
+    return probe
+
+
+def check_range(scan: Scan, counts: FluorescenceData, probe: NDArray, real: np.dtype[Any]) -> None:
+    """Refuse maps whose squares overflow or underflow in a precision.
+
+    Raises
+    ------
+    ValueError
+        Naming the element, its counts, its sensitivity and the intensity of the probe.
+    """
+    intensity = float((np.abs(probe) ** 2).sum())
+    if scan.sampling == "scan":
+        intensity *= float(scan.exposure.mean())
+    roots = np.sqrt(counts.mean_square)
+    most = MOST_IN_MAPS[real]
+    for e in np.flatnonzero(roots > 0):
+        size = float(roots[e] / (scan.sensitivity[e] * intensity))
+        if not 1 / most < size < most:
+            raise ValueError(
+                f"fluorescence: expected counts that sensitivity and probe explain by maps between "
+                f"{1 / most:g} and {most:g} (precision {real}), got a map of about {size:.3g} for "
+                f"element {e}: {roots[e]:.3g} counts, sensitivity {scan.sensitivity[e]:.3g}, "
+                f"sum |P|^2 {intensity:.3g}"
+            )

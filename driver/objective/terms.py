@@ -1,0 +1,145 @@
+"""The terms of the objective on one rank, in internal units, and the probe that they share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.files.wisdom_file import prepare_plans
+from ptyxrf.driver.objective.internal_units import InternalUnits
+from ptyxrf.driver.objective.local_data import LocalData
+from ptyxrf.kernels.diffraction import Diffraction
+from ptyxrf.kernels.diffraction_kinds import diffraction_term
+from ptyxrf.kernels.fftw.transforms import PatternFourier
+from ptyxrf.kernels.fluorescence import Fluorescence
+from ptyxrf.kernels.fluorescence_grid import GridFluorescence, padded, plan_blur
+from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
+from ptyxrf.kernels.probe_shift import PositionedProbe
+
+
+class Terms:
+    """Patterns and fluorescence of a rank as sums of squares.
+
+    Parameters
+    ----------
+    data : LocalData
+    units : InternalUnits
+    real : float32 or float64
+    curvature : {"full", "gauss-newton", "positive"}
+    engine : {"vector", "library"}
+    keep_far_fields : bool
+        Keep far fields for Hessian products.
+    keep_probes : bool
+        Keep the probe of each position; better not where it moves, as it is then used once.
+
+    Attributes
+    ----------
+    positioned : PositionedProbe
+        The probe at each position.
+    diffraction : Diffraction or None
+    fluorescence : Fluorescence or None
+    probe : (K, m, m) array or None
+        The probe that was set last, in the units of the data.
+    """
+
+    def __init__(
+        self,
+        data: LocalData,
+        units: InternalUnits,
+        real: np.dtype[Any],
+        curvature: str,
+        engine: str,
+        keep_far_fields: bool,
+        keep_probes: bool,
+    ) -> None:
+        self._units = units
+        self.probe: NDArray[Any] | None = None
+        self._real, self._complex = real, np.result_type(real, np.complex64)
+        scan, tile = data.scan, data.tile
+        fractions = scan.fractions[tile.positions]
+        self.positioned = PositionedProbe(fractions, scan.K, scan.m, self._complex, engine, keep_probes)
+        self._plan_patterns(data, engine)
+        self.diffraction: Diffraction | None = None
+        if data.patterns is not None:
+            self.diffraction = diffraction_term(
+                data.patterns.amplitudes,
+                data.corners,
+                data.exposure,
+                self.positioned,
+                curvature,
+                keep_far_fields,
+            )
+        self.fluorescence: Fluorescence | None = None
+        if data.counts is not None:
+            self.fluorescence = self._fluorescence(data, curvature == "full")
+
+    def _plan_patterns(self, data: LocalData, engine: str) -> None:
+        """Plan the library's transforms; vector code needs none, nor does fluorescence at whole pixels."""
+        scan, ranks = data.scan, data.ranks
+        needed = engine == "library" and (data.patterns is not None or not self.positioned.integer)
+        fourier = PatternFourier(scan.K, scan.m, self._complex)
+        prepare_plans(
+            ranks.comm,
+            "patterns" if needed else None,
+            lambda search: fourier.plan(-(-scan.N // ranks.size) if search else None),
+        )
+
+    def _fluorescence(self, data: LocalData, full: bool) -> Fluorescence:
+        scan, tile, counts, units = data.scan, data.tile, data.counts, self._units
+        assert counts is not None and data.net is not None
+        gains = units.gains(scan.sensitivity)
+        values = units.counts(data.net, self._real)
+        weights = units.weights(np.where(counts.measured, 1.0, 0.0))
+        if scan.sampling == "scan":
+            return ScanFluorescence(
+                values, gains, weights, self.positioned, full, data.corners, data.exposure
+            )
+        rows, columns = tile.inner
+        window = ((rows.start, rows.stop), (columns.start, columns.stop))
+        shape, active = tile.covered.shape, int(counts.measured.sum())
+        prepare_plans(
+            data.ranks.comm,
+            padded(shape, scan.m),
+            lambda search: plan_blur(shape, scan.m, self._real, active if search else None),
+        )
+        correlation = scan.blur == "correlation"
+        return GridFluorescence(values, gains, weights, self.positioned, full, shape, window, correlation)
+
+    def set_alpha(self, alpha: NDArray[np.float64]) -> None:
+        """Take weights in the units of the data."""
+        if self.fluorescence is not None:
+            self.fluorescence.set_weights(self._units.weights(alpha))
+
+    def set_probe(self, probe: NDArray) -> None:
+        """Take a (K, m, m) probe in the units of the data; the present one costs nothing (no new shifts)."""
+        if self.probe is not None and np.array_equal(self.probe, probe):
+            return
+        self.probe = probe.copy()
+        normalised = self._normalised(probe)
+        self.positioned.set(normalised)
+        if self.fluorescence is not None:
+            self.fluorescence.set_probe(normalised)
+
+    def set_direction(self, change: NDArray) -> None:
+        """Take a (K, m, m) change of the probe in the units of the data."""
+        normalised = self._normalised(change)
+        self.positioned.set_direction(normalised)
+        if self.fluorescence is not None:
+            self.fluorescence.set_direction(normalised)
+
+    def begin_probe_sum(self, with_probe: bool) -> None:
+        """Begin to sum what the patterns add to the gradient, or a product, in the probe."""
+        if with_probe and self.diffraction is not None:
+            self.positioned.adjoint_start()
+
+    def end_probe_sum(self, with_probe: bool, count: int) -> NDArray[Any]:
+        """Return the sum over the number of positions; 0 where there is none."""
+        total = np.zeros_like(self.positioned.unshifted)
+        if with_probe and self.diffraction is not None:
+            total += self.positioned.adjoint_finish() / self._real.type(count)
+        return total
+
+    def _normalised(self, probe: NDArray) -> NDArray[Any]:
+        return (probe / self._units.amplitude).astype(self._complex)

@@ -1,0 +1,152 @@
+"""What happens after each iteration: a record, the callback, the stop at the noise, a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.data.history import IterationRecord, Losses, Reason
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.accuracy import ErrorMeter
+from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, RunState
+from ptyxrf.driver.reconstruction.discrepancy import NoiseLevel
+from ptyxrf.driver.solver.state import State
+
+
+class View:
+    """An early look at a reconstruction, as callbacks get it; arrays are computed when they are asked for.
+
+    On several ranks they are those of the pixels that the rank owns.
+
+    Attributes
+    ----------
+    number : int
+        Number of the iteration.
+    tile : Tile
+        What this rank owns.
+    """
+
+    def __init__(self, objective: Objective, state: State) -> None:
+        self._objective, self._vector = objective, state.vector
+        self.number, self.tile = state.number, objective.tile
+
+    @property
+    def object(self) -> NDArray[Any]:
+        """The (rows, columns) object z."""
+        return self._objective.complex_object(self._vector)
+
+    @property
+    def elements(self) -> NDArray[Any]:
+        """The (N_e, rows, columns) element maps; N_e = 0 for ptychography alone."""
+        return self._objective.elements_of(self._vector).copy()
+
+    @property
+    def probe(self) -> NDArray[Any]:
+        """The (K, m, m) probe."""
+        return self._objective.probe_of(self._vector)
+
+
+#: Given the record of an iteration and a view of it; a true answer stops the reconstruction.
+Callback = Callable[[IterationRecord, View], Any]
+
+
+class Reporter:
+    """Keeps the history of a run, and says whether it goes on.
+
+    Parameters
+    ----------
+    objective : Objective
+    unit : float
+        Factor from the objective's fluorescence loss to the units of the data.
+    run : RunState
+        Where the run stands.
+    level : NoiseLevel or None
+        At which to stop.
+    meter : ErrorMeter or None
+        Errors against the truth, where it is known.
+    callback : callable or None
+    checkpoints : Checkpoints or None
+    first_note : str
+        Added to the note of the start.
+
+    Attributes
+    ----------
+    history : History
+    earlier : float
+        Seconds that went by before the solver began.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        unit: float,
+        run: RunState,
+        level: NoiseLevel | None,
+        meter: ErrorMeter | None,
+        callback: Callback | None,
+        checkpoints: Checkpoints | None,
+        first_note: str,
+    ) -> None:
+        self._objective, self._unit, self._level, self._meter = objective, unit, level, meter
+        self._callback, self._checkpoints, self._first_note = callback, checkpoints, first_note
+        self.history, self.earlier, self._before = run.history, run.earlier, run.before
+
+    def report(self, state: State) -> Reason | None:
+        """Take note of an iteration; return a reason to stop after it, if there is one."""
+        objective = self._objective
+        record = self._record(state)
+        self.history.append(record)
+        wanted = self._callback is not None and bool(self._callback(record, View(objective, state)))
+        if objective.any(wanted):
+            return Reason.CALLBACK
+        if objective.any(self._fits_noise(objective.losses)):
+            return Reason.NOISE
+        if state.finite and self._checkpoints is not None:
+            self._checkpoints.consider(state, RunState(self.history, self._before, self.earlier))
+        return None
+
+    def _fits_noise(self, losses: Losses) -> bool:
+        held = bool(self._objective.held)
+        fits = self._level is not None and not held and self._level.reached(losses, self._before)
+        self._before = None if held else losses
+        return fits
+
+    def _record(self, state: State) -> IterationRecord:
+        objective, unit = self._objective, self._unit
+        errors = {}
+        if self._meter is not None:
+            z, elements = objective.complex_object(state.vector), objective.elements_of(state.vector)
+            errors = self._meter.measure(z, elements)
+        return IterationRecord(
+            iteration=state.number,
+            loss=unit * state.value,
+            ptychography_loss=objective.losses.ptychography,
+            fluorescence_loss=unit * objective.losses.fluorescence,
+            gradient_norm=unit * state.norm,
+            inner_steps=state.inner_steps,
+            products=objective.work.products,
+            gradients=objective.work.gradients,
+            sweeps=objective.work.sweeps,
+            step=state.step,
+            seconds=self.earlier + state.seconds,
+            note=state.note + (self._first_note if state.number == 0 else ""),
+            errors=errors,
+        )
+
+
+def check_start(record: IterationRecord, precision: str) -> None:
+    """Refuse a start without a finite loss and gradient.
+
+    Raises
+    ------
+    ValueError
+        With the loss.
+    """
+    if not np.isfinite([record.loss, record.gradient_norm]).all():
+        raise ValueError(
+            f"scan: expected data, start and weights with a finite loss and gradient, got a loss of "
+            f"{record.loss} at the start (in {precision} precision)"
+        )

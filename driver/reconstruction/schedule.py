@@ -1,0 +1,56 @@
+"""Which unknowns are held in the first iterations, and when they are freed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.settings import Settings
+from ptyxrf.driver.solver.state import State
+
+#: Iterations of the joint method for which first maps are held while the rest of the object comes to them:
+#: some forty sweeps.
+HELD_ITERATIONS = {"quasi-newton": 4, "newton": 8}
+#: But not for more than this fraction of the budget of sweeps.
+HELD_BUDGET = 0.25
+
+
+class Schedule:
+    """Holds the probe until its iteration has come, and first maps for some iterations.
+
+    Both are freed earlier where the rest of the problem has nothing more to gain, and stay free.
+
+    Parameters
+    ----------
+    settings : Settings
+        Resolved; `fluorescence_first` says whether the start has maps of the fluorescence alone.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._refine_probe, self._probe_from = settings.refine_probe, settings.probe_from_iteration
+        self._hold_maps, self._held_iterations = settings.fluorescence_first, HELD_ITERATIONS[settings.solver]
+        self._most_sweeps = HELD_BUDGET * (np.inf if settings.max_sweeps is None else settings.max_sweeps)
+        self._most_iterations = settings.max_iterations
+
+    def begin(self, objective: Objective) -> None:
+        """Hold what is held at the start."""
+        objective.held = self._held(0, objective.sweeps)
+
+    def frees(self, objective: Objective, state: State) -> bool:
+        """Free what is due before the next iteration; return whether the problem has changed."""
+        if not state.finite or state.number >= self._most_iterations:
+            return False
+        settled = state.settled is not None
+        held = frozenset() if settled else self._held(state.number + 1, objective.sweeps)
+        changed = not objective.held <= held
+        if changed:
+            objective.held = objective.held & held
+        return changed
+
+    def _held(self, number: int, sweeps: float) -> frozenset[str]:
+        """Return the unknowns that an iteration holds."""
+        probe = self._refine_probe and self._probe_from > 0 and number <= self._probe_from
+        maps = self._hold_maps and number <= self._held_iterations and sweeps <= self._most_sweeps
+        # maps of a wrong probe would hold back a probe that moves
+        maps = maps and (probe or not self._refine_probe)
+        return frozenset(name for name, holds in (("probe", probe), ("elements", maps)) if holds)
