@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import shutil
 import sys
 from collections.abc import Callable
@@ -161,8 +160,4 @@ def reconstruct_with_progress(
         max_sweeps=settings.max_sweeps,
         max_seconds=settings.max_seconds,
     ) as callback:
-        known = inspect.signature(reconstruct).parameters
-        given = {k: v for k, v in settings.as_dict().items() if k in known and v is not None}
-        if settings.probe_from_iteration:
-            given["refine_probe"] = settings.probe_from_iteration
-        return reconstruct(scan, callback=callback, comm=comm, **given)
+        return reconstruct(scan, settings=settings, callback=callback, comm=comm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ptyxrf.driver.solver.quasi_newton import QuasiNewton
 from ptyxrf.driver.solver.settings import SolverSettings, Stops
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 from ptyxrf.kernels.implementation import resolve_engine
+from ptyxrf.kernels.reductions import dots
 from ptyxrf.parallel.startup import first_on_each_node
 
 log = logging.getLogger("ptyxrf")
@@ -35,7 +37,8 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
         All ranks take part.
     """
     model = Model() if model is None else model
-    log.info("loading kernels (compiled once on each machine, which takes about a minute)")
+    if not _compiled_before():
+        log.info("compiling kernels: once on each machine, about a minute")
     kind = (
         model.method,
         model.precision,
@@ -46,6 +49,12 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
         resolve_engine(model.engine, scan.m),
     )
     first_on_each_node(comm, lambda: _compile(*kind))
+
+
+def _compiled_before() -> bool:
+    """Return whether Numba's cache has kernels."""
+    folder = Path(dots.stats.cache_path)
+    return any(folder.glob("*.nbi"))
 
 
 @cache

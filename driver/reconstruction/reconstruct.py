@@ -18,6 +18,7 @@ from ptyxrf.driver.data.setting import takes_settings
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import DTYPES, Objective
 from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.objective.start import starting_probe
 from ptyxrf.driver.reconstruction.accuracy import ErrorMeter
 from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, Resumed, RunState, start_digest
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
@@ -37,6 +38,9 @@ from ptyxrf.parallel.reduction import Ranks
 log = logging.getLogger("ptyxrf")
 
 SOLVERS: dict[str, type[Minimiser]] = {"quasi-newton": QuasiNewton, "newton": TruncatedNewton}
+
+#: Pixels of patterns from which on reading and first maps take long enough to be announced.
+MANY_PIXELS = 2**25
 
 #: Largest change of the object, relative to vacuum, for which the linear link of real transmission holds: the
 #: neglected term of the exponential is half its square.
@@ -91,10 +95,12 @@ def reconstruct(
         raise ValueError(
             f"callback: expected a function of an IterationRecord and a View, got {type(callback).__name__}"
         )
-    settings, start = settings.resolved(scan, start), start or {}
+    start = {} if start is None else start
+    starting_probe(scan, start, None)  # a wrong start is found before kernels are compiled
+    settings = settings.resolved(scan, start)
     model = settings.part(Model)
     compile_kernels(scan, model, comm)
-    log.info("reading")
+    log.log(_level(scan), "reading %d patterns", scan.N)
     data = LocalData.read(scan, model.method, DTYPES[model.precision], model.margin, Ranks(comm))
     objective = Objective(scan, settings=model, start=start, data=data)
     unit = 1 / objective.scale_weights()
@@ -113,6 +119,11 @@ def reconstruct(
     if model.method == "joint" and model.link == "linear" and model.link_offset != 0:
         _warn_of_strong_contrast(objective, state)
     return _result(settings, objective, state, reason, reporter, unit, resumed)
+
+
+def _level(scan: Scan) -> int:
+    """Return the level at which a phase is logged: phases of small scans are over before they are read of."""
+    return logging.INFO if scan.N * scan.m**2 > MANY_PIXELS else logging.DEBUG
 
 
 def _iterate(
@@ -166,7 +177,7 @@ def _begin(
     """Return the state of a run that begins, and a note; give the start first maps where asked."""
     if not settings.fluorescence_first:
         return RunState([], None, 0.0), ""
-    log.info("first maps: from the fluorescence alone")
+    log.log(_level(objective.scan), "fitting first maps to the fluorescence alone")
     began = time.perf_counter()
     probe = objective.probe_of(objective.initial)  # which may be scaled to the patterns
     pause = None if checkpoints is None else checkpoints.answer_signals
