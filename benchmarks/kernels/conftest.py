@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from baseline_table import BASELINE, Multiples, compared, read, table, write
+from fft_bound import Bound, fft_bound
 
 from ptyxrf.driver.files.wisdom_file import load_wisdom, save_wisdom
-from ptyxrf.driver.planning.fft_bound import Bound, fft_bound
 
 #: What is timed, and what its multiples are of.
 UNITS = {

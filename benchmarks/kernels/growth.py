@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from ptyxrf.driver.objective.objective import Objective
-from ptyxrf.driver.planning.machine_timing import measure_pixels, take_turns
+from ptyxrf.driver.planning.machine_timing import measure_pixels
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from composed_work import take_turns
 from scaling import make_scan
 
 #: Positions along an edge: about 100 to 3000 in all; and those of the second series.

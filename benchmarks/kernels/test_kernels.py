@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from composed_work import WORK, blur_work, pattern_work
 from kernel_list import PATTERNS, WHOLE, Kernel
 from workbench import Workbench
-
-from ptyxrf.driver.planning.machine_timing import WORK, blur_work, pattern_work
 
 SIZES, PRECISIONS = (64, 128, 256), ("single", "double")
 

@@ -32,20 +32,20 @@ def count_transforms() -> list[float]:
         original = getattr(kind, name)
 
         def run(self: Any, *arguments: Any) -> Any:
-            count[0] += self.modes * transforms(self, *arguments)
+            count[0] += self.modes * transforms(*arguments)
             return original(self, *arguments)
 
         setattr(kind, name, run)
 
-    counted(VectorDiffraction, "gradient", lambda term, tile, out, first, last, *_: 2 * (last - first))
-    counted(VectorDiffraction, "product", lambda term, change, out, first, last, *_: 2 * (last - first))
+    counted(VectorDiffraction, "gradient", lambda tile, gradient, first, last, *_: 2 * (last - first))
+    counted(VectorDiffraction, "product", lambda change, product, first, last, *_: 2 * (last - first))
     counted(
         VectorDiffraction,
         "losses_along",
-        lambda term, change, steps, losses, first, last, moved: (2 if moved else 1) * (last - first),
+        lambda change, steps, losses, first, last, moved: (2 if moved else 1) * (last - first),
     )
-    counted(VectorShifts, "shift", lambda shifts, spectrum, first, last, *_: last - first)
-    counted(VectorShifts, "add_shifted_back", lambda shifts, fields, first, last, *_: last - first)
+    counted(VectorShifts, "shift", lambda spectrum, first, last, *_: last - first)
+    counted(VectorShifts, "add_shifted_back", lambda fields, first, last, *_: last - first)
     return count
 
 

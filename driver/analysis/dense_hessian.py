@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.checks import whole_number
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.objective.links import LinearCombination
+from ptyxrf.driver.objective.links import LinearCombination, Link
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.simulation.plain_model import fourier_shift
 from ptyxrf.kernels.amplitude_residual import CURVATURES, DARK
@@ -86,7 +86,7 @@ def dense_hessian(
     hessian = np.zeros((channels, *shape, channels, *shape))
     if objective.method != "fluorescence":
         z = objective.complex_object(point).astype(np.complex128)
-        _add_patterns(hessian, objective, objective.link.weights, z, probe, printed_data)
+        _add_patterns(hessian, objective, _weights(objective.link), z, probe, printed_data)
     if objective.method != "ptychography":
         _add_fluorescence(hessian, objective, probe)
     matrix = hessian.reshape(size, size)
@@ -104,8 +104,6 @@ def _checked(
         raise ValueError(f"objective: expected one on a single rank, got {objective.ranks.size} ranks")
     if objective.settings.refine_probe:
         raise ValueError("objective: expected a known probe, got refine_probe=True")
-    if objective.method != "fluorescence" and not isinstance(objective.link, LinearCombination):
-        raise ValueError(f"objective: expected a linear link, got {type(objective.link).__name__}")
     if printed_data and objective.settings.curvature != "full":
         raise ValueError(
             f"printed_data: expected an objective with curvature 'full', got {objective.settings.curvature!r}"
@@ -122,6 +120,13 @@ def _checked(
     if not np.isfinite(point).all():
         raise ValueError("vector: expected finite numbers, got NaN or infinity")
     return point, probe
+
+
+def _weights(link: Link) -> NDArray:
+    """Return the weights of a linear link."""
+    if not isinstance(link, LinearCombination):
+        raise ValueError(f"objective: expected a linear link, got {type(link).__name__}")
+    return link.weights
 
 
 def _add_block(hessian: NDArray, a: int, b: int, at: PatchSlices, block: NDArray) -> None:

@@ -14,7 +14,10 @@ from ptyxrf.driver.data.kinds import COUNT, File
 from ptyxrf.driver.data.setting import SettingsGroup, setting
 
 if TYPE_CHECKING:
-    from ptyxrf.driver.planning.machine_timing import PatternTimes
+    from ptyxrf.driver.planning.machine import Machine
+    from ptyxrf.driver.planning.machine_timing import PatternTime
+
+HEAD = "time of a Hessian product (one mode, known probe):\n   m  precision  us per pattern"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +31,13 @@ class BenchSettings(SettingsGroup):
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--json", action="store_true", help="print the constants as JSON")
     add_settings(parser, "bench", BenchSettings)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ptyxrf.driver.command.bench_text import HEAD, facts, row, summary
-    from ptyxrf.driver.planning.bench import measure_machine
     from ptyxrf.driver.planning.machine import default_path, write_machine
+    from ptyxrf.driver.planning.machine_timing import measure_machine
 
     settings = settings_of(BenchSettings, options)
     out = Path(settings.out or default_path())
@@ -47,29 +49,37 @@ def _run(options: argparse.Namespace) -> int:
 
     on_first_rank(options.comm, prepare)
 
-    def report(times: PatternTimes) -> None:
+    def report(found: PatternTime) -> None:
         if not options.json:
-            print(row(times), flush=True)
+            print(f"{found.m:4d}  {found.precision:9s}  {1e6 * found.seconds:14.1f}", flush=True)
 
     if not options.json:
         print(HEAD, flush=True)
-    measured = measure_machine(options.comm, settings.rounds, report)
-    on_first_rank(options.comm, lambda: write_machine(out, measured.machine))
+    machine = measure_machine(options.comm, settings.rounds, report)
+    on_first_rank(options.comm, lambda: write_machine(out, machine))
     if options.json:
-        print(json.dumps({**asdict(measured.machine), **facts(measured)}, indent=2))
+        print(json.dumps(asdict(machine), indent=2))
     else:
-        print(f"{summary(measured)}\nconstants for ptyxrf plan: {out}")
+        print(f"{_summary(machine)}\nconstants for ptyxrf plan: {out}")
     return 0
+
+
+def _summary(machine: Machine) -> str:
+    pixels = ", ".join(f"{1e9 * seconds:.2f} ns {name}" for name, seconds in machine.pixel_seconds.items())
+    lines = [f"a pixel of a field: {pixels}"]
+    for name, network in (("within a node", machine.within_node), ("between nodes", machine.between_nodes)):
+        lines.append(f"messages {name}: {1e6 * network.latency:.2f} us, {network.bandwidth / 1e9:.2f} GB/s")
+    lines.append(f"reduction: {1e6 * machine.reduction_seconds:.2f} us for each doubling of the ranks")
+    return "\n".join([*lines, machine.name])
 
 
 COMMAND = Subcommand(
     "bench",
     "[--rounds N] [--out FILE]",
-    "measure this machine: time per pattern beside the fastest bare FFT pair, and messages",
-    "Time gradient and Hessian product per pattern in multiples of one forward and one inverse FFT by "
-    "the fastest library that is installed (pip install ptyxrf[bench] adds two), pixels and the blur of "
-    "a map, and, under mpiexec, messages between ranks, all of which measure at once. Keeps the "
-    "constants that ptyxrf plan uses.",
+    "measure the constants of this machine for ptyxrf plan",
+    "Time Hessian products per pattern and per pixel and, under mpiexec, messages between ranks. All ranks "
+    "measure at once, because they share caches and memory in a reconstruction. ptyxrf plan uses the "
+    "constants.",
     _arguments,
     _run,
 )

@@ -147,7 +147,7 @@ def finish_curves(axes: Axes, title: str, *, legend: bool) -> None:
     axes.margins(x=0.02)
     if legend:
         axes.legend(fontsize=8, frameon=False)
-    width, height = axes.figure.get_size_inches()
+    width, height = (float(size) / DPI for size in axes.figure.bbox.size)
     place = axes.get_position()
     left, below = 0.35 / width, 0.32 / height
     axes.set_position((place.x0 + left, place.y0 + below, place.width - left, place.height - below))

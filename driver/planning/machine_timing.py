@@ -1,16 +1,13 @@
-"""Time the work of a reconstruction on one rank beside the bound of bare FFTs: patterns, pixels, maps.
-
-Everything that is compared takes turns in one run, and counted is processor time: neither other processes
-nor a clock that is turned up and down change the ratios much.
+"""Measure the constants of the cost model on the machine at hand: patterns, pixels, and messages between
+ranks.
 """
 
 from __future__ import annotations
 
+import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
-from itertools import cycle
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,152 +15,71 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.objective import Objective
-from ptyxrf.driver.planning.fft_bound import Bound, fft_bound
+from ptyxrf.driver.planning.machine import Machine, Network
 from ptyxrf.driver.simulation.simulate import simulate
-from ptyxrf.kernels.fluorescence_grid import GridBlur, GridFluorescence
-from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.parallel.reduction import reduced
 
-#: Positions along an edge for each size: a megapixel or more of patterns, well beyond the caches.
+#: Pattern sizes that are measured, and the positions along an edge: together the patterns exceed the caches.
 PER_SIDE = {64: 16, 128: 10, 256: 6}
-
-#: What a pattern is timed for: name -> (probe unknown, positions with fractions, gradient or product).
-#: "alone" is a gradient that keeps nothing for Hessian products, as the quasi-Newton steps have it.
-WORK = {
-    "alone": (False, False, "gradient"),
-    "gradient": (False, False, "gradient"),
-    "product": (False, False, "product"),
-    "gradient, probe": (True, False, "gradient"),
-    "product, probe": (True, False, "product"),
-    "gradient, probe, sub-pixel": (True, True, "gradient"),
-    "product, probe, sub-pixel": (True, True, "product"),
-}
-
-#: Object and window of the blur that is timed.
-BLURRED, BLUR_WINDOW = 512, 64
-
-#: First quartile, median and third quartile.
-Spread = tuple[float, float, float]
+#: Bytes of the long messages.
+MESSAGE_BYTES = 1 << 20
+#: Round trips and reductions that are timed.
+MESSAGES = 50
+#: Calls before a timing, which compile and fill the caches.
+WARM_UP = 2
 
 
-def spread(values: NDArray[np.float64]) -> Spread:
-    """Return the quartiles."""
-    low, middle, high = np.percentile(values, (25, 50, 75))
-    return float(low), float(middle), float(high)
+def processor_seconds(call: Callable[[], Any], rounds: int) -> float:
+    """Return the median processor time of a call.
 
-
-def take_turns(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, NDArray[np.float64]]:
-    """Time calls one after the other, again and again.
-
-    Parameters
-    ----------
-    calls : mapping of str to callable
-        One that returns a float has timed itself.
-    rounds : int
-        After two that compile and warm up.
-
-    Returns
-    -------
-    dict
-        Processor seconds of each call, an array over the rounds.
+    Processor time leaves out other processes, and counts every thread that a library starts.
     """
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds + 2):
-        for name, call in calls.items():
-            began = time.process_time()
-            own = call()
-            spent = time.process_time() - began
-            times[name].append(own if isinstance(own, float) else spent)
-    return {name: np.array(values[2:]) for name, values in times.items()}
-
-
-def points_of(objective: Objective) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return two points, so that a probe that is refined is another one each time, as in a reconstruction."""
-    other = objective.initial.copy()
-    other[objective.layout.cut :] *= objective.real.type(1.01)
-    return objective.initial, other
-
-
-def _gradient_in_turn(objective: Objective, points: Iterator[NDArray[Any]]) -> None:
-    objective.value_and_gradient(next(points))
-
-
-def pattern_work(m: int, precision: str) -> tuple[dict[str, Callable[[], Any]], int]:
-    """Return what is timed for patterns of a size, by the names of `WORK`, and for how many patterns each.
-
-    Parameters
-    ----------
-    m : int
-        One of `PER_SIDE`.
-    precision : {"single", "double"}
-    """
-    calls: dict[str, Callable[[], Any]] = {}
-    objectives: dict[tuple[bool, bool, str], tuple[Objective, NDArray[Any]]] = {}
-    for name, (refine, fractional, what) in WORK.items():
-        kind = refine, fractional, "low" if name == "alone" else "cached"
-        if kind not in objectives:
-            scan = simulate("cells", m=m, per_side=PER_SIDE[m], overlap=0.75, sampling=None, photons=100.0)
-            if fractional:
-                # towards the middle, so that no window leaves the object
-                middle = (np.array(scan.shape) - m) / 2
-                scan = scan.replace(positions=scan.positions + 0.01 * (middle - scan.positions))
-            objective = Objective(
-                scan, "ptychography", precision=precision, refine_probe=refine, memory=kind[-1]
-            )
-            objective.value_and_gradient(objective.initial)
-            direction = np.random.default_rng(1).standard_normal(objective.size).astype(objective.real)
-            objectives[kind] = objective, direction
-        objective, direction = objectives[kind]
-        if what == "gradient":
-            calls[name] = partial(_gradient_in_turn, objective, cycle(points_of(objective)))
-        else:
-            calls[name] = partial(objective.hessian_product, direction)
-    return calls, PER_SIDE[m] ** 2
+    times = []
+    for _ in range(WARM_UP + rounds):
+        began = time.process_time()
+        call()
+        times.append(time.process_time() - began)
+    return float(np.median(times[WARM_UP:]))
 
 
 @dataclass(frozen=True)
-class PatternTimes:
-    """Time of a pattern in multiples of the bound.
+class PatternTime:
+    """The time of a Hessian product of ptychography: one mode, known probe, positions on whole pixels.
 
     Attributes
     ----------
     m : int
-    precision : str
-    bound : Bound
-        As found before; here it takes turns with the work.
-    seconds : dict
-        Median seconds of a pattern by the names of `WORK`, and of the "bound".
-    multiples : dict
-        Name in `WORK` -> quartiles of the ratio to the bound, round by round.
+    precision : {"single", "double"}
+    seconds : float
+        For one pattern, with its share of the pixels of the object.
+    pixels : float
+        That share, in pixels of a field.
     """
 
     m: int
     precision: str
-    bound: Bound
-    seconds: dict[str, float]
-    multiples: dict[str, Spread]
+    seconds: float
+    pixels: float
 
 
-def measure_patterns(m: int, precision: str, rounds: int) -> PatternTimes:
-    """Time gradient and Hessian product of ptychography on one rank, for one mode.
+def measure_patterns(m: int, precision: str, rounds: int) -> PatternTime:
+    """Time Hessian products on patterns of a size in `PER_SIDE`."""
+    scan = simulate("cells", m=m, per_side=PER_SIDE[m], overlap=0.75, sampling=None, photons=100.0)
+    objective = Objective(scan, "ptychography", precision=precision)
+    seconds = _product_seconds(objective, rounds)
+    return PatternTime(m, precision, seconds / scan.N, 2 * scan.shape[0] * scan.shape[1] / scan.N)
 
-    Parameters
-    ----------
-    m : int
-        One of `PER_SIDE`.
-    precision : {"single", "double"}
-    rounds : int
-    """
-    bound = fft_bound(m, precision, min(rounds, 7))
-    work, patterns = pattern_work(m, precision)
-    times = take_turns({"bound": bound.pair.seconds, **work}, rounds)
-    bare = times.pop("bound")
-    seconds = {name: float(np.median(values)) / patterns for name, values in times.items()}
-    multiples = {name: spread(values / patterns / bare) for name, values in times.items()}
-    return PatternTimes(m, precision, bound, {"bound": float(np.median(bare)), **seconds}, multiples)
+
+def _product_seconds(objective: Objective, rounds: int) -> float:
+    objective.value_and_gradient(objective.initial)
+    direction = np.random.default_rng(1).standard_normal(objective.size).astype(objective.real)
+    return processor_seconds(lambda: objective.hessian_product(direction), rounds)
 
 
 class _FewPatterns:
-    """One pattern for each of a few positions on a large object: what is left is the cost of the pixels."""
+    """One pattern for each of a few positions on a large object, so that only the cost of the pixels
+    counts.
+    """
 
     def __init__(self, count: int, m: int) -> None:
         self.shape, self.dtype = (count, m, m), np.dtype(np.float32)
@@ -173,49 +89,106 @@ class _FewPatterns:
 
 
 def measure_pixels(precision: str, rounds: int) -> float:
-    """Return the seconds that a product takes for one pixel of one field of the object."""
+    """Return the seconds of a product for one pixel of one field of the object."""
     n, m = 1024, 8
     positions = np.array([[0.0, 0.0], [n - m, n - m]])
     scan = Scan(_FewPatterns(2, m), positions, np.ones((m, m), complex), shape=(n, n))
     objective = Objective(scan, "ptychography", precision=precision)
-    objective.value_and_gradient(objective.initial)
-    direction = np.ones(objective.size, objective.real)
-    times = take_turns({"product": lambda: objective.hessian_product(direction)}, rounds)
-    return float(np.median(times["product"])) / (2 * n * n)
+    return _product_seconds(objective, rounds) / (2 * n * n)
 
 
-def blur_work(n: int, m: int, precision: str) -> dict[str, Callable[[], Any]]:
-    """Return what is timed for one map on the grid: "transforms", its four real ones, "gradient", "product".
+def measure_messages(comm: Any, machine: Machine) -> Machine:
+    """Measure messages and reductions between ranks, within a node and between nodes if there are several.
 
     Parameters
     ----------
-    n, m : int
-        Edge of the map and of the window.
-    precision : {"single", "double"}
+    comm : communicator
+        Of two ranks or more; all take part.
+    machine : Machine
+        Its other constants are kept.
+
+    Returns
+    -------
+    Machine
+        The same on every rank.
     """
-    real: Any = np.float32 if precision == "single" else np.float64
-    probe = PositionedProbe(np.zeros((1, 2)), 1, m, np.result_type(real, np.complex64))
-    rng = np.random.default_rng(0)
-    maps, change, out = (rng.random((1, n, n), dtype=real) for _ in range(3))
-    window = ((0, n), (0, n))
-    blur = GridBlur((n, n), window, m, real, False)
-    term = GridFluorescence(maps, np.ones(1), np.ones(1), probe, False, (n, n), window, False)
-    term.set_probe(rng.standard_normal((1, m, m)) + 0j)
-
-    def transforms() -> None:
-        for _ in range(2):
-            blur.forward()
-            blur.back()
-
-    return {
-        "transforms": transforms,
-        "gradient": lambda: [term.gradient(maps, out, False)],
-        "product": lambda: term.product(change, out, False),
-    }
+    hosts = comm.allgather(platform.node())
+    near = [rank for rank, host in enumerate(hosts) if rank > 0 and host == hosts[0]]
+    far = [rank for rank, host in enumerate(hosts) if host != hosts[0]]
+    found: dict[str, Any] = {}
+    for name, others in (("within_node", near), ("between_nodes", far)):
+        if others:
+            found[name] = comm.bcast(_measure_network(comm, others[0]), root=0)
+        comm.Barrier()
+    values, total = np.zeros(3), np.zeros(3)
+    seconds = _seconds_of_one(lambda: comm.Allreduce(values, total))
+    stages = max(np.log2(comm.Get_size()), 1.0)
+    found["reduction_seconds"] = comm.bcast(float(seconds / stages), root=0)
+    return replace(machine, **found)
 
 
-def measure_blur(precision: str, rounds: int) -> dict[str, Spread]:
-    """Return gradient and product of one map on the grid in multiples of its own four real transforms."""
-    times = take_turns(blur_work(BLURRED, BLUR_WINDOW, precision), rounds)
-    bare = times.pop("transforms")
-    return {name: spread(values / bare) for name, values in times.items()}
+def _measure_network(comm: Any, other: int) -> Network | None:
+    """Measure messages between rank 0 and another one; None on the other ranks."""
+    rank = comm.Get_rank()
+    if rank not in (0, other):
+        return None
+    partner = other if rank == 0 else 0
+
+    def one_way(size: int) -> float:
+        buffer = np.zeros(size, np.uint8)
+        steps = [lambda: comm.Send(buffer, partner), lambda: comm.Recv(buffer, partner)]
+        first, second = steps if rank == 0 else steps[::-1]
+        return _seconds_of_one(lambda: (first(), second())) / 2
+
+    short, long = one_way(1), one_way(MESSAGE_BYTES)
+    return Network(short, MESSAGE_BYTES / max(long - short, 1e-9))
+
+
+def _seconds_of_one(call: Callable[[], Any]) -> float:
+    """Return the mean elapsed time of `MESSAGES` calls after five others."""
+    for _ in range(5):
+        call()
+    began = time.perf_counter()
+    for _ in range(MESSAGES):
+        call()
+    return (time.perf_counter() - began) / MESSAGES
+
+
+def measure_machine(comm: Any, rounds: int, report: Callable[[PatternTime], Any]) -> Machine:
+    """Measure everything that the cost model needs.
+
+    Parameters
+    ----------
+    comm : communicator or None
+        Several ranks measure patterns at once, because they share caches and memory in a reconstruction. The
+        slowest rank sets the constants.
+    rounds : int
+        Repetitions of each timing.
+    report : callable
+        Called with the time of each size and precision as they come.
+
+    Returns
+    -------
+    Machine
+        The same on every rank.
+    """
+
+    def slowest(seconds: float) -> float:
+        return seconds if comm is None else reduced(comm, seconds, "MAX")
+
+    patterns: dict[str, dict[int, float]] = {}
+    pixels: dict[str, float] = {}
+    for precision in ("single", "double"):
+        pixels[precision] = slowest(measure_pixels(precision, rounds))
+        patterns[precision] = {}
+        for m in PER_SIDE:
+            found = measure_patterns(m, precision, rounds)
+            report(found)
+            # the model counts pixels on their own
+            patterns[precision][m] = slowest(found.seconds - found.pixels * pixels[precision])
+    node = platform.node() or "this machine"
+    if comm is None:
+        name = f"measured on {node}, one rank; messages: typical values"
+        return Machine(name, patterns, pixels)
+    name = f"measured on {node}, {comm.Get_size()} ranks at once"
+    return measure_messages(comm, Machine(name, patterns, pixels))

@@ -1,11 +1,10 @@
 """Every library of the FFT bound computes the same transform, and the fastest is found."""
 
+import fft_bound as bound_module
 import naive
 import numpy as np
 import pytest
-
-from ptyxrf.driver.planning import fft_bound as bound_module
-from ptyxrf.driver.planning.fft_bound import FIELDS, LIBRARIES, fft_bound, installed, pairs
+from fft_bound import FIELDS, LIBRARIES, fft_bound, installed, pairs
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -44,11 +43,22 @@ def test_the_fastest_is_found(monkeypatch):
     assert list(bound.libraries) == ["scipy.fft", "pyFFTW"]
 
 
-def test_a_bound_is_measured():
+def test_all_installed_libraries_take_part():
     bound = fft_bound(16, "double", rounds=2, planning_seconds=0.1)
-    low, high = bound.spread
-    assert 0 < low <= bound.seconds <= high
     assert set(bound.libraries) == set(installed()) >= {"pyFFTW", "scipy.fft"}
+    assert bound.seconds == min(bound.libraries.values()) == bound.libraries[bound.pair.library]
+
+
+def test_multiples_are_ratios_to_the_bound_of_the_same_round(monkeypatch):
+    """With times of our own: 10 patterns take 40, 60 and 90 s while the bound takes 1, 2 and 3 s."""
+    bound = fft_bound(8, "single", rounds=1, planning_seconds=0.1)
+    monkeypatch.setattr(bound_module, "fft_bound", lambda *_: bound)
+    monkeypatch.setattr(bound_module, "pattern_work", lambda *_: ({"product": None}, 10))
+    times = {"bound": np.array([1.0, 2.0, 3.0]), "product": np.array([40.0, 60.0, 90.0])}
+    monkeypatch.setattr(bound_module, "take_turns", lambda calls, rounds: dict(times))
+    found = bound_module.measure_patterns(8, "single", 3)
+    assert found.bound_seconds == 2
+    assert found.quartiles == {"product": (3.0, 3.0, 3.5)}
 
 
 def test_libraries_that_do_not_load_are_left_out(monkeypatch):

@@ -1,79 +1,60 @@
-"""What is timed does what it says, and multiples of the bound are put together from it."""
+"""The constants are put together from the times of calls."""
 
-import numpy as np
 import pytest
 
-from ptyxrf.driver.objective.objective import Objective
-from ptyxrf.driver.planning import machine_timing as work_times
+from ptyxrf.driver.planning import machine_timing
 from ptyxrf.driver.planning.machine_timing import (
-    WORK,
-    blur_work,
-    measure_blur,
+    PatternTime,
+    measure_machine,
     measure_patterns,
-    pattern_work,
-    spread,
-    take_turns,
+    processor_seconds,
 )
 
 
-def test_taking_turns(monkeypatch):
-    """In order, the first two rounds left out; a call that returns seconds has timed itself."""
-    clock = [0.0]
-    monkeypatch.setattr(work_times.time, "process_time", lambda: clock[0])
-    called = []
+def test_the_median_of_the_rounds_after_the_warm_up(monkeypatch):
+    clock, spent = [0.0], iter([100.0, 100.0, 3.0, 1.0, 8.0])
+    monkeypatch.setattr(machine_timing.time, "process_time", lambda: clock[0])
 
-    def work():
-        called.append("work")
-        clock[0] += len(called)
+    def call():
+        clock[0] += next(spent)
 
-    def own():
-        called.append("own")
-        return 0.25
-
-    times = take_turns({"work": work, "own": own}, 3)
-    assert called == ["work", "own"] * 5
-    np.testing.assert_array_equal(times["work"], [5, 7, 9])
-    np.testing.assert_array_equal(times["own"], [0.25] * 3)
+    assert processor_seconds(call, 3) == 3
+    assert next(spent, None) is None
 
 
-def test_spread():
-    assert spread(np.array([4.0, 1.0, 3.0, 2.0, 5.0])) == (2, 3, 4)
+def test_a_product_is_timed(monkeypatch):
+    """256 patterns of 64 x 64 pixels, 16 pixels apart, share two fields of 304 x 304 pixels."""
+    timed = []
+
+    def seconds(call, rounds):
+        timed.append((call(), rounds))
+        return 512.0
+
+    monkeypatch.setattr(machine_timing, "processor_seconds", seconds)
+    found = measure_patterns(64, "double", 7)
+    assert found == PatternTime(64, "double", 2.0, 2 * 304**2 / 256)
+    [(product, rounds)] = timed
+    assert rounds == 7 and product.shape == (2 * 304**2,) and product.any()
 
 
-def test_multiples_of_the_bound():
-    times = measure_patterns(64, "single", 2)
-    assert set(times.multiples) == set(WORK) and set(times.seconds) == {"bound", *WORK}
-    for name, (low, middle, high) in times.multiples.items():
-        assert 0 < low <= middle <= high, name
-        assert times.seconds[name] > 0
-    assert times.bound.m == 64 and times.bound.precision == "single"
-
-
-def test_pattern_work_differs_as_named():
-    """Where the probe is unknown, it comes behind the object; fractions need shifted probes."""
-    calls, patterns = pattern_work(64, "single")
-    assert patterns == 256
-    objectives = {
-        name: call.args[0] if call.args[0].__class__ is Objective else call.func.__self__
-        for name, call in calls.items()
-    }
-    size = objectives["gradient"].size
-    for name, objective in objectives.items():
-        assert (objective.size > size) == ("probe" in name)
-        assert objective.terms.positioned.integer == ("sub-pixel" not in name)
-        assert (objective.terms.diffraction.kept_bytes == 0) == (name == "alone")
-        gradients, products = objective.work.gradients, objective.work.products
-        calls[name]()
-        made = objective.work.gradients - gradients, objective.work.products - products
-        assert made == ((0, 1) if "product" in name else (1, 0))
-
-
-@pytest.mark.parametrize("precision", ["single", "double"])
-def test_blur_work(monkeypatch, precision):
-    work = blur_work(20, 6, precision)
-    assert set(work) == {"transforms", "gradient", "product"}
-    for call in work.values():
-        assert not isinstance(call(), float)  # which would count as seconds
-    monkeypatch.setattr(work_times, "BLURRED", 40)
-    for low, middle, high in measure_blur(precision, 2).values():
-        assert 0 < low <= middle <= high
+def test_pixels_are_taken_off_the_patterns(monkeypatch):
+    monkeypatch.setattr(machine_timing, "PER_SIDE", {64: 16, 128: 10})
+    monkeypatch.setattr(machine_timing, "measure_pixels", lambda precision, rounds: 1e-9)
+    monkeypatch.setattr(
+        machine_timing,
+        "measure_patterns",
+        lambda m, precision, rounds: PatternTime(m, precision, 1e-6 * m, 10.0 * m),
+    )
+    reported = []
+    machine = measure_machine(None, 5, reported.append)
+    assert [(found.m, found.precision) for found in reported] == [
+        (64, "single"),
+        (128, "single"),
+        (64, "double"),
+        (128, "double"),
+    ]
+    for precision in ("single", "double"):
+        assert machine.pixel_seconds[precision] == 1e-9
+        for m in (64, 128):
+            assert machine.pattern_seconds[precision][m] == pytest.approx(1e-6 * m - 1e-8 * m)
+    assert "one rank; messages: typical values" in machine.name
