@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.objective.diagonals import Diagonals
-from ptyxrf.driver.objective.unknowns import Fields, Replicated
+from ptyxrf.driver.objective.unknown_kinds import Fields, Replicated
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 
 #: Relative change of the probe below which the diagonal of the fields is kept: summing the illumination over

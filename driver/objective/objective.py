@@ -25,10 +25,11 @@ from ptyxrf.driver.objective.passes import Passes
 from ptyxrf.driver.objective.point import Point
 from ptyxrf.driver.objective.preconditioner import Preconditioner
 from ptyxrf.driver.objective.settings import Model
-from ptyxrf.driver.objective.start import check_range, starting_probe
+from ptyxrf.driver.objective.start import check_range, starting_probe, starting_values
 from ptyxrf.driver.objective.terms import Terms
-from ptyxrf.driver.objective.unknowns import Unknown, Unknowns
-from ptyxrf.driver.objective.weights import power_of_two, resolve_weights, statistical_weights
+from ptyxrf.driver.objective.unknown_kinds import Unknown
+from ptyxrf.driver.objective.unknowns import Unknowns
+from ptyxrf.driver.objective.weights import alpha_of, power_of_two
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 from ptyxrf.kernels.implementation import resolve_engine
 from ptyxrf.parallel.rectangle import Rectangle, Window
@@ -61,10 +62,6 @@ class Objective:
     ----------
     unknowns : tuple of str
         Keys of `scatter` and `gather`.
-    layout : Unknowns
-        Where each of them stands in a vector.
-    fields : Fields
-        Those that are maps on the object grid.
     initial : array
         The start as a vector.
     alpha : (N_e,) array of float64
@@ -81,8 +78,6 @@ class Objective:
         The loss of each modality at the point last evaluated.
     work : Work
         Counts of what was computed.
-    evaluations : int
-        How many points were evaluated.
 
     Raises
     ------
@@ -122,9 +117,17 @@ class Objective:
         self.work, self.evaluations = Work(), 0
         self._make_terms(start)
         self._make_unknowns()
-        self.initial = self._start(start)
+        values = starting_values(start, self._initial_probe, settings.link_offset)
+        self.initial = self.scatter(**{name: values[name] for name in self.unknowns})
+        # the object of the method fluorescence has the real part of the start
+        self._initial_real_part = self.fields.owned("real_part", values["real_part"])
         self.terms.set_probe(self._probe_of(self.initial))
-        self._set_weights()
+        self.alpha = alpha_of(
+            settings,
+            data,
+            lambda: self._passes.gradient_ratio(self.fields.view(self.initial), self.diagonals),
+        )
+        self.terms.set_alpha(self.alpha)
 
     # ---------------------------------------------------------------- building
 
@@ -164,39 +167,10 @@ class Objective:
         self.unknowns, self.size = self.layout.names, self.layout.size
         self.preconditioner = Preconditioner(self.layout, identity=not settings.preconditioner)
 
-    def _start(self, start: Mapping[str, ArrayLike]) -> NDArray[Any]:
-        defaults: dict[str, ArrayLike] = {
-            "real_part": 1.0,
-            "imaginary_part": self.settings.link_offset,
-            "elements": 0.0,
-            "probe": self._initial_probe,
-        }
-        # the object of the method fluorescence has the real part of the start
-        self._initial_real_part = self.fields.owned("real_part", start.get("real_part", 1.0))
-        return self.scatter(**{name: start.get(name, defaults[name]) for name in self.unknowns})
-
-    def _set_weights(self) -> None:
-        """Take alpha_e: as asked for in the joint method, else 1 where there are data."""
-        settings, scan, counts, patterns = self.settings, self.scan, self.data.counts, self.data.patterns
-        if counts is None:
-            self.alpha = np.zeros(scan.N_e)
-        elif patterns is None:
-            self.alpha = np.where(counts.measured, 1.0, 0.0)
-        else:
-            self.alpha = resolve_weights(
-                settings.alpha,
-                settings.alpha_scale,
-                counts.measured,
-                lambda: statistical_weights(scan, counts, self.mean_count, patterns.whole),
-                lambda: self._passes.gradient_ratio(self.fields.view(self.initial), self.diagonals),
-            )
-        self.terms.set_alpha(self.alpha)
-
     def scale_weights(self) -> float:
         """Multiply the weights so that the fluorescence alone has a loss of order 1; return the factor.
 
-        Its loss is in squared counts, whose squares single precision cannot hold. The factor is a power of
-        two and changes no digit of the result.
+        Single precision cannot hold the squares of its loss. A power of two changes no digit of the result.
         """
         counts = self.data.counts
         if self.method != "fluorescence" or counts is None:
@@ -231,18 +205,13 @@ class Objective:
         return self.settings.refine_probe and "probe" not in self.held
 
     def scatter(self, **arrays: ArrayLike) -> NDArray[Any]:
-        """Make this rank's vector of unknowns from global arrays, the same on every rank.
+        """Make this rank's (size,) vector of unknowns from global arrays, the same on every rank.
 
         Parameters
         ----------
         **arrays
             Every unknown by name: ``real_part`` and ``imaginary_part`` (n_rows, n_cols), ``elements``
-            (N_e, n_rows, n_cols), ``probe`` (K, m, m) complex. A number fills an array.
-
-        Returns
-        -------
-        (size,) array of float32 or float64
-            Owned pixels field by field, then the probe as (re, im) pairs.
+            (N_e, n_rows, n_cols), ``probe`` (K, m, m) complex. A number fills a map.
 
         Raises
         ------
@@ -252,10 +221,7 @@ class Objective:
         return self.layout.scatter(arrays)
 
     def gather(self, vector: NDArray) -> dict[str, NDArray[Any]]:
-        """Return the unknowns of a vector as global arrays on every rank, the inverse of `scatter`.
-
-        All ranks take part.
-        """
+        """Return the unknowns of a vector as global arrays on every rank: the inverse of `scatter`."""
         return self.layout.gather(self.layout.checked(vector))
 
     def _probe_of(self, vector: NDArray) -> NDArray[Any]:
@@ -298,15 +264,7 @@ class Objective:
         return float(losses.sum()), gradient
 
     def hessian_product(self, direction: NDArray) -> NDArray[Any]:
-        """Apply the Hessian at the point last evaluated.
-
-        Parameters
-        ----------
-        direction : (size,) array
-
-        Returns
-        -------
-        (size,) array
+        """Return the Hessian at the point last evaluated times a (size,) direction.
 
         Raises
         ------
@@ -427,10 +385,7 @@ class Objective:
         return np.array(self._probe_of(self.layout.checked(vector)))
 
     def predicted_fluorescence(self, vector: NDArray) -> NDArray[np.float64] | None:
-        """Return A_e w_e + B_e as the scan records it, or None without fluorescence.
-
-        On the owned pixels, or at this rank's positions in the order of ``tile.positions``.
-        """
+        """Return A_e w_e + B_e on the owned pixels, or at ``tile.positions``; None without fluorescence."""
         if self.data.counts is None:
             return None
         vector = self.layout.checked(vector)

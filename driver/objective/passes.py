@@ -15,7 +15,7 @@ from ptyxrf.driver.objective.diagonals import Diagonals
 from ptyxrf.driver.objective.internal_units import InternalUnits
 from ptyxrf.driver.objective.links import Link
 from ptyxrf.driver.objective.terms import Terms
-from ptyxrf.driver.objective.unknowns import Fields
+from ptyxrf.driver.objective.unknown_kinds import Fields
 from ptyxrf.kernels.reductions import dot
 from ptyxrf.parallel.exchange import Arrived, Complete, Exchange, Leaving, Positions
 from ptyxrf.parallel.halo import HaloField

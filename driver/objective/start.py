@@ -56,6 +56,14 @@ def starting_probe(
     return probe
 
 
+def starting_values(
+    start: Mapping[str, ArrayLike], probe: NDArray, link_offset: float
+) -> dict[str, ArrayLike]:
+    """Return a value for each name: that of a start, or its default."""
+    defaults = {"real_part": 1.0, "imaginary_part": link_offset, "elements": 0.0}
+    return defaults | dict(start) | {"probe": probe}
+
+
 def check_range(scan: Scan, counts: FluorescenceData, probe: NDArray, real: np.dtype[Any]) -> None:
     """Refuse maps whose squares overflow or underflow in a precision.
 

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from ptyxrf.driver.data.checks import is_finite_number
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
+from ptyxrf.driver.objective.local_data import LocalData
+from ptyxrf.driver.objective.settings import Model
 
 WEIGHTS = ("statistical", "gradnorm")
 
@@ -69,6 +71,30 @@ def statistical_weights(
     else:
         alpha = scan.N_e * mean_count / (4 * scan.N * means**2)
     return np.where(measured, alpha, 0.0)
+
+
+def alpha_of(model: Model, data: LocalData, gradnorm: Callable[[], float]) -> NDArray[np.float64]:
+    """Return the weights of a model: as asked for in the joint method, else 1 where there are data.
+
+    Parameters
+    ----------
+    model : Model
+    data : LocalData
+    gradnorm : callable
+        Returns the ratio of the gradient norms at the start, if asked.
+    """
+    scan, counts, patterns = data.scan, data.counts, data.patterns
+    if counts is None:
+        return np.zeros(scan.N_e)
+    if patterns is None:
+        return np.where(counts.measured, 1.0, 0.0)
+    return resolve_weights(
+        model.alpha,
+        model.alpha_scale,
+        counts.measured,
+        lambda: statistical_weights(scan, counts, patterns.mean_count, patterns.whole),
+        gradnorm,
+    )
 
 
 def resolve_weights(

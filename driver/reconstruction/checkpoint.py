@@ -26,7 +26,7 @@ from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.files.whole_file import check_writable, remove_remains
 from ptyxrf.driver.job import signals
 from ptyxrf.driver.objective.objective import Objective
-from ptyxrf.driver.objective.unknowns import StoredVectors
+from ptyxrf.driver.objective.unknown_kinds import StoredVectors
 from ptyxrf.driver.solver.state import Saved, State, Stored
 from ptyxrf.parallel.startup import from_first_rank
 

@@ -19,10 +19,8 @@ from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import DTYPES, Objective
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import starting_probe
-from ptyxrf.driver.reconstruction.accuracy import ErrorMeter
 from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, Resumed, RunState, start_digest
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
-from ptyxrf.driver.reconstruction.discrepancy import noise_level
 from ptyxrf.driver.reconstruction.first_maps import first_maps
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
 from ptyxrf.driver.reconstruction.reporting import Callback, Reporter, check_start
@@ -80,14 +78,13 @@ def reconstruct(
     Raises
     ------
     ValueError
-        Naming the argument, what was expected and what came; or a checkpoint that cannot be read or written,
-        or is of another reconstruction.
+        An argument is wrong, or a checkpoint cannot be read or written, or is of another reconstruction.
 
     Warns
     -----
     UserWarning
-        Where there is no checkpoint to go on from, or the newest is damaged; where the data or the model are
-        suspicious: no count scale, contrast too strong for the linear link.
+        There is no checkpoint to go on from, or the newest is damaged; data or model are suspicious: no
+        count scale, contrast too strong for the linear link.
     """
     if not isinstance(scan, Scan):
         raise ValueError(f"scan: expected a Scan (read_scan reads files), got {type(scan).__name__}")
@@ -98,27 +95,26 @@ def reconstruct(
     start = {} if start is None else start
     starting_probe(scan, start, None)  # a wrong start is found before kernels are compiled
     settings = settings.resolved(scan, start)
+    objective = _objective(scan, settings, start, comm)
+    unit = 1 / objective.scale_weights()
+    first = settings.fluorescence_first and settings.method == "joint" and bool((objective.alpha > 0).any())
+    settings = settings.replace(fluorescence_first=first)
+    checkpoints, resumed = _checkpoints(settings, objective, start)
+    run, note = (resumed.run, "") if resumed else _begin(settings, objective, start, checkpoints)
+    reporter = Reporter(objective, unit, run, settings, callback, checkpoints, note)
+    state, reason = _iterate(settings, objective, reporter, resumed)
+    check_start(reporter.history[0], settings.precision)
+    _warn_of_strong_contrast(objective, state)
+    return _result(settings, objective, state, reason, reporter, unit, resumed)
+
+
+def _objective(scan: Scan, settings: Settings, start: Mapping[str, ArrayLike], comm: Any) -> Objective:
+    """Compile, read this rank's data, and return its objective."""
     model = settings.part(Model)
     compile_kernels(scan, model, comm)
     log.log(_level(scan), "reading %d patterns", scan.N)
     data = LocalData.read(scan, model.method, DTYPES[model.precision], model.margin, Ranks(comm))
-    objective = Objective(scan, settings=model, start=start, data=data)
-    unit = 1 / objective.scale_weights()
-    first = settings.fluorescence_first and model.method == "joint" and bool((objective.alpha > 0).any())
-    settings = settings.replace(fluorescence_first=first)
-    checkpoints, resumed = _checkpoints(settings, objective, start)
-    run, note = (resumed.run, "") if resumed else _begin(settings, objective, start, checkpoints)
-    meter = (
-        ErrorMeter(scan, objective.tile, objective.ranks, blind=model.refine_probe) if scan.truth else None
-    )
-    level = noise_level(objective) if settings.noise_stop else None
-    reporter = Reporter(objective, unit, run, level, meter, callback, checkpoints, note)
-
-    state, reason = _iterate(settings, objective, Schedule(settings), reporter, resumed)
-    check_start(reporter.history[0], settings.precision)
-    if model.method == "joint" and model.link == "linear" and model.link_offset != 0:
-        _warn_of_strong_contrast(objective, state)
-    return _result(settings, objective, state, reason, reporter, unit, resumed)
+    return Objective(scan, settings=model, start=start, data=data)
 
 
 def _level(scan: Scan) -> int:
@@ -127,9 +123,10 @@ def _level(scan: Scan) -> int:
 
 
 def _iterate(
-    settings: Settings, objective: Objective, schedule: Schedule, reporter: Reporter, resumed: Resumed | None
+    settings: Settings, objective: Objective, reporter: Reporter, resumed: Resumed | None
 ) -> tuple[State, Reason]:
     """Iterate from the start, or from a checkpoint, until there is a reason to stop."""
+    schedule = Schedule(settings)
     stops = settings.part(Stops)
     if stops.max_seconds is not None:
         stops = stops.replace(max_seconds=max(stops.max_seconds - reporter.earlier, 0.0))
@@ -217,10 +214,13 @@ def _result(
 
 
 def _warn_of_strong_contrast(objective: Objective, state: State) -> None:
-    """Warn where the linear link was used for a specimen that is not weak."""
+    """Warn where the linear link of real transmission was used for a specimen that is not weak."""
+    model = objective.settings
+    if model.method != "joint" or model.link != "linear" or model.link_offset == 0:
+        return
     z: NDArray[Any] = objective.complex_object(state.vector)
     area = illuminated_part(objective.scan, objective.tile, objective.ranks)
-    vacuum = 1j * objective.settings.link_offset
+    vacuum = 1j * model.link_offset
     beyond = np.abs(z[area] - vacuum) > WEAK_CONTRAST * abs(vacuum)
     count, pixels = objective.ranks.sum(np.array([beyond.sum(), beyond.size], dtype=np.float64))
     strong = count / pixels

@@ -12,7 +12,8 @@ from ptyxrf.driver.data.history import IterationRecord, Losses, Reason
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.accuracy import ErrorMeter
 from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, RunState
-from ptyxrf.driver.reconstruction.discrepancy import NoiseLevel
+from ptyxrf.driver.reconstruction.discrepancy import noise_level
+from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.state import State
 
 
@@ -63,10 +64,7 @@ class Reporter:
         Factor from the objective's fluorescence loss to the units of the data.
     run : RunState
         Where the run stands.
-    level : NoiseLevel or None
-        At which to stop.
-    meter : ErrorMeter or None
-        Errors against the truth, where it is known.
+    settings : Settings
     callback : callable or None
     checkpoints : Checkpoints or None
     first_note : str
@@ -84,13 +82,15 @@ class Reporter:
         objective: Objective,
         unit: float,
         run: RunState,
-        level: NoiseLevel | None,
-        meter: ErrorMeter | None,
+        settings: Settings,
         callback: Callback | None,
         checkpoints: Checkpoints | None,
         first_note: str,
     ) -> None:
-        self._objective, self._unit, self._level, self._meter = objective, unit, level, meter
+        self._objective, self._unit = objective, unit
+        self._level = noise_level(objective) if settings.noise_stop else None
+        scan, blind = objective.scan, settings.refine_probe
+        self._meter = ErrorMeter(scan, objective.tile, objective.ranks, blind=blind) if scan.truth else None
         self._callback, self._checkpoints, self._first_note = callback, checkpoints, first_note
         self.history, self.earlier, self._before = run.history, run.earlier, run.before
 

@@ -8,8 +8,10 @@ known after one reduction. The stop is Nash and Sofer's test on the quadratic mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,11 +67,10 @@ def newton_direction(
 ) -> Direction:
     """Solve H d = -g approximately, with vector + d >= 0 where `bounded` says.
 
-    Without bounds this is one run of conjugate gradients. With them it goes in rounds: variables at 0 that
-    the residual pushes outward are held, conjugate gradients run on the others, what crossed 0 is set to 0,
-    and the next round begins from there with the true residual, until nothing crosses any more or
-    the rounds or the products are used up (the idea of gradient projection with conjugate gradients:
-    More and Toraldo, SIAM J. Optim. 1, 1991).
+    Without bounds this is one run of conjugate gradients. With bounds it proceeds in rounds: variables at 0
+    that the residual pushes outward are held, conjugate gradients run on the others, variables that crossed
+    0 are set to 0, and the next round starts there with the true residual, until none crosses or the rounds
+    or the products are used up (gradient projection: More and Toraldo, SIAM J. Optim. 1, 1991).
 
     Parameters
     ----------
@@ -95,13 +96,27 @@ def newton_direction(
         modulus: the step goes as far along it as a positive curvature of that size would allow, and the
         inner solve ends.
     """
+    solve = partial(
+        _conjugate_gradients, problem, model_tolerance=model_tolerance, residual_tolerance=residual_tolerance
+    )
+    if problem.any(bounded.start != bounded.stop):
+        return _in_rounds(problem, vector, gradient, bounded, solve, limit, rounds)
     solution = np.zeros_like(gradient)
-    residual = -gradient
-    if not problem.any(bounded.start != bounded.stop):
-        run = _conjugate_gradients(
-            problem, solution, residual, None, limit, model_tolerance, residual_tolerance
-        )
-        return Direction(solution, run.steps, run.stop)
+    run = solve(solution, -gradient, None, limit)
+    return Direction(solution, run.steps, run.stop)
+
+
+def _in_rounds(
+    problem: Problem,
+    vector: NDArray,
+    gradient: NDArray,
+    bounded: slice,
+    solve: Callable[..., _Run],
+    limit: int,
+    rounds: int,
+) -> Direction:
+    """Solve on the free variables, set those that crossed 0 to 0, and begin again from there."""
+    solution, residual = np.zeros_like(gradient), -gradient
     room = -vector[bounded]
     used = 0
     while True:
@@ -109,10 +124,7 @@ def newton_direction(
         free[bounded] = (solution[bounded] > room) | (residual[bounded] > 0)
         residual *= free
         rounds -= 1
-        allowed = limit - used if rounds == 0 else min(ROUND_LIMIT, limit - used)
-        run = _conjugate_gradients(
-            problem, solution, residual, free, allowed, model_tolerance, residual_tolerance
-        )
+        run = solve(solution, residual, free, limit - used if rounds == 0 else min(ROUND_LIMIT, limit - used))
         used += run.steps
         crossed = solution[bounded] < room
         if run.stop in (InnerStop.CURVATURE, InnerStop.NON_FINITE) or not problem.any(bool(crossed.any())):
