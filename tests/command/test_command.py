@@ -62,6 +62,11 @@ def refused(folder, capsys):
     return check
 
 
+def without_compiling(lines):
+    """Return lines of standard error without the one that a machine shows once."""
+    return [line for line in lines if not line.startswith("ptyxrf: compiling")]
+
+
 # What works -----------------------------------------------------------------------------------------------
 
 
@@ -71,8 +76,9 @@ def test_reconstruct_writes_result_and_report(folder, capsys):
     assert "joint: loss" in captured.out
     assert "result: result.h5" in captured.out
     assert "report: result.png" in captured.out
-    assert captured.err.splitlines()[0].startswith("iteration    0")
-    assert not [line for line in captured.err.splitlines() if not line.startswith("iteration")]
+    lines = without_compiling(captured.err.splitlines())
+    assert lines[0].startswith("iteration    0")
+    assert all(line.startswith("iteration") for line in lines)
     result = read_result("result.h5")
     assert result.method == "joint"
     assert result.settings["max_sweeps"] == 8.0
@@ -154,7 +160,7 @@ def test_settings_file_and_flags(folder, capsys):
     assert main(["reconstruct", "scan.h5", "--settings", "s.toml", "--precision", "single"]) == 0
     settings = read_result("from_file.h5").settings
     assert (settings["precision"], settings["max_iterations"]) == ("single", 1)
-    assert settings["refine_probe"]
+    assert (settings["refine_probe"], settings["probe_from_iteration"]) == (True, 1)
 
 
 def test_show_settings_can_be_used_again(folder, capsys):
@@ -464,7 +470,10 @@ def test_ctrl_c_of_a_process(folder):
         text=True,
     )
     with process.stdout, process.stderr:
-        assert process.stderr.readline().startswith("iteration    0")
+        first = process.stderr.readline()
+        while first.startswith("ptyxrf: compiling"):
+            first = process.stderr.readline()
+        assert first.startswith("iteration    0")
         os.kill(process.pid, signal.SIGINT)
         lines = process.stderr.read().splitlines()
     assert process.wait(60) == 130

@@ -7,6 +7,10 @@ import pytest
 from ptyxrf.driver.command.parser import add_settings, effective_settings, flag_name, from_flags
 from ptyxrf.driver.command.settings_file import read_settings, settings_text
 from ptyxrf.driver.command.tables import TABLES, Files, Reconstruction
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.simulation.settings import SimulationSettings
 from ptyxrf.driver.simulation.simulate import simulate
 
@@ -29,7 +33,7 @@ def parsed(words, *tables, settings=None):
 
 @pytest.mark.parametrize(
     ("function", "group", "table"),
-    [(simulate, SimulationSettings, "simulate")],
+    [(reconstruct, Settings, "reconstruct"), (simulate, SimulationSettings, "simulate")],
 )
 def test_one_declaration_makes_signature_docstring_help_and_file(function, group, table):
     parameters = inspect.signature(function).parameters
@@ -45,6 +49,22 @@ def test_one_declaration_makes_signature_docstring_help_and_file(function, group
         assert help_of[name].startswith(declared.help)
         assert any(line.startswith(f"{name} ") for line in written_keys)
     assert group.declared().keys() == TABLES[table].declared().keys()
+
+
+def test_the_objective_takes_the_model_and_a_result_records_the_settings():
+    parameters = inspect.signature(Objective).parameters
+    text = " ".join(Objective.__doc__.split())
+    for name, declared in Model.declared().items():
+        assert parameters[name].default == declared.default
+        assert declared.help[1:] in text
+    assert list(parameters)[:8] == [
+        *("scan", "method", "alpha", "curvature", "precision", "refine_probe", "start", "comm")
+    ]
+    scan = simulate(m=16, per_side=3, photons=100.0)
+    given = Settings(max_iterations=0, alpha=[0.5], refine_probe=True, probe_from_iteration=2)
+    recorded = reconstruct(scan, settings=given, patience=4).settings
+    resolved = given.replace(patience=4).resolved(scan).as_dict()
+    assert {name: recorded[name] for name in resolved} == resolved
 
 
 def test_defaults_are_accepted_by_their_own_kinds():
