@@ -22,6 +22,12 @@ from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 ALIKE = 0.03
 
 
+def alike(probe: NDArray, other: NDArray) -> bool:
+    """Return whether two probes are so near that the illumination of one stands for that of the other."""
+    change = probe - other
+    return bool(np.vdot(change, change).real <= ALIKE**2 * np.vdot(other, other).real)
+
+
 class ObjectFields(Fields):
     """The fields from which the link makes the object; the maps "elements" are among them.
 
@@ -58,7 +64,11 @@ class ObjectFields(Fields):
         probe = self._diagonals.terms.probe
         assert probe is not None
         # the ranks hold the same probe, but rounding must not let them decide differently
-        if self._blocks is None or (self._probe_moves() and self.ranks.any(not self._alike(probe))):
+        if (
+            self._blocks is None
+            or self._probe_then is None
+            or (self._probe_moves() and self.ranks.any(not alike(probe, self._probe_then)))
+        ):
             self._blocks, self._probe_then = self._computed(), probe
         return self._blocks
 
@@ -72,13 +82,6 @@ class ObjectFields(Fields):
             self._probe_then = state["illumination_of"]
             self._diagonals.terms.set_probe(self._probe_then)
             self._blocks = self._computed()
-
-    def _alike(self, probe: NDArray) -> bool:
-        """Return whether the illumination of the earlier probe stands for that of a probe."""
-        change = probe - self._probe_then
-        return bool(
-            np.vdot(change, change).real <= ALIKE**2 * np.vdot(self._probe_then, self._probe_then).real
-        )
 
     def _computed(self) -> InverseBlocks:
         diagonals, ranks = self._diagonals, self.ranks

@@ -14,7 +14,10 @@ class Problem(Protocol):
     """A function of a real vector, of which each rank has a part."""
 
     initial: NDArray[Any]
-    nonnegative: slice
+
+    @property
+    def nonnegative(self) -> slice:
+        """Range of a vector that may be bounded below by 0."""
 
     @property
     def sweeps(self) -> float:

@@ -11,7 +11,10 @@ from .driver.files.maps_file import attach_maps, read_maps
 from .driver.files.result_file import read_result, write_result
 from .driver.files.scan_file import read_scan, write_scan
 from .driver.job.watchdog import watched
+from .driver.objective.links import LinearLink, Link
 from .driver.objective.objective import Objective
+from .driver.objective.point import Point
+from .driver.objective.settings import Model
 from .driver.pictures.result_picture import draw_report, write_report
 from .driver.planning.machine import Machine, read_machine
 from .driver.planning.plan import Plan, make_plan
@@ -19,8 +22,10 @@ from .driver.planning.problem_size import ProblemSize
 from .driver.reconstruction.accuracy import measure_errors
 from .driver.reconstruction.alignment import align
 from .driver.reconstruction.checkpoint import remove_checkpoints
+from .driver.reconstruction.compilation import compile_kernels
 from .driver.reconstruction.illumination import illuminated_area
 from .driver.reconstruction.reconstruct import reconstruct
+from .driver.reconstruction.reporting import View
 from .driver.reconstruction.settings import Settings
 from .driver.simulation.settings import SimulationSettings
 from .driver.simulation.simulate import simulate
@@ -34,9 +39,13 @@ __all__ = [
     "Finding",
     "Geometry",
     "IterationRecord",
+    "LinearLink",
+    "Link",
     "Machine",
+    "Model",
     "Objective",
     "Plan",
+    "Point",
     "ProblemSize",
     "Reason",
     "Result",
@@ -47,8 +56,10 @@ __all__ = [
     "Specimen",
     "Spectrum",
     "TiledResult",
+    "View",
     "align",
     "attach_maps",
+    "compile_kernels",
     "dense_hessian",
     "draw_report",
     "from_images",
