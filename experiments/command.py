@@ -30,7 +30,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _check_image(path: Path) -> None:
     """Find out before a long run whether an image can be read."""
-    from ptyxrf.driver.simulation.specimens import read_image
+    from ptyxrf.driver.simulation.images import read_image
 
     try:
         read_image(path)

@@ -17,8 +17,8 @@ from zlib import crc32
 import numpy as np
 
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.simulation.images import from_images, read_image
 from ptyxrf.driver.simulation.simulate import simulate
-from ptyxrf.driver.simulation.specimens import from_images, read_image
 
 #: The paper's solver: it makes its steps, whatever the loss does.
 PAPER: dict[str, Any] = {

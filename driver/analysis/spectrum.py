@@ -1,16 +1,28 @@
-"""The eigenvalue distribution of the Hessian without the matrix, by stochastic Lanczos quadrature.
+"""The eigenvalue distribution of the Hessian by stochastic Lanczos quadrature, without the matrix.
 
 For a random vector of signs v the mean of v^T f(H) v is the trace of f(H), and S steps of the Lanczos process
 from v give a Gauss quadrature of v^T f(H) v: the eigenvalues of the tridiagonal matrix are its nodes, the
-squares of the first components of its eigenvectors the weights. The mean over a few vectors is an estimate
-of the distribution of the eigenvalues of H.
+squares of the first components of its eigenvectors the weights. The mean over a few vectors estimates the
+distribution of the eigenvalues of H.
+
+A vector u of the process is normalised only after the product with it, so that H u, u . H u and u . u, and
+with them both coefficients of the step, take one reduction. In exact arithmetic this is the usual process,
+and in rounding arithmetic the stable variant with alpha = v . H v and beta = |u| (Paige).
+
+The vectors are not orthogonalised against all earlier ones, which would take S vectors and S dot products per
+step. In rounding arithmetic the process therefore finds copies of eigenvalues (ghosts). The quadrature stays
+accurate: the computed tridiagonal matrix is that of an exact process for a matrix whose eigenvalues lie in
+tiny clusters around those of H, and the weights of a cluster add up to that of its eigenvalue (Greenbaum; for
+the quadrature Knizhnerman).
 
 References
 ----------
 S. Ubaru, J. Chen, Y. Saad, "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature", SIAM J. Matrix
 Anal. Appl. 38 (2017) 1075-1099. G. H. Golub, G. Meurant, "Matrices, Moments and Quadrature with
 Applications", Princeton 2010. T. Chen, T. Trogdon, S. Ubaru, "Analysis of stochastic Lanczos quadrature for
-spectrum approximation", arXiv 2105.06595 (bounds on the distribution).
+spectrum approximation", arXiv 2105.06595 (bounds on the distribution). C. C. Paige, J. Inst. Maths Applics 10
+(1972) 373-381. A. Greenbaum, Linear Algebra Appl. 113 (1989) 7-63. L. Knizhnerman, Comput. Math. Math. Phys.
+36 (1996) 1481-1492.
 """
 
 from __future__ import annotations
@@ -24,25 +36,24 @@ from scipy.linalg import eigh_tridiagonal
 
 from ptyxrf.driver.data.checks import is_finite_number, real_array, whole_number
 from ptyxrf.driver.objective.objective import Objective
-
-_WORD = (1 << 64) - 1
+from ptyxrf.kernels.checksum import FIRST, SECOND, SHIFTS, STEP
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """An estimate of how the eigenvalues of a symmetric matrix are distributed.
+    """An estimate of the distribution of the eigenvalues of a symmetric matrix.
 
-    Each random vector has a distribution of its own, weights at nodes; the estimate is their mean.
+    Each random vector gives a distribution, weights at nodes; the estimate is their mean.
 
     Attributes
     ----------
     nodes : (V, S) array of float64
-        Ritz values of each vector in increasing order, in the units of the Hessian. Where the process ended
-        before S steps the rest repeats the largest one with weight 0.
+        Ritz values of each vector in increasing order, in the units of the Hessian. If the process ends
+        before S steps, the rest repeats the largest value with weight 0.
     weights : (V, S) array of float64
         Fractions of the eigenvalues; they add up to 1 for each vector.
     size : int
-        Number of unknowns over all ranks, by which to multiply a fraction to have a number of eigenvalues.
+        Number of unknowns over all ranks: a fraction times this is a number of eigenvalues.
     """
 
     nodes: NDArray[np.float64]
@@ -60,7 +71,7 @@ class Spectrum:
         return float(self.nodes.min())
 
     def fraction_above(self, threshold: float) -> tuple[float, float]:
-        """Return which fraction of the eigenvalues lies above a threshold.
+        """Return the fraction of the eigenvalues above a threshold.
 
         Parameters
         ----------
@@ -70,12 +81,12 @@ class Spectrum:
         Returns
         -------
         mean : float
-            Over the vectors.
+            The mean over the vectors.
         error : float
-            Standard error of the mean; NaN for a single vector. It knows only of the choice of vectors. A
-            Gauss quadrature is also blind to what lies between two nodes: for each vector the fraction is
-            right to the larger weight of the two nodes beside the threshold (the Chebyshev-Markov-Stieltjes
-            inequalities), and most often to a part of it.
+            Standard error of the mean; NaN for a single vector. It covers only the choice of vectors. A Gauss
+            quadrature does not resolve what lies between two nodes either: for each vector the error of the
+            fraction is at most the larger weight of the two nodes beside the threshold (the
+            Chebyshev-Markov-Stieltjes inequalities), and mostly a part of it.
 
         Raises
         ------
@@ -90,7 +101,7 @@ class Spectrum:
         return float(fractions.mean()), error
 
     def cumulative(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Return which fraction of the eigenvalues lies at or below each point, the mean over the vectors.
+        """Return the fraction of the eigenvalues at or below each point, the mean over the vectors.
 
         Parameters
         ----------
@@ -99,12 +110,12 @@ class Spectrum:
         Returns
         -------
         array of float64
-            Of the shape of `points`.
+            With the shape of `points`.
 
         Raises
         ------
         ValueError
-            The points are no real numbers, or NaN.
+            The points are not real numbers, or NaN.
         """
         points = _points(points)
         nodes, weights = self._sorted()
@@ -123,12 +134,12 @@ class Spectrum:
         Returns
         -------
         array of float64
-            Of the shape of `points`, in fractions per unit of the Hessian.
+            With the shape of `points`, in fractions per unit of the Hessian.
 
         Raises
         ------
         ValueError
-            The points are no real numbers, or NaN; the width is not a positive number.
+            The points are not real numbers, or NaN; the width is not a positive number.
         """
         points = _points(points)
         if not is_finite_number(width) or width <= 0:
@@ -163,74 +174,69 @@ def spectrum(
     """Estimate the eigenvalue distribution of the Hessian at the point last evaluated.
 
     The Hessian is the one that `Objective.hessian_product` applies, with the curvature of the objective and
-    in the units of the data; where the probe is unknown (and not held at present) it is a part of it. All
-    ranks make the same call. It costs vectors * steps Hessian products with one reduction each.
+    in the units of the data; it includes the probe if the probe is unknown and not held at present. All ranks
+    make the same call. The cost is vectors * steps Hessian products with one reduction each.
 
     Parameters
     ----------
     objective : Objective
-        Whose `value_and_gradient` was called.
+        After a call of its `value_and_gradient`.
     vectors : int
         Number V of random vectors. The error of a fraction of u unknowns falls as 1/sqrt(V u).
     steps : int
-        Lanczos steps S for each vector, and nodes of its distribution; not more than there are unknowns are
-        made. The distribution is resolved to about 1/S of its range, and much finer at its ends: thresholds
-        far below the largest eigenvalue, but not at the other end, take more steps, not more vectors.
+        Lanczos steps S for each vector, at most as many as there are unknowns. The distribution is resolved
+        to about 1/S of its range, and much finer at its ends: thresholds far below the largest eigenvalue,
+        but not at the other end, take more steps, not more vectors.
     seed : int
-        Of the vectors, 0 <= seed < 2^64. They are the same for any number of ranks.
+        Seed of the vectors, 0 <= seed < 2^64. They do not depend on the number of ranks.
     progress : callable, optional
-        Called on each rank with the number of products made and to be made.
+        Called on each rank with the number of products made and the number to make.
 
     Returns
     -------
     Spectrum
-        The same on every rank. Other numbers of ranks round differently: nodes agree to rounding as long as
-        the steps are few, and later, when the process has found an eigenvalue to full precision and forgets
-        that it has, only the distribution does.
+        The same on every rank. Numbers of ranks differ in rounding: the nodes of few steps agree to rounding,
+        and only the distributions after the process has found an eigenvalue to full precision.
 
     Raises
     ------
     ValueError
-        An argument is wrong, nothing was evaluated yet, or a product is not finite.
-
-    Notes
-    -----
-    Vectors are not made orthogonal to all earlier ones, which takes S vectors and S dot products a step.
-    In rounding arithmetic the process then finds eigenvalues again that it has already (ghosts). The
-    quadrature stays right: the computed tridiagonal matrix is that of an exact process for a matrix whose
-    eigenvalues lie in tiny clusters around those of H, the weights of a cluster adding up to that of its
-    eigenvalue (A. Greenbaum, Linear Algebra Appl. 113 (1989) 7-63; for the quadrature L. Knizhnerman,
-    Comput. Math. Math. Phys. 36 (1996) 1481-1492). So copies share a weight: weights count, nodes do not.
+        An argument is out of its range, nothing was evaluated yet, or a product is not finite.
     """
     vectors, steps = whole_number("vectors", vectors, 1), whole_number("steps", steps, 1)
     seed = whole_number("seed", seed, 0)
-    if seed > _WORD:
+    if seed >= 1 << 64:
         raise ValueError(f"seed: expected a whole number below 2^64, got {seed}")
     if progress is not None and not callable(progress):
         raise ValueError(f"progress: expected a callable, got {type(progress).__name__}")
     if objective.work.gradients == 0:
         raise ValueError("objective: expected one whose value_and_gradient was called, got no point yet")
     size = _global_size(objective)
-    nodes, weights = np.empty((vectors, steps)), np.zeros((vectors, steps))
+    nodes, weights = np.empty((vectors, steps)), np.empty((vectors, steps))
     for index in range(vectors):
-        signs = random_signs(objective, seed, index)
 
         def report(done: int, index: int = index) -> None:
             if progress is not None:
                 progress(index * steps + done, vectors * steps)
 
-        diagonal, off_diagonal = lanczos(objective, signs, min(steps, size), report)
-        values, states = eigh_tridiagonal(diagonal, off_diagonal)
-        found = len(values)
-        nodes[index, :found], nodes[index, found:] = values, values[-1]
-        shares = states[0] ** 2
-        weights[index, :found] = shares / shares.sum()
+        signs = random_signs(objective, seed, index)
+        nodes[index], weights[index] = _quadrature(objective, signs, steps, min(steps, size), report)
         report(steps)
     return Spectrum(nodes, weights, size)
 
 
+def _quadrature(
+    objective: Objective, signs: NDArray, steps: int, most: int, report: Callable[[int], None]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the nodes and weights of one vector, after at most `most` of the steps."""
+    values, states = eigh_tridiagonal(*lanczos(objective, signs, most, report))
+    shares = states[0] ** 2
+    missing = (0, steps - len(values))
+    return np.pad(values, missing, mode="edge"), np.pad(shares / shares.sum(), missing)
+
+
 def _global_size(objective: Objective) -> int:
-    """Return the number of unknowns over all ranks; the probe, which each rank has, counts once."""
+    """Return the number of unknowns over all ranks; the replicated probe counts once."""
     fields = objective.fields.view(np.zeros(objective.size, bool))
     rows, columns = objective.tile.grid
     return len(fields) * rows * columns + (objective.size - fields.size if objective.with_probe else 0)
@@ -244,12 +250,12 @@ def lanczos(
     Parameters
     ----------
     objective : Objective
-        Of it only `product_with_dots` is used.
+        Only its `product_with_dots` is used.
     start : (size,) array of float32 or float64
         The first vector before it is normalised, this rank's part. It is overwritten.
     steps : int
     report : callable
-        Called with the number of products made, but for the last.
+        Called with the number of products made, except for the last.
 
     Returns
     -------
@@ -262,42 +268,37 @@ def lanczos(
     ValueError
         A product is not finite.
     """
-    # A vector is normalised only once the product with it is there: H u, u . H u and u . u, and with these
-    # both coefficients of the step, take one reduction. In exact arithmetic it is the usual process, and in
-    # rounding the stable variant with alpha = v . H v and beta = |u| (C. C. Paige, J. Inst. Maths Applics 10
-    # (1972) 373-381).
     diagonal: list[float] = []
     off_diagonal: list[float] = []
     rounding = 10 * float(np.finfo(start.dtype).eps)
     vector, previous = start, np.zeros_like(start)
-    unit = 1.0  # what the vector has been divided by, so that its entries stay representable
-    norm = 0.0
+    unit = 1.0  # the divisor of the vector, so that its entries stay representable
+    norm = beta = 0.0
     for step in range(steps):
-        product, (square, bend, _) = objective.product_with_dots(vector, vector)
-        if not np.isfinite([square, bend]).all():
+        product, (square, curvature, _) = objective.product_with_dots(vector, vector)
+        if not np.isfinite([square, curvature]).all():
             raise ValueError("objective: expected finite Hessian products, got NaN or infinity")
         length = float(np.sqrt(square))
-        beta = unit * length
         if step > 0:
-            # Nothing but rounding is left: the space is complete. Going on would do no harm, for what is
-            # coupled so weakly to the first vector has no weight, but with 0 there is no next vector.
+            beta = unit * length
+            # Only rounding is left: the Krylov space is complete. A direction with so weak a coupling to the
+            # first vector has no weight, and 0 leaves no next vector.
             if beta <= rounding * norm:
                 break
             off_diagonal.append(beta)
-        alpha = bend / square
+        alpha = curvature / square
         diagonal.append(alpha)
-        norm = max(norm, abs(alpha), beta if step > 0 else 0.0)
+        norm = max(norm, abs(alpha), beta)
         if step + 1 == steps:
             break
         report(step + 1)
         unit = norm if norm > 0 else 1.0
-        # next = (H v - alpha v - beta v_before) / unit with v = vector / length, in the arrays that are there
+        # next = (H v - alpha v - beta v_before) / unit with v = vector / length, in place
         vector /= length
         product /= length * unit
         product -= (alpha / unit) * vector
-        if step > 0:
-            previous *= beta / unit
-            product -= previous
+        previous *= beta / unit
+        product -= previous
         previous, vector = vector, product
     return np.array(diagonal), np.array(off_diagonal)
 
@@ -305,47 +306,44 @@ def lanczos(
 # -------------------------------------------------------------------- random vectors
 
 
-def _mixed(word: int) -> int:
-    """Return the output function of SplitMix64 of one word."""
-    word = (word + 0x9E3779B97F4A7C15) & _WORD
-    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
-    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _WORD
-    return word ^ (word >> 31)
+def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the output function of SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014) of words."""
+    words = (words ^ (words >> SHIFTS[0])) * FIRST  # arrays of uint64 wrap around
+    words = (words ^ (words >> SHIFTS[1])) * SECOND
+    return words ^ (words >> SHIFTS[2])
 
 
-def _signs(key: int, counters: NDArray[np.int64]) -> NDArray[np.float64]:
+def _signs(key: NDArray[np.uint64], counters: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return -1 or 1 for each counter: the top bit of the numbers of a SplitMix64 generator.
 
-    Numbers of the generator with this key as its seed can be had in any order (G. L. Steele, D. Lea,
-    C. H. Flood, OOPSLA 2014), so that each pixel has its own wherever it is.
+    The numbers of a generator with a key as its seed can be computed in any order, so that each pixel has its
+    own whichever rank owns it.
     """
-    # arrays of uint64 wrap around
-    words = np.uint64(key) + (counters.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    words ^= words >> np.uint64(31)
+    words = _mixed(key + (counters.astype(np.uint64) + np.uint64(1)) * STEP)
     return 1.0 - 2.0 * (words >> np.uint64(63)).astype(np.float64)
 
 
 def random_signs(objective: Objective, seed: int, index: int) -> NDArray:
-    """Return this rank's part of a random vector of signs, which is the same for any number of ranks.
+    """Return the part of this rank in a random vector of signs that does not depend on the number of ranks.
 
     Parameters
     ----------
     objective : Objective
     seed : int
     index : int
-        Which of the vectors of the seed.
+        Number of the vector.
 
     Returns
     -------
     (size,) array of float32 or float64
-        -1 or 1; 0 in the part of a probe that is held.
+        -1 or 1; 0 for a probe that is held.
     """
     vector = np.zeros(objective.size, objective.real)
     fields, (rows, columns) = objective.fields.view(vector), objective.tile.grid
     owned = objective.tile.owned
-    key = _mixed(_mixed(seed) ^ index)
+    key = np.array([seed], np.uint64)
+    for word in (0, index):
+        key = _mixed((key ^ np.uint64(word)) + STEP)
     row = np.arange(owned.row_start, owned.row_stop)[:, None]
     pixels = row * columns + np.arange(owned.column_start, owned.column_stop)
     for channel, field in enumerate(fields):

@@ -13,11 +13,12 @@ from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.scan import POSITION_ROUNDING, Scan
 from ptyxrf.driver.data.setting import takes_settings
 from ptyxrf.driver.simulation.illumination import illumination
+from ptyxrf.driver.simulation.images import from_images, read_image
 from ptyxrf.driver.simulation.noise import poisson_noise
 from ptyxrf.driver.simulation.plain_model import blurred, exit_waves
 from ptyxrf.driver.simulation.scan_paths import covered_shape, scan_positions
 from ptyxrf.driver.simulation.settings import FluorescenceDetector, SimulationSettings
-from ptyxrf.driver.simulation.specimens import Specimen, cells, from_images, read_image, siemens_star
+from ptyxrf.driver.simulation.specimens import Specimen, cells, siemens_star
 
 SPECIMENS = {"cells": cells, "star": siemens_star}
 

@@ -1,27 +1,19 @@
-"""Specimens to simulate: a Siemens star, cells with particles, and objects made of two pictures."""
+"""Specimens to simulate: a Siemens star, and cells with particles."""
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-KINDS = ("magnitude-phase", "real-imaginary")
 #: Elements that X-ray fluorescence microscopes map, in the order in which specimens use them.
 ELEMENTS = ("P", "S", "K", "Ca", "Fe", "Cu", "Zn", "Mn", "Ni", "Cl")
-#: Luma of red, green and blue (ITU-R BT.601).
-LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """An object with the concentrations that make its imaginary part.
+    """An object with the concentrations that form its imaginary part.
 
     Parameters
     ----------
@@ -37,7 +29,7 @@ class Specimen:
     Raises
     ------
     ValueError
-        If the shapes do not agree or a number is not finite.
+        The shapes do not agree, or a number is not finite.
     """
 
     real_part: NDArray[np.float64]
@@ -79,13 +71,14 @@ class Specimen:
         return self.real_part + 1j * (link_offset + np.tensordot(self.attenuation, self.elements, axes=1))
 
 
-def _check_shape(shape: tuple[int, int]) -> tuple[int, int]:
+def checked_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return (n_rows, n_cols) if it is a pair of positive integers."""
     if len(shape) != 2 or any(not isinstance(size, int | np.integer) or size < 1 for size in shape):
         raise ValueError(f"shape: expected two positive integers (n_rows, n_cols), got {shape!r}")
     return int(shape[0]), int(shape[1])
 
 
-def _check_count(n_elements: int) -> int:
+def _checked_count(n_elements: int) -> int:
     if not isinstance(n_elements, int | np.integer) or n_elements < 1:
         raise ValueError(f"n_elements: expected an integer of at least 1, got {n_elements!r}")
     return int(n_elements)
@@ -96,7 +89,7 @@ def _names(count: int) -> tuple[str, ...]:
 
 
 def _attenuations(count: int) -> NDArray[np.float64]:
-    """Return 1, 2/3, 1/2, 2/5, ...: no two elements attenuate alike."""
+    """Return 1, 2/3, 1/2, 2/5, ...: a different attenuation for each element."""
     return np.array([2.0 / (2.0 + e) for e in range(count)])
 
 
@@ -113,28 +106,29 @@ def _texture(shape: tuple[int, int], grain: float, generator: np.random.Generato
     row, column = np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1])
     window = np.exp(-2 * (np.pi * grain) ** 2 * (row[:, None] ** 2 + column**2))
     smooth = np.fft.irfft2(np.fft.rfft2(noise) * window, s=shape)
-    return _unit(smooth) if np.ptp(smooth) > 0 else np.zeros(shape)
+    return scaled_to_unit(smooth) if np.ptp(smooth) > 0 else np.zeros(shape)
 
 
-def _unit(array: NDArray) -> NDArray[np.float64]:
+def scaled_to_unit(array: NDArray) -> NDArray[np.float64]:
+    """Return an array scaled to reach from 0 to 1."""
     return (array - array.min()) / np.ptp(array)
 
 
 def siemens_star(
     shape: tuple[int, int] = (286, 286), *, n_elements: int = 1, spokes: int = 18, seed: int = 0
 ) -> Specimen:
-    """Siemens star: hard radial edges from coarse to fine, cut by rings, on a grained support.
+    """Make a Siemens star: hard radial edges from coarse to fine, cut by rings, on a grained support.
 
     Parameters
     ----------
     shape : (int, int)
         (n_rows, n_cols).
     n_elements : int
-        Elements; the spokes take turns, and a ring holds all of them.
+        Number of elements; they alternate over the spokes, and a ring contains all of them.
     spokes : int
         Number of spokes, at least `n_elements`.
     seed : int
-        Of the grain.
+        Seed of the grain.
 
     Returns
     -------
@@ -144,9 +138,9 @@ def siemens_star(
     Raises
     ------
     ValueError
-        Naming the argument that is out of its range.
+        An argument is out of its range.
     """
-    shape, n_elements = _check_shape(shape), _check_count(n_elements)
+    shape, n_elements = checked_shape(shape), _checked_count(n_elements)
     if not isinstance(spokes, int | np.integer) or spokes < max(2, n_elements):
         raise ValueError(f"spokes: expected an integer of at least {max(2, n_elements)}, got {spokes!r}")
     generator = np.random.default_rng(seed)
@@ -163,7 +157,7 @@ def siemens_star(
     for e in range(n_elements):
         own = spoke & (sector // 2 % n_elements == e)
         maps[e] = own * (0.8 + 0.2 * grain) + rim * (0.3 + 0.2 * _texture(shape, 2.0, generator))
-    # The support under the star shows in the real part alone, so that one part does not give the other.
+    # only the real part has the support under the star, so that one part does not determine the other
     support = 0.12 * _texture(shape, 3.0, generator) + 0.08 * _texture(shape, 1.0, generator)
     real_part = 1.0 - support - 0.5 * spoke - 0.3 * rim - 0.2 * (gaps & (radius < 0.9))
     return _assemble(real_part, maps)
@@ -172,7 +166,7 @@ def siemens_star(
 def _ellipse(
     shape: tuple[int, int], centre: NDArray, axes: NDArray, angle: float, reach: float
 ) -> tuple[tuple[slice, slice], NDArray[np.float64]]:
-    """Return a box around an ellipse, and each of its pixels' distance from the centre (1 on the edge)."""
+    """Return a box around an ellipse, and the distance of its pixels from the centre (1 on the edge)."""
     extent = reach * axes.max()
     low = [max(0, int(np.floor(centre[i] - extent))) for i in (0, 1)]
     high = [min(shape[i], int(np.ceil(centre[i] + extent)) + 1) for i in (0, 1)]
@@ -184,7 +178,7 @@ def _ellipse(
 
 
 def cells(shape: tuple[int, int] = (286, 286), *, n_elements: int = 1, seed: int = 0) -> Specimen:
-    """Cells with particles: smooth bodies that elements share, and sharp particles of their own.
+    """Make cells with particles: smooth bodies that elements share, and sharp particles of their own.
 
     Every element is in the bodies in proportions of its own; one out of three gathers in the nuclei and
     one in the membranes. The particles have hard edges.
@@ -206,198 +200,52 @@ def cells(shape: tuple[int, int] = (286, 286), *, n_elements: int = 1, seed: int
     Raises
     ------
     ValueError
-        Naming the argument that is out of its range.
+        An argument is out of its range.
     """
-    shape, n_elements = _check_shape(shape), _check_count(n_elements)
+    shape, n_elements = checked_shape(shape), _checked_count(n_elements)
     generator = np.random.default_rng(seed)
-    edge = min(shape)
-    squares = shape[0] * shape[1] / edge**2
-    maps = np.zeros((n_elements, *shape))
-    density = np.zeros(shape)
+    squares = shape[0] * shape[1] / min(shape) ** 2
+    maps, density = np.zeros((n_elements, *shape)), np.zeros(shape)
     for _ in range(max(3, round(8 * squares))):
-        centre = generator.uniform(0, 1, 2) * shape
-        axes = generator.uniform(0.09, 0.2, 2) * edge
-        shares = generator.uniform(0.1, 0.5, n_elements)
-        box, distance = _ellipse(shape, centre, axes, generator.uniform(0, np.pi), 1.6)
-        body = 1 / (1 + np.exp(np.clip((distance - 1) / 0.06, -50, 50)))
-        # The nucleus is off the middle of the body, a membrane lies along its edge.
-        offset = centre + generator.uniform(-0.2, 0.2, 2) * axes.min()
-        inner, inner_distance = _ellipse(shape, offset, 0.45 * axes, generator.uniform(0, np.pi), 1.6)
-        nucleus = 1 / (1 + np.exp(np.clip((inner_distance - 1) / 0.05, -50, 50)))
-        membrane = np.exp(-0.5 * ((distance - 0.95) / 0.06) ** 2)
-        density[box] += 0.5 * body
-        density[inner] += 0.3 * nucleus
-        for e in range(n_elements):
-            maps[e][box] += shares[e] * body
-            if e % 3 == 1 or n_elements == 1:
-                maps[e][inner] += 0.5 * nucleus
-            if e % 3 == 2:
-                maps[e][box] += 0.5 * membrane
+        _add_cell(maps, density, generator)
     for e in range(n_elements):
         maps[e] = 0.6 * np.minimum(maps[e], 1) * (0.5 + 0.5 * _texture(shape, 1.3, generator))
     real_part = 1 - 0.5 * np.minimum(density, 1) * (0.6 + 0.4 * _texture(shape, 1.8, generator))
     for e in range(n_elements):
         for _ in range(max(3, round(24 * squares / np.sqrt(n_elements)))):
-            centre = generator.uniform(0, 1, 2) * shape
-            axes = np.maximum(generator.uniform(0.01, 0.035, 2) * edge, 1.0)
-            box, distance = _ellipse(shape, centre, axes, generator.uniform(0, np.pi), 1.0)
-            particle = distance < 1
-            maps[e][box] += generator.uniform(0.25, 0.6) * particle
-            real_part[box] -= generator.uniform(0.1, 0.4) * particle
+            _add_particle(maps[e], real_part, generator)
     return _assemble(real_part, maps)
 
 
-def _fit(name: str, image: NDArray, shape: tuple[int, int], *, bins: bool) -> NDArray[np.float64]:
-    """Bin an image as far as it still covers `shape`, where asked to, and crop its centre."""
-    if image.shape[0] < shape[0] or image.shape[1] < shape[1]:
-        raise ValueError(
-            f"{name}: expected at least {shape[0]} x {shape[1]} pixels, "
-            f"got {image.shape[0]} x {image.shape[1]}"
-        )
-    if bins:
-        factor = min(image.shape[0] // shape[0], image.shape[1] // shape[1])
-        rows, columns = image.shape[0] // factor, image.shape[1] // factor
-        image = image[: rows * factor, : columns * factor]
-        image = image.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
-    first = [(image.shape[i] - shape[i]) // 2 for i in (0, 1)]
-    image = image[first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
-    if not np.ptp(image) > 0:
-        raise ValueError(
-            f"{name}: expected an image with some contrast to normalise, got {image.flat[0]} everywhere"
-        )
-    return _unit(image)
+def _add_cell(maps: NDArray, density: NDArray, generator: np.random.Generator) -> None:
+    """Add a body with its nucleus and its membrane at a random place."""
+    shape, n_elements = density.shape, len(maps)
+    centre = generator.uniform(0, 1, 2) * shape
+    axes = generator.uniform(0.09, 0.2, 2) * min(shape)
+    shares = generator.uniform(0.1, 0.5, n_elements)
+    box, distance = _ellipse(shape, centre, axes, generator.uniform(0, np.pi), 1.6)
+    body = 1 / (1 + np.exp(np.clip((distance - 1) / 0.06, -50, 50)))
+    # the nucleus is off the middle of the body, the membrane lies along its edge
+    offset = centre + generator.uniform(-0.2, 0.2, 2) * axes.min()
+    inner, inner_distance = _ellipse(shape, offset, 0.45 * axes, generator.uniform(0, np.pi), 1.6)
+    nucleus = 1 / (1 + np.exp(np.clip((inner_distance - 1) / 0.05, -50, 50)))
+    membrane = np.exp(-0.5 * ((distance - 0.95) / 0.06) ** 2)
+    density[box] += 0.5 * body
+    density[inner] += 0.3 * nucleus
+    for e in range(n_elements):
+        maps[e][box] += shares[e] * body
+        if e % 3 == 1 or n_elements == 1:
+            maps[e][inner] += 0.5 * nucleus
+        if e % 3 == 2:
+            maps[e][box] += 0.5 * membrane
 
 
-def from_images(
-    first: ArrayLike,
-    second: ArrayLike,
-    *,
-    kind: str = "magnitude-phase",
-    shape: tuple[int, int] | None = None,
-    name: str = "element 1",
-) -> Specimen:
-    """Object of two grey images, with one element w = Im z, mu = 1.
-
-    The first image is binned (2 x 2, 3 x 3, ...) as far as it still covers `shape`, both are cropped to
-    their centre, then normalised to [0, 1]. So a 512 x 512 first and second image with shape
-    (256, 256) make the composite of arXiv 2511.02153, section 4.5.
-
-    Parameters
-    ----------
-    first : (rows, columns) array of float
-        Magnitude, or real part.
-    second : (rows, columns) array of float
-        Phase in radians, or imaginary part.
-    kind : {"magnitude-phase", "real-imaginary"}
-        What the two are. Both give 0 <= Im z <= 1, so the concentrations are not negative.
-    shape : (int, int), optional
-        (n_rows, n_cols); default: the smaller of the two images along each axis.
-    name : str
-        Name of the element.
-
-    Returns
-    -------
-    Specimen
-        The object.
-
-    Raises
-    ------
-    ValueError
-        Naming the argument: an image that is not grey, is smaller than `shape` or has no contrast, an
-        unknown kind.
-    """
-    if kind not in KINDS:
-        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
-    images = []
-    for label, image in (("first", first), ("second", second)):
-        array = np.asarray(image, dtype=np.float64)
-        if array.ndim != 2 or array.size == 0:
-            raise ValueError(f"{label}: expected a grey image (rows, columns), got shape {array.shape}")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{label}: expected finite grey values, got NaN or infinity")
-        images.append(array)
-    if shape is None:
-        shape = (
-            min(images[0].shape[0], images[1].shape[0]),
-            min(images[0].shape[1], images[1].shape[1]),
-        )
-    shape = _check_shape(shape)
-    a = _fit("first", images[0], shape, bins=True)
-    b = _fit("second", images[1], shape, bins=False)
-    real_part, imaginary = (a * np.cos(b), a * np.sin(b)) if kind == "magnitude-phase" else (a, b)
-    return Specimen(real_part, imaginary[None], np.ones(1), (name,))
-
-
-@contextmanager
-def _as_image(path: Path, what: str) -> Iterator[None]:
-    """Say which file is no image, or a damaged one; libraries raise all kinds of things for these."""
-    try:
-        with warnings.catch_warnings():
-            # an image that claims to be huge; larger ones are errors already
-            warnings.filterwarnings("error", message=".*decompression bomb")
-            yield
-    except FileNotFoundError:
-        raise
-    except MemoryError:
-        raise ValueError(f"path: expected {what}, got {path}: no memory for what it says to hold") from None
-    except Exception as error:
-        raise ValueError(f"path: expected {what}, got {path}: {error}") from error
-
-
-def read_image(path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    """Read an image as grey values from 0 to 1.
-
-    PNG is read by matplotlib, other formats by Pillow. Colours are weighted as in ITU-R BT.601 and
-    transparency is ignored. Integers are divided by the largest value of their type; images of
-    floating-point numbers (or 32-bit integers), which have no such value, are scaled to reach from 0 to 1.
-
-    Parameters
-    ----------
-    path : path
-        Of the file.
-
-    Returns
-    -------
-    (rows, columns) array of float64
-        Grey values in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        If the file is not an image.
-    ImportError
-        If the format needs Pillow and it is not installed.
-    FileNotFoundError
-        If there is no such file.
-    """
-    path = Path(path)
-    if path.suffix.lower() == ".png":
-        from matplotlib.image import imread
-
-        with _as_image(path, "a PNG image"):
-            return _grey(np.asarray(imread(path), dtype=np.float64))
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError(
-            f"{path.name}: images other than PNG need Pillow: pip install 'ptyxrf[images]'"
-        ) from error
-    with _as_image(path, "an image"), Image.open(path) as image:
-        mode = image.mode
-        if mode not in ("L", "F", "I") and not mode.startswith("I;16"):
-            array = np.asarray(image.convert("RGB"))
-        else:
-            array = np.asarray(image)
-    if mode in ("F", "I"):
-        if not np.isfinite(array).all():
-            raise ValueError(f"path: expected finite grey values, got NaN or infinity in {path}")
-        values = array.astype(np.float64)
-        return _unit(values) if np.ptp(values) > 0 else np.zeros(values.shape)
-    return _grey(array / np.iinfo(array.dtype).max)
-
-
-def _grey(array: NDArray) -> NDArray[np.float64]:
-    """Return the grey of an image of any number of channels; the last of 2 or of 4 is its alpha."""
-    if array.ndim == 2:
-        return array
-    return array[..., 0].copy() if array.shape[2] < 3 else array[..., :3] @ LUMA
+def _add_particle(map_: NDArray, real_part: NDArray, generator: np.random.Generator) -> None:
+    """Add a particle with hard edges at a random place."""
+    shape = real_part.shape
+    centre = generator.uniform(0, 1, 2) * shape
+    axes = np.maximum(generator.uniform(0.01, 0.035, 2) * min(shape), 1.0)
+    box, distance = _ellipse(shape, centre, axes, generator.uniform(0, np.pi), 1.0)
+    particle = distance < 1
+    map_[box] += generator.uniform(0.25, 0.6) * particle
+    real_part[box] -= generator.uniform(0.1, 0.4) * particle

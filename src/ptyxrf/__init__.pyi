@@ -27,9 +27,10 @@ from .driver.reconstruction.illumination import illuminated_area
 from .driver.reconstruction.reconstruct import reconstruct
 from .driver.reconstruction.reporting import View
 from .driver.reconstruction.settings import Settings
+from .driver.simulation.images import from_images, read_image
 from .driver.simulation.settings import SimulationSettings
 from .driver.simulation.simulate import simulate
-from .driver.simulation.specimens import Specimen, from_images, read_image
+from .driver.simulation.specimens import Specimen
 from .driver.simulation.zone_plate import zone_plate_probe
 
 __version__: str

@@ -341,7 +341,7 @@ def test_probes_whose_squares_are_no_numbers_are_refused(scale):
 @pytest.mark.parametrize("ending", ["png", "tif"])
 def test_a_damaged_image_is_named(tmp_path, ending):
     image = pytest.importorskip("PIL.Image")
-    from ptyxrf.driver.simulation.specimens import read_image
+    from ptyxrf.driver.simulation.images import read_image
 
     path = tmp_path / f"picture.{ending}"
     image.fromarray(np.random.default_rng(1).integers(0, 256, (50, 60), np.uint8)).save(path)

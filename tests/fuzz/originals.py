@@ -25,8 +25,8 @@ from ptyxrf.driver.files.scan_file import read_scan, write_scan
 from ptyxrf.driver.objective.patterns import load_amplitudes
 from ptyxrf.driver.planning.machine import Machine, read_machine, write_machine
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.simulation.images import read_image
 from ptyxrf.driver.simulation.simulate import simulate
-from ptyxrf.driver.simulation.specimens import read_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from file_examples import example_result, write_maps

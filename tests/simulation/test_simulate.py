@@ -3,10 +3,11 @@ import pytest
 from matplotlib.image import imsave
 
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, Geometry
+from ptyxrf.driver.simulation.images import from_images, read_image
 from ptyxrf.driver.simulation.plain_model import exit_waves
 from ptyxrf.driver.simulation.settings import SimulationSettings
 from ptyxrf.driver.simulation.simulate import simulate
-from ptyxrf.driver.simulation.specimens import cells, from_images, read_image
+from ptyxrf.driver.simulation.specimens import cells
 from ptyxrf.driver.simulation.zone_plate import zone_plate_probe
 
 SMALL = {"m": 16, "per_side": 3}

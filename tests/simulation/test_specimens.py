@@ -3,7 +3,8 @@ import builtins
 import numpy as np
 import pytest
 
-from ptyxrf.driver.simulation.specimens import Specimen, cells, from_images, read_image, siemens_star
+from ptyxrf.driver.simulation.images import from_images, read_image
+from ptyxrf.driver.simulation.specimens import Specimen, cells, siemens_star
 
 
 @pytest.mark.parametrize("draw", [cells, siemens_star])
