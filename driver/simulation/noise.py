@@ -1,4 +1,4 @@
-"""Poisson noise of a given level."""
+"""Poisson noise with a given relative level."""
 
 from __future__ import annotations
 
@@ -7,31 +7,26 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.checks import is_finite_number
 
-#: Name of the noise of data that are counts already: a count adds 1 (eta = 1).
+#: Name of the noise of data that are mean counts: each count adds 1 (eta = 1).
 COUNTING = "counting"
-#: Largest mean that NumPy's Poisson generator takes (its counts are 64-bit integers).
+#: Largest mean that NumPy's Poisson generator accepts (its counts are 64-bit integers).
 LARGEST_MEAN = 9.2e18
 
 
 def check_level(name: str, level: float | str) -> float | str:
-    """Return the noise level if it is one.
+    """Return a noise level if it is valid.
 
     Parameters
     ----------
     name : str
         Name of the argument, for the message.
     level : float or "counting"
-        Relative noise, at least 0, or the noise of counts as they are.
-
-    Returns
-    -------
-    float or str
-        The level.
+        Relative noise, at least 0, or that of data that are mean counts.
 
     Raises
     ------
     ValueError
-        Naming the argument.
+        The level is not valid.
     """
     if isinstance(level, str):
         if level != COUNTING:
@@ -55,23 +50,21 @@ def poisson_noise(
     clean : (B, ...) array of float
         Noiseless non-negative d0: B patterns or maps.
     level : float or "counting"
-        Relative noise (0.03 is 3 %); 0 leaves the data as they are. With "counting" the data are
-        mean counts, eta = 1.
+        Relative noise (0.03 is 3 %); 0 adds no noise. With "counting" the data are mean counts, eta = 1.
     generator : numpy.random.Generator
-        Where the counts come from. Consecutive calls draw what one call on all the data would.
+        Consecutive calls draw the same counts as one call on all the data.
 
     Returns
     -------
     noisy : (B, ...) array of float64
         d.
     count_scale : (B,) array of float64
-        eta_j: the value that one count adds; 0 without noise and for a pattern of zeros.
+        eta_j, the value of one count; 0 without noise and for a pattern of zeros.
 
     Raises
     ------
     ValueError
-        Naming the argument: a level that is none, or data that are not finite or are negative while the
-        level is not 0.
+        The level is not valid; or it is not 0 and the data are negative or not finite.
     """
     level = check_level("level", level)
     data = np.array(clean, dtype=np.float64)
@@ -89,7 +82,7 @@ def poisson_noise(
         )
     flat = data.reshape(data.shape[0], -1)
     eta = np.ones(flat.shape[0]) if isinstance(level, str) else level**2 * flat.mean(axis=1)
-    # A pattern of zeros has no scale of its own; any will do, since no counts come.
+    # the scale of a pattern of zeros is arbitrary: it has no counts
     scale = np.where(eta > 0, eta, 1.0).reshape(-1, *[1] * (data.ndim - 1))
     counts = data / scale
     if counts.size and counts.max() > LARGEST_MEAN:

@@ -7,16 +7,16 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArray[np.complex128]:
-    """Spread the power of one probe over orthogonal modes.
+    """Distribute the power of a probe over orthogonal modes.
 
-    Mode k starts as the probe times row^a column^b, the monomials in the order of their degree a + b
-    (a source of finite size has modes of Hermite-Gaussian kind); Gram-Schmidt makes the modes
-    orthogonal, and the power of each is `falloff` times that of the one before.
+    Mode k starts as the probe times row^a column^b, with the monomials in the order of their degree a + b
+    (the modes of a source of finite size are similar to Hermite-Gaussian functions). Gram-Schmidt makes the
+    modes orthogonal. The power of each is `falloff` times that of the mode before.
 
     Parameters
     ----------
     probe : (m, m) array of complex
-        The probe; the first mode is this one but for its power.
+        The first mode is proportional to this probe.
     count : int
         Number of modes K, at least 1.
     falloff : float
@@ -25,13 +25,13 @@ def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArra
     Returns
     -------
     (K, m, m) array of complex128
-        Mutually orthogonal modes; together they have the power of `probe`.
+        Orthogonal modes; together they have the power of `probe`.
 
     Raises
     ------
     ValueError
-        Naming the argument: a probe that is not a square or is zero, a count below 1 or above what
-        the probe's support can hold, a falloff outside (0, 1].
+        The probe is not square or is zero; the count is below 1 or exceeds what the support of the probe
+        allows; the falloff is outside (0, 1].
     """
     field = np.asarray(probe, dtype=np.complex128)
     if field.ndim != 2 or field.shape[0] != field.shape[1]:
@@ -45,7 +45,7 @@ def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArra
     if not 0 < falloff <= 1:
         raise ValueError(f"falloff: expected a ratio in (0, 1], got {falloff}")
 
-    # Coordinates about the centre of mass in units of the beam's width keep the monomials well apart.
+    # coordinates about the centre of mass, in units of the width of the beam, condition the monomials well
     index = np.arange(field.shape[0], dtype=np.float64)
     row = index - (intensity.sum(axis=1) @ index) / power
     column = index - (intensity.sum(axis=0) @ index) / power
@@ -57,7 +57,7 @@ def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArra
     for k, (a, b) in enumerate(exponents):
         mode = field * (row[:, None] ** a * column**b)
         start = np.linalg.norm(mode)
-        for _ in range(2):  # one pass of Gram-Schmidt leaves the rounding errors of what it subtracts
+        for _ in range(2):  # the second pass removes the rounding errors of the first
             for other in modes[:k]:
                 mode = mode - np.vdot(other, mode) * other
         norm = np.linalg.norm(mode)

@@ -1,14 +1,15 @@
-"""Where the probe goes: raster, snake, spiral and random scans."""
+"""Scan paths: the positions of raster, snake, spiral and random scans."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 PATHS = ("raster", "snake", "spiral", "random")
-#: Overlap of neighbouring windows where neither a step nor the size of the grid says otherwise.
+#: Default overlap of neighbouring windows, if neither a step nor the size of the grid is given.
 DEFAULT_OVERLAP = 0.5
 #: Displacement of a random scan's positions, as a fraction of the step.
 RANDOM_JITTER = 0.5
@@ -36,7 +37,7 @@ def _sides(per_side: object) -> tuple[int, int]:
 
 
 def scan_step(m: int, overlap: float | None = None, step: float | None = None) -> float:
-    """Step between neighbouring positions.
+    """Return the step between neighbouring positions.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def scan_step(m: int, overlap: float | None = None, step: float | None = None) -
     overlap : float, optional
         1 - step/m, in [0, 1); default 0.5.
     step : float, optional
-        The step itself, in pixels, in place of `overlap`.
+        The step itself in pixels, instead of `overlap`.
 
     Returns
     -------
@@ -55,7 +56,7 @@ def scan_step(m: int, overlap: float | None = None, step: float | None = None) -
     Raises
     ------
     ValueError
-        Naming the argument: one out of its range, or both given.
+        An argument is out of its range, or both are given.
     """
     m = _integer("m", m, 1)
     if step is not None:
@@ -78,7 +79,7 @@ def covered_shape(
     step: float | None = None,
     margin: int = 0,
 ) -> tuple[int, int]:
-    """Object grid that a scan of given size and step needs.
+    """Return the object grid that a scan of given size and step needs.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def covered_shape(
     overlap, step : float, optional
         As for `scan_step`.
     margin : int
-        Pixels left around the outermost windows.
+        Pixels around the outermost windows.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def covered_shape(
     Raises
     ------
     ValueError
-        Naming the argument that is out of its range.
+        An argument is out of its range.
     """
     spacing = scan_step(m, overlap, step)
     margin = _integer("margin", margin, 0)
@@ -110,9 +111,9 @@ def covered_shape(
 def _axis(
     room: int, count: int | None, spacing: float | None, margin: int, whole: bool
 ) -> tuple[float, int, float]:
-    """Return (first position, count, spacing) along one axis on which positions may run from 0 to `room`.
+    """Return (first position, count, spacing) along one axis, where positions range from 0 to `room`.
 
-    Without a spacing the positions fill what the margin leaves; with one they stand in the middle of it.
+    Without a spacing the positions fill the room within the margins; with one they are centred in it.
     """
     free = room - 2 * margin
     if count is not None and spacing is None:
@@ -136,14 +137,14 @@ def _axis(
 
 
 def _fermat(low: NDArray, high: NDArray, count: int) -> NDArray[np.float64]:
-    """Return `count` points of a Fermat spiral that fills the box, from its centre outwards."""
+    """Return `count` points of a Fermat spiral that fills a box, from its centre outwards."""
     half = (high - low) / 2
     if half.min() <= 0:
         raise ValueError(
             "per_side: expected at least 2 positions along rows and columns for a spiral, got a line"
         )
-    # Points of unit density; the box holds at most the disc around it, whose area over the box's is
-    # pi (h^2 + w^2) / (4 h w). The points nearest the centre in the norm of the box are those inside.
+    # points of unit density: take as many as the disc around the box holds, whose area over that of the box
+    # is pi (h^2 + w^2) / (4 h w); those nearest to the centre in the norm of the box are inside
     many = math.ceil(count * math.pi * (half**2).sum() / (4 * half.prod())) + 16
     k = np.arange(many)
     radius, angle = np.sqrt(k / math.pi), k * GOLDEN_ANGLE
@@ -166,87 +167,116 @@ def scan_positions(
     fractional: bool = False,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Positions of a scan, every window inside the object grid.
+    """Return the positions of a scan, with every window inside the object grid.
 
     Parameters
     ----------
     path : {"raster", "snake", "spiral", "random"}
-        Rows one after the other, each from its first column; the same with every second row backwards; a
-        Fermat spiral that fills the rectangle of the raster with as many positions, from its centre
-        outwards (a little denser, since the raster has positions on the border of the rectangle); a raster
-        whose positions are displaced and visited in random order.
+        "raster": rows one after the other, each from its first column; "snake": the same with every second
+        row reversed; "spiral": a Fermat spiral with as many positions that fills the rectangle of the raster,
+        from its centre outwards; "random": a raster with displaced positions in random order.
     m : int
         Edge of the probe window in pixels.
     shape : (int, int), optional
-        (n_rows, n_cols) of the object grid. Without `overlap` and `step` the positions spread evenly
-        over it; with one of them they stand in its middle. Default: `covered_shape`.
+        (n_rows, n_cols) of the object grid. The positions spread evenly over it without `overlap` and `step`,
+        and are centred in it with one of them. Default: `covered_shape`.
     per_side : int or (int, int) or None
-        Positions along rows and columns. None: as many as fit (it takes `shape` and a step or an overlap).
-    overlap : float, optional
-        1 - step/m, in [0, 1); 0.5 where there is no `shape` either.
-    step : float, optional
-        Step in pixels, in place of `overlap`.
+        Positions along rows and columns. None: as many as fit (this needs `shape` and a step or an overlap).
+    overlap, step : float, optional
+        As for `scan_step`; the default overlap is 0.5 without a `shape`.
     margin : int
-        Pixels left around the outermost windows.
+        Pixels around the outermost windows.
     jitter : float, optional
-        Each coordinate is displaced by a uniformly random fraction of the step up to this one, and
-        held inside the grid. Default 0; 0.5 for a random path.
+        Each coordinate is displaced by a uniformly random fraction of the step, up to this one, within the
+        grid. Default: 0.5 for a random path, otherwise 0.
     fractional : bool
-        Keep fractions of pixels; False rounds the positions (not the step, so that the mean overlap
-        is the one asked for).
+        Keep fractions of pixels. False rounds the positions, not the step, which keeps the mean overlap.
     seed : int
-        Of the random numbers; the same seed gives the same positions.
+        Seed of the random numbers.
 
     Returns
     -------
     (N, 2) array of float64
-        (row, column) of each window's first pixel, in pixels.
+        (row, column) of the first pixel of each window.
 
     Raises
     ------
     ValueError
-        Naming the argument: one out of its range, or a scan that does not fit, with what would.
+        An argument is out of its range, or the scan does not fit; the message says what would.
     """
     if path not in PATHS:
         raise ValueError(f"path: expected one of {', '.join(PATHS)}, got {path!r}")
-    m = _integer("m", m, 1)
-    margin = _integer("margin", margin, 0)
+    raster = _raster(m, shape, per_side, overlap, step, margin, whole=not fractional)
+    generator = np.random.default_rng(seed)
+    positions = _displaced(raster.along(path), raster.steps, path, jitter, generator)
+    if path == "random":
+        positions = generator.permutation(positions)
+    if not fractional:
+        positions = np.floor(positions + 0.5)  # halves up: rounding to even would alternate the steps
+    return np.clip(positions, margin, raster.room - margin).astype(np.float64)
+
+
+def _displaced(
+    positions: NDArray, steps: NDArray, path: str, jitter: float | None, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return positions displaced by up to a fraction of the step."""
     if jitter is None:
         jitter = RANDOM_JITTER if path == "random" else 0.0
     if not (np.isfinite(jitter) and jitter >= 0):
         raise ValueError(f"jitter: expected a finite fraction of the step, at least 0, got {jitter}")
+    return (
+        positions if jitter == 0 else positions + jitter * steps * generator.uniform(-1, 1, positions.shape)
+    )
+
+
+@dataclass(frozen=True)
+class _Raster:
+    """A rectangle of positions: arrays of two, for rows and columns; `room` is the largest position."""
+
+    first: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    steps: NDArray[np.float64]
+    room: NDArray[np.int64]
+
+    def along(self, path: str) -> NDArray[np.float64]:
+        """Return the positions in the order of a path, or those of a spiral in their place."""
+        count, columns = int(self.counts.prod()), self.counts[1]
+        if path == "spiral":
+            return _fermat(self.first, self.first + (self.counts - 1) * self.steps, count)
+        row, column = np.divmod(np.arange(count), columns)
+        if path == "snake":
+            column = np.where(row % 2 == 1, columns - 1 - column, column)
+        return self.first + np.stack([row, column], axis=1) * self.steps
+
+
+def _raster(
+    m: int,
+    shape: tuple[int, int] | None,
+    per_side: int | tuple[int, int] | None,
+    overlap: float | None,
+    step: float | None,
+    margin: int,
+    *,
+    whole: bool,
+) -> _Raster:
+    """Return the raster that `scan_positions` describes; with `whole` it begins at a whole pixel."""
+    m, margin = _integer("m", m, 1), _integer("margin", margin, 0)
     counts: tuple[int | None, int | None] = (None, None) if per_side is None else _sides(per_side)
-    spacing = None if shape is not None and overlap is None and step is None else scan_step(m, overlap, step)
-    if shape is None:
-        if per_side is None:
-            raise ValueError("per_side: expected a number of positions where no shape is given, got None")
-        grid = covered_shape(m, per_side=per_side, overlap=overlap, step=step, margin=margin)
-    else:
+    spread = shape is not None and overlap is None and step is None
+    spacing = None if spread else scan_step(m, overlap, step)
+    if shape is not None:
         grid = _pair("shape", shape, 1)
+    elif per_side is None:
+        raise ValueError("per_side: expected a number of positions where no shape is given, got None")
+    else:
+        grid = covered_shape(m, per_side=per_side, overlap=overlap, step=step, margin=margin)
     if min(grid) < m + 2 * margin:
         raise ValueError(
             f"shape: expected at least {m + 2 * margin} x {m + 2 * margin} for windows of {m} pixels "
             f"with a margin of {margin}, got {grid[0]} x {grid[1]}"
         )
     room = np.array(grid) - m
-    axes = [_axis(int(room[i]), counts[i], spacing, margin, not fractional) for i in (0, 1)]
-    low = np.array([float(margin), float(margin)]) if shape is None else np.array([axis[0] for axis in axes])
-    length = np.array([axis[1] for axis in axes])
-    steps = np.array([axis[2] for axis in axes])
-    high = low + (length - 1) * steps
-
-    if path == "spiral":
-        positions = _fermat(low, high, int(length.prod()))
-    else:
-        row, column = np.divmod(np.arange(length.prod()), length[1])
-        if path == "snake":
-            column = np.where(row % 2 == 1, length[1] - 1 - column, column)
-        positions = low + np.stack([row, column], axis=1) * steps
-    generator = np.random.default_rng(seed)
-    if jitter > 0:
-        positions = positions + jitter * steps * generator.uniform(-1, 1, positions.shape)
-    if path == "random":
-        positions = generator.permutation(positions)
-    if not fractional:
-        positions = np.floor(positions + 0.5)  # halves up: rounding to even would alternate the steps
-    return np.clip(positions, margin, room - margin).astype(np.float64)
+    axes = [_axis(int(room[i]), counts[i], spacing, margin, whole) for i in (0, 1)]
+    first, lengths, steps = (np.array(values) for values in zip(*axes, strict=True))
+    # a grid of its own begins at the margin, whatever the rounding of its size leaves at the end
+    return _Raster(np.full(2, float(margin)) if shape is None else first, lengths, steps, room)
