@@ -1,11 +1,12 @@
-"""What checkpoints cost: seconds to write one, and their share of a run at the default interval.
+"""The cost of checkpoints: seconds to write one, and their share of a run at the default interval.
 
     python benchmarks/checkpoint.py [--ranks 1 2] [--n 2048 --m 128 --per-side 32] [--elements 3]
 
-A joint reconstruction (patterns and maps made as they are sliced) that writes a checkpoint after every
-iteration, so that the quasi-Newton solver has all its vectors; the first write is left out. The share is that
-of writing one every 300 seconds. Beside it: a plain copy of the file with the same flush to the disk, the
-time to read it, and the checksums of the data as a fraction of loading them.
+A joint reconstruction (with patterns and maps that are generated when they are sliced) writes a checkpoint
+after every iteration. The first write is left out, because the quasi-Newton solver has few vectors then. The
+share is that of one checkpoint every 300 seconds. For comparison there are a plain copy of the file with the
+same flush to the disk, the time to read it, and the time of the checksums of the data as a fraction of
+loading them.
 """
 
 from __future__ import annotations
@@ -26,19 +27,20 @@ from memory import from_ranks, parser, scan_of
 
 from ptyxrf.driver.files.whole_file import synchronise
 from ptyxrf.driver.job.ranks import world
-from ptyxrf.driver.objective import objective as objectives
-from ptyxrf.driver.reconstruction.checkpoint import SECONDS, Checkpoints, remove_checkpoints
+from ptyxrf.driver.objective import local_data
+from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, remove_checkpoints
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.reconstruction.settings import CheckpointPolicy
 
 
 class Clock:
-    """Times the calls of functions that it takes the place of."""
+    """Times the calls of functions that it wraps."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {}
 
     def watch(self, owner: Any, name: str) -> None:
-        """Replace an attribute of a class or a module by the same with a clock."""
+        """Replace a function of a class or a module by a timed one."""
         function: Callable[..., Any] = getattr(owner, name)
         times = self.seconds.setdefault(name, [])
 
@@ -61,12 +63,12 @@ def work(options: argparse.Namespace) -> None:
         "alpha": 1.0, "noise_stop": False, "loss_tolerance": 0, "fluorescence_first": False, "comm": comm,
         "precision": options.precision,
     }  # fmt: skip
-    reconstruct(scan, max_iterations=0, **settings)  # compiled and planned from now on
+    reconstruct(scan, max_iterations=0, **settings)  # compiles and plans
     clock = Clock()
     clock.watch(Checkpoints, "_write")
     clock.watch(Checkpoints, "resume")
     for name in ("digest_patterns", "digest_fluorescence", "load_amplitudes", "load_fluorescence"):
-        clock.watch(objectives, name)
+        clock.watch(local_data, name)
     began = time.perf_counter()
     result = reconstruct(
         scan, checkpoint=path, checkpoint_iterations=1, max_iterations=options.iterations, **settings
@@ -101,7 +103,7 @@ def work(options: argparse.Namespace) -> None:
                 "write_most": max(writes[1:]),
                 "copy": copying,
                 "resume": clock.seconds["resume"][-1],
-                # a record's seconds hold the write of the iteration before
+                # the seconds of a record include the write of the iteration before
                 "iteration": statistics.median(ends[2:] - np.array(writes[1:-1])),
                 "load": loading,
                 "digest": digesting,
@@ -127,7 +129,7 @@ def main() -> None:
     for ranks in options.ranks:
         with tempfile.TemporaryDirectory(dir=options.out) as folder:
             row = from_ranks(ranks, "--out", folder)
-        row["share"] = row["write"] / (SECONDS + row["write"])
+        row["share"] = row["write"] / (CheckpointPolicy().checkpoint_seconds + row["write"])
         rows.append(row)
         print(
             f"{ranks:5d} {row['bytes'] / 1e6:6.0f} {row['write']:8.2f} ({row['write_most']:.2f}) "

@@ -1,10 +1,10 @@
-"""Memory of each rank above that of a rank with nothing to do, beside what `ptyxrf plan` says.
+"""The memory of each rank above that of an idle one, beside the prediction of `ptyxrf plan`.
 
     python benchmarks/memory.py [--ranks 1 2 4 8] [--n 1024 --m 128 --per-side 32] [--elements 0]
 
-The same reconstruction (two iterations, patterns and maps made as they are sliced) on more and more ranks.
-Measured is the peak resident memory of each rank, less what it has after its start: Python, libraries,
-compiled kernels, and MPI.
+The same reconstruction (two iterations, with patterns and maps that are generated when they are sliced) runs
+on increasing numbers of ranks. The result is the peak resident memory of each rank, less the memory after its
+start: Python, libraries, compiled kernels, and MPI.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
 
 class MadeMaps:
-    """Maps (N_e, n, n) of float32 that are made when they are sliced."""
+    """Maps (N_e, n, n) of float32 that are generated when they are sliced."""
 
     def __init__(self, elements: int, n: int) -> None:
         self.shape, self.dtype = (elements, n, n), np.dtype(np.float32)
@@ -39,7 +39,7 @@ class MadeMaps:
 
 
 def parser(description: str | None, *, ranks: list[int], n: int, elements: int) -> argparse.ArgumentParser:
-    """Return what takes the options of a benchmark with a worker on some ranks, with its defaults."""
+    """Return the parser of a benchmark that launches workers, with given defaults."""
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     parser.add_argument("--ranks", type=int, nargs="+", default=ranks)
     parser.add_argument("--n", type=int, default=n)
@@ -53,7 +53,7 @@ def parser(description: str | None, *, ranks: list[int], n: int, elements: int) 
 
 
 def scan_of(options: argparse.Namespace) -> Any:
-    """Return the scan of the options."""
+    """Return the scan that the options describe."""
     scan = make_scan(options.n, options.m, options.per_side)
     if options.elements:
         scan = scan.replace(fluorescence=MadeMaps(options.elements, options.n))

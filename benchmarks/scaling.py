@@ -2,14 +2,14 @@
 
     python benchmarks/scaling.py [--ranks 1 2] [--n 1024 --m 128 --per-side 32] [--weak] [--out DIR]
 
-Each number of ranks is launched with mpiexec in turn, `--rounds` times over, so that all see the same
-machine. Strong: the same scan on more ranks. Weak (`--weak`): as many positions and pixels a rank. The
-patterns are made when they are sliced, so each rank holds its own only. Communication is what a rank spends
-in packing, starting, testing and awaiting messages, and what the last rank spends in the reduction; what
-the others wait there for the last one is counted apart. Written are scaling.json and scaling.png: seconds per
-product, the share of communication, messages and bytes, memory above that of a rank with nothing to do; the
-same product with the object replicated and all-reduced; and what `ptyxrf plan` predicts with the constants
-that `ptyxrf bench` measured here: seconds as far as the model goes, messages and bytes exactly.
+Each number of ranks is launched with mpiexec in turn, `--rounds` times, so that all see the same machine.
+Strong scaling: the same scan on more ranks. Weak scaling (`--weak`): as many positions and pixels per rank.
+The patterns are generated when they are sliced, so that each rank holds only its own. Communication is the
+time that a rank spends in packing, starting, testing and awaiting messages, and the last rank in the
+reduction; the time that the others wait there for the last rank is counted separately. The results are
+scaling.json and scaling.png: seconds per product, the share of communication, messages and bytes, memory
+above that of an idle rank; the same product with the object replicated and all-reduced; and the prediction of
+`ptyxrf plan` with the constants of `ptyxrf bench`, whose messages and bytes must agree exactly.
 slurm/scaling.sbatch measures over the nodes of an allocation.
 """
 
@@ -38,7 +38,7 @@ from ptyxrf.driver.simulation.zone_plate import zone_plate_probe
 
 
 class MadePatterns:
-    """Patterns (N, m, m) of float32 that are made when they are sliced, each from its own seed."""
+    """Patterns (N, m, m) of float32 that are generated when they are sliced, each from its own seed."""
 
     def __init__(self, count: int, m: int) -> None:
         self.shape, self.dtype = (count, m, m), np.dtype(np.float32)
@@ -66,14 +66,64 @@ def resident() -> int:
 
 
 def peak() -> int:
-    """Return the most resident memory that this process has had, in bytes."""
+    """Return the peak resident memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def slowest_seconds(comm: Any, repeats: int, call: Any) -> list[float]:
+    """Return the time of each repetition of a call on the slowest rank."""
+    from mpi4py import MPI
+
+    seconds = []
+    for _ in range(repeats):
+        comm.Barrier()
+        began = time.perf_counter()
+        call()
+        seconds.append(comm.allreduce(time.perf_counter() - began, MPI.MAX))
+    return seconds
+
+
+def measured_products(objective: Any, comm: Any, repeats: int) -> dict[str, Any]:
+    """Time Hessian products, and the communication within them."""
+    rng = np.random.default_rng(comm.Get_rank())
+    direction = rng.standard_normal(objective.size).astype(objective.real)
+
+    def product() -> None:
+        objective.product_with_dots(direction, direction)
+
+    for _ in range(2):
+        product()
+    used = peak()
+    traffic = objective.ranks.traffic
+    before = dataclasses.replace(traffic)
+    products = slowest_seconds(comm, repeats, product)
+    messages, sent, exchange, reductions = (
+        (getattr(traffic, name) - getattr(before, name)) / repeats
+        for name in ("messages", "bytes", "exchange_seconds", "reductions")
+    )
+    # the rank that comes last spends the time of the reduction there, the others wait for it
+    reducing, waiting = [], []
+    for _ in range(repeats):
+        comm.Barrier()
+        began = traffic.reduction_seconds
+        product()
+        spent = comm.allgather(traffic.reduction_seconds - began)
+        reducing.append(min(spent))
+        waiting.append(statistics.mean(spent) - min(spent))
+    return {
+        "product_seconds": statistics.median(products),
+        "exchange_seconds": statistics.mean(comm.allgather(exchange)),
+        "reduction_seconds": statistics.median(reducing),
+        "waiting_seconds": statistics.median(waiting),
+        "reductions": reductions,
+        "messages": comm.allgather(messages),
+        "bytes": comm.allgather(sent),
+        "peak": comm.allgather(used),
+    }
 
 
 def work(options: argparse.Namespace) -> None:
     """Measure on the ranks of this launch; the first one prints a JSON object."""
-    from mpi4py import MPI
-
     from ptyxrf.driver.job.ranks import world
     from ptyxrf.driver.objective.objective import Objective
     from ptyxrf.driver.objective.settings import Model
@@ -83,69 +133,28 @@ def work(options: argparse.Namespace) -> None:
     scan = make_scan(options.n, options.m, options.per_side)
     compile_kernels(scan, Model(method="ptychography", precision=options.precision), comm)
     comm.Barrier()
-    idle = resident()
+    idle = comm.allgather(resident())
     objective = Objective(scan, "ptychography", precision=options.precision, comm=comm)
     objective.value_and_gradient(objective.initial)
-    rng = np.random.default_rng(comm.Get_rank())
-    direction = rng.standard_normal(objective.size).astype(objective.real)
-    for _ in range(2):
-        objective.product_with_dots(direction, direction)
-    memory = peak() - idle
-
-    def timed(repeats: int, call: Any) -> list[float]:
-        seconds = []
-        for _ in range(repeats):
-            comm.Barrier()
-            began = time.perf_counter()
-            call()
-            seconds.append(comm.allreduce(time.perf_counter() - began, MPI.MAX))
-        return seconds
-
-    traffic = objective.ranks.traffic
-    before = dataclasses.replace(traffic)
-    # a rank that comes late to a reduction keeps the others waiting: what it spends there is the reduction
-    reducing, waiting = [], []
-
-    def product() -> None:
-        began = traffic.reduction_seconds
-        objective.product_with_dots(direction, direction)
-        spent = comm.allgather(traffic.reduction_seconds - began)
-        reducing.append(min(spent))
-        waiting.append(statistics.mean(spent) - min(spent))
-
-    products = timed(options.repeats, lambda: objective.product_with_dots(direction, direction))
-    messages, sent, exchange, reductions = (
-        (getattr(traffic, name) - getattr(before, name)) / options.repeats
-        for name in ("messages", "bytes", "exchange_seconds", "reductions")
-    )
-    for _ in range(options.repeats):
-        comm.Barrier()
-        product()
-
+    found = measured_products(objective, comm, options.repeats)
     row = {
         "ranks": comm.Get_size(),
         "n": options.n,
         "m": options.m,
         "positions": scan.N,
         "precision": options.precision,
-        "product_seconds": statistics.median(products),
-        "exchange_seconds": statistics.mean(comm.allgather(exchange)),
-        "reduction_seconds": statistics.median(reducing),
-        "waiting_seconds": statistics.median(waiting),
-        "reductions": reductions,
-        "messages": comm.allgather(messages),
-        "bytes": comm.allgather(sent),
-        "memory": comm.allgather(memory),
+        **found,
+        "memory": [most - least for most, least in zip(found.pop("peak"), idle, strict=True)],
         "balance": max(comm.allgather(len(objective.tile.positions))) * comm.Get_size() / scan.N,
     }
     if not options.no_baseline:
-        row["baseline"] = replicated(objective, scan, comm, timed, options.repeats)
+        row["baseline"] = replicated(objective, scan, comm, options.repeats)
     if comm.Get_rank() == 0:
         print(json.dumps(row), flush=True)
 
 
-def replicated(objective: Any, scan: Scan, comm: Any, timed: Any, repeats: int) -> dict[str, float]:
-    """Time the product of the same positions on a replicated object, which is summed over the ranks."""
+def replicated(objective: Any, scan: Scan, comm: Any, repeats: int) -> dict[str, float]:
+    """Time the product of the same positions on a replicated object that is summed over the ranks."""
     from ptyxrf.kernels.diffraction_kinds import diffraction_term
 
     positions = objective.tile.positions
@@ -170,7 +179,7 @@ def replicated(objective: Any, scan: Scan, comm: Any, timed: Any, repeats: int) 
 
     call()
     waited[0] = 0.0
-    seconds = timed(repeats, call)
+    seconds = slowest_seconds(comm, repeats, call)
     return {
         "product_seconds": statistics.median(seconds),
         "allreduce_seconds": statistics.mean(comm.allgather(waited[0] / repeats)),
@@ -179,12 +188,12 @@ def replicated(objective: Any, scan: Scan, comm: Any, timed: Any, repeats: int) 
 
 
 def nodes_of(ranks: int, options: argparse.Namespace) -> int:
-    """Return how many nodes a number of ranks fills."""
+    """Return the number of nodes that a number of ranks fills."""
     return -(-ranks // options.per_node) if options.per_node else 1
 
 
 def launch(ranks: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure on a number of ranks and return what the first one printed."""
+    """Measure on a number of ranks and return the row that the first rank prints."""
     scale = ranks**0.5 if options.weak else 1.0
     n = round(options.m + (options.n - options.m) * scale)
     per_side = round(options.per_side * scale)
@@ -205,7 +214,7 @@ def launch(ranks: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def planned(row: dict[str, Any], options: argparse.Namespace, machine: Machine) -> Plan:
-    """Return the plan of what a row measured."""
+    """Return the plan of the run of a row."""
     per_side = round(row["positions"] ** 0.5)
     problem = ProblemSize.of_scan(make_scan(int(row["n"]), options.m, per_side), precision=options.precision)
     ranks = int(row["ranks"])
@@ -226,7 +235,7 @@ def median_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def draw(rows: list[dict[str, Any]], weak: bool, path: Path) -> None:
-    """Draw time per product and where it goes."""
+    """Draw the time per product, the share of communication and the memory."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator

@@ -61,7 +61,7 @@ class _Picture:
         self.result, self.scan, self.pixels = result, scan, pixels
         illumination = pixels.illumination
         self.illuminated = illumination > ILLUMINATED * illumination.max()
-        self.bright = illumination > WELL_ILLUMINATED * illumination.max()
+        self.well_illuminated = illumination > WELL_ILLUMINATED * illumination.max()
         rows, columns = (np.flatnonzero(self.illuminated.any(axis=axis)) for axis in (1, 0))
         self.box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
         self.shape = (int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1)
@@ -162,12 +162,12 @@ class _Picture:
             refined = not np.array_equal(self.result.probe, self.scan.probe)
             field = without_null_directions(field, self.illuminated, ramp=refined)
         amplitude, phase = np.abs(field), np.angle(field)
-        limits = Normalize(*colour_limits(amplitude[self.bright]))
+        limits = Normalize(*colour_limits(amplitude[self.well_illuminated]))
         self._on_grid(sheet.panel(), amplitude, "object: amplitude", limits, "gray")
         # limits about the mean direction: a phase near ±pi must not look as wide as the circle
-        middle = float(np.angle(np.sum(field[self.bright], dtype=np.complex128)))
+        middle = float(np.angle(np.sum(field[self.well_illuminated], dtype=np.complex128)))
         around = np.angle(field * np.exp(-1j * middle))
-        low, high = colour_limits(around[self.bright])
+        low, high = colour_limits(around[self.well_illuminated])
         if high - low < NARROW_PHASE:
             norm, colours, phase = Normalize(middle + low, middle + high), "cividis", around + middle
         else:
@@ -225,7 +225,7 @@ class _Picture:
             self._finish(axes, title, self.shape, dark=True)
             return
         on_grid = scan.sampling == "grid"
-        norm = Normalize(*colour_limits(data[self.bright] if on_grid else data, from_zero=True))
+        norm = Normalize(*colour_limits(data[self.well_illuminated] if on_grid else data, from_zero=True))
         draw = self._on_grid if on_grid else self._at_positions
         draw(axes, data, title, norm, "inferno", scan.units)
 
@@ -235,12 +235,12 @@ class _Picture:
         maps = {"reconstructed": np.asarray(self.pixels.elements[e], dtype=np.float64)}
         if self.has_true_maps:
             maps["truth"] = self.pixels.true_elements[e]
-        limits = colour_limits(np.stack([*maps.values()])[:, self.bright], from_zero=True)
+        limits = colour_limits(np.stack([*maps.values()])[:, self.well_illuminated], from_zero=True)
         for what, values in maps.items():
             self._on_grid(sheet.panel(), values, f"{name}: {what}", Normalize(*limits), "inferno")
         if self.has_true_maps:
             difference = maps["reconstructed"] - maps["truth"]
-            most = max(map(abs, colour_limits(difference[self.bright])))
+            most = max(map(abs, colour_limits(difference[self.well_illuminated])))
             title = f"{name}: reconstructed − truth"
             self._on_grid(sheet.panel(), difference, title, Normalize(-most, most), DIVERGING)
 
