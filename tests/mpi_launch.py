@@ -1,4 +1,4 @@
-"""How tests start ranks: with the mpiexec of this environment, or what PTYXRF_MPIEXEC says."""
+"""How tests start ranks: with the mpiexec of this environment, or with PTYXRF_MPIEXEC."""
 
 import os
 import shutil
@@ -13,11 +13,13 @@ MPIEXEC = os.environ.get("PTYXRF_MPIEXEC", "").split() or [
     word for word in (str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec"),) if word
 ]
 
+#: Environment of processes that share the cores of this machine.
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
+
 
 def mpiexec(ranks, words, *, timeout, **options):
     """Run words on some ranks, one thread each, and return what came of it."""
-    one_thread = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    environment = {**os.environ, **one_thread, **options.pop("env", {})}
+    environment = {**os.environ, **ONE_THREAD, **options.pop("env", {})}
     return subprocess.run(
         [*MPIEXEC, "-n", str(ranks), *words],
         env=environment,

@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hosts.launch import launch, why_no_ranks
 from hosts.network import ON_HOST, cut_off, network
-from mpi_launch import MPIEXEC
+from mpi_launch import MPIEXEC, ONE_THREAD
 
 VICTIM = Path(__file__).with_name("victim.py")
 
@@ -192,11 +192,10 @@ def run(
     command: list[str], mark: str, fault: str, folder: Path, environment: dict[str, str] | None = None
 ) -> tuple[int, float, list[str]]:
     """Run a job, let the fault happen in it, and return its code, when that was, and what was said."""
-    threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     said, when = [], 0.0
     with subprocess.Popen(
         command,
-        env={**(environment or os.environ), **threads, MARK: mark},
+        env={**(environment or os.environ), **ONE_THREAD, MARK: mark},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

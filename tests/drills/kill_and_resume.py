@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from mpi_launch import MPIEXEC
+from mpi_launch import MPIEXEC, ONE_THREAD
 
 from ptyxrf.driver.files.checkpoint_file import check_fields, read_checkpoint
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
@@ -62,7 +62,7 @@ class Start:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **ONE_THREAD},
         )
         self.lines: list[str] = []
         self.first_line = threading.Event()

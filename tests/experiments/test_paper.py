@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.image import imread, imsave
-from mpi_launch import MPIEXEC, mpiexec
+from mpi_launch import MPIEXEC, ONE_THREAD, mpiexec
 
 from ptyxrf.__main__ import main
 from ptyxrf.driver.files.result_file import read_result
@@ -52,7 +52,6 @@ NEAR = {
 }
 #: A picture of this many bytes has something on it.
 DRAWN = 10_000
-ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 
 
 def paper(*words):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from hosts.network import ON_HOST, why_not
-from mpi_launch import MPIEXEC
+from mpi_launch import MPIEXEC, ONE_THREAD
 
 
 @functools.cache
@@ -36,7 +36,7 @@ def launch(
 
     The launcher has to be run on the first host. After the timeout it ends the job itself, and says so.
     """
-    environment = {**os.environ, **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}}
+    environment = {**os.environ, **ONE_THREAD}
     if kind(launcher[0]) == "MPICH":
         options = ["-launcher", "ssh", "-launcher-exec", ON_HOST, "-hosts", ",".join(hosts), "-ppn", per_host]
         environment["MPIEXEC_TIMEOUT"] = f"{timeout:.0f}"

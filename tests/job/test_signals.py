@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from mpi_launch import MPIEXEC
+from mpi_launch import MPIEXEC, ONE_THREAD
 
 from ptyxrf.driver.command.main import main
 from ptyxrf.driver.files.checkpoint_file import read_checkpoint
@@ -43,7 +43,7 @@ class Running:
 
     def __init__(self, ranks, command):
         launcher = [*MPIEXEC, "-n", str(ranks)] if ranks > 1 else []
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **ONE_THREAD}
         self.process = subprocess.Popen(
             [*launcher, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )

@@ -1,7 +1,23 @@
-"""Every rank runs the same tests; the first failure on any rank ends all of them, with its report."""
+"""Every rank runs the same tests; the first failure on any rank ends all of them, with its report.
+
+A test marked ``ranks(at_least=2, at_most=3)`` runs on so many ranks, and is deselected on others.
+"""
 
 import pytest
 from mpi4py import MPI
+
+
+def pytest_collection_modifyitems(config, items):
+    size = MPI.COMM_WORLD.Get_size()
+    others = [
+        item for item in items if not all(_runs_on(size, **m.kwargs) for m in item.iter_markers("ranks"))
+    ]
+    items[:] = [item for item in items if item not in others]
+    config.hook.pytest_deselected(items=others)
+
+
+def _runs_on(size, *, at_least=1, at_most=None):
+    return at_least <= size and (at_most is None or size <= at_most)
 
 
 @pytest.fixture(scope="session")

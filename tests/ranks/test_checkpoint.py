@@ -1,5 +1,6 @@
 """A checkpoint of any number of ranks, taken up by any other."""
 
+import functools
 import shutil
 import tempfile
 import warnings
@@ -8,28 +9,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import make_scan, relative
-from mpi4py import MPI
 
 from ptyxrf.driver.files.checkpoint_file import read_checkpoint
 from ptyxrf.driver.reconstruction.checkpoint import older_path
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
-#: Case of cases.py, method, solver, when the probe is freed, precision.
+#: Every combination on few ranks is enough.
+few = functools.partial(pytest.param, marks=pytest.mark.ranks(at_most=3))
+
 #: A probe that is refined from the third iteration on.
 DELAYED = 2
+
+#: Case of cases.py, method, solver, when the probe is freed, precision.
 RUNS = [
-    ("raster-grid", "joint", "quasi-newton", False, "double"),
+    few("raster-grid", "joint", "quasi-newton", False, "double"),
     ("random-scan-probe", "joint", "quasi-newton", DELAYED, "double"),
     ("spiral-scan-modes", "joint", "newton", True, "double"),
-    ("snake-ptychography", "ptychography", "quasi-newton", True, "double"),
-    ("snake-ptychography", "ptychography", "newton", DELAYED, "double"),
-    ("raster-grid", "fluorescence", "quasi-newton", False, "double"),
-    ("raster-grid", "fluorescence", "newton", False, "double"),
-    ("random-scan-probe", "joint", "quasi-newton", True, "single"),
-    ("raster-grid", "joint", "newton", False, "single"),
+    few("snake-ptychography", "ptychography", "quasi-newton", True, "double"),
+    few("snake-ptychography", "ptychography", "newton", DELAYED, "double"),
+    few("raster-grid", "fluorescence", "quasi-newton", False, "double"),
+    few("raster-grid", "fluorescence", "newton", False, "double"),
+    few("random-scan-probe", "joint", "quasi-newton", True, "single"),
+    few("raster-grid", "joint", "newton", False, "single"),
 ]
-if MPI.COMM_WORLD.Get_size() > 3:  # every combination of few ranks is enough
-    RUNS = RUNS[1:3]
 
 
 def example(name):

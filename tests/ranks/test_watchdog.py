@@ -7,11 +7,11 @@ import pytest
 from mpi4py import MPI
 
 from ptyxrf.driver.job import watchdog
-from ptyxrf.driver.job.watchdog import Watchdog, watched
+from ptyxrf.driver.job.watchdog import watched
 from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank
 
-#: What takes seconds is tried once, on so many ranks.
-ENOUGH = 2
+#: What takes seconds is tried once.
+two_ranks = pytest.mark.ranks(at_least=2, at_most=2)
 
 
 def running():
@@ -32,11 +32,10 @@ def test_it_watches_while_it_should(comm):
         assert running() == []
 
 
+@two_ranks
 @pytest.mark.parametrize("meet", [agreed, from_first_rank, first_on_each_node])
 def test_waiting_leaves_the_interpreter_to_others(comm, meet):
     """Also where one rank works and the others wait: a silent watchdog would be missed by another."""
-    if comm.Get_size() != ENOUGH:
-        return
     gaps, done = [], threading.Event()
 
     def tick():
@@ -61,10 +60,9 @@ def test_an_error_stops_it(comm):
     comm.Barrier()
 
 
-def test_who_has_left_is_not_missed(comm):
+@two_ranks
+def test_a_rank_that_has_left_is_not_missed(comm):
     """A rank that leaves with an error says farewell to the one after it."""
-    if comm.Get_size() != ENOUGH:
-        return
     last = comm.Get_rank() == comm.Get_size() - 1
     try:
         with watched(comm, watchdog.SHORTEST_SECONDS):
@@ -77,10 +75,31 @@ def test_who_has_left_is_not_missed(comm):
     comm.Barrier()
 
 
-def test_a_job_that_was_suspended_has_lost_nothing(comm, monkeypatch):
+@pytest.fixture
+def released():
+    """Until this is set, a watchdog that has ended its rank stays where it is."""
+    return threading.Event()
+
+
+@pytest.fixture
+def endings(monkeypatch, released):
+    """Let the watchdog only note in a list what it would do to end its rank."""
+    done = []
+
+    def end(code):
+        done.append(code)
+        released.wait()
+
+    monkeypatch.setattr(watchdog, "say", done.append)
+    monkeypatch.setattr(watchdog, "end_without_mpi", lambda: done.append(threading.current_thread().name))
+    monkeypatch.setattr(watchdog, "end_all", lambda comm, code: None)
+    monkeypatch.setattr(watchdog.os, "_exit", end)
+    return done
+
+
+@two_ranks
+def test_a_job_that_was_suspended_has_lost_nothing(comm, monkeypatch, endings):
     """Hours may pass while all ranks are stopped: only the time that the watchdog is awake counts."""
-    if comm.Get_size() != ENOUGH:
-        return
     began, seconds = time.monotonic(), time.monotonic
 
     def clock():
@@ -88,40 +107,39 @@ def test_a_job_that_was_suspended_has_lost_nothing(comm, monkeypatch):
         return now if now < began + 1.2 else now + 7200.0
 
     monkeypatch.setattr(watchdog.time, "monotonic", clock)
-    troubles = []
-    monkeypatch.setattr(Watchdog, "_end", lambda self, trouble: troubles.append(trouble))
     with watched(comm, 60.0):
         time.sleep(2.5)
-    assert troubles == []
+    assert endings == []
 
 
-def test_a_warning_reaches_all_others(comm, monkeypatch):
-    """Those that MPI_Abort may not reach: each of them ends by itself."""
-    if comm.Get_size() == 1:
-        return
-    ends = []
-    monkeypatch.setattr(watchdog, "end_without_mpi", lambda: ends.append(threading.current_thread().name))
-    with watched(comm, 60.0):
-        warns = comm.Get_rank() == comm.Get_size() - 1
-        if warns:
-            watchdog._running._warn()
-        time.sleep(2 * watchdog.HEARD)
-        assert ends == ([] if warns else ["ptyxrf watchdog"])
+class Unreachable:
+    """A communicator whose neighbours have closed their connections, as a host does that goes down."""
 
+    def __init__(self, comm):
+        self._comm = comm
 
-def test_an_error_of_mpi_is_trouble(comm, monkeypatch):
-    """A host that closes its connections makes messages to it fail."""
-    if comm.Get_size() == 1:
-        return
+    def __getattr__(self, name):
+        return getattr(self._comm, name)
 
-    def fail(self):
+    def Dup(self):
+        return Unreachable(self._comm.Dup())
+
+    def Iprobe(self, *words, **named):
         raise MPI.Exception(MPI.ERR_OTHER)
 
-    troubles = []
-    monkeypatch.setattr(Watchdog, "_lost", fail)
+
+@pytest.mark.ranks(at_least=2)
+def test_an_error_of_mpi_ends_this_rank_and_warns_all_others(comm, monkeypatch, endings, released):
+    """MPI_Abort may not reach the others: each of them ends by itself."""
     monkeypatch.setattr(watchdog, "OTHERS_FIRST", 0.1)
-    monkeypatch.setattr(Watchdog, "_end", lambda self, trouble: troubles.append(trouble))
-    with watched(comm, 60.0):
-        time.sleep(4 * watchdog.INTERVAL)
-    previous = (comm.Get_rank() - 1) % comm.Get_size()
-    assert troubles and all(f" or {previous} cannot be reached any more (" in said for said in troubles)
+    rank, size = comm.Get_rank(), comm.Get_size()
+    last = rank == size - 1
+    with watched(Unreachable(comm) if last else comm, 60.0):
+        time.sleep(4 * watchdog.INTERVAL + 2 * watchdog.HEARD)
+        released.set()
+    if last:
+        [thread, said, code] = endings
+        assert f" or {rank - 1} cannot be reached any more (" in said and code == watchdog.ENDED
+    else:
+        [thread] = endings
+    assert thread == "ptyxrf watchdog"
