@@ -3,15 +3,28 @@ PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo-output
 RANKS ?= 2
+WORKERS ?= 2
+MARKED ?= many_ranks or not many_ranks
+PYTEST := $(VENV)/bin/python -m pytest
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: demo test install clean
+.PHONY: demo test test-ranks test-slow install clean
 
 demo: install
 	OMP_NUM_THREADS=1 $(VENV)/bin/mpiexec -n $(RANKS) $(VENV)/bin/ptyxrf demo --out $(OUT)
 
+# Three lanes. The quick one: minutes, with tests/ranks on 2 and 3 ranks.
 test: install $(VENV)/tests-installed
-	$(VENV)/bin/python -m pytest
+	$(PYTEST) -n $(WORKERS) --dist loadgroup
+
+# tests/ranks on 1 to 8 ranks; they follow each other, because each run takes all cores
+test-ranks: install $(VENV)/tests-installed
+	$(PYTEST) tests/test_ranks.py -k test_on_ranks -m "$(MARKED)"
+
+# SLURM, hosts, faults and drills alone, because they are about time; then experiments, fuzzing and the rest
+test-slow: install $(VENV)/tests-installed
+	$(PYTEST) -m slow tests/cluster
+	$(PYTEST) -m slow -n $(WORKERS) --ignore tests/cluster
 
 install: $(VENV)/installed
 
