@@ -1,11 +1,11 @@
-"""Sweeps that the solvers need with one setting changed at a time: how their defaults are chosen.
+"""Sweeps that the solvers need when one setting changes at a time: the reasons for their defaults.
 
     python benchmarks/solver_settings.py [--star siemens-star-small.npz.bz2] [--max-sweeps 300]
 
-Cases, all in single precision from a flat start: `known`, 400 patterns of 64^2 of a 334^2 object with
-phases up to 1 rad, 1000 counts a pixel, known probe (aligned MSE); `joint`, cells with three elements and
-16 x 16 positions, grid sampling (joint loss over the one at which the default ends); and, where its file is
-given, `star`, the measured Siemens star with the probe refined (loss in units of the mean count).
+All cases are in single precision and start from a flat object. `known`: 400 patterns of 64^2 of a 334^2
+object with phases up to 1 rad, 1000 counts per pixel, known probe (aligned MSE). `joint`: cells with three
+elements and 16 x 16 positions, grid sampling (loss in units of the mean count). `star`, if its file is given:
+the measured Siemens star with the probe refined (the same loss).
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from typing import Any
 import numpy as np
 
 import ptyxrf
-from ptyxrf.driver.reconstruction.alignment import align
-from ptyxrf.driver.reconstruction.illumination import illuminated_area
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from siemens_star import load
@@ -81,8 +79,8 @@ def aligned_error(scan: ptyxrf.Scan, record: ptyxrf.IterationRecord, view: Any) 
     truth = scan.truth["object"]
     inside = np.zeros(truth.shape, bool)
     inside[40:-40, 40:-40] = True
-    inside &= illuminated_area(scan)
-    z = align(view.object, truth, inside)
+    inside &= ptyxrf.illuminated_area(scan)
+    z = ptyxrf.align(view.object, truth, inside)
     return float((np.abs(z - truth)[inside] ** 2).mean())
 
 

@@ -1,19 +1,18 @@
-"""Error against time and against FFTs: ptyxrf beside other ptychography packages, on the same data.
+"""Error against time and number of FFTs: ptyxrf and other ptychography packages on the same data.
 
     python benchmarks/peers/environments.py FOLDER
     python benchmarks/peers/compare.py --out DIR --environments FOLDER [--star siemens-star-small.npz.bz2]
 
-The first line makes an environment for each package that pip can install; `--python PACKAGE=PATH` names an
-interpreter that has a package in another place. What has no environment is skipped with a message. Each
-method runs in a process of its own with one thread and single precision, from the same flat start; its
-settings and why they were chosen stand in methods.py and README.md. The seconds are those of the solver
-alone: imports, loading the data, building the problem, compilation and planning come before the clock
-starts, and it stands still while an iterate is saved. It is the processor's clock, which other work on the
-machine disturbs less than the wall clock; the seconds of that are recorded beside. All iterates are judged
-by ptyxrf's objective in double precision.
+The first command makes an environment for each package that pip can install; `--python PACKAGE=PATH` names
+the interpreter of a package that is installed elsewhere. Packages without an environment are skipped with a
+message. Each method runs in a process of its own with one thread and single precision, from the same flat
+start; methods.py and README.md give its settings and the reasons for them. The seconds are those of the
+solver alone: imports, loading the data, building the problem, compilation and planning precede the clock, and
+it stops while an iterate is saved. They are processor time, which depends less on other processes than wall
+time; wall time is recorded as well. The objective of ptyxrf in double precision measures all iterates.
 
-Written are a JSON file of each run in DIR/runs (one that is there already, with the same settings, is not
-repeated unless --fresh is given), and results.md, results.json and results.png.
+The output is a JSON file of each run in DIR/runs (a run that is there already with the same settings is not
+repeated, unless --fresh is given), and results.md, results.json and results.png.
 """
 
 from __future__ import annotations
@@ -33,19 +32,19 @@ from methods import METHODS, Method
 from problems import SPECIMENS, Judge, Problem, known, star
 from report import draw, ratios, table
 
-#: One thread for every library that would take more.
+#: Environment variables that restrict every library to one thread.
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
 
 
 def interpreters(folder: Path | None, named: list[str]) -> dict[str, Path]:
-    """Return the interpreter of each package that has one.
+    """Return the interpreter of each package that has an environment.
 
     Parameters
     ----------
     folder : Path or None
-        Of virtual environments that are called as the packages.
+        Folder of virtual environments with the names of the packages.
     named : list of str
         PACKAGE=PATH.
 
@@ -70,7 +69,7 @@ def interpreters(folder: Path | None, named: list[str]) -> dict[str, Path]:
 
 
 def run(problem: Problem, judge: Judge, method: Method, python: Path, max_seconds: float) -> dict[str, Any]:
-    """Make a run and return its record.
+    """Run a method and return its record.
 
     Raises
     ------
@@ -113,7 +112,7 @@ def run(problem: Problem, judge: Judge, method: Method, python: Path, max_second
 
 
 def stored(path: Path, method: Method, problem: str, max_seconds: float) -> dict[str, Any] | None:
-    """Return the record in a file, if it is of a run with the same settings."""
+    """Return the record in a file if its run had the same settings."""
     if not path.exists():
         return None
     record: dict[str, Any] = json.loads(path.read_text())
@@ -122,7 +121,7 @@ def stored(path: Path, method: Method, problem: str, max_seconds: float) -> dict
 
 
 def chosen(words: list[str]) -> list[Method]:
-    """Return the methods whose names contain one of some words (none: all), and ptyxrf's own."""
+    """Return the methods whose names contain one of the words (no words: all), and that of ptyxrf."""
     for word in words:
         if not any(word.lower() in method.name.lower() for method in METHODS):
             names = ", ".join(method.name for method in METHODS)
@@ -137,16 +136,16 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0],
-        epilog="How it measures: the docstring of this file.",
+        epilog="The docstring of this file describes the measurement.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--environments", type=Path, metavar="FOLDER", help="of virtual environments")
     parser.add_argument("--python", action="append", default=[], metavar="PACKAGE=PATH")
     parser.add_argument("--star", type=Path, metavar="FILE", help="siemens-star-small.npz.bz2")
-    parser.add_argument("--specimen", choices=SPECIMENS, default=SPECIMENS[0], help="of the simulated data")
+    parser.add_argument("--specimen", choices=SPECIMENS, default=SPECIMENS[0], help="object to simulate")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="parts of methods' names")
     parser.add_argument("--max-seconds", type=float, default=60.0, metavar="S", help="solver time of a run")
-    parser.add_argument("--fresh", action="store_true", help="repeat runs that are there")
+    parser.add_argument("--fresh", action="store_true", help="repeat runs with stored results")
     options = parser.parse_args(words)
     if not options.max_seconds > 0:
         parser.error(f"--max-seconds: expected a number above 0, got {options.max_seconds}")
@@ -169,7 +168,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Make the runs and write what came out; return 1 where a run failed."""
+    """Run the methods and write the results; return 1 if a run failed."""
     options = parse(words)
     folder = options.out / "runs"
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,8 @@
 
     python benchmarks/peers/environments.py FOLDER [PACKAGE ...]
 
-PyTorch is as large as it is; where an index has a build for the CPU only, name it as pip does, for example
-with PIP_EXTRA_INDEX_URL. PyTorch and the other packages are the releases that the comparison was made with.
+PyTorch is large. If an index has a CPU-only build, name the index as for pip, for example with
+PIP_EXTRA_INDEX_URL. The releases are those of the published comparison.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: What pip installs for each package; None: pip has it not, see README.md.
+#: Requirements of each package for pip; None: it cannot be installed with pip, see README.md.
 PACKAGES: dict[str, tuple[str, ...] | None] = {
     "ptychi": ("torch==2.13.0", "ptychi==2.2.0"),
     "cdtools": ("torch==2.13.0", "cdtools-py==0.3.2"),
@@ -22,12 +22,12 @@ PACKAGES: dict[str, tuple[str, ...] | None] = {
 
 
 def python_in(folder: Path, package: str) -> Path:
-    """Return where the interpreter of a package's environment is."""
+    """Return the path of the interpreter in the environment of a package."""
     return folder / package / "bin" / "python"
 
 
 def main() -> int:
-    """Make the environments; return 1 where one could not be made."""
+    """Make the environments; return 1 if one could not be made."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("packages", nargs="*", metavar="PACKAGE", help=", ".join(PACKAGES))

@@ -1,4 +1,4 @@
-"""The methods that are compared, with the settings that were found best for each (why: README.md)."""
+"""The methods of the comparison with their best settings; README.md gives the reasons."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Method:
-    """A package's algorithm.
+    """An algorithm of a package.
 
     Attributes
     ----------
     name : str
     package : str
-        Of whose runner, `run_PACKAGE.py`.
+        Its runner is `run_PACKAGE.py`.
     iterations : int
-        Most iterations.
+        Largest number of iterations.
     settings : dict of str to dict
-        For each problem that the method is run on, what the runner is given.
+        Settings of the runner for each problem that the method is run on.
     """
 
     name: str
@@ -31,13 +31,14 @@ class Method:
 
     @property
     def slug(self) -> str:
-        """The name as a part of a file's name."""
+        """The name in a form for file names."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
 _SOLVER, _OBJECT, _PROBE = "reconstructor_options.", "object_options.", "probe_options."
 
-#: Of pty-chi, where the probe is known: leave it alone, and take patches at whole pixels without FFTs.
+#: Settings of pty-chi with a known probe: do not change the probe, and take patches at whole pixels without
+#: FFTs.
 _HELD = {
     _OBJECT + "remove_object_probe_ambiguity.enabled": False,
     _OBJECT + "patch_interpolation_method": "bilinear",
@@ -45,7 +46,7 @@ _HELD = {
 
 
 def _lsqml(batch: int) -> Method:
-    """Return pty-chi's least squares: compact batches with momentum, random ones on the star."""
+    """Return the least squares of pty-chi: compact batches with momentum, on the star random batches."""
     common = {
         "engine": "LSQML",
         _SOLVER + "batch_size": batch,
@@ -86,7 +87,7 @@ def _automatic() -> Method:
         return {part + "optimizer": "lbfgs", part + "step_size": 1.0, part + "optimizer_params": search}
 
     known = {_SOLVER + "batch_size": 400, **of(_OBJECT, 20), **_HELD}
-    # object and probe take turns, which should not be long
+    # object and probe alternate: short phases converge faster
     star = {_SOLVER + "batch_size": 516, **of(_OBJECT, 5), **of(_PROBE, 5)}
     return Method("pty-chi L-BFGS", "ptychi", 1000, {"known": common | known, "star": common | star})
 
@@ -111,7 +112,7 @@ def _ptypy(name: str) -> Method:
     return Method(f"PtyPy {name}", "ptypy", 1000, {"known": {"name": name}, "star": {"name": name}})
 
 
-#: Of ptyxrf: one quasi-Newton step an iteration, so that each can be looked at.
+#: Settings of ptyxrf: one quasi-Newton step per iteration, so that each step can be measured.
 _STEPS: Settings = {"solver": "quasi-newton", "inner_limit": 1}
 _NEWTON: Settings = {"solver": "newton"}
 

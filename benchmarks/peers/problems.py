@@ -1,8 +1,8 @@
-"""The data that every package gets, and the measures by which all are judged.
+"""The data of the comparison, and the measures that apply to every package.
 
-`known`: simulated, object 334 x 334, 400 patterns of 64 x 64 on a raster, phases up to 1 rad, counts of
-mean 1000 with the noise of counting, probe known. `star`: the measured Siemens star (516 patterns of 128 x
-128, sub-pixel positions), probe unknown. Every package starts from z = 1.
+`known`: a simulated object of 334 x 334 pixels with phases up to 1 rad, 400 patterns of 64 x 64 on a raster,
+a mean of 1000 counts with Poisson noise, known probe. `star`: the measured Siemens star (516 patterns of 128
+x 128, sub-pixel positions), probe unknown. Every package starts from z = 1.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ptyxrf
-from ptyxrf.driver.reconstruction.alignment import align
-from ptyxrf.driver.reconstruction.illumination import illuminated_area
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from siemens_star import load
@@ -27,7 +25,7 @@ SPECIMENS = ("photographs", "cells")
 
 @dataclass(frozen=True)
 class Problem:
-    """Data in the conventions of `ptyxrf.Scan`, and what is known.
+    """A problem: data in the conventions of `ptyxrf.Scan`, and the truth if it is known.
 
     Attributes
     ----------
@@ -35,11 +33,11 @@ class Problem:
     patterns : (N, m, m) array of float32
         Counts, zero frequency at the centre.
     positions : (N, 2) array of float64
-        (row, column) of the window's first pixel.
+        (row, column) of the first pixel of each window.
     probe : (m, m) array of complex64
-        For the unitary DFT: the right one, or the start where it is refined.
+        For the unitary DFT: the true one, or the start if it is refined.
     shape : (int, int)
-        Of the object grid.
+        Rows and columns of the object grid.
     refine_probe : bool
     truth : (n_rows, n_cols) array of complex128 or None
     border : int
@@ -56,7 +54,7 @@ class Problem:
     border: int = 40
 
     def write(self, path: Path) -> None:
-        """Write what a runner may know (not the truth) as .npz."""
+        """Write everything but the truth as .npz for a runner."""
         np.savez(
             path,
             patterns=self.patterns,
@@ -81,8 +79,8 @@ def specimen(kind: str, n: int) -> NDArray[np.complex128]:
     Parameters
     ----------
     kind : {"photographs", "cells"}
-        photographs: two of scikit-image's, one for the magnitude and one for the phase (it has to be
-        installed); cells: ptyxrf's procedural specimen, smoother and easier.
+        photographs: two images of scikit-image (which must be installed), for magnitude and phase; cells: the
+        procedural specimen of ptyxrf, which is smoother and easier.
     n : int
     """
     if kind not in SPECIMENS:
@@ -104,7 +102,7 @@ def specimen(kind: str, n: int) -> NDArray[np.complex128]:
 
 
 def ring_probe(m: int) -> NDArray[np.complex128]:
-    """Return a defocused probe whose pupil is a ring, as behind a zone plate with a central stop.
+    """Return a defocused probe with a ring as its pupil, like that of a zone plate with a central stop.
 
     The outer radius is 0.55 of the highest frequency, the stop a quarter of that, and the defocus adds
     4 pi of phase at the outer edge.
@@ -154,17 +152,17 @@ def known(
 
 
 def star(path: Path) -> Problem:
-    """Read the Siemens star; the probe of its file is scaled so that z = 1 explains the mean count."""
+    """Read the Siemens star, with its probe scaled so that z = 1 explains the mean count."""
     scan = load(path)
     patterns = np.asarray(scan.patterns, dtype=np.float32)
     probe = scan.probe[0] * np.sqrt(patterns.mean() * scan.m**2 / (np.abs(scan.probe) ** 2).sum())
-    # one pixel more than the windows cover, for packages that round positions up
+    # one pixel more than the windows cover: some packages round positions up
     rows, columns = (int(np.ceil(last)) + scan.m + 1 for last in scan.positions.max(axis=0))
     return Problem("star", patterns, scan.positions, probe.astype(np.complex64), (rows, columns), True)
 
 
 class Judge:
-    """Measures any package's object and probe by the same objective, in double precision.
+    """Measure the object and probe of any package by the same objective, in double precision.
 
     Parameters
     ----------
@@ -180,19 +178,20 @@ class Judge:
         self._inside = np.zeros(problem.shape, bool)
         border = problem.border
         self._inside[border:-border, border:-border] = True
-        self._inside &= illuminated_area(scan)
+        self._inside &= ptyxrf.illuminated_area(scan)
         self._power = float((np.abs(scan.probe) ** 2).sum())
         self._first_norm = 1.0
         self._first_norm = self.measure(np.ones(problem.shape), scan.probe[0])["gradient"]
 
-    def measure(self, object: NDArray[Any], probe: NDArray[Any]) -> dict[str, float]:
-        """Return the loss, the gradient norm and, where the truth is known, the aligned MSE.
+    def measure(self, z: NDArray[Any], probe: NDArray[Any]) -> dict[str, float]:
+        """Return the loss, the gradient norm and, if the truth is known, the aligned MSE.
 
         Parameters
         ----------
-        object : (n_rows, n_cols) array of complex
+        z : (n_rows, n_cols) array of complex
+            The object.
         probe : (m, m) array of complex
-            Ignored where the probe is known.
+            Ignored if the probe is known.
 
         Returns
         -------
@@ -201,7 +200,7 @@ class Judge:
             a fraction of that of the start, with object and probe scaled so that the probe has the power of
             the start; "mse".
         """
-        z = np.asarray(object, dtype=np.complex128)
+        z = np.asarray(z, dtype=np.complex128)
         fields: dict[str, NDArray[Any]] = {}
         if self.problem.refine_probe:
             scale = np.sqrt(self._power / (np.abs(probe) ** 2).sum())
@@ -221,9 +220,6 @@ class Judge:
 def aligned_mse(
     values: NDArray[Any], truth: NDArray[Any], inside: NDArray[np.bool_], *, blind: bool = False
 ) -> float:
-    """Return the mean squared error inside, after what the data cannot tell is removed.
-
-    That is the global phase; with the probe unknown also the scale, a linear phase and a shift.
-    """
-    difference = align(values, truth, inside, blind=blind) - truth
+    """Return the mean squared error inside, after alignment (see `ptyxrf.align`)."""
+    difference = ptyxrf.align(values, truth, inside, blind=blind) - truth
     return float((np.abs(difference[inside]) ** 2).mean())

@@ -1,7 +1,7 @@
-"""What all runners share: the job they are given, and the clock and the snapshots of a trajectory.
+"""The common part of all runners: the job, and the clock and snapshots of a trajectory.
 
-A runner is a script for the Python of one package's own environment: `python run_PACKAGE.py JOB.json`. It
-needs nothing beyond NumPy and its package.
+A runner is a script in the environment of one package: `python run_PACKAGE.py JOB.json`. It needs only NumPy
+and its package.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import numpy as np
 
 
 class Job:
-    """A run to be made.
+    """A run of one method.
 
     Attributes
     ----------
     data : dict of str to array
         `patterns`, `positions`, `probe`, `shape`, `refine_probe`: see `problems.Problem`.
     settings : dict
-        Of the method.
+        Settings of the method.
     folder : Path
-        Where snapshots and trajectory go.
+        Folder of snapshots and trajectory.
     iterations : int
-        Most iterations.
+        Largest number of iterations.
     max_seconds : float
-        Most seconds of solver time, of the processor.
+        Largest processor time of the solver.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -45,31 +45,31 @@ class Job:
 
 
 def job_of_command_line() -> Job:
-    """Return the job whose file is the script's argument."""
+    """Return the job in the file that is the argument of the script."""
     return Job(sys.argv[1])
 
 
 def is_kept(iteration: int) -> bool:
-    """Return whether an iteration is measured: the first 12, then about every 8 %."""
+    """Return whether an iteration is measured: the first 12, then at steps of about 8 %."""
     return iteration <= 12 or int(np.log(iteration) / 0.08) != int(np.log(iteration - 1) / 0.08)
 
 
 def clocks() -> np.ndarray:
-    """Return the seconds of the processor and of the wall clock; a busy machine drives them apart."""
+    """Return processor time and wall time in seconds; they differ on a busy machine."""
     return np.array([time.process_time(), time.perf_counter()])
 
 
 class Recorder:
-    """Times a solver, and stands the clocks still while a snapshot is taken.
+    """Time a solver; the clocks stop while a snapshot is taken.
 
-    Call `start` when all is ready (modules imported, data loaded, code compiled and plans made), then
-    `note` before the first iteration and after each one.
+    Call `start` after the preparation (modules imported, data loaded, code compiled, plans made), then `note`
+    before the first iteration and after each iteration.
 
     Parameters
     ----------
     job : Job
     steps : int
-        Steps of the algorithm in an iteration, where the package counts several as one.
+        Steps of the algorithm per iteration of the package.
     """
 
     def __init__(self, job: Job, steps: int = 1) -> None:
@@ -83,14 +83,14 @@ class Recorder:
         self._began = clocks()
 
     def note(self, current: Callable[[], tuple[Any, Any]], transforms: Callable[[], float]) -> bool:
-        """Take down where the solver is.
+        """Record the state of the solver.
 
         Parameters
         ----------
         current : callable
-            Returns object and probe, in the conventions of the data.
+            Returns object and probe in the conventions of the data.
         transforms : callable
-            Returns the transforms of one pattern made so far, forward or inverse.
+            Returns the number of transforms of one pattern so far, forward or inverse.
 
         Returns
         -------
@@ -102,8 +102,8 @@ class Recorder:
         self._iteration += 1
         over = self._iteration >= self.job.iterations or seconds > self.job.max_seconds
         if over or is_kept(self._iteration):
-            object, probe = current()
-            np.savez(self.job.folder / f"{len(self.rows)}.npz", object=object, probe=probe)
+            z, probe = current()
+            np.savez(self.job.folder / f"{len(self.rows)}.npz", object=z, probe=probe)
             pairs = transforms() / 2 / len(self.job.data["patterns"])
             self.rows.append(
                 {
@@ -118,6 +118,6 @@ class Recorder:
         return bool(over)
 
     def write(self, **facts: Any) -> None:
-        """Write the trajectory, and facts about the run, where the caller looks for them."""
+        """Write the trajectory, and facts about the run, to the folder of the job."""
         record = {"rows": self.rows, **facts}
         (self.job.folder / "trajectory.json").write_text(json.dumps(record))

@@ -1,8 +1,8 @@
 """The table, the ratios and the picture of trajectories.
 
-A record is a dict with `problem`, `method`, `package` and `rows`; a row has `iteration`, `steps` (of the
-algorithm: more than one in an iteration of some packages), `seconds` (of the processor), `wall_seconds`,
-`pairs` (FFT pairs per pattern), `loss`, `gradient` and, for `known`, `mse`.
+A record is a dict with `problem`, `method`, `package` and `rows`. A row has `iteration`, `steps` (of the
+algorithm: several per iteration in some packages), `seconds` (processor time), `wall_seconds`, `pairs` (FFT
+pairs per pattern), `loss`, `gradient` and, for `known`, `mse`.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any
 
 Record = dict[str, Any]
 
-#: What is compared in each problem: the key in a row, its name, and the accuracies.
+#: The measure of each problem: its key in a row, its name, and the accuracies.
 MEASURES: dict[str, tuple[str, str, tuple[float, ...]]] = {
     "known": ("mse", "aligned MSE", (1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 6e-5, 4e-5)),
     "star": ("loss", "loss", (200.0, 120.0, 105.0, 100.0, 95.0, 93.0, 92.0)),
 }
 
-#: A peer's time counts for the ratio if it takes no more iterations than this.
+#: The time of a peer counts for the ratio up to this many iterations.
 MOST_ITERATIONS = 100
 
-#: What may be the rounding of a whole number of steps.
+#: Tolerance of a number of steps that should be whole.
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """When a trajectory first was at an accuracy."""
+    """The point at which a trajectory first reaches an accuracy."""
 
     iteration: int
     seconds: float
@@ -38,10 +38,10 @@ class Crossing:
 
 
 def crossing(record: Record, level: float) -> Crossing | None:
-    """Return when a run first reached a level, or None.
+    """Return where a run first reaches a level, or None.
 
-    Between rows that are several steps apart the logarithm of the error is taken as linear, and the next
-    whole step counts.
+    The logarithm of the error is interpolated linearly between rows that are several steps apart, and the
+    next whole step counts.
     """
     key = MEASURES[record["problem"]][0]
     before = record["rows"][0]
@@ -77,8 +77,8 @@ def _of_problem(records: Sequence[Record]) -> dict[str, list[Record]]:
 def table(records: Sequence[Record]) -> str:
     """Return Markdown tables, one for each problem.
 
-    Under an accuracy stand the seconds of solver time and, in brackets, the FFT pairs per pattern at which it
-    was first reached.
+    The columns of the accuracies show the seconds of solver time and, in brackets, the FFT pairs per pattern
+    at which a run first reaches them.
     """
     parts = []
     for problem, found in _of_problem(records).items():
@@ -87,7 +87,7 @@ def table(records: Sequence[Record]) -> str:
             "method", "version", "iterations", "seconds", "by the wall clock", "FFT pairs per pattern",
             f"last {name}", "last loss", "last gradient", *(f"{name} {level:g}" for level in levels),
         ]  # fmt: skip
-        if key == "loss":  # which stands there twice
+        if key == "loss":  # it is the measure already
             heads.remove("last loss")
         lines = [f"## {problem}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
         for record in found:
@@ -106,7 +106,7 @@ def table(records: Sequence[Record]) -> str:
 
 
 def ratios(records: Sequence[Record]) -> list[str]:
-    """Return a line for each accuracy that a peer reaches within 100 iterations: its time over ptyxrf's."""
+    """Return a line for each accuracy that a peer reaches in 100 iterations: its time over that of ptyxrf."""
     lines = []
     for problem, found in _of_problem(records).items():
         own = next((record for record in found if record["package"] == "ptyxrf"), None)
@@ -141,7 +141,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
         axes = {"seconds": "processor seconds of the solver", "pairs": "FFT pairs per pattern"}
         for panel, (across, label) in zip(row, axes.items(), strict=True):
             for record in found:
-                # the start stands at 0 or near it, where a logarithmic axis does not end
+                # the start is at 0 or near it, which a logarithmic axis cannot show
                 points = [point for point in record["rows"] if point["iteration"] > 0]
                 own = record["package"] == "ptyxrf"
                 panel.plot(

@@ -1,8 +1,8 @@
-"""Runner of ptyxrf: its solvers with the defaults of `ptyxrf.reconstruct`, stopped by budgets alone.
+"""Runner of ptyxrf: its solvers with the defaults of `ptyxrf.reconstruct`; only budgets end a run.
 
-Settings: "solver", "curvature", and those of `SolverSettings`. Before the clock starts the scan has been
-loaded, and two iterations of it were made, which compiles the kernels. Transforms are counted from the passes
-that are made, among them those that shift probes by fractions of a pixel.
+Settings: "solver", "curvature", and those of `SolverSettings`. Loading the scan and two iterations, which
+compile the kernels, precede the clock. The transforms are counted where the kernels make them, including
+those that shift probes by fractions of a pixel.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SOLVERS = {"quasi-newton": QuasiNewton, "newton": TruncatedNewton}
 
 
 def count_transforms() -> list[float]:
-    """Count the transforms of patterns from now on, in a list of one number."""
+    """Return a list of one number, which counts the transforms of patterns from now on."""
     count = [0.0]
 
     def counted(kind: Any, name: str, transforms: Callable[..., float]) -> None:
@@ -50,7 +50,7 @@ def count_transforms() -> list[float]:
 
 
 def main(job: Job) -> None:
-    """Make the run."""
+    """Run the solver of a job."""
     data, settings = job.data, dict(job.settings)
     curvature, solver = settings.pop("curvature", "positive"), settings.pop("solver", "quasi-newton")
     scan = ptyxrf.Scan(data["patterns"], data["positions"], data["probe"], shape=job.shape, count_scale=1)
