@@ -24,8 +24,6 @@ EXEMPT = {
 
 #: What is being split; to be emptied.
 BEING_SPLIT = {
-    "driver/analysis/spectrum.py: lanczos",
-    "driver/analysis/spectrum.py: spectrum",
     "driver/data/scan.py",
     "driver/data/scan.py: __init__",
     "driver/files/hdf5_reader.py",
@@ -35,10 +33,6 @@ BEING_SPLIT = {
     "driver/files/maps_file.py: values_at_positions",
     "driver/files/scan_file.py",
     "driver/files/scan_file.py: read_scan",
-    "driver/simulation/scan_paths.py: scan_positions",
-    "driver/simulation/specimens.py",
-    "driver/simulation/specimens.py: cells",
-    "driver/simulation/zone_plate.py: zone_plate_probe",
 }
 
 

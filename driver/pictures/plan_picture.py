@@ -1,4 +1,4 @@
-"""The picture of a plan: tiles, one rank's halo, and how far more ranks help."""
+"""The picture of a plan: tiles, the halo of one rank, and the efficiency over the number of ranks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.driver.planning.plan import THRESHOLDS, Plan
 
-#: More tiles than this are drawn only around the middle of the object, and so many of them.
+#: At most this many tiles are drawn; of more, those around the middle of the object.
 MOST_TILES = 900
-#: More positions than this in the picture are left out.
+#: Up to this many positions in the picture are drawn.
 MOST_POSITIONS = 20_000
 
 
@@ -96,12 +96,18 @@ def _draw_efficiency(axes: Axes, plan: Plan) -> None:
 
 
 def write_plan_picture(path: str | Path, plan: Plan) -> None:
-    """Draw the tiles and the efficiency of a plan as PNG, whole or not at all.
+    """Write the tiles and the efficiency of a plan as PNG, whole or not at all.
 
     Parameters
     ----------
     path : path
+        The file.
     plan : Plan
+
+    Raises
+    ------
+    ValueError
+        The file cannot be written.
     """
     figure = Figure(figsize=(12.5, 6), dpi=120, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
