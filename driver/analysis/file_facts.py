@@ -1,4 +1,4 @@
-"""What is in a result, a checkpoint and a MAPS file, as plain numbers and texts."""
+"""The contents of a result, a checkpoint and a MAPS file as plain numbers and texts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _progress(history: list[IterationRecord]) -> dict[str, Any]:
 
 
 def result_facts(result: Result) -> dict[str, Any]:
-    """Return what is in a result.
+    """Return the contents of a result.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def result_facts(result: Result) -> dict[str, Any]:
 
 
 def checkpoint_facts(content: Content, grid: tuple[int, int]) -> dict[str, Any]:
-    """Return what is in a checkpoint.
+    """Return the contents of a checkpoint.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def checkpoint_facts(content: Content, grid: tuple[int, int]) -> dict[str, Any]:
 
 
 def maps_facts(maps: CountMaps) -> dict[str, Any]:
-    """Return what is in the count maps of a MAPS file.
+    """Return the contents of the count maps of a MAPS file.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is in a scan, and what is wrong or suspicious about it."""
+"""The inspection of a scan: facts, and findings about anything wrong or suspicious."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ScanInformation:
     Attributes
     ----------
     facts : dict
-        Plain numbers and texts in SI units (or in pixels, if the name says so); None for what is not known.
+        Plain numbers and texts in SI units (or in pixels, if the name says so); None for unknown ones.
     findings : list of Finding
         The worst first.
     """

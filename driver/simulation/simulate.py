@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.scan import POSITION_ROUNDING, Scan
 from ptyxrf.driver.data.setting import takes_settings
-from ptyxrf.driver.simulation.illumination import illumination
 from ptyxrf.driver.simulation.images import from_images, read_image
 from ptyxrf.driver.simulation.noise import poisson_noise
 from ptyxrf.driver.simulation.plain_model import blurred, exit_waves
+from ptyxrf.driver.simulation.probe_and_geometry import probe_and_geometry
 from ptyxrf.driver.simulation.scan_paths import covered_shape, scan_positions
 from ptyxrf.driver.simulation.settings import FluorescenceDetector, SimulationSettings
 from ptyxrf.driver.simulation.specimens import Specimen, cells, siemens_star
@@ -67,7 +67,7 @@ def simulate(
         An argument is out of its range, sizes do not agree, windows lie outside the grid, or negative
         concentrations would get noise.
     """
-    modes, geometry = illumination(settings, probe, geometry)
+    modes, geometry = probe_and_geometry(settings, probe, geometry)
     sample, where = _sample_and_positions(settings, modes.shape[-1], positions)
     times = _per_item("exposure", exposure, len(where), "position", positive=True)
     detector = _detector(settings, len(sample.elements))

@@ -1,4 +1,4 @@
-"""The Hessian as a matrix against the product, over all options; what is refused."""
+"""The Hessian as a matrix against the product, over all options; invalid arguments."""
 
 import naive
 import numpy as np
@@ -120,7 +120,7 @@ def test_printed_data():
     assert naive.relative(printed, dense_hessian(objective, point)) > 1e-2
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- invalid arguments
 
 
 class Bent(Link):

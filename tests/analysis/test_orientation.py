@@ -15,7 +15,7 @@ from ptyxrf.driver.simulation.simulate import simulate
 
 @pytest.fixture(scope="module")
 def scan():
-    # Not square and with fractions, lest an orientation looks like another.
+    # not square and with fractions, so that all orientations differ
     return simulate(
         shape=(72, 84),
         m=24,

@@ -270,7 +270,7 @@ def test_with_an_unknown_probe():
     np.testing.assert_allclose(held.nodes, expected.nodes, rtol=1e-8, atol=1e-10 * expected.largest)
 
 
-# ---------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------- invalid arguments
 
 
 @pytest.mark.parametrize(

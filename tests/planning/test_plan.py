@@ -1,4 +1,4 @@
-"""Plans: exact counts, memory, the cost model, and what is said about them."""
+"""Plans: exact counts, memory, the cost model, and their text."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Errors against the truth: what is removed before comparing, and where is compared."""
+"""Errors against the truth: the alignment before the comparison, and the area that is compared."""
 
 import naive
 import numpy as np

@@ -1,4 +1,4 @@
-"""The illumination of a simulated scan: given probe modes, or those of a zone plate, and the geometry."""
+"""The probe of a simulated scan, given or that of a zone plate, and its geometry."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ptyxrf.driver.simulation.probe_modes import probe_modes
 from ptyxrf.driver.simulation.settings import ProbeOptics
 from ptyxrf.driver.simulation.zone_plate import DEFAULT_ENERGY, DEFAULT_PIXEL_SIZE, zone_plate_probe
 
-#: Edge of the window where neither m nor a probe is given.
+#: Edge of the window if neither m nor a probe is given.
 DEFAULT_M = 64
-#: Pixel of the detector that a simulated geometry has, in metres.
+#: Pixel of the detector of a simulated geometry, in metres.
 DETECTOR_PIXEL = 75e-6
 ZONE_PLATE = ("outermost_zone_width", "diameter", "central_stop", "defocus")
 
 
-def illumination(
+def probe_and_geometry(
     optics: ProbeOptics, probe: ArrayLike | None, geometry: Geometry | None
 ) -> tuple[NDArray[np.complex128], Geometry]:
     """Return the probe modes and the geometry of a simulated scan.
@@ -26,9 +26,9 @@ def illumination(
     ----------
     optics : ProbeOptics
     probe : (m, m) or (K, m, m) array of complex, optional
-        In place of that of a zone plate.
+        Default: the probe of a zone plate.
     geometry : Geometry, optional
-        In place of one that is made of energy and pixel size.
+        Default: the one that follows from energy and pixel size.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def illumination(
     Raises
     ------
     ValueError
-        Naming the setting that does not agree with what is given.
+        A setting contradicts the probe or the geometry, or the probe is not valid.
     """
     plate = {name: getattr(optics, name) for name in ZONE_PLATE if getattr(optics, name) is not None}
     if probe is None:
