@@ -91,8 +91,8 @@ def memory_of(sizes: Sizes, precision: str = "single", memory: str = "low") -> d
     dict
         "patterns": amplitudes, the state at a point (none with low memory) and shifted probes. "object":
         vectors of the solver, fields with their halo, images. "probe": its unknowns. "fluorescence": data,
-        residual and, on the grid, transforms. "messages": buffers of MPI. "reading": a block of patterns on
-        its way in, as far as it exceeds what is allocated later. "total": the peak, above Python and the
+        residual and, on the grid, transforms. "messages": buffers of MPI. "reading": a block of patterns
+        that is being read, as far as it exceeds later allocations. "total": the peak, above Python and the
         compiled kernels.
     """
     parts = {
