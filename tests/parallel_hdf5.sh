@@ -131,7 +131,7 @@ END
 # a disk that fills up before there is room for a checkpoint, or after; a rank that is stopped while it writes
 export PTYXRF_MPIEXEC="mpiexec.openmpi --oversubscribe --bind-to none"
 drills="(full and checkpoint) or writing"
-if ! timeout --kill-after=10 600 "$python" -m pytest -q -p no:cacheprovider -k "$drills" tests/cluster/test_faults.py \
+if ! timeout --kill-after=10 600 "$python" -m pytest -q -p no:cacheprovider -m "" -k "$drills" tests/cluster/test_faults.py \
     >"$folder/log" 2>&1 || ! grep -qE '^3 passed' "$folder/log"; then
     tail -n 200 "$folder/log" >&2
     fail "a full disk or a stopped rank does not end the job as it should"

@@ -14,13 +14,13 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from ptyxrf.driver.command.main import main
-from ptyxrf.driver.files import hdf5_reader as hdf5_layout
-from ptyxrf.driver.files import result_file, tiled_file
+from ptyxrf.driver.files import hdf5_reader, result_file, tiled_file
+from ptyxrf.driver.files.pattern_file import PatternFile
 from ptyxrf.driver.job.ranks import launched
-from ptyxrf.driver.objective import patterns as amplitudes
 from ptyxrf.parallel.reduction import Ranks
 
 
@@ -70,9 +70,13 @@ def after(owner, name, act):
 
 
 def while_writing(act):
-    """Let something happen when this rank begins to write its tiles, in turn or with the others."""
-    before(tiled_file, "_write", act)
-    before(tiled_file, "_write_at_once", act)
+    """Let something happen when this rank opens a file to write its tiles, in turn or with the others."""
+
+    def acting(file, path, mode, *_):
+        if mode == "r+":
+            act(path if isinstance(path, Path) else Path(path.name))
+
+    before(h5py.File, "__init__", acting)
 
 
 def fill_disk(path, *_):
@@ -80,7 +84,7 @@ def fill_disk(path, *_):
     now()
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     if not os.path.ismount(folder):
-        size = Path(path).stat().st_size + 4096 if Path(path).is_file() else 4096
+        size = path.stat().st_size + 4096 if Path(path).is_file() else 4096
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
         return
     with open(folder / "ballast", "wb", buffering=0) as ballast:
@@ -92,10 +96,10 @@ def fill_disk(path, *_):
                 continue
 
 
-def limit_files(*words):
+def limit_files(path):
     """The disk is full for this rank alone, when all seemed to be well."""
     now()
-    size = next(word for word in words if isinstance(word, Path)).stat().st_size // 2
+    size = path.stat().st_size // 2
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
@@ -128,7 +132,7 @@ def prepare(fault, scan):
                 now()
                 AT_A_SUM[fault]()
 
-        before(Ranks, "_reduce", act)
+        before(Ranks, "sum", act)
     elif fault == "full disk":
         after(tiled_file, "check_space", fill_disk)
         after(result_file, "check_space", fill_disk)
@@ -148,14 +152,14 @@ def prepare(fault, scan):
             now()
             os.truncate(scan, os.path.getsize(scan) // 2)
 
-        before(amplitudes, "_patterns", shrink)
+        before(PatternFile, "__getitem__", shrink)
     elif fault == "scan disappears":
 
         def remove(*_):
             now()
             scan.unlink(missing_ok=True)
 
-        before(amplitudes, "_patterns", remove)
+        before(PatternFile, "__getitem__", remove)
 
 
 FAULT, VICTIM, FOLDER, *WORDS = sys.argv[1:]
@@ -163,7 +167,7 @@ FOLDER = Path(FOLDER)
 _, RANK = launched(os.environ)
 (FOLDER / f"rank-{RANK}").write_text(str(os.getpid()))
 tiled_file.LONGEST_WRITE = 8.0  # seconds, of a file that takes less than one
-hdf5_layout.IMAGE_CHUNK = 16  # so that every rank has chunks of its own, and shares some
+hdf5_reader.IMAGE_CHUNK = 16  # so that every rank has chunks of its own, and shares some
 if int(VICTIM) == RANK:
     prepare(FAULT, FOLDER / "scan.h5")
 sys.exit(main(WORDS))
