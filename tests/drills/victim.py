@@ -72,7 +72,7 @@ def after(owner, name, act):
 def while_writing(act):
     """Let something happen when this rank opens a file to write its tiles, in turn or with the others."""
 
-    def acting(file, path, mode, *_):
+    def acting(file, path, mode="r", *_):
         if mode == "r+":
             act(path if isinstance(path, Path) else Path(path.name))
 
