@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mpi_launch import MPIEXEC, mpiexec
+from scans import joint_scan
 
 from ptyxrf.driver.files.result_file import read_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
@@ -52,7 +53,7 @@ def test_on_ranks(ranks):
 @pytest.fixture
 def scan_path(tmp_path):
     path = tmp_path / "scan.h5"
-    write_scan(path, simulate("cells", m=16, per_side=6, overlap=0.6, elements=2, seed=2, photons=100.0))
+    write_scan(path, joint_scan())
     return path
 
 

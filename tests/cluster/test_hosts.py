@@ -21,10 +21,10 @@ from hosts.network import (
     run_on,
 )
 from mpi_launch import MPIEXEC
+from scans import joint_scan
 
 from ptyxrf.driver.files.result_file import read_result
 from ptyxrf.driver.files.scan_file import write_scan
-from ptyxrf.driver.simulation.simulate import simulate
 
 TESTS = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow
@@ -89,7 +89,7 @@ def test_mpi_sees_the_hosts(count, per_host):
 def folder(tmp_path_factory):
     """Return a folder with a scan and what one process finds in it."""
     folder = tmp_path_factory.mktemp("hosts")
-    scan = simulate("cells", m=16, per_side=6, overlap=0.6, elements=2, seed=2, photons=100.0)
+    scan = joint_scan()
     write_scan(folder / "scan.h5", scan)
     words = [sys.executable, *map(str, reconstruct(folder, "one.h5"))]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)

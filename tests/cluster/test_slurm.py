@@ -9,12 +9,12 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from scans import joint_scan
 from slurm_cluster import SCRIPTS, cluster, why_not
 
 from ptyxrf.driver.files.result_file import read_result
 from ptyxrf.driver.files.scan_file import write_scan
 from ptyxrf.driver.planning.machine import Machine, write_machine
-from ptyxrf.driver.simulation.simulate import simulate
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def slurm(tmp_path_factory):
     if not MPIEXEC.exists():
         pytest.skip("no mpiexec beside this Python")
     folder = tmp_path_factory.mktemp("slurm")
-    scan = simulate("cells", m=16, per_side=6, overlap=0.6, elements=2, seed=2, photons=100.0)
+    scan = joint_scan()
     write_scan(folder / "scan.h5", scan)
     write_program(folder / "slow", SLOW.format(python=sys.executable))
     local = folder / "local"

@@ -235,10 +235,11 @@ def end(mark: str) -> None:
 
 def make_scan(path: Path) -> None:
     """Write a scan that is small but keeps several ranks busy."""
-    from ptyxrf.driver.files.scan_file import write_scan
-    from ptyxrf.driver.simulation.simulate import simulate
+    from scans import joint_scan
 
-    write_scan(path, simulate("cells", m=16, per_side=6, overlap=0.6, elements=2, seed=2, photons=100.0))
+    from ptyxrf.driver.files.scan_file import write_scan
+
+    write_scan(path, joint_scan())
 
 
 def main() -> int:

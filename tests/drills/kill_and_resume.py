@@ -28,13 +28,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mpi_launch import MPIEXEC, ONE_THREAD
+from scans import joint_scan
 
 from ptyxrf.driver.files.checkpoint_file import check_fields, read_checkpoint
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.files.result_file import read_result
 from ptyxrf.driver.files.scan_file import write_scan
 from ptyxrf.driver.reconstruction.checkpoint import older_path
-from ptyxrf.driver.simulation.simulate import simulate
 
 ITERATIONS = 40
 #: Share of the kills that come before the first iteration.
@@ -205,7 +205,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         scan = root / "scan.h5"
-        made = simulate("cells", m=24, per_side=8, overlap=0.6, elements=2, seed=2, photons=100.0)
+        made = joint_scan(24, 8)
         write_scan(scan, made.replace(truth=None))
         (root / "whole").mkdir()
         start = Start(root / "whole", scan, 1)

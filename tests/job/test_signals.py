@@ -10,13 +10,13 @@ import time
 import numpy as np
 import pytest
 from mpi_launch import MPIEXEC, ONE_THREAD
+from scans import joint_scan
 
 from ptyxrf.driver.command.main import main
 from ptyxrf.driver.files.checkpoint_file import read_checkpoint
 from ptyxrf.driver.files.result_file import read_result
 from ptyxrf.driver.files.scan_file import write_scan
 from ptyxrf.driver.job import signals
-from ptyxrf.driver.simulation.simulate import simulate
 
 #: Only limits for a hang.
 PATIENCE = 120
@@ -25,7 +25,7 @@ PATIENCE = 120
 @pytest.fixture(scope="module")
 def scan_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("scan") / "scan.h5"
-    scan = simulate("cells", m=32, per_side=8, overlap=0.6, elements=2, seed=2, photons=100.0)
+    scan = joint_scan(32, 8)
     write_scan(path, scan.replace(truth=None))
     return path
 

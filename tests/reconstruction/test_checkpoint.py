@@ -1,12 +1,12 @@
 """A run that goes on from a checkpoint has the history of one that never stopped; damage is found."""
 
-import functools
 import random
 import shutil
 import warnings
 
 import numpy as np
 import pytest
+from scans import joint_scan
 
 import ptyxrf
 from ptyxrf.driver.files.checkpoint_file import check_fields, read_checkpoint, read_fields
@@ -14,21 +14,15 @@ from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.objective.links import LinearLink
 from ptyxrf.driver.reconstruction.checkpoint import older_path
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
-from ptyxrf.driver.simulation.simulate import simulate
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.tile import whole_plane
 
 ITERATIONS = 6
 
 
-@functools.cache
-def small_scan():
-    return simulate("cells", m=12, per_side=4, overlap=0.6, elements=2, seed=2, photons=100.0)
-
-
 def run(scan=None, **settings):
     given = {"precision": "double", "max_iterations": ITERATIONS, "loss_tolerance": 0, "noise_stop": False}
-    return reconstruct(small_scan() if scan is None else scan, **(given | settings))
+    return reconstruct(joint_scan(12, 4) if scan is None else scan, **(given | settings))
 
 
 @pytest.fixture
@@ -204,7 +198,7 @@ def test_another_link_of_the_same_class_is_refused(path):
 
 
 def changed(name):
-    scan = small_scan()
+    scan = joint_scan(12, 4)
     if name == "patterns":
         patterns = np.array(scan.patterns)
         patterns[7, 3, 4] += 1
@@ -263,7 +257,7 @@ def test_a_damaged_one_is_passed_over(path, damage):
     elif damage == "empty":
         path.write_bytes(b"")
     else:
-        ptyxrf.write_scan(path, small_scan())
+        ptyxrf.write_scan(path, joint_scan(12, 4))
     before = older_path(path).read_bytes()
     with pytest.warns(UserWarning, match=r"run.checkpoint.h5: .*; going on from the one before it"):
         rest = run(checkpoint=path, resume=True, checkpoint_seconds=0)
@@ -284,7 +278,7 @@ def test_both_damaged_is_an_error(path):
 
 
 def one_rank(path):
-    scan = small_scan()
+    scan = joint_scan(12, 4)
     return whole_plane(scan.shape, scan.N), Ranks()
 
 
@@ -379,7 +373,7 @@ def test_a_failure_while_writing_leaves_the_last_one(path, monkeypatch):
 
 def test_lazy_patterns_have_the_same_digest(path, tmp_path):
     """A scan in memory and the same in a file, whose patterns are read in blocks."""
-    ptyxrf.write_scan(tmp_path / "scan.h5", small_scan())
+    ptyxrf.write_scan(tmp_path / "scan.h5", joint_scan(12, 4))
     run(max_iterations=3, checkpoint=path, checkpoint_iterations=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

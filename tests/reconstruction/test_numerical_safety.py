@@ -1,22 +1,16 @@
 """A number that is not finite, wherever it comes from, is rejected and said; it never reaches the result."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
+from scans import joint_scan
 
 from ptyxrf.driver.data.history import Reason
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
-from ptyxrf.driver.simulation.simulate import simulate
 
 BAD = [np.nan, np.inf]
-
-
-@functools.cache
-def small_scan():
-    return simulate("cells", m=12, per_side=4, overlap=0.6, elements=2, seed=2, photons=100.0)
 
 
 def value(result, bad):
@@ -103,7 +97,7 @@ def _compiled():
 
 def run(solver, **more):
     settings = {"max_iterations": 6, "loss_tolerance": 0, "noise_stop": False, "fluorescence_first": False}
-    return reconstruct(small_scan(), solver=solver, **settings | more)
+    return reconstruct(joint_scan(12, 4), solver=solver, **settings | more)
 
 
 def assert_finite(result):
