@@ -17,7 +17,7 @@ from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.planning.machine_timing import PER_SIDE
 from ptyxrf.driver.simulation.simulate import simulate
 from ptyxrf.kernels.fluorescence_grid import GridBlur, GridFluorescence
-from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.implementation import positioned_probe
 
 #: Name -> (probe unknown, positions with fractions, gradient or product). "alone" is a gradient that stores
 #: nothing for Hessian products, as the quasi-Newton solver needs it.
@@ -115,7 +115,7 @@ def blur_work(n: int, m: int, precision: str) -> dict[str, Callable[[], Any]]:
     precision : {"single", "double"}
     """
     real: Any = np.float32 if precision == "single" else np.float64
-    probe = PositionedProbe(np.zeros((1, 2)), 1, m, np.result_type(real, np.complex64))
+    probe = positioned_probe(np.zeros((1, 2)), 1, m, np.result_type(real, np.complex64))
     rng = np.random.default_rng(0)
     maps, change, out = (rng.random((1, n, n), dtype=real) for _ in range(3))
     window = ((0, n), (0, n))

@@ -27,7 +27,7 @@ import pyfftw
 from composed_work import PER_SIDE, WORK, blur_work, pattern_work, take_turns
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.fftw.transforms import aligned_zeros, batch_size
+from ptyxrf.kernels.aligned import aligned_zeros, batch_size
 
 #: Fields of each precision.
 FIELDS: dict[str, np.dtype[Any]] = {"single": np.dtype(np.complex64), "double": np.dtype(np.complex128)}

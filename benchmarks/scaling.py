@@ -155,7 +155,7 @@ def work(options: argparse.Namespace) -> None:
 
 def replicated(objective: Any, scan: Scan, comm: Any, repeats: int) -> dict[str, float]:
     """Time the product of the same positions on a replicated object that is summed over the ranks."""
-    from ptyxrf.kernels.diffraction_kinds import diffraction_term
+    from ptyxrf.kernels.implementation import diffraction_term
 
     positions = objective.tile.positions
     amplitudes = np.sqrt(scan.patterns[positions]).astype(objective.real)
@@ -166,13 +166,13 @@ def replicated(objective: Any, scan: Scan, comm: Any, repeats: int) -> dict[str,
     z = np.ones(scan.shape, objective.complex)
     product, total = np.zeros_like(z), np.zeros_like(z)
     for first, last in objective.terms.positioned.batches():
-        term.gradient(z, product, first, last, False)
+        term.gradient(z, product, first, last, None)
     waited = [0.0]
 
     def call() -> None:
         product[...] = 0
         for first, last in objective.terms.positioned.batches():
-            term.product(z, product, first, last, False)
+            term.product(z, product, first, last, None)
         began = time.perf_counter()
         comm.Allreduce(product, total)
         waited[0] += time.perf_counter() - began

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.amplitude_residual import CURVATURES
-from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
 
 
 class Diffraction(ABC):
@@ -74,8 +74,10 @@ class Diffraction(ABC):
         """Take the amplitudes over, and make room for what is kept and computed."""
 
     @abstractmethod
-    def gradient(self, tile: NDArray, gradient: NDArray, first: int, last: int, with_probe: bool) -> None:
-        """Add the gradient of some positions to a tile and to the probe's adjoint sum; set their losses.
+    def gradient(
+        self, tile: NDArray, gradient: NDArray, first: int, last: int, probe_sum: AdjointSum | None
+    ) -> None:
+        """Add the gradient of some positions to a tile and to a sum for the probe; set their losses.
 
         Parameters
         ----------
@@ -85,13 +87,15 @@ class Diffraction(ABC):
             sum_j P_j^* F^* (psi - b q) is added to it.
         first, last : int
             The positions first to last - 1, at most `probe.batch` of them.
-        with_probe : bool
-            Add sum_j S_j^* [conj(z_j) F^* (psi - b q)] to the adjoint sum of the probe.
+        probe_sum : AdjointSum or None
+            sum_j S_j^* [conj(z_j) F^* (psi - b q)] is added to it.
         """
 
     @abstractmethod
-    def product(self, change: NDArray, product: NDArray, first: int, last: int, with_probe: bool) -> None:
-        """Add the Hessian product of some positions to a tile and to the probe's adjoint sum.
+    def product(
+        self, change: NDArray, product: NDArray, first: int, last: int, probe_sum: AdjointSum | None
+    ) -> None:
+        """Add the Hessian product of some positions to a tile and to a sum for the probe.
 
         Parameters
         ----------
@@ -101,8 +105,8 @@ class Diffraction(ABC):
             The product is added to it.
         first, last : int
             As for `gradient`.
-        with_probe : bool
-            Whether the probe changes too.
+        probe_sum : AdjointSum or None
+            The probe's part is added to it; None: the probe does not change.
         """
 
     @abstractmethod

@@ -8,6 +8,7 @@ The residual is linear in w and, where the probe is unknown, quadratic in the pr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,20 +76,24 @@ class Fluorescence(ABC):
         """Return gain_e A w_e for maps (N_e, rows, columns) on the tile."""
 
     @abstractmethod
-    def gradient(self, maps: NDArray, gradient: NDArray, with_probe: bool) -> float:
-        """Add the gradient in w to `gradient` (N_e, rows, columns); return the loss."""
+    def gradient(
+        self, maps: NDArray, gradient: NDArray, with_probe: bool
+    ) -> tuple[float, NDArray[Any] | None]:
+        """Add the gradient in w to `gradient` (N_e, rows, columns).
+
+        Returns
+        -------
+        loss : float
+        probe : (K, m, m) array of complex or None
+            The gradient in the probe, where it is asked for.
+        """
 
     @abstractmethod
-    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> None:
-        """Add the Hessian product in w to `product`; the change of the probe is the one it was given."""
+    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> NDArray[Any] | None:
+        """Add the Hessian product in w to `product`; return that in the probe, where it changes.
 
-    @abstractmethod
-    def probe_gradient(self) -> NDArray:
-        """Return the (K, m, m) gradient in the probe at the point last evaluated."""
-
-    @abstractmethod
-    def probe_product(self) -> NDArray:
-        """Return the (K, m, m) probe part of the last product."""
+        The change of the probe is the one that `set_direction` was given.
+        """
 
     @abstractmethod
     def set_direction(self, direction: NDArray) -> None:

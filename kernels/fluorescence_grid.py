@@ -242,7 +242,6 @@ class GridFluorescence(Fluorescence):
         self._maps: dict[int, NDArray[Any]] = {}  # spectra of w_e, where the probe is unknown
         self._residuals: dict[int, NDArray[Any]] = {}  # and of the residuals, for the full Hessian
         self._slope: NDArray[Any] = empty  # h: the gradient in |P|^2
-        self._bend: NDArray[Any] = empty  # dh
 
     def set_probe(self, probe: NDArray) -> None:
         """Take the (K, m, m) probe."""
@@ -266,8 +265,10 @@ class GridFluorescence(Fluorescence):
             ]
         )
 
-    def gradient(self, maps: NDArray, gradient: NDArray, with_probe: bool) -> float:
-        """Add the gradient in w; return the loss."""
+    def gradient(
+        self, maps: NDArray, gradient: NDArray, with_probe: bool
+    ) -> tuple[float, NDArray[Any] | None]:
+        """See `Fluorescence.gradient`; in the probe 2 P h."""
         blur, kernel = self._blur, self._kernel
         self._slope = np.zeros((blur.m, blur.m))
         loss = 0.0
@@ -290,16 +291,12 @@ class GridFluorescence(Fluorescence):
             add_scaled(blur.back(), self._number(factor), gradient[e])
             multiply_conjugate(self._maps[e], out, blur.spectrum)
             self._slope += factor * blur.kernel_adjoint()
-        return float(loss)
+        return float(loss), 2 * self._probe * self._slope if with_probe else None
 
-    def probe_gradient(self) -> NDArray[Any]:
-        """Return 2 P h."""
-        return 2 * self._probe * self._slope
-
-    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> None:
-        """Add the Hessian product in w."""
+    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> NDArray[Any] | None:
+        """See `Fluorescence.product`; in the probe 2 P dh, and with the full Hessian 2 dP h."""
         blur, kernel = self._blur, self._kernel
-        self._bend = np.zeros((blur.m, blur.m))
+        slope_change = np.zeros((blur.m, blur.m))
         for e in self.active:
             gain, factor = self.gains[e], self.weights[e] * self.gains[e]
             if not with_probe:
@@ -317,19 +314,18 @@ class GridFluorescence(Fluorescence):
             multiply_conjugate(self._maps[e], out, blur.spectrum)
             if self.full:
                 add_conjugate_product(moved, self._residuals[e], blur.spectrum)
-            self._bend += factor * blur.kernel_adjoint()
+            slope_change += factor * blur.kernel_adjoint()
+        if not with_probe:
+            return None
+        in_probe = 2 * self._probe * slope_change
+        if self.full:
+            in_probe += 2 * self._direction * self._slope
+        return in_probe
 
     def _move(self, moved: NDArray, still: NDArray) -> None:
         """Leave the spectrum of the blur's change: of the map, and of the kernel."""
         multiply_spectra(moved, self._kernel, self._blur.spectrum)
         add_product(still, self._change, self._blur.spectrum)
-
-    def probe_product(self) -> NDArray[Any]:
-        """Return 2 P dh, and with the full Hessian 2 dP h."""
-        product = 2 * self._probe * self._bend
-        if self.full:
-            product += 2 * self._direction * self._slope
-        return product
 
     def diagonal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
         """Return A^T A 1 on the tile."""

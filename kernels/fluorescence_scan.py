@@ -103,14 +103,12 @@ class ScanFluorescence(Fluorescence):
         self.exposure = exposure.astype(data.dtype)
         self._batch = probe.batch
         self._maps: NDArray[Any] = np.zeros((0, 0, 0), data.dtype)
-        self._gradient: NDArray[Any] = np.zeros(0)
-        self._product: NDArray[Any] = np.zeros(0)
 
     def set_probe(self, probe: NDArray) -> None:
-        """The shared `PositionedProbe` has all that is needed."""
+        """No-op: the shared `PositionedProbe` has the probe of each position."""
 
     def set_direction(self, direction: NDArray) -> None:
-        """The shared `PositionedProbe` has all that is needed."""
+        """No-op: the shared `PositionedProbe` has the change at each position."""
 
     def _sums(self, maps: NDArray) -> NDArray[Any]:
         """Return A w without the gains."""
@@ -148,22 +146,22 @@ class ScanFluorescence(Fluorescence):
         """Return gain_e A w_e at the positions."""
         return self.gains.astype(self.data.dtype)[:, None] * self._sums(maps)
 
-    def gradient(self, maps: NDArray, gradient: NDArray, with_probe: bool) -> float:
-        """Add the gradient in w; return the loss."""
+    def gradient(
+        self, maps: NDArray, gradient: NDArray, with_probe: bool
+    ) -> tuple[float, NDArray[Any] | None]:
+        """See `Fluorescence.gradient`."""
         self._maps = maps
         self.residual = self.blur(maps) - self.data
         forces = self._factors(1) * self.residual
         stack, which = self.probe.stack, self.probe.which
         patch_sums_adjoint(forces, stack, which, stack, which, self.corners, self.exposure, gradient)
-        if with_probe:
-            self._gradient = self._probe_adjoint([(forces, maps, False)])
-        return self._loss()
+        return self._loss(), self._probe_adjoint([(forces, maps, False)]) if with_probe else None
 
     def _probe_adjoint(self, terms: list[tuple[NDArray, NDArray, bool]]) -> NDArray[Any]:
         """Return sum_j S_j^* [2 t_j (sum_e forces_ej w_e) P_j], or with dP_j where a term says so."""
         m = self.probe.m
         weighed = np.zeros((self._batch, m, m), self.data.dtype)
-        self.probe.adjoint_start()
+        total = self.probe.adjoint()
         for first in range(0, len(self.corners), self._batch):
             last = min(first + self._batch, len(self.corners))
             fields = np.zeros((last - first, self.probe.modes, m, m), self.probe.dtype)
@@ -176,15 +174,11 @@ class ScanFluorescence(Fluorescence):
                 )
                 fields += weighed[: last - first, None] * versions[slots]
             fields *= 2 * self.exposure[first:last, None, None, None]
-            self.probe.adjoint_fields(fields, first, last)
-        return self.probe.adjoint_finish().copy()
+            total.add_fields(fields, first, last)
+        return total.total()
 
-    def probe_gradient(self) -> NDArray[Any]:
-        """Return the gradient in the probe."""
-        return self._gradient
-
-    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> None:
-        """Add the Hessian product in w."""
+    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> NDArray[Any] | None:
+        """See `Fluorescence.product`."""
         sums = self._sums(change)
         if with_probe:
             sums += self._moved_sums(self._maps, squared=False)
@@ -192,7 +186,7 @@ class ScanFluorescence(Fluorescence):
         stack, which = self.probe.stack, self.probe.which
         patch_sums_adjoint(forces, stack, which, stack, which, self.corners, self.exposure, product)
         if not with_probe:
-            return
+            return None
         terms = [(forces, self._maps, False)]
         if self.full:
             still = self._factors(1) * self.residual
@@ -205,11 +199,7 @@ class ScanFluorescence(Fluorescence):
                     self.exposure[first:last], product,
                 )  # fmt: skip
             terms += [(still, change, False), (still, self._maps, True)]
-        self._product = self._probe_adjoint(terms)
-
-    def probe_product(self) -> NDArray[Any]:
-        """Return the probe part of the last product."""
-        return self._product
+        return self._probe_adjoint(terms)
 
     def diagonal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
         """Return A^T A 1 on the tile."""

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.kernels.aligned import batch_size
+from ptyxrf.kernels.diffraction import Diffraction
+from ptyxrf.kernels.fftw.diffraction import LibraryDiffraction
+from ptyxrf.kernels.fftw.probe_shift import LibraryShifts
+from ptyxrf.kernels.probe_shift import PositionedProbe, Shifts
+from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.fourier import can_transform
+from ptyxrf.kernels.simd.probe_shift import VectorShifts
+
+TERMS: dict[str, type[Diffraction]] = {"vector": VectorDiffraction, "library": LibraryDiffraction}
+SHIFTS: dict[str, type[VectorShifts] | type[LibraryShifts]] = {
+    "vector": VectorShifts,
+    "library": LibraryShifts,
+}
 
 #: auto: vector code where it can transform the size, else the library.
-ENGINES = ("auto", "vector", "library")
+ENGINES = ("auto", *TERMS)
+
+#: Vector code keeps one position at a time in cache whatever the batch: a larger one spares calls.
+CALLS = 4
 
 
 def resolve_engine(engine: str, m: int) -> str:
@@ -26,3 +47,45 @@ def resolve_engine(engine: str, m: int) -> str:
             "with no prime factor above 7, and needs numba's compiler), got 'vector'"
         )
     return engine
+
+
+def positioned_probe(
+    fractions: NDArray[np.float64],
+    modes: int,
+    m: int,
+    dtype: Any,
+    engine: str = "auto",
+    *,
+    keep: bool = True,
+    batch: int | None = None,
+) -> PositionedProbe:
+    """Return the probe of each position, shifted by an implementation.
+
+    Parameters
+    ----------
+    fractions, modes, m, dtype, keep
+        See `PositionedProbe`.
+    engine : {"auto", "vector", "library"}
+    batch : int, optional
+        Positions to hand out at a time; default: as many as stay in cache.
+    """
+    engine = resolve_engine(engine, m)
+    integer = not fractions.any()
+    if batch is None:
+        batch = batch_size(modes, m, dtype) * (CALLS if integer and engine == "vector" else 1)
+    shifts: Shifts | None = None if integer else SHIFTS[engine](fractions, modes, m, dtype, batch)
+    return PositionedProbe(fractions, modes, m, dtype, batch, shifts, keep)
+
+
+def diffraction_term(
+    amplitudes: NDArray,
+    corners: NDArray[np.int64],
+    exposure: NDArray[np.float64],
+    probe: PositionedProbe,
+    curvature: str,
+    keep_far_fields: bool = True,
+    engine: str = "auto",
+) -> Diffraction:
+    """Return the ptychographic term of an implementation; parameters as of `Diffraction`."""
+    term = TERMS[resolve_engine(engine, amplitudes.shape[1])]
+    return term(amplitudes, corners, exposure, probe, curvature, keep_far_fields)

@@ -8,22 +8,31 @@ frequencies and (f_r, f_c) the fraction of position j beyond its integer corner:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.fftw.probe_shift import LibraryShifts
-from ptyxrf.kernels.fftw.transforms import aligned_zeros, batch_size
-from ptyxrf.kernels.implementation import resolve_engine
-from ptyxrf.kernels.simd.probe_shift import VectorShifts
+from ptyxrf.kernels.aligned import aligned_zeros
 
-#: Vector code keeps one position at a time in cache whatever the batch: a larger one spares calls.
-CALLS = 4
 
-SHIFTS: dict[str, type[LibraryShifts] | type[VectorShifts]] = {
-    "library": LibraryShifts, "vector": VectorShifts,
-}  # fmt: skip
+class Shifts(Protocol):
+    """S_j and its adjoint, as an implementation gives them."""
+
+    def spectrum(self, probe: NDArray) -> NDArray[Any]:
+        """Return the spectrum of a (K, m, m) probe, in a layout of its own."""
+
+    def shift(self, spectrum: NDArray, first: int, last: int, fields: NDArray) -> None:
+        """Set fields (B, K, m, m) to S_j P for the positions first to last - 1."""
+
+    def no_sum(self) -> NDArray[Any]:
+        """Return an empty sum of spectra."""
+
+    def add_shifted_back(self, fields: NDArray, first: int, last: int, total: NDArray) -> None:
+        """Add sum_j S_j^* fields_j over these positions to a sum of spectra; the fields are lost."""
+
+    def finished(self, total: NDArray) -> NDArray[Any]:
+        """Return the (K, m, m) sum."""
 
 
 class PositionedProbe:
@@ -36,11 +45,13 @@ class PositionedProbe:
     modes, m : int
         K and m.
     dtype : complex64 or complex128
-    engine : {"auto", "vector", "library"}
-        What transforms; see `ptyxrf.kernels.implementation`.
+    batch : int
+        Positions to hand out at a time.
+    shifts : Shifts or None
+        None: all fractions are 0.
     keep : bool
-        Whether the probe of each position is kept. False: it is made when it is asked for, and is still in
-        cache when it is used; better where that happens once for each probe that is set.
+        Keep the probe of each position. False: it is computed when it is asked for, and is still in cache
+        when it is used; better where that happens once for each probe that is set.
 
     Attributes
     ----------
@@ -51,9 +62,6 @@ class PositionedProbe:
         Whether they are.
     unshifted : (K, m, m) array
         The probe.
-    engine : {"vector", "library"}
-    batch : int
-        How many positions to hand out at a time.
     """
 
     def __init__(
@@ -62,29 +70,25 @@ class PositionedProbe:
         modes: int,
         m: int,
         dtype: Any,
-        engine: str = "auto",
+        batch: int,
+        shifts: Shifts | None = None,
         keep: bool = True,
     ) -> None:
-        self.engine = resolve_engine(engine, m)
         self.dtype = np.dtype(dtype)
-        self.count, self.modes, self.m = len(fractions), modes, m
-        self.integer = not fractions.any()
-        self.batch = batch_size(modes, m, self.dtype)
-        if self.integer and self.engine == "vector":
-            self.batch *= CALLS
+        self.count, self.modes, self.m, self.batch = len(fractions), modes, m, batch
+        self.integer = shifts is None
         self.kept = keep or self.integer
         self.stack = self._room(1 if self.integer else self.count if keep else 0)
         self.unshifted = np.zeros((modes, m, m), self.dtype)
         self.which = np.zeros(self.count, np.int64) if self.integer else np.arange(self.count)
         self._local = np.zeros(self.batch, np.int64) if self.integer else np.arange(self.batch)
-        if not self.integer:
-            self._shifts = SHIFTS[self.engine](fractions, modes, m, self.dtype)
-            # of a direction, of a sum and of the probe, which live together
+        if shifts is not None:
+            self._shifts = shifts
+            # of a direction, of a sum and of the probe, which are in use together
             self._moved, self._target = self._room(self.batch), self._room(self.batch)
             self._present = self._room(0 if keep else self.batch)
-            self._spectrum = self._shifts.no_sum()
+            self._spectrum = shifts.no_sum()
         self._direction: NDArray[Any] = np.zeros((1, modes, m, m), dtype)
-        self._sums: list[NDArray[Any]] = []
 
     def _room(self, versions: int) -> NDArray[Any]:
         return aligned_zeros((versions, self.modes, self.m, self.m), self.dtype)
@@ -131,33 +135,44 @@ class PositionedProbe:
         self._shifts.shift(self._direction, first, last, fields)
         return fields, self._local[: last - first]
 
-    def adjoint_start(self) -> None:
-        """Begin a sum over positions of S_j^* fields_j.
+    def adjoint(self) -> AdjointSum:
+        """Return an empty sum over positions of S_j^* fields_j."""
+        return AdjointSum(self)
 
-        A sum may be begun and finished while another one is under way.
-        """
-        self._sums.append(self._room(1) if self.integer else self._shifts.no_sum())
 
-    def adjoint_target(self, first: int, last: int) -> tuple[NDArray, NDArray]:
+class AdjointSum:
+    """sum_j S_j^* fields_j, a batch of positions at a time.
+
+    Parameters
+    ----------
+    probe : PositionedProbe
+    """
+
+    def __init__(self, probe: PositionedProbe) -> None:
+        self._probe = probe
+        self._sum = probe._room(1) if probe.integer else probe._shifts.no_sum()
+
+    def target(self, first: int, last: int) -> tuple[NDArray, NDArray]:
         """Return (arrays to add the fields of positions first..last-1 to, which of them each one uses)."""
-        if self.integer:
-            return self._sums[-1], self._local[: last - first]
-        fields = self._target[: last - first]
+        slots = self._probe._local[: last - first]
+        if self._probe.integer:
+            return self._sum, slots
+        fields = self._probe._target[: last - first]
         fields[...] = 0
-        return fields, self._local[: last - first]
+        return fields, slots
 
-    def adjoint_add(self, first: int, last: int) -> None:
+    def add(self, first: int, last: int) -> None:
         """Take what was added to the target of these positions into the sum."""
-        if not self.integer:
-            self._shifts.add_shifted_back(self._target[: last - first], first, last, self._sums[-1])
+        probe = self._probe
+        if not probe.integer:
+            probe._shifts.add_shifted_back(probe._target[: last - first], first, last, self._sum)
 
-    def adjoint_fields(self, fields: NDArray, first: int, last: int) -> None:
+    def add_fields(self, fields: NDArray, first: int, last: int) -> None:
         """Take whole (B, K, m, m) fields of these positions into the sum."""
-        target, _ = self.adjoint_target(first, last)
-        target += fields.sum(axis=0) if self.integer else fields
-        self.adjoint_add(first, last)
+        target, _ = self.target(first, last)
+        target += fields.sum(axis=0) if self._probe.integer else fields
+        self.add(first, last)
 
-    def adjoint_finish(self) -> NDArray[Any]:
+    def total(self) -> NDArray[Any]:
         """Return the (K, m, m) sum."""
-        total = self._sums.pop()
-        return total[0] if self.integer else self._shifts.finished(total)
+        return self._sum[0] if self._probe.integer else self._probe._shifts.finished(self._sum)

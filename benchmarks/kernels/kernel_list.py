@@ -62,12 +62,12 @@ def transform_back(fourier: Any, fields: Any) -> None:
 
 def gradients(term: Any, tile: Any, out: Any, first: int, last: int) -> None:
     """Loss and gradient of a batch in vector code."""
-    term.gradient(tile, out, first, last, False)
+    term.gradient(tile, out, first, last, None)
 
 
 def products(term: Any, change: Any, out: Any, first: int, last: int) -> None:
     """Hessian product of a batch in vector code."""
-    term.product(change, out, first, last, False)
+    term.product(change, out, first, last, None)
 
 
 def losses_along(term: Any, change: Any, steps: Any, first: int, last: int) -> None:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 from ptyxrf.driver.solver.settings import SolverSettings
+from ptyxrf.kernels.aligned import aligned_zeros
 from ptyxrf.kernels.amplitude_residual import CURVATURES
-from ptyxrf.kernels.fftw.transforms import PatternFourier, aligned_zeros
-from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.fftw.transforms import PatternFourier
+from ptyxrf.kernels.implementation import positioned_probe
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.probe_shift import VectorShifts
 
@@ -65,7 +66,7 @@ class Workbench:
         )
         self.rows, self.starts = self.left.reshape(self.count, m * m), m * m * np.arange(self.count)
         # vector code, which takes the amplitudes over
-        probe = PositionedProbe(np.zeros((self.count, 2)), 1, m, self.complex, "vector")
+        probe = positioned_probe(np.zeros((self.count, 2)), 1, m, self.complex, "vector")
         probe.set(self.probes[0])
         self.term, self.low_term = (
             VectorDiffraction(
@@ -74,7 +75,7 @@ class Workbench:
             for keep in (True, False)
         )
         for first, last in probe.batches():
-            self.term.gradient(self.tile, self.out, first, last, False)
+            self.term.gradient(self.tile, self.out, first, last, None)
         self.shifts = VectorShifts(rng.random((self.count, 2)), 1, m, self.complex)
         self.far_spectrum, self.far_sum = self.shifts.spectrum(self.probes[0]), self.shifts.no_sum()
         # pairs of quasi-Newton steps

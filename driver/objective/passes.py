@@ -16,6 +16,7 @@ from ptyxrf.driver.objective.internal_units import InternalUnits
 from ptyxrf.driver.objective.links import Link
 from ptyxrf.driver.objective.terms import Terms
 from ptyxrf.driver.objective.unknown_kinds import Fields
+from ptyxrf.kernels.probe_shift import AdjointSum
 from ptyxrf.kernels.reductions import dot
 from ptyxrf.parallel.exchange import Arrived, Complete, Exchange, Leaving, Positions
 from ptyxrf.parallel.halo import HaloField
@@ -76,24 +77,22 @@ class Passes:
         # the point stays in its halo field, as the caller may change the vector
         point, out = self._point, self._result
         self._clear(self._gradient_z)
-        losses = np.zeros(2)
-        terms.begin_probe_sum(with_probe)
+        losses, of_maps = np.zeros(2), None
+        probe_sum = self._probe_sum(with_probe)
         exchange = Exchange(fields, point, out, terms.positioned.batch)
         for event in exchange:
             match event:
                 case Arrived(part, at) if diffraction is not None:
                     self.link.forward(part, at, self.z)
                 case Positions(first, last) if diffraction is not None:
-                    diffraction.gradient(self.z, self._gradient_z, first, last, with_probe)
+                    diffraction.gradient(self.z, self._gradient_z, first, last, probe_sum)
                 case Complete() if fluorescence is not None:
-                    losses[1] = fluorescence.gradient(self._maps(point), self._maps(out), with_probe)
+                    losses[1], of_maps = fluorescence.gradient(self._maps(point), self._maps(out), with_probe)
                 case Leaving(at) if diffraction is not None:
                     self._to_halo(self._gradient_z, at)
         if diffraction is not None:
             losses[0] = float(diffraction.pattern_losses.sum()) / self._count
-        probe = terms.end_probe_sum(with_probe, self._count)
-        if with_probe and fluorescence is not None:
-            probe += fluorescence.probe_gradient()
+        probe = self._of_probe(probe_sum, of_maps)
         self._collect(exchange, self._gradient_z, gradient)
         return losses, probe * self._units.amplitude
 
@@ -117,21 +116,20 @@ class Passes:
         terms, diffraction, fluorescence = self.terms, self.terms.diffraction, self.terms.fluorescence
         point, change, out = self._point, self._change, self._result
         self._clear(self._product_z)
-        terms.begin_probe_sum(with_probe)
+        of_maps = None
+        probe_sum = self._probe_sum(with_probe)
         exchange = Exchange(fields, change, out, terms.positioned.batch, keep=self._keep_change)
         for event in exchange:
             match event:
                 case Arrived(part, at) if diffraction is not None:
                     self.link.derivative(point.covered, part, at, self._change_z)
                 case Positions(first, last) if diffraction is not None:
-                    diffraction.product(self._change_z, self._product_z, first, last, with_probe)
+                    diffraction.product(self._change_z, self._product_z, first, last, probe_sum)
                 case Complete() if fluorescence is not None:
-                    fluorescence.product(self._maps(change), self._maps(out), with_probe)
+                    of_maps = fluorescence.product(self._maps(change), self._maps(out), with_probe)
                 case Leaving(at) if diffraction is not None:
                     self._to_halo(self._product_z, at, change.covered)
-        probe = terms.end_probe_sum(with_probe, self._count)
-        if with_probe and fluorescence is not None:
-            probe += fluorescence.probe_product()
+        probe = self._of_probe(probe_sum, of_maps)
         self._collect(exchange, self._product_z, product, fields)
         return probe * self._units.amplitude
 
@@ -161,7 +159,7 @@ class Passes:
         self.link.forward(covered, Window.same(self.tile.covered.within(self.tile.covered)), self.z)
         gradient = np.zeros_like(self.z)
         for first, last in self.terms.positioned.batches():
-            diffraction.gradient(self.z, gradient, first, last, False)
+            diffraction.gradient(self.z, gradient, first, last, None)
         maps = np.ascontiguousarray(covered[self._elements])
         of_maps = np.zeros_like(maps)
         fluorescence.gradient(maps, of_maps, False)
@@ -178,6 +176,19 @@ class Passes:
         return self.terms.fluorescence.blur(self._change.fill(fields)[self._elements])
 
     # ---------------------------------------------------------------- parts
+
+    def _probe_sum(self, with_probe: bool) -> AdjointSum | None:
+        """Return an empty sum for the patterns' part in the probe, where it moves and there are patterns."""
+        return self.terms.positioned.adjoint() if with_probe and self.terms.diffraction is not None else None
+
+    def _of_probe(self, probe_sum: AdjointSum | None, of_maps: NDArray | None) -> NDArray[Any]:
+        """Return what patterns and maps add to the gradient, or a product, in the probe."""
+        probe = np.zeros_like(self.terms.positioned.unshifted)
+        if probe_sum is not None:
+            probe += probe_sum.total() / self._real.type(self._count)
+        if of_maps is not None:
+            probe += of_maps
+        return probe
 
     def _maps(self, field: HaloField) -> NDArray[Any]:
         """Return the element maps on the covered pixels."""

@@ -11,12 +11,11 @@ from ptyxrf.driver.files.wisdom_file import prepare_plans
 from ptyxrf.driver.objective.internal_units import InternalUnits
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.kernels.diffraction import Diffraction
-from ptyxrf.kernels.diffraction_kinds import diffraction_term
 from ptyxrf.kernels.fftw.transforms import PatternFourier
 from ptyxrf.kernels.fluorescence import Fluorescence
 from ptyxrf.kernels.fluorescence_grid import GridFluorescence, padded, plan_blur
 from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
-from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.implementation import diffraction_term, positioned_probe
 
 
 class Terms:
@@ -59,7 +58,7 @@ class Terms:
         self._real, self._complex = real, np.result_type(real, np.complex64)
         scan, tile = data.scan, data.tile
         fractions = scan.fractions[tile.positions]
-        self.positioned = PositionedProbe(fractions, scan.K, scan.m, self._complex, engine, keep_probes)
+        self.positioned = positioned_probe(fractions, scan.K, scan.m, self._complex, engine, keep=keep_probes)
         self._plan_patterns(data, engine)
         self.diffraction: Diffraction | None = None
         if data.patterns is not None:
@@ -70,6 +69,7 @@ class Terms:
                 self.positioned,
                 curvature,
                 keep_far_fields,
+                engine,
             )
         self.fluorescence: Fluorescence | None = None
         if data.counts is not None:
@@ -128,18 +128,6 @@ class Terms:
         self.positioned.set_direction(normalised)
         if self.fluorescence is not None:
             self.fluorescence.set_direction(normalised)
-
-    def begin_probe_sum(self, with_probe: bool) -> None:
-        """Begin to sum what the patterns add to the gradient, or a product, in the probe."""
-        if with_probe and self.diffraction is not None:
-            self.positioned.adjoint_start()
-
-    def end_probe_sum(self, with_probe: bool, count: int) -> NDArray[Any]:
-        """Return the sum over the number of positions; 0 where there is none."""
-        total = np.zeros_like(self.positioned.unshifted)
-        if with_probe and self.diffraction is not None:
-            total += self.positioned.adjoint_finish() / self._real.type(count)
-        return total
 
     def _normalised(self, probe: NDArray) -> NDArray[Any]:
         return (probe / self._units.amplitude).astype(self._complex)

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.kernels.aligned import aligned_zeros
 from ptyxrf.kernels.amplitude_residual import amplitude_hessian, amplitude_losses_along, amplitude_residual
 from ptyxrf.kernels.diffraction import Diffraction
-from ptyxrf.kernels.fftw.transforms import PatternFourier, aligned_zeros
+from ptyxrf.kernels.fftw.transforms import PatternFourier
 from ptyxrf.kernels.patches import add_patches, multiply_patches, multiply_patches_add, sum_patches
+from ptyxrf.kernels.probe_shift import AdjointSum
 
 
 class LibraryDiffraction(Diffraction):
@@ -25,7 +27,7 @@ class LibraryDiffraction(Diffraction):
     def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
         probe = self.probe
         self.amplitudes = amplitudes
-        self.fourier = PatternFourier(self.modes, self.m, probe.dtype)
+        self.fourier = PatternFourier(self.modes, self.m, probe.dtype, probe.batch)
         self._fields, self._more = self.fourier.buffer(), self.fourier.buffer()
         self._psi = aligned_zeros(self._shape(), probe.dtype) if keep_far_fields else None
         self.kept_bytes = 0 if self._psi is None else self._psi.nbytes
@@ -50,10 +52,12 @@ class LibraryDiffraction(Diffraction):
         self.fourier.forward(psi, psi)
         return psi
 
-    def gradient(self, tile: NDArray, gradient: NDArray, first: int, last: int, with_probe: bool) -> None:
+    def gradient(
+        self, tile: NDArray, gradient: NDArray, first: int, last: int, probe_sum: AdjointSum | None
+    ) -> None:
         """See `Diffraction.gradient`."""
         self._tile = tile
-        if with_probe and self.full and self._exits is None:
+        if probe_sum is not None and self.full and self._exits is None:
             self._exits = aligned_zeros(self._shape(), self.probe.dtype)
         corners, scales = self.corners[first:last], self.scales[first:last]
         fields = self._fields[: last - first]
@@ -64,21 +68,23 @@ class LibraryDiffraction(Diffraction):
         amplitude_residual(psi, self.amplitudes[first:last], fields, self.pattern_losses[first:last])
         self.fourier.backward(fields, fields)
         add_patches(fields, versions, which, corners, scales, gradient)
-        if with_probe:
-            target, slots = self.probe.adjoint_target(first, last)
+        if probe_sum is not None:
+            target, slots = probe_sum.target(first, last)
             sum_patches(fields, tile, slots, corners, scales, target)
-            self.probe.adjoint_add(first, last)
+            probe_sum.add(first, last)
             if self._exits is not None:
                 self._exits[first:last] = fields
 
-    def product(self, change: NDArray, product: NDArray, first: int, last: int, with_probe: bool) -> None:
+    def product(
+        self, change: NDArray, product: NDArray, first: int, last: int, probe_sum: AdjointSum | None
+    ) -> None:
         """See `Diffraction.product`."""
         corners, scales = self.corners[first:last], self.scales[first:last]
         fields = self._fields[: last - first]
         psi = self._far_fields(first, last, self._more)
         versions, which = self.probe.versions(first, last)
         multiply_patches(change, versions, which, corners, scales, fields)
-        if with_probe:
+        if probe_sum is not None:
             moved, slots = self.probe.direction(first, last)
             multiply_patches_add(self._tile, moved, slots, corners, scales, fields)
             if self._exits is not None:
@@ -88,12 +94,12 @@ class LibraryDiffraction(Diffraction):
         amplitude_hessian(psi, self.amplitudes[first:last], self.low, self.high, fields)
         self.fourier.backward(fields, fields)
         add_patches(fields, versions, which, corners, scales, product)
-        if with_probe:
-            target, slots = self.probe.adjoint_target(first, last)
+        if probe_sum is not None:
+            target, slots = probe_sum.target(first, last)
             sum_patches(fields, self._tile, slots, corners, scales, target)
             if self._exits is not None:
                 sum_patches(self._exits[first:last], change, slots, corners, scales, target)
-            self.probe.adjoint_add(first, last)
+            probe_sum.add(first, last)
 
     def losses_along(
         self, change: NDArray, steps: NDArray, losses: NDArray, first: int, last: int, with_probe: bool

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
-from ptyxrf.kernels.fftw.transforms import PatternFourier, batch_size
+from ptyxrf.kernels.fftw.transforms import PatternFourier
 
 
 @compiled
@@ -49,12 +49,13 @@ class LibraryShifts:
     fractions : (N, 2) array of float64
     modes, m : int
     dtype : complex64 or complex128
+    batch : int
+        Most positions at a time.
     """
 
-    def __init__(self, fractions: NDArray[np.float64], modes: int, m: int, dtype: Any) -> None:
+    def __init__(self, fractions: NDArray[np.float64], modes: int, m: int, dtype: Any, batch: int) -> None:
         self.modes, self.m, self.dtype = modes, m, np.dtype(dtype)
-        self.batch = batch_size(modes, m, self.dtype)
-        self.fourier = PatternFourier(modes, m, self.dtype)
+        self.fourier = PatternFourier(modes, m, self.dtype, batch)
         frequencies = np.fft.fftfreq(m)
         ramps = np.exp(-2j * np.pi * fractions[:, :, None] * frequencies).astype(dtype)
         self._rows, self._columns = (np.ascontiguousarray(ramps[:, axis]) for axis in (0, 1))

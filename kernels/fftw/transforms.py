@@ -13,28 +13,8 @@ import numpy as np
 import pyfftw
 from numpy.typing import NDArray
 
+from ptyxrf.kernels.aligned import aligned_zeros, batch_size
 from ptyxrf.kernels.fftw.planning import PLANS, TEN_ITERATIONS
-
-#: Bytes of fields that are transformed together: a few patterns, well inside a second-level cache.
-BATCH_BYTES = 256 * 1024
-
-#: Bytes of a cache line, and of the widest vectors.
-CACHE_LINE = 64
-
-
-def batch_size(modes: int, m: int, dtype: np.dtype) -> int:
-    """Return how many positions to transform together so that their fields stay in cache."""
-    return max(1, BATCH_BYTES // (modes * m * m * np.dtype(dtype).itemsize))
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Return zeros whose first element begins a cache line, as vector code and vector FFTs like it."""
-    return pyfftw.zeros_aligned(shape, dtype=dtype, n=CACHE_LINE)
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Return an array whose first element begins a cache line; its contents are arbitrary."""
-    return pyfftw.empty_aligned(shape, dtype=dtype, n=CACHE_LINE)
 
 
 def _pattern_plan(
@@ -61,11 +41,13 @@ class PatternFourier:
     modes, m : int
         K and m.
     dtype : complex64 or complex128
+    batch : int, optional
+        Most positions at a time; default: as many as stay in cache.
     """
 
-    def __init__(self, modes: int, m: int, dtype: np.dtype) -> None:
+    def __init__(self, modes: int, m: int, dtype: Any, batch: int | None = None) -> None:
         self.modes, self.m, self.dtype = modes, m, np.dtype(dtype)
-        self.batch = batch_size(modes, m, self.dtype)
+        self.batch = batch_size(modes, m, self.dtype) if batch is None else batch
 
     def buffer(self) -> NDArray[Any]:
         """Return an aligned (batch, K, m, m) array of fields."""

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.kernels.aligned import aligned_empty
 from ptyxrf.kernels.diffraction import Diffraction
-from ptyxrf.kernels.fftw.transforms import aligned_empty
 from ptyxrf.kernels.patches import add_patches, sum_patches
+from ptyxrf.kernels.probe_shift import AdjointSum
 from ptyxrf.kernels.simd import passes as vector_patterns
 from ptyxrf.kernels.simd.fourier import VectorPlan
 
@@ -69,44 +70,48 @@ class VectorDiffraction(Diffraction):
         psi = self._psi[2 * self.modes * self._size * start :]
         return flat, self.low, self.high, False, psi, self._ratio[self._size * start :]
 
-    def gradient(self, tile: NDArray, gradient: NDArray, first: int, last: int, with_probe: bool) -> None:
+    def gradient(
+        self, tile: NDArray, gradient: NDArray, first: int, last: int, probe_sum: AdjointSum | None
+    ) -> None:
         """See `Diffraction.gradient`."""
         self._tile = tile
         modes, m = self.modes, self.m
-        if with_probe and self.full and self._exits is None:
+        if probe_sum is not None and self.full and self._exits is None:
             self._exits = aligned_empty((self.count, modes, m, m), self.probe.dtype)
         sums = exits = self._nothing
-        slots = self._no_slots
-        if with_probe:
-            sums, slots = self.probe.adjoint_target(first, last)
+        slots, moves = self._no_slots, probe_sum is not None
+        if probe_sum is not None:
+            sums, slots = probe_sum.target(first, last)
             if self._exits is not None:
                 exits = self._exits[first:last].reshape(-1)
         vector_patterns.gradients(
             tile.reshape(-1), *self._positions(first, last, tile.shape[1]), *self._kept(first),
-            self.pattern_losses[first:last], self._field, self._work, gradient.reshape(-1), with_probe,
+            self.pattern_losses[first:last], self._field, self._work, gradient.reshape(-1), moves,
             sums.reshape(-1), slots, exits,
         )  # fmt: skip
-        if with_probe:
-            self.probe.adjoint_add(first, last)
+        if probe_sum is not None:
+            probe_sum.add(first, last)
 
-    def product(self, change: NDArray, product: NDArray, first: int, last: int, with_probe: bool) -> None:
+    def product(
+        self, change: NDArray, product: NDArray, first: int, last: int, probe_sum: AdjointSum | None
+    ) -> None:
         """See `Diffraction.product`."""
         moved = sums = self._nothing
-        slots = self._no_slots
-        if with_probe:
+        slots, moves = self._no_slots, probe_sum is not None
+        if probe_sum is not None:
             moved, slots = self.probe.direction(first, last)
-            sums, slots = self.probe.adjoint_target(first, last)
+            sums, slots = probe_sum.target(first, last)
         vector_patterns.products(
             change.reshape(-1), *self._positions(first, last, change.shape[1]), *self._kept(first),
-            self._field, self._work, product.reshape(-1), with_probe, self._tile.reshape(-1),
+            self._field, self._work, product.reshape(-1), moves, self._tile.reshape(-1),
             moved.reshape(-1), sums.reshape(-1), slots,
         )  # fmt: skip
-        if with_probe:
+        if probe_sum is not None:
             if self._exits is not None:
                 exits, corners, scales = (a[first:last] for a in (self._exits, self.corners, self.scales))
                 add_patches(exits, moved, slots, corners, scales, product)
                 sum_patches(exits, change, slots, corners, scales, sums)
-            self.probe.adjoint_add(first, last)
+            probe_sum.add(first, last)
 
     def losses_along(
         self, change: NDArray, steps: NDArray, losses: NDArray, first: int, last: int, with_probe: bool

@@ -23,8 +23,8 @@ import numpy as np
 from numba import config as _config
 from numpy.typing import NDArray
 
+from ptyxrf.kernels.aligned import aligned_zeros
 from ptyxrf.kernels.compiled import compiled
-from ptyxrf.kernels.fftw.transforms import aligned_zeros
 from ptyxrf.kernels.simd.emitter import VECTOR_BYTES, lanes
 from ptyxrf.kernels.simd.operations import butterfly, exchange_squares, merge_row, split_row, width
 

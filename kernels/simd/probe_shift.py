@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.kernels.aligned import aligned_empty
 from ptyxrf.kernels.compiled import compiled
-from ptyxrf.kernels.fftw.transforms import aligned_empty, batch_size
 from ptyxrf.kernels.simd.fourier import (
     VectorPlan,
     backward_field,
@@ -85,11 +85,12 @@ class VectorShifts:
     fractions : (N, 2) array of float64
     modes, m : int
     dtype : complex64 or complex128
+    batch : int
+        Most positions at a time.
     """
 
-    def __init__(self, fractions: NDArray[np.float64], modes: int, m: int, dtype: Any) -> None:
+    def __init__(self, fractions: NDArray[np.float64], modes: int, m: int, dtype: Any, batch: int) -> None:
         self.modes, self.m, self.dtype = modes, m, np.dtype(dtype)
-        self.batch = batch_size(modes, m, self.dtype)
         plan = self._plan = VectorPlan.of(m, dtype)
         frequencies = np.fft.fftfreq(m)[plan.order]
         ramps = np.exp(-2j * np.pi * fractions[:, :, None] * frequencies)

@@ -14,7 +14,7 @@ def test_each_library_transforms(monkeypatch, library, precision, m):
     if library not in installed():
         pytest.skip(f"{library} is not installed")
     dtype = FIELDS[precision]
-    monkeypatch.setattr("ptyxrf.kernels.fftw.transforms.BATCH_BYTES", 3 * m * m * dtype.itemsize)
+    monkeypatch.setattr("ptyxrf.kernels.aligned.BATCH_BYTES", 3 * m * m * dtype.itemsize)
     tolerance = 3 * naive.ROUNDING[dtype.type]
     matrix = np.sqrt(m) * naive.dft_matrix(m, naive.signed_order(m))
     ways = list(pairs(m, precision, [library], 0.1))

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from block_examples import dense_apply, joint_blocks
 
+from ptyxrf.driver.solver.bfgs_pairs import Pairs, Passes
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
-from ptyxrf.driver.solver.quasi_newton import MEMORY, Pairs, Passes
+from ptyxrf.driver.solver.settings import SolverSettings
 from ptyxrf.kernels.reductions import BLOCK
 
 TAIL = 10
+PAIRS = SolverSettings().pairs
 
 
 class SharedProblem:
@@ -32,8 +34,8 @@ def case(dtype, masked, pixels=BLOCK + 37, others=0):
     rng = np.random.default_rng(3)
     fields = joint_blocks(rng, pixels, dtype)
     size = 4 * pixels + TAIL
-    tail = InverseBlocks.diagonal(size - TAIL, rng.uniform(1, 2, TAIL).astype(dtype))
-    pairs = Pairs(size, dtype)
+    tail = InverseBlocks.diagonal(size - TAIL, rng.uniform(1, 2, TAIL).astype(dtype), replicated=True)
+    pairs = Pairs(PAIRS, size, dtype)
     passes = Passes(
         SharedProblem([fields, tail], others), pairs, slice(pixels, 4 * pixels if masked else pixels)
     )
@@ -62,9 +64,9 @@ def inverse_times(passes, vector, free):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_is_learned(dtype, masked, others):
     passes, pairs, new, free, size = case(dtype, masked, others=others)
-    pairs.steps[:], pairs.changes[:] = [new() for _ in range(MEMORY)], [new() for _ in range(MEMORY)]
+    pairs.steps[:], pairs.changes[:] = [new() for _ in range(PAIRS)], [new() for _ in range(PAIRS)]
     vector, before, gradient, gradient_before = (new() for _ in range(4))
-    other_rows = [row for row in range(MEMORY) if row != 2]
+    other_rows = [row for row in range(PAIRS) if row != 2]
     kept = pairs.steps[other_rows].copy(), pairs.changes[other_rows].copy()
     learned = passes.learn(2, vector, before, gradient, gradient_before, free)
     s, y = vector - before, gradient - gradient_before
@@ -74,7 +76,7 @@ def test_what_is_learned(dtype, masked, others):
     np.testing.assert_array_equal(pairs.changes[other_rows], kept[1])
     residual = -gradient if free is None else -gradient * free
     scale = np.sqrt(size) * (1 + others) * (1e-5 if dtype == np.float32 else 1e-13)
-    for i in range(MEMORY):
+    for i in range(PAIRS):
         assert learned.along[i] == pytest.approx(weighted(passes, pairs.steps[i], residual), abs=10 * scale)
         assert learned.across[i] == pytest.approx(weighted(passes, pairs.steps[i], y), abs=10 * scale)
     found = learned.step_step, learned.change_change, learned.change_inverse_change, learned.residual_residual
@@ -89,7 +91,7 @@ def test_what_is_learned(dtype, masked, others):
 
 @pytest.mark.parametrize("others", [0, 1.5])
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("count", [1, 3, MEMORY + 2])
+@pytest.mark.parametrize("count", [1, 3, PAIRS + 2])
 def test_the_direction_is_that_of_both_loops(count, masked, others):
     """Step by step as in Nocedal's two loops, with the mask before and after, then cut at the bounds."""
     passes, pairs, new, free, size = case(np.float64, masked, pixels=41, others=others)
@@ -105,17 +107,18 @@ def test_the_direction_is_that_of_both_loops(count, masked, others):
         pairs.keep(row, learned.across, learned.across[row] / learned.change_inverse_change)
         history.append((vector - before, gradient - gradient_before))
     vector = np.abs(vector)
-    move = passes.move(vector, gradient, free, learned.along)
+    pairs.along = learned.along
+    move = passes.move(vector, gradient, free)
     mask = np.ones(size) if free is None else free
 
     rest, factors = -gradient * mask, []
-    for s, y in reversed(history[-MEMORY:]):
+    for s, y in reversed(history[-PAIRS:]):
         rho = 1 / weighted(passes, s, y)
         # the loop runs on vectors that are masked at its end: products with steps are those of the residual
         factors.append(rho * weighted(passes, s, rest))
         rest = rest - factors[-1] * y
     direction = pairs.scale * inverse_times(passes, rest * mask, free)
-    for (s, y), a in zip(history[-MEMORY:], reversed(factors), strict=True):
+    for (s, y), a in zip(history[-PAIRS:], reversed(factors), strict=True):
         b = weighted(passes, y, direction) / weighted(passes, s, y)
         direction = direction + (a - b) * s
     direction *= mask

@@ -4,10 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from ptyxrf.kernels import probe_shift
-from ptyxrf.kernels.diffraction_kinds import diffraction_term
-from ptyxrf.kernels.fftw import transforms as fourier
-from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.implementation import diffraction_term, positioned_probe
 
 COUNT = 5
 #: Sizes below, at and above the width of a vector, whole multiples of it or not; 11 is for the library only.
@@ -55,11 +52,11 @@ class Case:
         self.tolerance = 10 * naive.ROUNDING[dtype]
 
     def term(self, *, keep=True):
-        positioned = PositionedProbe(self.fractions, self.modes, self.m, self.dtype, self.engine)
+        positioned = positioned_probe(self.fractions, self.modes, self.m, self.dtype, self.engine, batch=2)
         positioned.set(self.P)
         positioned.set_direction(self.dP)
         return diffraction_term(
-            self.amplitudes.copy(), self.corners, self.exposure, positioned, self.curvature, keep
+            self.amplitudes.copy(), self.corners, self.exposure, positioned, self.curvature, keep, self.engine
         ), positioned
 
     def expected(self, with_probe):
@@ -86,23 +83,24 @@ class Case:
     params=CASES,
     ids=lambda c: f"K{c[0]}-m{c[1]}-{'fraction' if c[2] else 'whole'}-{c[3]}-{c[4].__name__}-{c[5]}",
 )
-def case(request, monkeypatch):
-    modes, m, _, _, dtype, _ = request.param
-    monkeypatch.setattr(probe_shift, "CALLS", 1)
-    monkeypatch.setattr(fourier, "BATCH_BYTES", 2 * modes * m * m * np.dtype(dtype).itemsize)
+def case(request):
     return Case(*request.param)
 
 
 def gradient_of(term, z, out, with_probe, batches=None):
-    """Add the gradient of all positions, batch by batch; return their loss."""
+    """Add the gradient of all positions, batch by batch; return their loss and the probe's part."""
+    probe_sum = term.probe.adjoint() if with_probe else None
     for first, last in batches or term.probe.batches():
-        term.gradient(z, out, first, last, with_probe)
-    return term.pattern_losses.sum()
+        term.gradient(z, out, first, last, probe_sum)
+    return term.pattern_losses.sum(), probe_sum and probe_sum.total().copy()
 
 
-def add_product(term, dz, out, with_probe, batches=None):
+def product_of(term, dz, out, with_probe, batches=None):
+    """Add the product of all positions, batch by batch; return the probe's part."""
+    probe_sum = term.probe.adjoint() if with_probe else None
     for first, last in batches or term.probe.batches():
-        term.product(dz, out, first, last, with_probe)
+        term.product(dz, out, first, last, probe_sum)
+    return probe_sum and probe_sum.total().copy()
 
 
 def losses_on_line(term, dz, steps, with_probe):
@@ -115,22 +113,20 @@ def losses_on_line(term, dz, steps, with_probe):
 @pytest.mark.parametrize("with_probe", [False, True])
 @pytest.mark.parametrize("keep", [True, False], ids=["cached", "low"])
 def test_against_the_model(case, keep, with_probe):
-    term, positioned = case.term(keep=keep)
-    assert positioned.batch == 2
+    term, _ = case.term(keep=keep)
     loss, (gradient_z, product_z), (gradient_p, product_p) = case.expected(with_probe)
     for _ in range(2):  # a second evaluation does not remember the first
         tile = np.ones(case.shape, case.dtype)
-        positioned.adjoint_start()
-        assert gradient_of(term, case.z, tile, with_probe) == pytest.approx(loss, rel=case.tolerance)
+        found, in_probe = gradient_of(term, case.z, tile, with_probe)
+        assert found == pytest.approx(loss, rel=case.tolerance)
         assert naive.relative(tile - 1, gradient_z) < case.tolerance
         if with_probe:
-            assert naive.relative(positioned.adjoint_finish(), gradient_p) < case.tolerance
+            assert naive.relative(in_probe, gradient_p) < case.tolerance
         tile = np.ones(case.shape, case.dtype)
-        positioned.adjoint_start()
-        add_product(term, case.dz, tile, with_probe)
+        in_probe = product_of(term, case.dz, tile, with_probe)
         assert naive.relative(tile - 1, product_z) < case.tolerance
         if with_probe:
-            assert naive.relative(positioned.adjoint_finish(), product_p) < case.tolerance
+            assert naive.relative(in_probe, product_p) < case.tolerance
     misfit = [
         naive.amplitude_loss(
             case.model.far_field(j, case.model.exit_waves(j, case.z.astype(complex), case.P.astype(complex))),
@@ -145,8 +141,7 @@ def test_against_the_model(case, keep, with_probe):
 @pytest.mark.parametrize("with_probe", [False, True])
 @pytest.mark.parametrize("keep", [True, False], ids=["cached", "low"])
 def test_losses_along(case, keep, with_probe):
-    term, positioned = case.term(keep=keep)
-    positioned.adjoint_start()
+    term, _ = case.term(keep=keep)
     gradient_of(term, case.z, np.zeros(case.shape, case.dtype), with_probe)
     steps = np.array([0.0, 0.4, 1.0, -1.3])
     expected = [COUNT * case.model.value(case.point(t, with_probe)) for t in steps]
@@ -157,35 +152,31 @@ def test_losses_along(case, keep, with_probe):
 def test_low_memory_equals_cached(case, with_probe):
     results = []
     for keep in (True, False):
-        term, positioned = case.term(keep=keep)
+        term, _ = case.term(keep=keep)
         gradient, product = np.zeros((2, *case.shape), case.dtype)
-        positioned.adjoint_start()
-        loss = gradient_of(term, case.z, gradient, with_probe)
-        add_product(term, case.dz, product, with_probe)
+        loss, *in_probe = gradient_of(term, case.z, gradient, with_probe)
+        in_probe.append(product_of(term, case.dz, product, with_probe))
         along = losses_on_line(term, case.dz, np.array([0.7]), with_probe)
-        results.append((loss, gradient, product, positioned.adjoint_finish().copy(), along))
+        results.append((loss, gradient, product, along, *(in_probe if with_probe else ())))
     for cached, low in zip(*results, strict=True):
         np.testing.assert_allclose(low, cached, rtol=0, atol=0.1 * case.tolerance * np.abs(cached).max())
 
 
 def test_in_given_batches(case):
     """Positions may be taken in batches of any size, as between two tests of an exchange."""
-    term, positioned = case.term()
+    term, _ = case.term()
     whole, parts = np.zeros((2, *case.shape), case.dtype)
-    positioned.adjoint_start()
-    loss = gradient_of(term, case.z, whole, True)
-    probe = positioned.adjoint_finish().copy()
-    positioned.adjoint_start()
+    loss, probe = gradient_of(term, case.z, whole, True)
     batches = [(first, first + 1) for first in range(term.count)]
-    split = gradient_of(term, case.z, parts, True, batches)
+    split, in_parts = gradient_of(term, case.z, parts, True, batches)
     assert split == pytest.approx(loss, rel=case.tolerance)
     assert naive.relative(parts, whole) < case.tolerance
-    assert naive.relative(positioned.adjoint_finish(), probe) < case.tolerance
+    assert naive.relative(in_parts, probe) < case.tolerance
     whole[...], parts[...] = 0, 0
-    positioned.adjoint_start()
-    add_product(term, case.dz, whole, True)
-    add_product(term, case.dz, parts, True, batches)
+    probe = product_of(term, case.dz, whole, True)
+    in_parts = product_of(term, case.dz, parts, True, batches)
     assert naive.relative(parts, whole) < case.tolerance
+    assert naive.relative(in_parts, probe) < case.tolerance
 
 
 def test_products_are_symmetric(case):
@@ -196,7 +187,7 @@ def test_products_are_symmetric(case):
     products = []
     for direction in (left, right):
         product = np.zeros(case.shape, case.dtype)
-        add_product(term, direction, product, False)
+        product_of(term, direction, product, False)
         products.append(product)
     difference = np.vdot(products[0], right).real - np.vdot(products[1], left).real
     bound = 1e-12 if case.real == np.float64 else 1e-5

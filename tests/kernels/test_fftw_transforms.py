@@ -4,24 +4,16 @@ import naive
 import numpy as np
 import pytest
 
-from ptyxrf.kernels.fftw import transforms as fourier
-from ptyxrf.kernels.fftw.transforms import (
-    PatternFourier,
-    aligned_zeros,
-    batch_size,
-    good_size,
-    real_plans,
-)
+from ptyxrf.kernels.aligned import BATCH_BYTES, aligned_zeros, batch_size
+from ptyxrf.kernels.fftw.transforms import PatternFourier, good_size, real_plans
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
 @pytest.mark.parametrize(("modes", "m"), [(1, 7), (3, 8), (1, 9), (3, 7), (1, 1)])
 @pytest.mark.parametrize("in_place", [False, True])
-def test_patterns(monkeypatch, modes, m, dtype, in_place):
+def test_patterns(modes, m, dtype, in_place):
     """Whole batches, partial ones, and rows of a longer array that start where no vector register does."""
-    monkeypatch.setattr(fourier, "BATCH_BYTES", 3 * modes * m * m * np.dtype(dtype).itemsize)
-    transform = PatternFourier(modes, m, dtype)
-    assert transform.batch == 3
+    transform = PatternFourier(modes, m, dtype, batch=3)
     rng = np.random.default_rng(m)
     values = naive.random_complex(rng, (7, modes, m, m), dtype)
     F = np.sqrt(m) * naive.dft_matrix(m, naive.signed_order(m))  # without the unitary factor
@@ -56,12 +48,18 @@ def test_backward_undoes_forward():
     assert naive.relative(field / 81, values) < 1e-14
 
 
-def test_batches_fit_the_cache(monkeypatch):
-    monkeypatch.setattr(fourier, "BATCH_BYTES", 1000)
-    assert batch_size(1, 4, np.complex64) == 7  # 128 bytes each
-    assert batch_size(3, 4, np.complex64) == 2
-    assert batch_size(1, 4, np.complex128) == 3
+def test_batches_fit_the_cache():
+    assert BATCH_BYTES == 2**18
+    assert batch_size(1, 64, np.complex64) == 8  # 32 KiB each
+    assert batch_size(3, 64, np.complex64) == 2
+    assert batch_size(1, 64, np.complex128) == 4
     assert batch_size(1, 512, np.complex128) == 1  # never none
+
+
+def test_arrays_begin_on_a_cache_line():
+    for size in range(1, 40):
+        array = aligned_zeros((size, 3), np.float32)
+        assert array.ctypes.data % 64 == 0 and not array.any() and array.flags.c_contiguous
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

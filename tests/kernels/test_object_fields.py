@@ -77,4 +77,4 @@ def test_links(real):
     link.adjoint(fields, z, same, 2.0, out, add=False)
     parts = [inner[0], *(attenuation[:, None, None] * inner[1])]
     np.testing.assert_allclose(out[:, 1:5, 2:7], 2 * np.array(parts), rtol=1e-5, atol=1e-5)
-    link.bend(fields, fields, z, same, 1.0, out)  # a linear link does not
+    link.second_order(fields, fields, z, same, 1.0, out)  # a linear link does not

@@ -4,10 +4,8 @@ import naive
 import numpy as np
 import pytest
 
-from ptyxrf.kernels import probe_shift
-from ptyxrf.kernels.fftw import transforms as fourier
 from ptyxrf.kernels.fftw.probe_shift import ramp_spectra, ramp_spectra_adjoint
-from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.implementation import positioned_probe
 
 COUNT = 5
 CASES = [
@@ -30,16 +28,13 @@ CASES = [
     params=CASES,
     ids=lambda c: f"K{c[0]}-m{c[1]}-{'fraction' if c[2] else 'whole'}-{c[3].__name__}-{c[4]}",
 )
-def case(request, monkeypatch):
+def case(request):
     """Five positions in batches of two, so that the last batch is a partial one."""
     modes, m, fractional, dtype, engine = request.param
-    monkeypatch.setattr(probe_shift, "CALLS", 1)
-    monkeypatch.setattr(fourier, "BATCH_BYTES", 2 * modes * m * m * np.dtype(dtype).itemsize)
     rng = np.random.default_rng(m)
     fractions = rng.random((COUNT, 2)) if fractional else np.zeros((COUNT, 2))
     fractions[1] = 0
-    positioned = PositionedProbe(fractions, modes, m, dtype, engine)
-    assert positioned.batch == 2
+    positioned = positioned_probe(fractions, modes, m, dtype, engine, batch=2)
     return {
         "positioned": positioned,
         "fractions": fractions,
@@ -91,16 +86,16 @@ def test_directions(case):
 def test_adjoint(case, whole_fields):
     positioned = case["positioned"]
     for _ in range(2):  # a second sum does not remember the first
-        positioned.adjoint_start()
+        total = positioned.adjoint()
         for first, last in batches():
             fields = case["fields"][first:last]
             if whole_fields:
-                positioned.adjoint_fields(fields, first, last)
+                total.add_fields(fields, first, last)
                 continue
-            target, slots = positioned.adjoint_target(first, last)
+            target, slots = total.target(first, last)
             np.add.at(target, slots, fields)
-            positioned.adjoint_add(first, last)
-        total = positioned.adjoint_finish()
+            total.add(first, last)
+        total = total.total()
     expected = sum(
         naive.shift_adjoint(field, fraction)
         for field, fraction in zip(case["fields"], case["fractions"], strict=True)
@@ -117,7 +112,7 @@ def test_a_shift_moves_the_content_to_higher_indices():
     m = 8
     rows, columns = np.indices((m, m))
     spot = np.exp(-0.5 * ((rows - 3) ** 2 + (columns - 4) ** 2) / 0.8).astype(complex)[None]
-    positioned = PositionedProbe(np.array([[0.75, 0.25]]), 1, m, np.complex128)
+    positioned = positioned_probe(np.array([[0.75, 0.25]]), 1, m, np.complex128)
     positioned.set(spot)
     weight = np.abs(positioned.stack[0, 0]) ** 2
     centre = [(weight * index).sum() / weight.sum() for index in (rows, columns)]

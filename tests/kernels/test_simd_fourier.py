@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from ptyxrf.kernels.fftw.transforms import aligned_empty
+from ptyxrf.kernels.aligned import aligned_empty
 from ptyxrf.kernels.implementation import resolve_engine
 from ptyxrf.kernels.simd import fourier as vector_fourier
 from ptyxrf.kernels.simd.fourier import (

@@ -8,7 +8,6 @@ from objective_cases import CASES, DEFAULTS, make_scan, random_point
 from ptyxrf.driver.objective.links import LinearLink
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
-from ptyxrf.kernels.fftw import transforms as fourier
 
 
 def build(case, precision="double", alpha=0.04, **options):
@@ -51,9 +50,7 @@ def case(request):
 
 
 @pytest.mark.parametrize("memory", ["cached", "low"])
-def test_value_gradient_and_product(case, memory, monkeypatch):
-    size = 2 * case["K"] * case["m"] ** 2 * 16  # batches of two and a partial last one
-    monkeypatch.setattr(fourier, "BATCH_BYTES", size)
+def test_value_gradient_and_product(case, memory):
     objective, model, u, du = build(case, memory=memory)
     value, gradient = objective.value_and_gradient(objective.scatter(**u))
     ptychography, fluorescence = model.losses(u)
