@@ -1,4 +1,4 @@
-"""What holds for the source as a whole and import-linter (pyproject.toml) cannot see."""
+"""Rules for the source as a whole that import-linter (pyproject.toml) cannot check."""
 
 import ast
 import configparser
@@ -14,15 +14,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ("kernels", "parallel", "driver", "experiments", "src")
 
-#: Lines of a file and of a function with its docstring.
+#: Most lines of a file, and of a function with its docstring.
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
-#: What is longer, and why.
+#: Files and functions that may be longer, with the reason.
 EXEMPT = {
     "kernels/simd/passes.py": "kernels generated from LLVM instructions",
 }
 
-#: What is being split; to be emptied.
+#: Files and functions that are still to be split.
 BEING_SPLIT = {
     "driver/data/scan.py",
     "driver/data/scan.py: __init__",
@@ -95,7 +95,7 @@ def test_kernels_open_no_files():
 
 
 def test_no_reduction_of_objects():
-    """They keep the interpreter to themselves while they wait, and the watchdog would fall silent."""
+    """They hold the interpreter lock while they wait, so that the watchdog could send no heartbeat."""
     for name, tree, _ in sources("parallel", "driver", "experiments"):
         for node in ast.walk(tree):
             called = node.func if isinstance(node, ast.Call) else None
