@@ -6,6 +6,8 @@ RANKS ?= 2
 WORKERS ?= 2
 MARKED ?= many_ranks or not many_ranks
 PYTEST := $(VENV)/bin/python -m pytest
+# a file is run by one worker, so that runs of several ranks follow each other; the longest file comes first
+BY_FILE := --dist loadfile --no-loadscope-reorder
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
 .PHONY: demo test test-ranks test-slow install clean
@@ -15,7 +17,7 @@ demo: install
 
 # Three lanes. The quick one: minutes, with tests/ranks on 2 and 3 ranks.
 test: install $(VENV)/tests-installed
-	$(PYTEST) -n $(WORKERS) --dist loadgroup
+	$(PYTEST) -n $(WORKERS) $(BY_FILE)
 
 # tests/ranks on 1 to 8 ranks; they follow each other, because each run takes all cores
 test-ranks: install $(VENV)/tests-installed
@@ -24,7 +26,7 @@ test-ranks: install $(VENV)/tests-installed
 # SLURM, hosts, faults and drills alone, because they are about time; then experiments, fuzzing and the rest
 test-slow: install $(VENV)/tests-installed
 	$(PYTEST) -m slow tests/cluster
-	$(PYTEST) -m slow -n $(WORKERS) --ignore tests/cluster
+	$(PYTEST) -m slow -n $(WORKERS) $(BY_FILE) --ignore tests/cluster
 
 install: $(VENV)/installed
 

@@ -15,6 +15,11 @@ LAUNCHED = any(size in os.environ for size, _ in LAUNCHERS)
 collect_ignore = [] if LAUNCHED else ["ranks"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the runs of several ranks, which take longest, begin first."""
+    items.sort(key=lambda item: item.path.name != "test_ranks.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_wisdom(request: pytest.FixtureRequest) -> None:
     """Keep what tests plan out of this user's cache; processes that they start inherit it."""

@@ -19,11 +19,7 @@ from ptyxrf.driver.job.ranks import launched
 from ptyxrf.driver.simulation.simulate import simulate
 
 TESTS = Path(__file__).resolve().parent
-pytestmark = [
-    pytest.mark.skipif(not MPIEXEC, reason="no mpiexec beside this Python nor on the PATH"),
-    # several ranks take all cores: their runs follow each other in one worker of pytest-xdist
-    pytest.mark.xdist_group("ranks"),
-]
+pytestmark = pytest.mark.skipif(not MPIEXEC, reason="no mpiexec beside this Python nor on the PATH")
 
 
 #: Number of ranks -> how many tests do not run on it; on two all of them do.
