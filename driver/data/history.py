@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from typing import Any, SupportsIndex, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 #: What is reconstructed: from both data sets, or from one of them.
 METHODS = ("joint", "ptychography", "fluorescence")
@@ -48,7 +52,7 @@ class IterationRecord:
     gradient_norm : float
         Norm of the gradient, without the components that a bound holds.
     inner_steps : int
-        Conjugate-gradient steps of this iteration.
+        Quasi-Newton steps of this iteration, or Hessian products of its inner solve.
     products, gradients : int
         Hessian products and gradients so far.
     sweeps : float
@@ -58,7 +62,7 @@ class IterationRecord:
     seconds : float
         Since the start of the reconstruction.
     note : str
-        How the inner iteration ended.
+        How the iteration ended, and what else happened.
     errors : dict
         Errors against the truth, where it is known (see `ptyxrf.driver.reconstruction.accuracy`).
     """
@@ -76,6 +80,44 @@ class IterationRecord:
     seconds: float = 0.0
     note: str = ""
     errors: dict[str, float] = field(default_factory=dict)
+
+
+#: Columns of a history.
+COLUMNS = tuple(entry.name for entry in fields(IterationRecord) if entry.name != "errors")
+
+
+class History(list[IterationRecord]):
+    """The records of a reconstruction, with columns: ``history["loss"]``.
+
+    Indices and slices are those of a list; a slice is a history too.
+    """
+
+    @overload
+    def __getitem__(self, key: SupportsIndex) -> IterationRecord: ...
+    @overload
+    def __getitem__(self, key: slice) -> History: ...
+    @overload
+    def __getitem__(self, key: str) -> NDArray[Any]: ...
+    def __getitem__(self, key: SupportsIndex | slice | str) -> Any:
+        """Return a record, some records, or a column: a field of the records or the name of an error."""
+        if isinstance(key, slice):
+            return History(super().__getitem__(key))
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        if key in COLUMNS:
+            return np.array([getattr(record, key) for record in self])
+        if any(key in record.errors for record in self):
+            return np.array([record.errors.get(key, math.nan) for record in self])
+        raise KeyError(f"{key}: expected one of {', '.join(COLUMNS)} or the name of an error")
+
+    def to_numpy(self) -> NDArray[Any]:
+        """Return the numbers of all records as a structured array, errors included."""
+        errors = dict.fromkeys(name for record in self for name in record.errors)
+        columns = {name: self[name] for name in (*COLUMNS, *errors) if name != "note"}
+        table = np.empty(len(self), [(name, values.dtype) for name, values in columns.items()])
+        for name, values in columns.items():
+            table[name] = values
+        return table
 
 
 @dataclass

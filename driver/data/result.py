@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.history import IterationRecord, Reason
+from ptyxrf.driver.data.history import History, IterationRecord, Reason
 from ptyxrf.parallel.gather import gather_positions, gather_tiles
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.tile import Tile
 
 
-@dataclass
+class NotGathered(AttributeError):
+    """Arrays of the whole object were asked of a result of which each rank holds a part."""
+
+
 class Result:
     """The reconstructed object, element maps and probe, and how they came about.
 
-    Attributes
+    Where several ranks share the work, each has a part of the arrays: ``part`` gives the rank's own, `gather`
+    the whole. Until then `object`, `elements`, `predicted_fluorescence` and `pattern_misfit` raise
+    `NotGathered`; everything else is the same on every rank.
+
+    Parameters
     ----------
     object : (n_rows, n_cols) array of complex
         z = x + i y.
@@ -26,7 +33,7 @@ class Result:
         w_e; N_e = 0 for ptychography alone.
     probe : (K, m, m) array of complex
         Refined, or as given.
-    history : list of IterationRecord
+    history : sequence of IterationRecord
         The start, then one record per outer iteration.
     reason : Reason
         Why the solver stopped.
@@ -38,21 +45,105 @@ class Result:
         A_e w_e + B_e, of the shape of the scan's fluorescence.
     pattern_misfit : (N,) array of float, optional
         1/2 || M_j (|psi_j| - b_j) ||^2 for each position.
+    shared : (Tile, Ranks), optional
+        The pixels and positions of this rank's part, and the ranks that share the result. None: the arrays
+        are whole.
     """
 
-    object: NDArray[Any]
-    elements: NDArray[Any]
-    probe: NDArray[Any]
-    history: list[IterationRecord]
-    reason: Reason
-    method: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    predicted_fluorescence: NDArray[np.float64] | None = None
-    pattern_misfit: NDArray[np.float64] | None = None
+    def __init__(
+        self,
+        object: NDArray[Any],
+        elements: NDArray[Any],
+        probe: NDArray[Any],
+        history: Iterable[IterationRecord],
+        reason: Reason,
+        method: str,
+        settings: dict[str, Any] | None = None,
+        predicted_fluorescence: NDArray[np.float64] | None = None,
+        pattern_misfit: NDArray[np.float64] | None = None,
+        shared: tuple[Tile, Ranks] | None = None,
+    ) -> None:
+        self._object, self._elements, self.probe = object, elements, probe
+        self._predicted, self._misfit = predicted_fluorescence, pattern_misfit
+        self.history, self.reason, self.method = History(history), reason, method
+        self.settings: dict[str, Any] = {} if settings is None else settings
+        self.shared = shared
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the arrays are those of all ranks."""
+        return self.shared is None
+
+    @property
+    def part(self) -> Result:
+        """The rank's own arrays as a result; the result itself where it is whole."""
+        return self if self.is_whole else self.with_arrays()
+
+    def with_arrays(self, **arrays: NDArray[Any] | None) -> Result:
+        """Return a whole result of the rank's own arrays, some of them exchanged by name."""
+        own = {
+            "object": self._object,
+            "elements": self._elements,
+            "predicted_fluorescence": self._predicted,
+            "pattern_misfit": self._misfit,
+        }
+        return Result(
+            probe=self.probe,
+            history=self.history,
+            reason=self.reason,
+            method=self.method,
+            settings=self.settings,
+            **(own | arrays),  # type: ignore[arg-type]
+        )
 
     def gather(self) -> Result:
-        """Return the result itself: it has global arrays already (see `TiledResult` for several ranks)."""
-        return self
+        """Return the result with global arrays on every rank; all ranks take part.
+
+        Each rank then holds the whole object: `ptyxrf.write_result` does not need it.
+        """
+        if self.shared is None:
+            return self
+        tile, ranks = self.shared
+        predicted, misfit = self._predicted, self._misfit
+        if predicted is not None:
+            predicted = (gather_tiles if predicted.ndim == 3 else gather_positions)(
+                ranks.comm, tile, predicted
+            )
+        return self.with_arrays(
+            object=gather_tiles(ranks.comm, tile, self._object[None])[0],
+            elements=gather_tiles(ranks.comm, tile, self._elements),
+            predicted_fluorescence=predicted,
+            pattern_misfit=None if misfit is None else gather_positions(ranks.comm, tile, misfit),
+        )
+
+    def _whole(self, name: str, values: Any) -> Any:
+        if self.shared is not None:
+            _, ranks = self.shared
+            raise NotGathered(
+                f"{name}: {ranks.size} ranks hold a part each (result.part); "
+                "result.gather(), called on every rank, gives the whole"
+            )
+        return values
+
+    @property
+    def object(self) -> NDArray[Any]:
+        """The object z."""
+        return self._whole("object", self._object)
+
+    @property
+    def elements(self) -> NDArray[Any]:
+        """The element maps w_e."""
+        return self._whole("elements", self._elements)
+
+    @property
+    def predicted_fluorescence(self) -> NDArray[np.float64] | None:
+        """The fluorescence that the maps explain, A_e w_e + B_e."""
+        return self._whole("predicted_fluorescence", self._predicted)
+
+    @property
+    def pattern_misfit(self) -> NDArray[np.float64] | None:
+        """The loss of each pattern."""
+        return self._whole("pattern_misfit", self._misfit)
 
     @property
     def loss(self) -> float:
@@ -60,113 +151,22 @@ class Result:
         return self.history[-1].loss
 
     def __repr__(self) -> str:
+        (rows, columns), where = self._object.shape, ""
+        if self.shared is not None:
+            tile, ranks = self.shared
+            (rows, columns), where = tile.grid, f" on {ranks.size} ranks"
         return (
-            f"<Result: {self.method}, object {self.object.shape[0]} x {self.object.shape[1]}, "
-            f"{len(self.elements)} elements, {self.history[-1].iteration} iterations, loss {self.loss:.6g}: "
-            f"{self.reason.value}>"
-        )
-
-
-@dataclass
-class TiledResult:
-    """The result of a reconstruction that several ranks share; each has a part.
-
-    ``probe``, ``history``, ``reason``, ``method``, ``settings`` and ``loss`` are the same on every rank.
-    What covers the whole grid or all positions is there after `gather`.
-
-    Attributes
-    ----------
-    part : Result
-        Object and element maps on the pixels that this rank owns; predicted fluorescence there or, where it
-        was recorded at the positions, and misfit at ``tile.positions``.
-    tile : Tile
-        Which pixels and positions these are.
-    ranks : Ranks
-        The others.
-    """
-
-    part: Result
-    tile: Tile
-    ranks: Ranks
-
-    def gather(self) -> Result:
-        """Return the result with global arrays on every rank; all ranks take part.
-
-        Each rank then holds the whole object: `ptyxrf.write_result` does not need it.
-        """
-        part, tile, comm = self.part, self.tile, self.ranks.comm
-        predicted, misfit = part.predicted_fluorescence, part.pattern_misfit
-        if predicted is not None:
-            gather = gather_tiles if predicted.ndim == 3 else gather_positions
-            predicted = gather(comm, tile, predicted)
-        return replace(
-            part,
-            object=gather_tiles(comm, tile, part.object[None])[0],
-            elements=gather_tiles(comm, tile, part.elements),
-            predicted_fluorescence=predicted,
-            pattern_misfit=None if misfit is None else gather_positions(comm, tile, misfit),
-        )
-
-    def _not_gathered(self, name: str) -> ValueError:
-        return ValueError(
-            f"{name}: {self.ranks.size} ranks hold a part each (result.part); "
-            "result.gather(), called on every rank, gives the whole"
-        )
-
-    @property
-    def object(self) -> NDArray[Any]:
-        """Raise ValueError: the whole object is there after `gather`."""
-        raise self._not_gathered("object")
-
-    @property
-    def elements(self) -> NDArray[Any]:
-        """Raise ValueError: the whole maps are there after `gather`."""
-        raise self._not_gathered("elements")
-
-    @property
-    def probe(self) -> NDArray[Any]:
-        """The probe."""
-        return self.part.probe
-
-    @property
-    def history(self) -> list[IterationRecord]:
-        """The start, then one record per outer iteration."""
-        return self.part.history
-
-    @property
-    def reason(self) -> Reason:
-        """Why the solver stopped."""
-        return self.part.reason
-
-    @property
-    def method(self) -> str:
-        """Which data were reconstructed."""
-        return self.part.method
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Everything that was set, and what was derived from it."""
-        return self.part.settings
-
-    @property
-    def loss(self) -> float:
-        """Loss at the end."""
-        return self.part.loss
-
-    def __repr__(self) -> str:
-        rows, columns = self.tile.grid
-        return (
-            f"<TiledResult: {self.method}, object {rows} x {columns} on {self.ranks.size} ranks, "
+            f"<Result: {self.method}, object {rows} x {columns}{where}, {len(self._elements)} elements, "
             f"{self.history[-1].iteration} iterations, loss {self.loss:.6g}: {self.reason.value}>"
         )
 
 
-def loss_text(result: Result | TiledResult) -> str:
+def loss_text(result: Result) -> str:
     """Return the loss of a result, and its ratio to the mean count, which does not depend on the exposure.
 
     Parameters
     ----------
-    result : Result or TiledResult
+    result : Result
         With "mean_count" in its settings if there are patterns.
     """
     mean = result.settings.get("mean_count")

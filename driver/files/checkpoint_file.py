@@ -16,7 +16,7 @@ import h5py
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.digest import digest_of, tile_checksum
-from ptyxrf.driver.data.history import IterationRecord
+from ptyxrf.driver.data.history import History
 from ptyxrf.driver.files.hdf5_reader import ENTRY, READ_ERRORS, Hdf5Reader, creating, reading
 from ptyxrf.driver.files.result_file import read_history, write_history
 from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
@@ -37,7 +37,7 @@ class Content:
     ----------
     facts : dict
         What JSON can hold: settings, digest of the data, numbers of the solver.
-    history : list of IterationRecord
+    history : History
     arrays : dict of str to array
         Small ones, the same on every rank.
     fields : dict of str to (C, rows, columns) array
@@ -45,7 +45,7 @@ class Content:
     """
 
     facts: dict[str, Any]
-    history: list[IterationRecord]
+    history: History
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     fields: dict[str, NDArray[Any]] = field(default_factory=dict)
 

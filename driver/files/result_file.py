@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.history import METHODS, IterationRecord, Reason
-from ptyxrf.driver.data.result import Result, TiledResult
+from ptyxrf.driver.data.history import METHODS, History, IterationRecord, Reason
+from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.hdf5_reader import (
     ENTRY,
@@ -30,7 +30,9 @@ from ptyxrf.driver.files.hdf5_reader import (
 from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
 from ptyxrf.driver.files.whole_file import check_space
 from ptyxrf.parallel.gather import gather_positions
+from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import from_first_rank
+from ptyxrf.parallel.tile import Tile
 
 PROCESS = f"{ENTRY}/process_1"
 HISTORY = f"{ENTRY}/history_1"
@@ -60,9 +62,7 @@ def _plain(value: Any) -> Any:
     raise ValueError(f"settings: expected numbers, strings and lists of them, got {type(value).__name__}")
 
 
-def write_result(
-    path: str | os.PathLike[str], result: Result | TiledResult, scan: Scan | None = None
-) -> None:
+def write_result(path: str | os.PathLike[str], result: Result, scan: Scan | None = None) -> None:
     """Write a result to a CXI file, whole or not at all.
 
     A result that several ranks hold goes to one file, in tiles: all ranks call this, and no rank ever holds
@@ -75,7 +75,7 @@ def write_result(
     ----------
     path : path-like
         The file; a file that is there is replaced when the new one is complete.
-    result : Result or TiledResult
+    result : Result
     scan : Scan, optional
         Adds what belongs to the scan: element names, positions, and axes in metres where its geometry is
         known.
@@ -85,8 +85,8 @@ def write_result(
     ValueError
         If the path cannot be written, or a setting is neither a number nor a string.
     """
-    if isinstance(result, TiledResult):
-        _write_tiled(path, result, scan)
+    if result.shared is not None:
+        _write_tiled(path, result, scan, *result.shared)
         return
     title = scan.title if scan is not None else ""
     settings = _settings_text(result)
@@ -112,16 +112,18 @@ def _tiles(result: Result) -> dict[str, NDArray[Any]]:
     return tiles
 
 
-def _write_tiled(path: str | os.PathLike[str], result: TiledResult, scan: Scan | None) -> None:
+def _write_tiled(
+    path: str | os.PathLike[str], result: Result, scan: Scan | None, tile: Tile, ranks: Ranks
+) -> None:
     """Write the parts of all ranks: the first one makes the file, then each adds its tiles."""
-    part, tile, comm = result.part, result.tile, result.ranks.comm
+    part, comm = result.part, ranks.comm
     # what belongs to the positions is as small as these
     predicted, misfit = part.predicted_fluorescence, part.pattern_misfit
     if predicted is not None and predicted.ndim == 2:
         predicted = gather_positions(comm, tile, predicted)
     if misfit is not None:
         misfit = gather_positions(comm, tile, misfit)
-    part = replace(part, predicted_fluorescence=predicted, pattern_misfit=misfit)
+    part = part.with_arrays(predicted_fluorescence=predicted, pattern_misfit=misfit)
 
     def make(temporary: Path) -> None:
         settings = _settings_text(part)
@@ -185,22 +187,19 @@ def _make_image(
     writer.array(f"{name}/image_size", extent, units="m")
 
 
-def write_history(writer: Hdf5Writer, history: list[IterationRecord]) -> None:
+def write_history(writer: Hdf5Writer, history: History) -> None:
     """Write the history as columns of one length; viewers plot the loss over the iterations."""
     writer.group(HISTORY, "NXdata", signal="loss", axes=["iteration"])
     for name, dtype in COLUMNS.items():
-        writer.array(
-            f"{HISTORY}/{name}", np.array([getattr(record, name) for record in history], dtype=dtype)
-        )
-    writer.texts(f"{HISTORY}/note", [record.note for record in history])
+        writer.array(f"{HISTORY}/{name}", history[name].astype(dtype))
+    writer.texts(f"{HISTORY}/note", list(history["note"]))
     names = list(dict.fromkeys(name for record in history for name in record.errors))
     if not names:
         return
     writer.texts(f"{HISTORY}/error_names", names)
     writer.note_optional(f"{HISTORY}/error_names")
     for i, name in enumerate(names):
-        column = np.array([record.errors.get(name, np.nan) for record in history], dtype=np.float64)
-        writer.array(f"{HISTORY}/error_{i + 1}", column, long_name=name)
+        writer.array(f"{HISTORY}/error_{i + 1}", history[name].astype(np.float64), long_name=name)
     # A record without an error is not a record whose error is NaN.
     present = np.array([[name in record.errors for name in names] for record in history], dtype=np.uint8)
     writer.array(f"{HISTORY}/errors_present", present)
@@ -323,7 +322,7 @@ def _settings(reader: Hdf5Reader) -> dict[str, Any]:
     return settings
 
 
-def read_history(reader: Hdf5Reader) -> list[IterationRecord]:
+def read_history(reader: Hdf5Reader) -> History:
     """Return what `write_history` wrote."""
     columns: dict[str, list[Any]] = {}
     for name, dtype in COLUMNS.items():
@@ -357,7 +356,7 @@ def read_history(reader: Hdf5Reader) -> list[IterationRecord]:
             for record, value, known in zip(errors, column.tolist(), present[:, i], strict=True):
                 if known:
                     record[name] = value
-    return [
+    return History(
         IterationRecord(**{name: values[i] for name, values in columns.items()}, errors=errors[i])
         for i in range(length)
-    ]
+    )

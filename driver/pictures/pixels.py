@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.result import Result, TiledResult
+from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.reconstruction.illumination import illumination, illumination_part
 from ptyxrf.parallel.gather import PARTS
+from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import agreed
+from ptyxrf.parallel.tile import Tile
 
 #: Longest edge, in samples, of a picture of a tiled result: this bounds the memory of the first rank.
 LONGEST_EDGE = 1024
@@ -83,12 +85,11 @@ def drawn_pixels(result: Result, scan: Scan) -> DrawnPixels:
     )
 
 
-def gather_drawn_pixels(result: TiledResult, scan: Scan) -> DrawnPixels | None:
-    """Return samples of a tiled result on the first rank, None on the others; all ranks take part.
+def gather_drawn_pixels(part: Result, scan: Scan, tile: Tile, ranks: Ranks) -> DrawnPixels | None:
+    """Return samples of the ranks' parts on the first rank, None on the others; all ranks take part.
 
     There are at most `LONGEST_EDGE` samples along an edge, whatever the size of the object.
     """
-    part, tile, ranks = result.part, result.tile, result.ranks
     step = -(-max(tile.grid) // LONGEST_EDGE)
     rows, columns = tile.owned.row_start, tile.owned.column_start
     thin = (..., slice(-rows % step, None, step), slice(-columns % step, None, step))

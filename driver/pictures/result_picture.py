@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ptyxrf.driver.analysis.scan_measures import median_step
-from ptyxrf.driver.data.result import Result, TiledResult, loss_text
+from ptyxrf.driver.data.result import Result, loss_text
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.driver.pictures.colours import BLANK, DIVERGING, colour_limits, hue_image, hue_wheel
@@ -57,7 +56,7 @@ def error_labels(scan: Scan) -> dict[str, str]:
 class _Picture:
     """The panels of one result; every map is cropped to the illuminated area and blank outside it."""
 
-    def __init__(self, result: Result | TiledResult, scan: Scan, pixels: DrawnPixels) -> None:
+    def __init__(self, result: Result, scan: Scan, pixels: DrawnPixels) -> None:
         self.result, self.scan, self.pixels = result, scan, pixels
         illumination = pixels.illumination
         self.illuminated = illumination > ILLUMINATED * illumination.max()
@@ -69,7 +68,7 @@ class _Picture:
         self.has_maps = result.method != "ptychography" and len(pixels.elements) > 0
         self.has_errors = any(np.isfinite(v) and v > 0 for r in result.history for v in r.errors.values())
         self.has_true_maps = self.has_maps and len(pixels.true_elements) > 0
-        part = result.part if isinstance(result, TiledResult) else result
+        part = result.part
         self.misfits = part.pattern_misfit if self.has_object else None
 
     def draw(self) -> Figure:
@@ -197,11 +196,10 @@ class _Picture:
 
     def _draw_losses(self, axes: Axes) -> None:
         history = self.result.history
-        sweeps = [record.sweeps for record in history]
-        curves = {"loss": [record.loss for record in history]}
+        sweeps, curves = history["sweeps"], {"loss": history["loss"]}
         if self.result.method == "joint":
-            curves["ptychography"] = [record.ptychography_loss for record in history]
-            curves["fluorescence"] = [record.fluorescence_loss for record in history]
+            curves["ptychography"] = history["ptychography_loss"]
+            curves["fluorescence"] = history["fluorescence_loss"]
         for (name, values), style in zip(curves.items(), ("k-", "C0-", "C1-"), strict=False):
             shown = [value if value > 0 else math.nan for value in values]
             if any(map(math.isfinite, shown)):
@@ -266,14 +264,14 @@ def draw_report(result: Result, scan: Scan) -> Figure:
     return _Picture(result, scan, drawn_pixels(result, scan)).draw()
 
 
-def write_report(path: str | Path, result: Result | TiledResult, scan: Scan) -> None:
+def write_report(path: str | Path, result: Result, scan: Scan) -> None:
     """Write the picture of `draw_report` as PNG, whole or not at all.
 
     Parameters
     ----------
     path : path
         The file.
-    result : Result or TiledResult
+    result : Result
         As `ptyxrf.reconstruct` returns it. A tiled result is drawn by the first rank from a sample of its
         pixels, so that no rank has more than a picture in memory; all ranks call.
     scan : Scan
@@ -285,20 +283,20 @@ def write_report(path: str | Path, result: Result | TiledResult, scan: Scan) -> 
         The file cannot be written.
     """
 
-    def write(pixels: DrawnPixels | None, drawn: Result | TiledResult) -> None:
+    def write(pixels: DrawnPixels | None, drawn: Result) -> None:
         if pixels is None:  # the first rank has them
             return
         figure = _Picture(drawn, scan, pixels).draw()
         with whole_file(path) as temporary:
             figure.savefig(temporary, format="png")
 
-    if not isinstance(result, TiledResult):
+    if result.shared is None:
         write(drawn_pixels(result, scan), result)
         return
-    comm = result.ranks.comm
-    samples = gather_drawn_pixels(result, scan)
+    tile, ranks = result.shared
+    samples = gather_drawn_pixels(result.part, scan, tile, ranks)
     misfit = result.part.pattern_misfit
     if misfit is not None:
-        misfit = gather_positions(comm, result.tile, misfit)
-    drawn = replace(result, part=replace(result.part, pattern_misfit=misfit))
-    from_first_rank(comm, lambda: write(samples, drawn))
+        misfit = gather_positions(ranks.comm, tile, misfit)
+    drawn = result.with_arrays(pattern_misfit=misfit)
+    from_first_rank(ranks.comm, lambda: write(samples, drawn))

@@ -20,7 +20,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from ptyxrf.driver.data.digest import digest_of, scan_digest
-from ptyxrf.driver.data.history import IterationRecord, Losses, Reason, Work
+from ptyxrf.driver.data.history import History, Losses, Reason, Work
 from ptyxrf.driver.files.checkpoint_file import Content, read_checkpoint, read_fields, write_checkpoint
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.files.whole_file import check_writable, remove_remains
@@ -79,7 +79,7 @@ class RunState:
         Seconds that went by before the solver began.
     """
 
-    history: list[IterationRecord]
+    history: History
     before: Losses | None
     earlier: float
 

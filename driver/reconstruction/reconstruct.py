@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.history import Reason
-from ptyxrf.driver.data.result import Result, TiledResult
+from ptyxrf.driver.data.history import History, Reason
+from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import takes_settings
 from ptyxrf.driver.objective.local_data import LocalData
@@ -173,7 +173,7 @@ def _begin(
 ) -> tuple[RunState, str]:
     """Return the state of a run that begins, and a note; give the start first maps where asked."""
     if not settings.fluorescence_first:
-        return RunState([], None, 0.0), ""
+        return RunState(History(), None, 0.0), ""
     log.log(_level(objective.scan), "fitting first maps to the fluorescence alone")
     began = time.perf_counter()
     probe = objective.probe_of(objective.initial)  # which may be scaled to the patterns
@@ -181,7 +181,7 @@ def _begin(
     maps = first_maps(objective.data, objective.alpha > 0, {**start, "probe": probe}, settings, pause)
     objective.fields.view(objective.initial)[objective.fields.elements] = maps.elements
     note = f", maps of the fluorescence alone ({maps.sweeps:g} sweeps over it)"
-    return RunState([], None, time.perf_counter() - began), note
+    return RunState(History(), None, time.perf_counter() - began), note
 
 
 def _result(
@@ -199,7 +199,7 @@ def _result(
         "mean_count": objective.mean_count,
         "resumed_after": [] if resumed is None else resumed.after,
     }
-    part = Result(
+    return Result(
         object=objective.complex_object(state.vector),
         elements=objective.elements_of(state.vector).copy(),
         probe=objective.probe_of(state.vector),
@@ -209,8 +209,8 @@ def _result(
         settings=settings.as_dict() | derived,
         predicted_fluorescence=objective.predicted_fluorescence(state.vector),
         pattern_misfit=objective.pattern_misfit(),
+        shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
     )
-    return part if objective.ranks.size == 1 else TiledResult(part, objective.tile, objective.ranks)
 
 
 def _warn_of_strong_contrast(objective: Objective, state: State) -> None:

@@ -4,8 +4,8 @@ from .driver.analysis.inspection import Finding, ScanInformation, inspect_scan
 from .driver.analysis.spectrum import Spectrum, spectrum
 from .driver.command.progress import progress
 from .driver.data.geometry import JOULES_PER_KEV, Geometry
-from .driver.data.history import IterationRecord, Reason
-from .driver.data.result import Result, TiledResult
+from .driver.data.history import History, IterationRecord, Reason
+from .driver.data.result import NotGathered, Result
 from .driver.data.scan import Scan
 from .driver.files.maps_file import attach_maps, read_maps
 from .driver.files.result_file import read_result, write_result
@@ -39,11 +39,13 @@ __all__ = [
     "JOULES_PER_KEV",
     "Finding",
     "Geometry",
+    "History",
     "IterationRecord",
     "LinearLink",
     "Link",
     "Machine",
     "Model",
+    "NotGathered",
     "Objective",
     "Plan",
     "Point",
@@ -56,7 +58,6 @@ __all__ = [
     "SimulationSettings",
     "Specimen",
     "Spectrum",
-    "TiledResult",
     "View",
     "align",
     "attach_maps",

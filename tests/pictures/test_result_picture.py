@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from ptyxrf.driver.data.history import IterationRecord, Reason
+from ptyxrf.driver.data.history import History, IterationRecord, Reason
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.pictures.colours import hue_image
 from ptyxrf.driver.pictures.pixels import nearest_points
@@ -28,7 +28,7 @@ def example(method="joint", *, elements=1, truth=True, sampling="grid", modes=1,
     result = Result(
         scan.truth["object"], np.asarray(found), scan.probe, history, Reason.LOSS, method, {"mean_count": 2.0}
     )
-    result.pattern_misfit = misfit
+    result = result.with_arrays(pattern_misfit=misfit)
     changes = {} if truth else {"truth": None}
     return result, scan.replace(**changes, **({} if geometry else {"geometry": None}))
 
@@ -97,7 +97,7 @@ def test_element_without_data_and_a_flat_map():
     maps = scan.fluorescence.copy()
     maps[0] = np.nan
     maps[1] = 7.0
-    result.elements = np.zeros_like(result.elements)
+    result = result.with_arrays(elements=np.zeros_like(result.elements))
     figure = draw_report(result, scan.replace(fluorescence=maps))
     assert "no data" in texts(figure)
     figure.canvas.draw()
@@ -105,7 +105,7 @@ def test_element_without_data_and_a_flat_map():
 
 def test_a_loss_of_zero_or_nan_does_not_spoil_the_curve():
     result, scan = example("ptychography", truth=False)
-    result.history = [IterationRecord(0, np.nan), IterationRecord(1, 0.0)]
+    result.history = History([IterationRecord(0, np.nan), IterationRecord(1, 0.0)])
     draw_report(result, scan).canvas.draw()
 
 

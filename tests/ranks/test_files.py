@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from cases import CASES, make_scan
 
-from ptyxrf.driver.data.result import TiledResult
 from ptyxrf.driver.files import tiled_file
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
@@ -64,12 +63,12 @@ def test_each_rank_reads_its_own_patterns(comm, folder, name, monkeypatch):
     mine = np.concatenate([np.zeros(0, int), *read])
     everything = np.concatenate(comm.allgather(mine))
     np.testing.assert_array_equal(np.sort(everything), np.arange(scan.N))
-    if isinstance(ours, TiledResult):
-        np.testing.assert_array_equal(np.sort(mine), np.sort(ours.tile.positions))
+    if not ours.is_whole:
+        np.testing.assert_array_equal(np.sort(mine), np.sort(ours.shared[0].positions))
         # maps (once more for the fluorescence alone) and true arrays: no more than the owned pixels
         fields = (2 * scan.N_e if scan.sampling == "grid" else 0) + 1 + scan.N_e
         at_positions = 2 * scan.N_e * scan.N if scan.sampling == "scan" else 0
-        assert values[0] <= fields * ours.tile.owned.size + at_positions
+        assert values[0] <= fields * ours.shared[0].owned.size + at_positions
     monkeypatch.undo()
     one = short(read_scan(folder / "scan.h5"), name)
     assert ours.loss == pytest.approx(one.loss, rel=1e-11)
@@ -152,7 +151,10 @@ def test_the_old_file_stays_when_a_rank_fails(comm, folder):
     before = from_first_rank(comm, lambda: (folder / "result.h5").read_bytes())
     if comm.Get_rank() == comm.Get_size() - 1:
         # its tile does not fit, as after a change of the file behind our back
-        ours.part.object = np.zeros((1, 1, 1, 3), complex)
+        part, shared = ours.part, ours.shared
+        wrong = np.zeros((1, 1, 1, 3), complex)
+        ours = part.with_arrays(object=wrong)
+        ours.shared = shared
     with pytest.raises(ValueError, match="cannot be written"):
         write_result(folder / "result.h5", ours, scan)
     comm.Barrier()

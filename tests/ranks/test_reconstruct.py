@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cases import CASES, make_scan, relative
 
-from ptyxrf.driver.data.result import Result, TiledResult
+from ptyxrf.driver.data.result import NotGathered, Result
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
 #: Rounding grows from step to step of an inner solve. Where the fluorescence on the grid has a say in an
@@ -44,7 +44,7 @@ def test_twenty_iterations(comm, name, precision, solver):
     """Each with an inner solve, or a quasi-Newton step."""
     scan = make_scan(name)
     one, ours = (run(scan, name, precision, which, solver=solver) for which in (None, comm))
-    assert isinstance(ours, Result if comm.Get_size() == 1 else TiledResult)
+    assert isinstance(ours, Result) and ours.is_whole == (comm.Get_size() == 1)
     assert len(ours.history) == len(one.history) == 21
     assert one.loss < 0.1 * one.history[0].loss
     tolerance = 1e-10 if precision == "double" else 1e-3
@@ -63,6 +63,23 @@ def test_twenty_iterations(comm, name, precision, solver):
             assert relative(getattr(whole, attribute), getattr(one, attribute)) < 1e-6
     # all bounds hold on every rank
     assert (whole.elements >= 0).all()
+
+
+def test_a_part_of_a_result(comm):
+    """Whole arrays are no attributes before they are gathered; what all ranks have is there."""
+    scan = make_scan(LONG[0])
+    ours = run(scan, LONG[0], "double", comm, max_iterations=1)
+    alone = comm.Get_size() == 1
+    for name in ("object", "elements", "predicted_fluorescence", "pattern_misfit"):
+        assert hasattr(ours, name) == alone
+    if not alone:
+        with pytest.raises(NotGathered, match=r"^object: \d+ ranks hold a part each .*gather"):
+            _ = ours.object
+        assert f"on {comm.Get_size()} ranks" in repr(ours)
+        tile, _ = ours.shared
+        assert ours.part.object.shape == tile.owned.shape and ours.part.is_whole
+    whole = ours.gather()
+    assert whole.is_whole and whole.object.shape == scan.shape and whole.probe.shape == scan.probe.shape
 
 
 def test_without_a_preconditioner(comm):
@@ -90,17 +107,6 @@ def test_the_result_of_one_rank_is_whole(comm):
     ours = run(make_scan("snake-ptychography"), "snake-ptychography", "single", alone, max_iterations=2)
     assert ours.gather() is ours
     alone.Free()
-
-
-@pytest.mark.ranks(at_least=2)
-def test_what_is_not_gathered_says_so(comm):
-    scan = make_scan("snake-ptychography")
-    ours = run(scan, "snake-ptychography", "single", comm)
-    for name in ("object", "elements"):
-        with pytest.raises(ValueError, match=rf"{name}: .* ranks hold a part each .*gather"):
-            getattr(ours, name)
-    assert ours.part.object.shape == ours.tile.owned.shape
-    assert f"on {comm.Get_size()} ranks" in repr(ours)
 
 
 def test_one_rank_may_stop_all(comm):
