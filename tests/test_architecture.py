@@ -17,24 +17,6 @@ PACKAGE = ("kernels", "parallel", "driver", "experiments", "src")
 #: Most lines of a file, and of a function with its docstring.
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
-#: Files and functions that may be longer, with the reason.
-EXEMPT = {
-    "kernels/simd/passes.py": "kernels generated from LLVM instructions",
-}
-
-#: Files and functions that are still to be split.
-BEING_SPLIT = {
-    "driver/data/scan.py",
-    "driver/data/scan.py: __init__",
-    "driver/files/hdf5_reader.py",
-    "driver/files/maps_file.py",
-    "driver/files/maps_file.py: attach_maps",
-    "driver/files/maps_file.py: read_maps",
-    "driver/files/maps_file.py: values_at_positions",
-    "driver/files/scan_file.py",
-    "driver/files/scan_file.py: read_scan",
-}
-
 
 def sources(*folders):
     """Return (path relative to the root, syntax tree, lines) of each source file."""
@@ -82,7 +64,7 @@ def test_files_and_functions_are_short():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             and node.end_lineno - node.lineno >= LONGEST_FUNCTION
         }
-    assert long - BEING_SPLIT == EXEMPT.keys()
+    assert not long
 
 
 def test_kernels_open_no_files():

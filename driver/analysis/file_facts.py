@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ptyxrf.driver.data.count_maps import CountMaps
 from ptyxrf.driver.data.history import IterationRecord
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.files.checkpoint_file import Content
-from ptyxrf.driver.files.maps_file import CountMaps
 
 
 def _progress(history: list[IterationRecord]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.scan import Scan, blocks_of_rows
+from ptyxrf.driver.data.lazy_arrays import blocks_of_rows
+from ptyxrf.driver.data.scan import Scan
 
 #: Patterns are read this many bytes at a time.
 BLOCK_BYTES = 64 * 2**20

@@ -95,7 +95,8 @@ def _read(options: argparse.Namespace, out: Path, files: Files, settings: Recons
 
 
 def _with_maps(scan: Scan, maps: Maps) -> Scan:
-    from ptyxrf.driver.files.maps_file import attach_maps, read_maps
+    from ptyxrf.driver.data.count_maps import attach_maps
+    from ptyxrf.driver.files.maps_file import read_maps
 
     more: dict[str, Any] = {} if maps.attenuation is None else {"attenuation": maps.attenuation}
     elements = None if maps.elements is None else list(maps.elements)

@@ -35,3 +35,34 @@ def real_array(name: str, value: ArrayLike) -> NDArray[np.float64]:
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
     return array.astype(np.float64)
+
+
+def array_of(name: str, value: ArrayLike, ndim: int) -> NDArray[np.float64]:
+    """Return a copy as float64 with a number of dimensions."""
+    array = real_array(name, value)
+    if array.ndim != ndim:
+        raise ValueError(f"{name}: expected {ndim} dimension(s), got shape {array.shape}")
+    return array
+
+
+def per_item(
+    name: str, value: ArrayLike, count: int, what: str, *, zero: bool = False
+) -> NDArray[np.float64]:
+    """Return `count` finite positive (or, with `zero`, non-negative) numbers from one number or `count`."""
+    array = real_array(name, value)
+    if array.shape not in ((), (count,)):
+        raise ValueError(
+            f"{name}: expected a number or {count} of them (one per {what}), got shape {array.shape}"
+        )
+    array = np.broadcast_to(array, (count,)).copy()
+    good = np.isfinite(array) & ((array >= 0) if zero else (array > 0))
+    if not good.all():
+        kind = "non-negative" if zero else "positive"
+        where = int(np.flatnonzero(~good)[0])
+        raise ValueError(f"{name}: expected finite {kind} numbers, got {array[where]} for {what} {where}")
+    return array
+
+
+def scales_of(name: str, value: ArrayLike | None, count: int, what: str) -> NDArray[np.float64] | None:
+    """Return `count` finite non-negative numbers from one number or `count`; None for None."""
+    return None if value is None else per_item(name, value, count, what, zero=True)

@@ -2,150 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.checks import real_array
+from ptyxrf.driver.data.checks import array_of, per_item, real_array, scales_of
+from ptyxrf.driver.data.data_checks import check_patterns, check_truth, grid_shape, measured_elements
 from ptyxrf.driver.data.geometry import Geometry
+from ptyxrf.driver.data.lazy_arrays import ArraySource, blocks_of_rows, is_lazy
 
-#: Positions closer than this (pixels) to an integer are that integer: it is the rounding error of a
-#: coordinate that was written in metres and read back, far below any measurable shift.
+#: Positions closer than this (pixels) to an integer are that integer: the error of metres read back.
 POSITION_ROUNDING = 1e-9
 
 BLURS = ("convolution", "correlation")
 
 #: Sums of |P|^2 whose own squares are still numbers.
 LEAST_INTENSITY, MOST_INTENSITY = 1e-120, 1e120
-
-#: Values of lazy maps, masks and true arrays that are checked at a time.
-CHECKED_VALUES = 1 << 22
-
-
-class ArraySource(Protocol):
-    """Values that are read when they are needed: an h5py dataset, or anything that slices like one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
-    @property
-    def dtype(self) -> np.dtype: ...  # noqa: D102
-    def __getitem__(self, key: Any) -> Any: ...
-
-
-def _is_lazy(value: Any) -> bool:
-    """Return whether a value is an array that is read when it is sliced."""
-    return not isinstance(value, np.ndarray) and all(
-        hasattr(value, name) for name in ("shape", "dtype", "__getitem__")
-    )
-
-
-def blocks_of_rows(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:
-    """Yield indices that cut an array into blocks of a few million values, by its second last axis.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        At least two dimensions.
-    """
-    *leading, rows, columns = shape
-    step = max(1, CHECKED_VALUES // max(columns, 1))
-    for index in np.ndindex(*leading):
-        for first in range(0, rows, step):
-            yield (*index, slice(first, min(first + step, rows)))
-
-
-def _floats(name: str, value: ArrayLike, ndim: int) -> NDArray[np.float64]:
-    array = real_array(name, value)
-    if array.ndim != ndim:
-        raise ValueError(f"{name}: expected {ndim} dimension(s), got shape {array.shape}")
-    return array
-
-
-def _per_item(
-    name: str, value: ArrayLike, count: int, what: str, *, zero: bool = False
-) -> NDArray[np.float64]:
-    """Return `count` finite positive (or, with `zero`, non-negative) numbers from one number or `count`."""
-    array = real_array(name, value)
-    if array.shape not in ((), (count,)):
-        raise ValueError(
-            f"{name}: expected a number or {count} of them (one per {what}), got shape {array.shape}"
-        )
-    array = np.broadcast_to(array, (count,)).copy()
-    good = np.isfinite(array) & ((array >= 0) if zero else (array > 0))
-    if not good.all():
-        kind = "non-negative" if zero else "positive"
-        where = int(np.flatnonzero(~good)[0])
-        raise ValueError(f"{name}: expected finite {kind} numbers, got {array[where]} for {what} {where}")
-    return array
-
-
-def check_patterns(block: NDArray, indices: NDArray[np.int64], mask: NDArray[np.bool_] | None) -> None:
-    """Refuse patterns that hold NaN, infinities or negative counts outside the mask.
-
-    Parameters
-    ----------
-    block : (B, m, m) array of real numbers
-    indices : (B,) array of int64
-        Which patterns of the scan they are, for the message.
-    mask : (m, m) or (B, m, m) array of bool, optional
-        True = good.
-
-    Raises
-    ------
-    ValueError
-        Naming the first bad pattern and pixel.
-    """
-    bad = ~((block >= 0) & (block < np.inf))  # NaN compares false
-    if mask is not None:
-        bad &= mask
-    if bad.any():
-        j, row, column = (int(i) for i in np.argwhere(bad)[0])
-        value = block[j, row, column]
-        raise ValueError(
-            f"patterns: expected finite non-negative intensities outside the mask, got {value} "
-            f"in pattern {int(indices[j])} at pixel ({row}, {column})"
-        )
-
-
-def measured_elements(
-    missing: NDArray[np.int64],
-    infinite: NDArray[np.int64],
-    shape: tuple[int, ...],
-    first_bad: Callable[[int], int],
-) -> NDArray[np.bool_]:
-    """Return which elements have data, from the numbers of NaN and infinities in each map.
-
-    Parameters
-    ----------
-    missing, infinite : (N_e,) array of int64
-    shape : tuple of int
-        Of all maps, (N_e, ...).
-    first_bad : callable
-        Given an element, returns the flat index of the first of its values that is not finite.
-
-    Raises
-    ------
-    ValueError
-        A map is neither finite nor NaN everywhere.
-    """
-    measured = missing < np.prod(shape[1:])
-    bad = measured & (missing + infinite > 0)
-    if bad.any():
-        e = int(np.flatnonzero(bad)[0])
-        place = tuple(int(i) for i in np.unravel_index(first_bad(e), shape[1:]))
-        where = f"position {place[0]}" if len(place) == 1 else f"pixel {place}"
-        raise ValueError(
-            f"fluorescence: expected finite counts (or NaN everywhere for an element without data), "
-            f"got {int(missing[e] + infinite[e])} non-finite values for element {e}, the first at {where}"
-        )
-    return measured
-
-
-def _check_truth(name: str, values: NDArray[Any]) -> None:
-    if not np.isfinite(values).all():
-        raise ValueError(f"truth: expected finite numbers in {name}, got NaN or infinity")
 
 
 class Scan:
@@ -154,8 +28,8 @@ class Scan:
     Parameters
     ----------
     patterns : (N, m, m) array or lazy source of real numbers
-        Diffraction intensities in detector order: the zero frequency at index m//2. Anything with
-        ``shape``, ``dtype`` and slicing serves (an h5py dataset is read only when it is needed).
+        Diffraction intensities, the zero frequency at index m//2. A lazy source has ``shape``, ``dtype`` and
+        slicing, as an h5py dataset has.
     positions : (N, 2) array of float
         (row, column) of the probe window's first pixel on the object grid, in pixels. Fractions are
         kept: the probe is Fourier-shifted by them.
@@ -183,10 +57,9 @@ class Scan:
     fluorescence_count_scale : float or (N_e,) array of float, optional
         The same for the maps; default: `count_scale`, where that is one number.
     blur : {"convolution", "correlation"}
-        How grid maps were blurred by the probe: as a convolution, or as a map that was scanned and
-        interpolated onto the grid (a correlation). Scan sampling does not use it.
+        How the probe blurred grid maps; a map that was scanned and interpolated is a correlation.
     geometry : Geometry, optional
-        Photon energy, distance and detector pixel, where lengths in metres are wanted.
+        Photon energy, distance and detector pixel, for lengths in metres.
     units : str
         Unit of the fluorescence values, for labels.
     truth : mapping, optional
@@ -212,8 +85,7 @@ class Scan:
 
     Notes
     -----
-    What is lazy is checked when it is read: by the ranks of a reconstruction, each its own part, or by
-    `check`.
+    Lazy arrays are checked when they are read: by each rank of a reconstruction, or by `check`.
     """
 
     def __init__(
@@ -238,62 +110,44 @@ class Scan:
         truth: Mapping[str, NDArray] | None = None,
         title: str = "",
     ) -> None:
-        self.patterns: Any = patterns
-        if not (isinstance(patterns, np.ndarray) or _is_lazy(patterns)):
-            values: Any = patterns
-            self.patterns = real_array("patterns", values)
-        if len(self.patterns.shape) != 3:
-            raise ValueError(f"patterns: expected shape (N, m, m), got {tuple(self.patterns.shape)}")
-        if self.patterns.dtype.kind not in "fiub":
-            raise ValueError(f"patterns: expected real intensities, got dtype {self.patterns.dtype}")
-        self.N, self.m, columns = (int(size) for size in self.patterns.shape)
-        if self.m != columns:
-            raise ValueError(
-                f"patterns: expected square patterns (N, m, m), got {tuple(self.patterns.shape)}"
-            )
-        if self.N == 0 or self.m == 0:
-            raise ValueError(
-                f"patterns: expected at least one pattern, got shape {tuple(self.patterns.shape)}"
-            )
-
+        self._set_patterns(patterns)
         self._set_probe(probe)
         self._set_positions(positions, shape)
         self._set_mask(mask)
         if isinstance(self.patterns, np.ndarray):
-            mask = None if self.mask is None else np.asarray(self.mask)
-            check_patterns(self.patterns, np.arange(self.N), mask)
-        self.exposure = (
-            np.ones(self.N) if exposure is None else _per_item("exposure", exposure, self.N, "position")
-        )
-
-        self._set_fluorescence(fluorescence, attenuation, element_names)
-        self.sensitivity = _per_item(
-            "sensitivity", 1.0 if sensitivity is None else sensitivity, self.N_e, "element"
-        )
-        self.background = _per_item(
-            "background", 0.0 if background is None else background, self.N_e, "element", zero=True
-        )
-        self.count_scale = (
-            None
-            if count_scale is None
-            else _per_item("count_scale", count_scale, self.N, "position", zero=True)
-        )
-        if fluorescence_count_scale is None and count_scale is not None and np.ndim(count_scale) == 0:
-            fluorescence_count_scale = count_scale
-        self.fluorescence_count_scale = (
-            None
-            if fluorescence_count_scale is None
-            else _per_item(
-                "fluorescence_count_scale", fluorescence_count_scale, self.N_e, "element", zero=True
+            check_patterns(
+                self.patterns, np.arange(self.N), None if self.mask is None else np.asarray(self.mask)
             )
+        self._set_fluorescence(fluorescence, attenuation, element_names)
+        if fluorescence_count_scale is None and np.ndim(0.5 if count_scale is None else count_scale) == 0:
+            fluorescence_count_scale = count_scale
+        each, element = (self.N, "position"), (self.N_e, "element")
+        self.exposure = per_item("exposure", 1.0 if exposure is None else exposure, *each)
+        self.sensitivity = per_item("sensitivity", 1.0 if sensitivity is None else sensitivity, *element)
+        background = 0.0 if background is None else background
+        self.background = per_item("background", background, *element, zero=True)
+        self.count_scale = scales_of("count_scale", count_scale, *each)
+        self.fluorescence_count_scale = scales_of(
+            "fluorescence_count_scale", fluorescence_count_scale, *element
         )
         if blur not in BLURS:
             raise ValueError(f"blur: expected one of {', '.join(BLURS)}, got {blur!r}")
-        self.blur = blur
-        self.geometry = geometry
-        self.units = units
-        self.title = title
+        self.blur, self.geometry, self.units, self.title = blur, geometry, units, title
         self._set_truth(truth)
+
+    def _set_patterns(self, patterns: Any) -> None:
+        lazy = isinstance(patterns, np.ndarray) or is_lazy(patterns)
+        self.patterns: Any = patterns if lazy else real_array("patterns", patterns)
+        shape = tuple(int(size) for size in self.patterns.shape)
+        if len(shape) != 3:
+            raise ValueError(f"patterns: expected shape (N, m, m), got {shape}")
+        if self.patterns.dtype.kind not in "fiub":
+            raise ValueError(f"patterns: expected real intensities, got dtype {self.patterns.dtype}")
+        self.N, self.m, columns = shape
+        if self.m != columns:
+            raise ValueError(f"patterns: expected square patterns (N, m, m), got {shape}")
+        if self.N == 0 or self.m == 0:
+            raise ValueError(f"patterns: expected at least one pattern, got shape {shape}")
 
     def _set_probe(self, probe: ArrayLike) -> None:
         array = np.array(probe)
@@ -322,7 +176,7 @@ class Scan:
         self.K = int(array.shape[0])
 
     def _set_positions(self, positions: ArrayLike, shape: tuple[int, int] | None) -> None:
-        array = _floats("positions", positions, 2)
+        array = array_of("positions", positions, 2)
         if array.shape != (self.N, 2):
             raise ValueError(
                 f"positions: expected shape ({self.N}, 2), one (row, column) for each of the {self.N} "
@@ -344,13 +198,7 @@ class Scan:
                 )
             self.shape = (int(extent[0]), int(extent[1]))
         else:
-            try:
-                rows, columns = (int(size) for size in shape)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"shape: expected (n_rows, n_cols), got {shape!r}") from error
-            if rows < 1 or columns < 1 or (rows, columns) != tuple(shape):
-                raise ValueError(f"shape: expected two positive integers (n_rows, n_cols), got {shape!r}")
-            self.shape = (rows, columns)
+            self.shape = grid_shape(shape)
         outside = (corners < 0).any(axis=1) | (corners + self.m > self.shape).any(axis=1)
         if outside.any():
             j = int(np.flatnonzero(outside)[0])
@@ -367,7 +215,7 @@ class Scan:
         self.mask: Any = None
         if mask is None:
             return
-        if _is_lazy(mask) and tuple(mask.shape) == (self.N, self.m, self.m):  # type: ignore[union-attr]
+        if is_lazy(mask) and tuple(mask.shape) == (self.N, self.m, self.m):  # type: ignore[union-attr]
             self.mask = mask
             return
         array = np.asarray(mask)
@@ -396,7 +244,7 @@ class Scan:
         self._measured: NDArray[np.bool_] | None = np.zeros(0, bool)
         if fluorescence is not None:
             maps: Any = fluorescence
-            if not _is_lazy(maps):
+            if not is_lazy(maps):
                 maps = real_array("fluorescence", maps)
             elif maps.dtype.kind not in "fiu":
                 raise ValueError(f"fluorescence: expected real numbers, got {maps.dtype}")
@@ -412,7 +260,7 @@ class Scan:
                 )
             self.fluorescence = maps
             self.N_e = int(shape[0])
-            self._measured = None if _is_lazy(maps) else self._find_measured()
+            self._measured = None if is_lazy(maps) else self._find_measured()
         elif attenuation is not None or element_names is not None:
             named = "attenuation" if attenuation is not None else "element_names"
             raise ValueError(
@@ -420,7 +268,7 @@ class Scan:
             )
         self.attenuation = np.ones(self.N_e)
         if attenuation is not None:
-            values = _floats("attenuation", np.atleast_1d(np.asarray(attenuation)), 1)
+            values = array_of("attenuation", np.atleast_1d(np.asarray(attenuation)), 1)
             if values.shape != (self.N_e,):
                 raise ValueError(
                     f"attenuation: expected {self.N_e} numbers, one per element, got {values.shape[0]}"
@@ -451,12 +299,12 @@ class Scan:
                 raise ValueError(f"truth: expected keys among {', '.join(expected)}, got {name!r}")
             if np.shape(array) != expected[name]:
                 raise ValueError(f"truth: expected {name} of shape {expected[name]}, got {np.shape(array)}")
-            values: Any = array if _is_lazy(array) else np.asarray(array)
+            values: Any = array if is_lazy(array) else np.asarray(array)
             kinds, numbers = ("fiu", "real numbers") if name == "elements" else ("fiuc", "numbers")
             if values.dtype.kind not in kinds:
                 raise ValueError(f"truth: expected {name} in {numbers}, got {values.dtype}")
-            if not _is_lazy(array):
-                _check_truth(name, values)
+            if not is_lazy(array):
+                check_truth(name, values)
             self.truth[name] = values
 
     def _find_measured(self) -> NDArray[np.bool_]:
@@ -491,13 +339,13 @@ class Scan:
             Naming the argument, or the file and the dataset.
         """
         _ = self.measured
-        if _is_lazy(self.mask):
+        if is_lazy(self.mask):
             blocks = (np.asarray(self.mask[index]) for index in blocks_of_rows(self.mask.shape))
             if not sum(int(block.sum()) for block in blocks):
                 raise ValueError("mask: expected some good pixels (True), got none")
         for name, array in self.truth.items():
-            for index in blocks_of_rows(array.shape) if _is_lazy(array) else ():
-                _check_truth(name, np.asarray(array[index]))
+            for index in blocks_of_rows(array.shape) if is_lazy(array) else ():
+                check_truth(name, np.asarray(array[index]))
 
     def mask_at(self, chosen: Any) -> NDArray[np.bool_] | None:
         """Return the mask of some patterns (a slice or indices): (m, m) where all share one, or None."""
@@ -537,7 +385,7 @@ class Scan:
         }
         arguments.update(changes)
         maps = arguments["fluorescence"]
-        count = 0 if maps is None else maps.shape[0] if _is_lazy(maps) else len(maps)
+        count = 0 if maps is None else maps.shape[0] if is_lazy(maps) else len(maps)
         if maps is not None and count == self.N_e:
             arguments = {name: getattr(self, name) for name in per_element} | arguments
         elif "truth" not in changes and count != self.N_e:

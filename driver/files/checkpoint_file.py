@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.digest import digest_of, tile_checksum
 from ptyxrf.driver.data.history import History
-from ptyxrf.driver.files.hdf5_reader import ENTRY, READ_ERRORS, Hdf5Reader, creating, reading
+from ptyxrf.driver.files.cxi import ENTRY
+from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, Hdf5Reader, reading
+from ptyxrf.driver.files.hdf5_writer import creating
 from ptyxrf.driver.files.result_file import read_history, write_history
 from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
 from ptyxrf.parallel.reduction import Ranks

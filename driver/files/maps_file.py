@@ -1,125 +1,20 @@
-"""Fluorescence maps from MAPS files (version 9), put onto the positions of a scan."""
+"""Fluorescence maps from MAPS files (version 9)."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.data.count_maps import LIVE_TIMES, CountMaps
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
 
 MILLIMETRE = 1e-3
 
-#: Scalers by what beamlines call them, in order of preference. Upstream of the specimen comes first: the
-#: downstream chamber sees what the specimen left.
-ION_CHAMBERS = ("us_ic", "upstream_ic", "ic_us", "i0", "ic", "ion_chamber", "ds_ic", "downstream_ic", "ic_ds")
-LIVE_TIMES = ("elt1", "elt", "live_time", "livetime", "elt_1", "ert1", "ert", "real_time", "realtime")
-
 #: Units that are counts for each second of live time.
 RATES = ("cts/s", "counts/s", "counts/sec", "cps", "c/s")
-
-MATCHES = ("order", "nearest", "bilinear")
-
-
-def _plain_name(name: str) -> str:
-    return name.strip().lower().replace("-", "_").replace(" ", "_")
-
-
-@dataclass(frozen=True)
-class CountMaps:
-    """Maps of a fluorescence scan, in counts.
-
-    Attributes
-    ----------
-    element_names : list of str
-        As in the file.
-    counts : (N_e, rows, columns) array of float64
-        Counts for each element; rows along y, columns along x.
-    x : (columns,) array of float64
-        Positioner of the columns in metres.
-    y : (rows,) array of float64
-        Positioner of the rows in metres.
-    scalers : dict of str to (rows, columns) array of float64
-        What else was recorded at each point, by the names of the file.
-    scaler_units : dict of str to str
-        Units of the scalers, as the file has them.
-    units : list of str
-        Unit that the file gives for each element. MAPS names the unit that its calibration leads to, the
-        numbers before calibration being counts; only a rate ("cts/s") was undone.
-    title : str
-        File and dataset.
-    """
-
-    element_names: list[str]
-    counts: NDArray[np.float64]
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    scalers: dict[str, NDArray[np.float64]]
-    scaler_units: dict[str, str]
-    units: list[str]
-    title: str
-
-    def scaler(self, name: str | None, customary: Sequence[str], what: str) -> NDArray[np.float64]:
-        """Return a scaler by its name, or by the first customary one.
-
-        Parameters
-        ----------
-        name : str, optional
-            Name in the file; case and "-" or "_" do not matter.
-        customary : sequence of str
-            Names to look for if none is given.
-        what : str
-            For the message.
-
-        Returns
-        -------
-        (rows, columns) array of float64
-
-        Raises
-        ------
-        ValueError
-            Naming what is missing, and the names that are there.
-        """
-        present = {_plain_name(key): key for key in self.scalers}
-        wanted = [_plain_name(name)] if name is not None else customary
-        for key in wanted:
-            if key in present:
-                return self.scalers[present[key]]
-        raise ValueError(
-            f"{what}: {self.title} has no scaler {' or '.join(wanted)}; it has {', '.join(self.scalers)}"
-        )
-
-    def exposure(self, ion_chamber: str | None = None, live_time: str | None = None) -> NDArray[np.float64]:
-        """Return the photons that each point saw while the detector was live, on an arbitrary scale.
-
-        Parameters
-        ----------
-        ion_chamber, live_time : str, optional
-            Names of the scalers; default: the first of those that beamlines use (`ION_CHAMBERS`: the
-            upstream one before the downstream one; `LIVE_TIMES`: live before real).
-
-        Returns
-        -------
-        (rows, columns) array of float64
-            Ion chamber times live time.
-
-        Raises
-        ------
-        ValueError
-            If a scaler is missing, or not positive somewhere.
-        """
-        product = self.scaler(ion_chamber, ION_CHAMBERS, "ion chamber") * self.scaler(
-            live_time, LIVE_TIMES, "live time"
-        )
-        if not (np.isfinite(product).all() and (product > 0).all()):
-            raise ValueError(f"exposure: expected positive ion chamber times live time in {self.title}")
-        return product
 
 
 def read_maps(
@@ -162,37 +57,17 @@ def read_maps(
         if dataset not in group:
             raise reader.error(name, f"no such dataset in the file; it has {', '.join(sorted(group))}")
         counts = _images(reader, name)
-        channels = reader.texts("/MAPS/channel_names")
-        units = [unit.strip() for unit in reader.texts("/MAPS/channel_units")[: len(channels)]]
-        if len(channels) != len(counts) or len(units) != len(counts):
-            raise reader.error(
-                "/MAPS/channel_names",
-                f"expected {len(counts)} names and units, got {len(channels)}, {len(units)}",
-            )
-        if len(set(channels)) != len(channels) or "" in channels:
-            raise reader.error("/MAPS/channel_names", f"expected different names, got {channels}")
-        axes = []
-        for axis, size in (("y", counts.shape[1]), ("x", counts.shape[2])):
-            values = np.asarray(reader.array(f"/MAPS/{axis}_axis"))
-            if values.shape != (size,) or values.dtype.kind not in "fiu":
-                raise reader.error(
-                    f"/MAPS/{axis}_axis",
-                    f"expected {size} numbers, got {values.dtype} of shape {values.shape}",
-                )
-            if not np.isfinite(values).all():
-                raise reader.error(f"/MAPS/{axis}_axis", "expected finite numbers, got NaN or infinity")
-            axes.append(values.astype(np.float64) * MILLIMETRE)
+        channels, units = _channels(reader, len(counts))
+        y, x = (_axis(reader, name, size) for name, size in zip("yx", counts.shape[1:], strict=True))
         scalers, scaler_units = _scalers(reader, counts.shape[1:])
-        chosen = list(range(len(channels))) if elements is None else []
-        for element in elements or ():
-            if element not in channels:
-                raise reader.error("/MAPS/channel_names", f"no {element!r}; it has {', '.join(channels)}")
-            chosen.append(channels.index(element))
+        chosen = (
+            range(len(channels)) if elements is None else [_channel(reader, channels, e) for e in elements]
+        )
         maps = CountMaps(
             element_names=[channels[e] for e in chosen],
             counts=counts[chosen],
-            x=axes[1],
-            y=axes[0],
+            x=x,
+            y=y,
             scalers=scalers,
             scaler_units=scaler_units,
             units=[units[e] for e in chosen],
@@ -202,6 +77,35 @@ def read_maps(
             if unit.lower() in RATES:
                 maps.counts[e] *= maps.scaler(live_time, LIVE_TIMES, "live time")
         return maps
+
+
+def _channels(reader: Hdf5Reader, count: int) -> tuple[list[str], list[str]]:
+    """Return names and units of the channels."""
+    name = "/MAPS/channel_names"
+    channels = reader.texts(name)
+    units = [unit.strip() for unit in reader.texts("/MAPS/channel_units")[: len(channels)]]
+    if len(channels) != count or len(units) != count:
+        raise reader.error(name, f"expected {count} names and units, got {len(channels)}, {len(units)}")
+    if len(set(channels)) != len(channels) or "" in channels:
+        raise reader.error(name, f"expected different names, got {channels}")
+    return channels, units
+
+
+def _channel(reader: Hdf5Reader, channels: Sequence[str], element: str) -> int:
+    if element not in channels:
+        raise reader.error("/MAPS/channel_names", f"no {element!r}; it has {', '.join(channels)}")
+    return channels.index(element)
+
+
+def _axis(reader: Hdf5Reader, axis: str, size: int) -> NDArray[np.float64]:
+    """Return an axis in metres."""
+    name = f"/MAPS/{axis}_axis"
+    values = np.asarray(reader.array(name))
+    if values.shape != (size,) or values.dtype.kind not in "fiu":
+        raise reader.error(name, f"expected {size} numbers, got {values.dtype} of shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise reader.error(name, "expected finite numbers, got NaN or infinity")
+    return values.astype(np.float64) * MILLIMETRE
 
 
 def _images(reader: Hdf5Reader, name: str) -> NDArray[np.float64]:
@@ -225,207 +129,3 @@ def _scalers(
         )
     units = reader.texts("/MAPS/scaler_units") if reader.has("/MAPS/scaler_units") else [""] * len(names)
     return dict(zip(names, values, strict=True)), dict(zip(names, units, strict=False))
-
-
-def _runs_with_the_raster(positions: NDArray[np.float64], columns: int) -> bool:
-    """Whether every line of a raster was scanned in the same direction."""
-    if columns < 2:
-        return True
-    lines = positions.reshape(-1, columns, 2)
-    extent = np.ptp(lines, axis=1).mean(axis=0)
-    steps = lines[:, -1, int(extent.argmax())] - lines[:, 0, int(extent.argmax())]
-    return bool((steps > 0).all() or (steps < 0).all())
-
-
-def _fractional_index(
-    values: NDArray[np.float64], axis: NDArray[np.float64], name: str
-) -> NDArray[np.float64]:
-    """Return where coordinates lie on an axis, in steps from its first point."""
-    index = np.arange(len(axis), dtype=np.float64)
-    if len(axis) == 1:
-        return np.zeros(len(values))
-    steps = np.diff(axis)
-    if not ((steps > 0).all() or (steps < 0).all()):
-        raise ValueError(f"maps: expected a {name} axis that rises or falls throughout, got {axis.tolist()}")
-    if steps[0] < 0:
-        axis, index = axis[::-1], index[::-1]
-    # Half a step beyond the edge still belongs to the sample at the edge.
-    reach = np.abs(steps).max() / 2
-    outside = (values < axis[0] - reach) | (values > axis[-1] + reach)
-    if outside.any():
-        j = int(np.flatnonzero(outside)[0])
-        raise ValueError(
-            f"maps: expected positions inside the map, whose {name} goes from {axis[0]} to {axis[-1]} m, "
-            f"got {values[j]} m at position {j}"
-        )
-    return np.interp(values, axis, index)
-
-
-def values_at_positions(
-    values: NDArray[np.float64],
-    maps: CountMaps,
-    scan: Scan,
-    *,
-    match: str | None = None,
-    origin: tuple[float, float] | None = None,
-    flip_rows: bool = False,
-    flip_columns: bool = False,
-) -> NDArray[np.float64]:
-    """Return what maps say at the positions of a scan.
-
-    Parameters
-    ----------
-    values : (..., rows, columns) array of float
-        The maps.
-    maps : CountMaps
-        Their axes.
-    scan : Scan
-        Its positions, and its geometry where coordinates are needed.
-    match : {"order", "nearest", "bilinear"}, optional
-        "order": the map has as many points as the scan has positions, in the same order, row after row in
-        the same direction. "nearest": the sample closest to the position, which keeps the statistics of
-        counts. "bilinear": between the four samples around it, which smooths. Default: "order" if the
-        numbers agree, otherwise "nearest".
-    origin : (float, float), optional
-        (y, x) in metres, on the axes of the map, of the position at the smallest row and column of the
-        scan; default: the smallest y and x of the map. Not used for "order".
-    flip_rows, flip_columns : bool
-        The positioner y (x) of the map runs against the rows (columns) of the object: the scan then
-        extends from the origin (default: the largest y or x) towards smaller values.
-
-    Returns
-    -------
-    (..., N) array of float64
-
-    Raises
-    ------
-    ValueError
-        If the numbers do not agree ("order") or the lines run back and forth, if the geometry is not known
-        or a position is outside the map (otherwise).
-    """
-    points = len(maps.y) * len(maps.x)
-    if match is None:
-        match = "order" if points == scan.N else "nearest"
-    if match not in MATCHES:
-        raise ValueError(f"match: expected one of {', '.join(MATCHES)}, got {match!r}")
-    if match == "order":
-        if points != scan.N:
-            raise ValueError(
-                f"maps: expected {scan.N} points, one for each position, got {len(maps.y)} x {len(maps.x)}"
-            )
-        if not _runs_with_the_raster(scan.positions, len(maps.x)):
-            raise ValueError(
-                "maps: the scan does not run row after row in the same direction as the map does; "
-                'match by coordinates ("nearest" or "bilinear")'
-            )
-        return values.reshape(*values.shape[:-2], scan.N)
-
-    if scan.pixel_size is None:
-        raise ValueError(
-            f"geometry: expected one, to find the {scan.N} positions in metres on a map of {len(maps.y)} x "
-            f"{len(maps.x)} points"
-        )
-    metres = (scan.positions - scan.positions.min(axis=0)) * scan.pixel_size
-    indices = []
-    for i, (name, axis, flip) in enumerate((("y", maps.y, flip_rows), ("x", maps.x, flip_columns))):
-        edge = axis.max() if flip else axis.min()
-        start = edge if origin is None else origin[i]
-        indices.append(_fractional_index(start + (-metres[:, i] if flip else metres[:, i]), axis, name))
-    rows, columns = indices
-    used = len(np.unique(np.rint(np.stack([rows, columns])), axis=1).T)
-    if 2 * used < scan.N:
-        warnings.warn(
-            f"maps: the {scan.N} positions fall on only {used} map points: the map is too coarse",
-            stacklevel=3,
-        )
-    if match == "nearest":
-        return values[..., np.rint(rows).astype(int), np.rint(columns).astype(int)]
-    top = np.clip(np.floor(rows).astype(int), 0, max(len(maps.y) - 2, 0))
-    left = np.clip(np.floor(columns).astype(int), 0, max(len(maps.x) - 2, 0))
-    bottom, right = np.minimum(top + 1, len(maps.y) - 1), np.minimum(left + 1, len(maps.x) - 1)
-    down, along = rows - top, columns - left
-    upper = (1 - along) * values[..., top, left] + along * values[..., top, right]
-    lower = (1 - along) * values[..., bottom, left] + along * values[..., bottom, right]
-    return (1 - down) * upper + down * lower
-
-
-def attach_maps(
-    scan: Scan,
-    maps: CountMaps,
-    elements: Sequence[str] | None = None,
-    *,
-    exposure: bool = True,
-    ion_chamber: str | None = None,
-    live_time: str | None = None,
-    match: str | None = None,
-    origin: tuple[float, float] | None = None,
-    flip_rows: bool = False,
-    flip_columns: bool = False,
-    **arguments: Any,
-) -> Scan:
-    """Return a scan with the counts of maps at its positions.
-
-    Parameters
-    ----------
-    scan : Scan
-        Diffraction patterns with their positions.
-    maps : CountMaps
-        From `read_maps`.
-    elements : sequence of str, optional
-        Which maps, in this order; default: all.
-    exposure : bool
-        Whether ion chamber times live time, at the positions and with mean 1, becomes the exposure of the
-        scan; otherwise it keeps its own.
-    ion_chamber, live_time : str, optional
-        As `CountMaps.exposure`.
-    match, origin, flip_rows, flip_columns
-        As `values_at_positions`.
-    **arguments
-        Arguments of `Scan` that belong to the maps (attenuation, sensitivity, background, ...).
-
-    Returns
-    -------
-    Scan
-        With ``scan`` sampling, in counts (one photon adds 1).
-
-    Raises
-    ------
-    ValueError
-        If an element or a scaler is missing (the message has the names that are there), the maps do not fit
-        the positions, or counts there are not finite.
-    """
-    chosen = maps.element_names if elements is None else list(elements)
-    for element in chosen:
-        if element not in maps.element_names:
-            raise ValueError(
-                f"elements: {maps.title} has no {element!r}; it has {', '.join(maps.element_names)}"
-            )
-
-    def at_positions(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return values_at_positions(
-            values, maps, scan, match=match, origin=origin, flip_rows=flip_rows, flip_columns=flip_columns
-        )
-
-    fluorescence = at_positions(maps.counts[[maps.element_names.index(element) for element in chosen]])
-    for element, counts in zip(chosen, fluorescence, strict=True):
-        bad = np.flatnonzero(~np.isfinite(counts))
-        if len(bad) and not np.isnan(counts).all():
-            raise ValueError(
-                f"fluorescence: expected finite counts in {maps.title} (or NaN everywhere for an element "
-                f"without data), got {counts[bad[0]]} for {element} at position {bad[0]}"
-            )
-    changes: dict[str, Any] = {
-        "fluorescence": fluorescence,
-        "element_names": chosen,
-        "attenuation": None,
-        "sensitivity": None,
-        "background": None,
-        "fluorescence_count_scale": 1.0,
-        "units": "counts",
-        # True element maps of a simulation are not the truth of measured counts.
-        "truth": {name: array for name, array in scan.truth.items() if name != "elements"},
-    }
-    if exposure:
-        photons = at_positions(maps.exposure(ion_chamber, live_time))
-        changes["exposure"] = photons / photons.mean()
-    return scan.replace(**(changes | arguments))

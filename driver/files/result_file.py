@@ -15,18 +15,9 @@ from numpy.typing import NDArray
 from ptyxrf.driver.data.history import METHODS, History, IterationRecord, Reason
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.files.hdf5_reader import (
-    ENTRY,
-    FLUORESCENCE,
-    GEOMETRY,
-    ILLUMINATION,
-    SAMPLE,
-    Hdf5Reader,
-    Hdf5Writer,
-    creating,
-    reading,
-    writing,
-)
+from ptyxrf.driver.files.cxi import ENTRY, FLUORESCENCE, GEOMETRY, ILLUMINATION, SAMPLE
+from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
+from ptyxrf.driver.files.hdf5_writer import Hdf5Writer, creating, writing
 from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
 from ptyxrf.driver.files.whole_file import check_space
 from ptyxrf.parallel.gather import gather_positions

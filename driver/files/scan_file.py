@@ -8,44 +8,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.geometry import PLANCK_TIMES_C, Geometry
-from ptyxrf.driver.data.scan import Scan, blocks_of_rows
-from ptyxrf.driver.files.hdf5_reader import (
+from ptyxrf.driver.data.geometry import Geometry
+from ptyxrf.driver.data.lazy_arrays import blocks_of_rows
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.files.cxi import (
     DATA,
     DETECTOR,
     ENTRY,
+    EXPOSURE,
     FLUORESCENCE,
     GEOMETRY,
     ILLUMINATION,
+    MASK,
+    PATTERNS,
+    POSITIONS,
     SAMPLE,
     SOURCE,
-    Hdf5Reader,
-    Hdf5Writer,
+    TRANSLATION,
     nominal_geometry,
-    reading,
-    writing,
 )
+from ptyxrf.driver.files.foreign_scan import PATTERN_PLACES, first_place, foreign_arguments
+from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
+from ptyxrf.driver.files.hdf5_writer import Hdf5Writer, writing
 from ptyxrf.driver.files.pattern_file import MaskFile, PatternFile, good_pixels
 from ptyxrf.driver.files.stored_array import StoredArray
-
-PATTERNS = f"{DETECTOR}/data"
-TRANSLATION = f"{GEOMETRY}/translation"
-POSITIONS = f"{GEOMETRY}/positions"
-MASK = f"{DETECTOR}/mask"
-EXPOSURE = f"{DETECTOR}/exposure"
-
-#: Where other programs put the patterns, the translations and the probe; the first that is there counts.
-PATTERN_PLACES = (f"{DATA}/data", PATTERNS)
-TRANSLATION_PLACES = (f"{DATA}/translation", TRANSLATION, f"{DETECTOR}/translation")
-PROBE_PLACES = (
-    ILLUMINATION,
-    f"{SOURCE}/probe",
-    f"{SOURCE}/data_illumination",
-    f"{DATA}/probe",
-    f"{SAMPLE}/illumination",
-    f"{ENTRY}/image_1/process_1/final_illumination",
-    f"{ENTRY}/image_1/probe",
-)
 
 #: Patterns of one chunk: a rank that reads its own patterns decompresses little that it does not want.
 CHUNK_BYTES = 1 << 18
@@ -76,40 +62,6 @@ def translation_from_positions(positions: ArrayLike, pixel_size: float) -> NDArr
     return np.stack(
         [0.0 - array[:, 1] * pixel_size, 0.0 - array[:, 0] * pixel_size, np.zeros(len(array))], axis=1
     )
-
-
-def positions_from_translation(
-    translation: ArrayLike,
-    pixel_size: tuple[float, float],
-    *,
-    swap: bool = False,
-    flip_rows: bool = False,
-    flip_columns: bool = False,
-) -> NDArray[np.float64]:
-    """Return positions of the probe window for translations of the sample.
-
-    Parameters
-    ----------
-    translation : (N, 2) or (N, 3) array of float
-        (x, y, z) of the sample in metres.
-    pixel_size : (float, float)
-        Height and width of a pixel of the object grid in metres.
-    swap : bool
-        The file has x and y exchanged.
-    flip_rows, flip_columns : bool
-        The file has the other sign in y (x).
-
-    Returns
-    -------
-    (N, 2) array of float64
-        row = -y / height, column = -x / width, in pixels, shifted so that the smallest of each is 0.
-    """
-    array = np.asarray(translation, dtype=np.float64)[:, :2]
-    x, y = (array[:, 1], array[:, 0]) if swap else (array[:, 0], array[:, 1])
-    with np.errstate(all="ignore"):  # pixels may be of any size; who asks looks at what is not finite
-        rows = (1.0 if flip_rows else -1.0) * y / pixel_size[0]
-        columns = (1.0 if flip_columns else -1.0) * x / pixel_size[1]
-        return np.stack([rows - rows.min(), columns - columns.min()], axis=1)
 
 
 def write_scan(path: str | os.PathLike[str], scan: Scan) -> None:
@@ -240,9 +192,7 @@ def read_scan(
 
     Files of other programs are read too: positions then come from the translations of the sample
     (column = -x/dx, row = -y/dy, smallest shifted to 0, dx = wavelength * distance / (m * detector
-    pixel)), the probe from one of several customary places, in the unit that it has there; the mask is
-    optional, and fluorescence in the layout of `write_scan` is read if it is there. Patterns whose zero
-    frequency is at the corner are not rearranged.
+    pixel)), the probe from one of several customary places; mask and fluorescence are optional.
 
     Parameters
     ----------
@@ -275,41 +225,34 @@ def read_scan(
                 f"exact pixel positions in {POSITIONS}"
             )
         patterns = _patterns(reader)
-        m = patterns.shape[-1]
-        arguments: dict[str, Any]
         if reader.own:
             arguments = _own_arguments(reader)
         else:
-            arguments = _foreign_arguments(reader, m, swap, flip_rows, flip_columns)
-        arguments["mask"] = _mask(reader)
-        arguments["count_scale"] = reader.optional(f"{DETECTOR}/count_scale")
-        arguments |= _fluorescence(reader)
-        title = f"{ENTRY}/title"
-        arguments["title"] = (
-            reader.text(title) if reader.own or reader.optional_dataset(title) is not None else ""
-        )
-        scan = Scan(patterns, **arguments)
+            arguments = foreign_arguments(reader, patterns.shape[-1], swap, flip_rows, flip_columns)
+        scan = Scan(patterns, **arguments, **_common_arguments(reader))
         if check:
             scan.check()
         return scan
 
 
-def _first(reader: Hdf5Reader, places: tuple[str, ...], what: str) -> str:
-    """Return the first of the places where there is a dataset."""
-    for name in places:
-        if reader.has(name):
-            return name
-    raise reader.error(
-        places[0], f"no such dataset in the file ({what}; also looked in {', '.join(places[1:])})"
-    )
-
-
 def _patterns(reader: Hdf5Reader) -> PatternFile:
-    name = PATTERNS if reader.own else _first(reader, PATTERN_PLACES, "diffraction patterns")
+    name = PATTERNS if reader.own else first_place(reader, PATTERN_PLACES, "diffraction patterns")
     dataset = reader.dataset(name)
     if dataset.ndim != 3 or dataset.shape[1] != dataset.shape[2]:
         raise reader.error(name, f"expected square patterns (N, m, m), got shape {dataset.shape}")
     return PatternFile(reader.path, name, dataset.shape, dataset.dtype)
+
+
+def _common_arguments(reader: Hdf5Reader) -> dict[str, Any]:
+    """Return what files of this package and of others have at the same places."""
+    title = f"{ENTRY}/title"
+    named = reader.own or reader.optional_dataset(title) is not None
+    return {
+        "mask": _mask(reader),
+        "count_scale": reader.optional(f"{DETECTOR}/count_scale"),
+        "title": reader.text(title) if named else "",
+        **_fluorescence(reader),
+    }
 
 
 def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
@@ -332,85 +275,6 @@ def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
             if reader.optional_dataset(place) is not None
         },
     }
-
-
-def _foreign_arguments(
-    reader: Hdf5Reader, m: int, swap: bool, flip_rows: bool, flip_columns: bool
-) -> dict[str, Any]:
-    probe = reader.array(_first(reader, PROBE_PLACES, "the probe"))
-    name = _first(reader, TRANSLATION_PLACES, "translations of the sample")
-    translation = np.asarray(reader.array(name))
-    if translation.ndim != 2 or translation.shape[1] not in (2, 3) or translation.dtype.kind not in "fiu":
-        raise reader.error(
-            name, f"expected (N, 3) lengths in metres, got {translation.dtype} {translation.shape}"
-        )
-    if not np.isfinite(translation).all():
-        raise reader.error(name, "expected finite lengths in metres, got NaN or infinity")
-    energy, distance = _energy(reader), _distance(reader)
-    height, width = _detector_pixels(reader)
-    pixels = (
-        Geometry(energy, distance, height).pixel_size(m),
-        Geometry(energy, distance, width).pixel_size(m),
-    )
-    square = bool(np.isclose(height, width, rtol=1e-6, atol=0))
-    positions = positions_from_translation(
-        translation, pixels, swap=swap, flip_rows=flip_rows, flip_columns=flip_columns
-    )
-    if not np.isfinite(positions).all():
-        raise reader.error(
-            name,
-            f"expected lengths that are finite in pixels of the object, which energy, distance and detector "
-            f"make {pixels[0]:.3g} m x {pixels[1]:.3g} m",
-        )
-    return {
-        "positions": positions,
-        # Programs that have one mode keep it with or without leading axes of length one.
-        "probe": probe.reshape(-1, *probe.shape[-2:]) if probe.ndim > 3 else probe,
-        "geometry": Geometry(energy, distance, width) if square else None,
-        "exposure": reader.optional(EXPOSURE),
-    }
-
-
-def _energy(reader: Hdf5Reader) -> float:
-    """Return the photon energy in joules."""
-    name = f"{SOURCE}/energy"
-    if reader.has(name):
-        energy = reader.number(name)
-        # A microjoule would be a photon of 6e12 eV: the number is in electronvolts.
-        if not 0 < energy < 1e-6:
-            raise reader.error(name, f"expected a photon energy in joules, got {energy}")
-        return energy
-    name = f"{SOURCE}/wavelength"
-    if not reader.has(name):
-        raise reader.error(f"{SOURCE}/energy", f"no such dataset in the file (also looked for {name})")
-    wavelength = reader.number(name)
-    if not 0 < wavelength < np.inf:
-        raise reader.error(name, f"expected a wavelength in metres, got {wavelength}")
-    return PLANCK_TIMES_C / wavelength
-
-
-def _distance(reader: Hdf5Reader) -> float:
-    """Return the distance of the detector in metres."""
-    name, corner = f"{DETECTOR}/distance", f"{DETECTOR}/corner_position"
-    if reader.has(name) or not reader.has(corner):
-        return abs(reader.number(name))
-    return abs(float(np.ravel(reader.array(corner))[-1]))
-
-
-def _detector_pixels(reader: Hdf5Reader) -> tuple[float, float]:
-    """Return height and width of a detector pixel in metres."""
-    height, width, basis = (
-        f"{DETECTOR}/{name}" for name in ("y_pixel_size", "x_pixel_size", "basis_vectors")
-    )
-    if not reader.has(width) and not reader.has(height) and reader.has(basis):
-        vectors = np.asarray(reader.array(basis))
-        if vectors.shape not in ((2, 3), (3, 2)):
-            raise reader.error(basis, f"expected two vectors in space, got shape {vectors.shape}")
-        # Rows first; one program stores the vectors as the columns of the matrix.
-        slow, fast = vectors if vectors.shape == (2, 3) else vectors.T
-        return float(np.linalg.norm(slow)), float(np.linalg.norm(fast))
-    present = [name for name in (height, width) if reader.has(name)] or [width]
-    return reader.number(present[0]), reader.number(present[-1])
 
 
 def _object_shape(reader: Hdf5Reader) -> tuple[int, int]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.scan import Scan, measured_elements
+from ptyxrf.driver.data.data_checks import measured_elements
+from ptyxrf.driver.data.scan import Scan
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import agreed
 from ptyxrf.parallel.tile import Tile

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.scan import Scan, check_patterns
+from ptyxrf.driver.data.data_checks import check_patterns
+from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.stored_array import StoredArray
 
 #: Patterns read at a time, in bytes of float64. Some four arrays of this size live while reading.

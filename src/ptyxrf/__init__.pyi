@@ -3,11 +3,12 @@ from .driver.analysis.dense_hessian import dense_hessian
 from .driver.analysis.inspection import Finding, ScanInformation, inspect_scan
 from .driver.analysis.spectrum import Spectrum, spectrum
 from .driver.command.progress import progress
+from .driver.data.count_maps import attach_maps
 from .driver.data.geometry import JOULES_PER_KEV, Geometry
 from .driver.data.history import History, IterationRecord, Reason
 from .driver.data.result import NotGathered, Result
 from .driver.data.scan import Scan
-from .driver.files.maps_file import attach_maps, read_maps
+from .driver.files.maps_file import read_maps
 from .driver.files.result_file import read_result, write_result
 from .driver.files.scan_file import read_scan, write_scan
 from .driver.job.watchdog import watched

@@ -9,7 +9,8 @@ from ptyxrf.driver.analysis.orientation import (
     rank_orientations,
 )
 from ptyxrf.driver.command.info_text import ranking_text
-from ptyxrf.driver.files.scan_file import positions_from_translation, translation_from_positions
+from ptyxrf.driver.files.foreign_scan import positions_from_translation
+from ptyxrf.driver.files.scan_file import translation_from_positions
 from ptyxrf.driver.simulation.simulate import simulate
 
 

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from ptyxrf.driver.command.main import main
-from ptyxrf.driver.files import hdf5_reader, result_file, tiled_file
+from ptyxrf.driver.files import hdf5_writer, result_file, tiled_file
 from ptyxrf.driver.files.pattern_file import PatternFile
 from ptyxrf.driver.job.ranks import launched
 from ptyxrf.parallel.reduction import Ranks
@@ -167,7 +167,7 @@ FOLDER = Path(FOLDER)
 _, RANK = launched(os.environ)
 (FOLDER / f"rank-{RANK}").write_text(str(os.getpid()))
 tiled_file.LONGEST_WRITE = 8.0  # seconds, of a file that takes less than one
-hdf5_reader.IMAGE_CHUNK = 16  # so that every rank has chunks of its own, and shares some
+hdf5_writer.IMAGE_CHUNK = 16  # so that every rank has chunks of its own, and shares some
 if int(VICTIM) == RANK:
     prepare(FAULT, FOLDER / "scan.h5")
 sys.exit(main(WORDS))

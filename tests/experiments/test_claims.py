@@ -343,9 +343,10 @@ def test_measures_of_a_saddle_and_of_a_quartic():
 class Filters:
     """Stands in for an objective: its unknowns are filters of four pixels."""
 
-    @staticmethod
-    def fields_of(vector):
-        return vector.reshape(-1, 2, 2)
+    class fields:
+        @staticmethod
+        def view(vector):
+            return vector.reshape(-1, 2, 2)
 
 
 def test_directions_have_the_norms_of_the_point():

@@ -6,8 +6,9 @@ import pytest
 from file_examples import write_maps
 from scan_examples import GEOMETRY, example_scan
 
+from ptyxrf.driver.data.count_maps import attach_maps
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.files.maps_file import attach_maps, read_maps
+from ptyxrf.driver.files.maps_file import read_maps
 
 
 def raster(rows, columns, step, *, geometry=GEOMETRY, snake=False, m=8):

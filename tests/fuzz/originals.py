@@ -16,10 +16,11 @@ from PIL import Image
 
 from ptyxrf.driver.command.settings_file import read_settings, settings_text
 from ptyxrf.driver.command.tables import TABLES, Files, Reconstruction
+from ptyxrf.driver.data.count_maps import attach_maps
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, Geometry
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.files.maps_file import attach_maps, read_maps
+from ptyxrf.driver.files.maps_file import read_maps
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
 from ptyxrf.driver.objective.patterns import load_amplitudes

@@ -1,0 +1,88 @@
+"""Whether patterns, maps and true arrays hold numbers that can be data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def check_patterns(block: NDArray, indices: NDArray[np.int64], mask: NDArray[np.bool_] | None) -> None:
+    """Refuse patterns that hold NaN, infinities or negative counts outside the mask.
+
+    Parameters
+    ----------
+    block : (B, m, m) array of real numbers
+    indices : (B,) array of int64
+        Which patterns of the scan they are, for the message.
+    mask : (m, m) or (B, m, m) array of bool, optional
+        True = good.
+
+    Raises
+    ------
+    ValueError
+        Naming the first bad pattern and pixel.
+    """
+    bad = ~((block >= 0) & (block < np.inf))  # NaN compares false
+    if mask is not None:
+        bad &= mask
+    if bad.any():
+        j, row, column = (int(i) for i in np.argwhere(bad)[0])
+        value = block[j, row, column]
+        raise ValueError(
+            f"patterns: expected finite non-negative intensities outside the mask, got {value} "
+            f"in pattern {int(indices[j])} at pixel ({row}, {column})"
+        )
+
+
+def measured_elements(
+    missing: NDArray[np.int64],
+    infinite: NDArray[np.int64],
+    shape: tuple[int, ...],
+    first_bad: Callable[[int], int],
+) -> NDArray[np.bool_]:
+    """Return which elements have data, from the numbers of NaN and infinities in each map.
+
+    Parameters
+    ----------
+    missing, infinite : (N_e,) array of int64
+    shape : tuple of int
+        Of all maps, (N_e, ...).
+    first_bad : callable
+        Given an element, returns the flat index of the first of its values that is not finite.
+
+    Raises
+    ------
+    ValueError
+        A map is neither finite nor NaN everywhere.
+    """
+    measured = missing < np.prod(shape[1:])
+    bad = measured & (missing + infinite > 0)
+    if bad.any():
+        e = int(np.flatnonzero(bad)[0])
+        place = tuple(int(i) for i in np.unravel_index(first_bad(e), shape[1:]))
+        where = f"position {place[0]}" if len(place) == 1 else f"pixel {place}"
+        raise ValueError(
+            f"fluorescence: expected finite counts (or NaN everywhere for an element without data), "
+            f"got {int(missing[e] + infinite[e])} non-finite values for element {e}, the first at {where}"
+        )
+    return measured
+
+
+def check_truth(name: str, values: NDArray[Any]) -> None:
+    """Refuse true arrays that are not finite."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"truth: expected finite numbers in {name}, got NaN or infinity")
+
+
+def grid_shape(shape: Any) -> tuple[int, int]:
+    """Return the rows and columns of an object grid."""
+    try:
+        rows, columns = (int(size) for size in shape)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"shape: expected (n_rows, n_cols), got {shape!r}") from error
+    if rows < 1 or columns < 1 or (rows, columns) != tuple(shape):
+        raise ValueError(f"shape: expected two positive integers (n_rows, n_cols), got {shape!r}")
+    return rows, columns

@@ -1,0 +1,164 @@
+"""The amplitudes of a chunk of a pattern in explicit vector code: residual, Hessian, losses along a line.
+
+Layouts and names are those of `ptyxrf.kernels.simd.passes`; the formulas those of
+`ptyxrf.kernels.amplitude_residual`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.kernels.amplitude_residual import DARK, DARK_SINGLE
+from ptyxrf.kernels.compiled import compiled
+
+
+@compiled
+def residual_chunk(
+    field: NDArray, at: int, plane: int, gap: int, part: int, modes: int, measured: NDArray, low: float,
+    high: float, ratio: NDArray, psi: NDArray, far: int, work: NDArray,
+) -> float:  # fmt: skip
+    """Keep psi and c/|psi|^2 of a chunk, turn the field into psi - b q, and return twice the loss.
+
+    The chunk begins at number `at` of the field, its imaginary part `plane` and the next mode `gap` on; psi
+    of the chunk begins at number `far`.
+    """
+    zero, one = measured.dtype.type(0), measured.dtype.type(1)
+    dark = measured.dtype.type(DARK_SINGLE if measured.itemsize == 4 else DARK)
+    total = zero
+    if modes == 1:  # one pass with everything in registers
+        re, im = field[at : at + part], field[at + plane : at + plane + part]
+        p_re, p_im = psi[far : far + part], psi[far + part : far + 2 * part]
+        for l in range(part):  # noqa: E741
+            f_re, f_im = re[l], im[l]
+            p_re[l] = f_re
+            p_im[l] = f_im
+            good = one if measured[l] >= zero else zero
+            square = f_re * f_re + f_im * f_im
+            bright = max(square, dark)
+            inverse = one / np.sqrt(bright)
+            c = min(max(measured[l] * inverse, low), high)
+            c = c if square > dark else zero
+            ratio[l] = c * (inverse * inverse) if measured[l] >= zero else -one
+            difference = good * (bright * inverse - measured[l])
+            total += difference * difference
+            factor = difference * inverse
+            re[l] = factor * f_re
+            im[l] = factor * f_im
+        return total
+    power = work[:part]
+    power[:] = zero
+    for k in range(modes):
+        start, here = far + 2 * k * part, at + k * gap
+        p_re, p_im = psi[start : start + part], psi[start + part : start + 2 * part]
+        re, im = field[here : here + part], field[here + plane : here + plane + part]
+        for l in range(part):  # noqa: E741
+            f_re, f_im = re[l], im[l]
+            p_re[l] = f_re
+            p_im[l] = f_im
+            power[l] += f_re * f_re + f_im * f_im
+    for l in range(part):  # noqa: E741
+        good = one if measured[l] >= zero else zero
+        bright = max(power[l], dark)
+        inverse = one / np.sqrt(bright)
+        c = min(max(measured[l] * inverse, low), high)
+        c = c if power[l] > dark else zero
+        ratio[l] = c * (inverse * inverse) if measured[l] >= zero else -one
+        difference = good * (bright * inverse - measured[l])
+        total += difference * difference
+        power[l] = difference * inverse
+    for k in range(modes):
+        here = at + k * gap
+        re, im = field[here : here + part], field[here + plane : here + plane + part]
+        for l in range(part):  # noqa: E741
+            re[l] *= power[l]
+            im[l] *= power[l]
+    return total
+
+
+@compiled
+def hessian_chunk(
+    field: NDArray, at: int, plane: int, gap: int, part: int, modes: int, ratio: NDArray, psi: NDArray,
+    far: int, work: NDArray,
+) -> None:  # fmt: skip
+    """Replace the directions dpsi in a chunk by (1 - c) dpsi + c q Re(sum conj(q) dpsi).
+
+    Indices as of `residual_chunk`. With r = c/|psi|^2: 1 - c = 1 - r |psi|^2 and c q q^* = r psi psi^*.
+    """
+    zero, one = ratio.dtype.type(0), ratio.dtype.type(1)
+    if modes == 1:
+        p_re, p_im = psi[far : far + part], psi[far + part : far + 2 * part]
+        re, im = field[at : at + part], field[at + plane : at + plane + part]
+        for l in range(part):  # noqa: E741
+            f_re, f_im, c_re, c_im = p_re[l], p_im[l], re[l], im[l]
+            r = ratio[l]
+            across = one - r * (f_re * f_re + f_im * f_im)
+            parallel = r * (f_re * c_re + f_im * c_im)
+            across = across if r >= zero else zero
+            parallel = parallel if r >= zero else zero
+            re[l] = across * c_re + parallel * f_re
+            im[l] = across * c_im + parallel * f_im
+        return
+    power, along = work[:part], work[part : 2 * part]
+    power[:] = zero
+    along[:] = zero
+    for k in range(modes):
+        start, here = far + 2 * k * part, at + k * gap
+        p_re, p_im = psi[start : start + part], psi[start + part : start + 2 * part]
+        re, im = field[here : here + part], field[here + plane : here + plane + part]
+        for l in range(part):  # noqa: E741
+            power[l] += p_re[l] * p_re[l] + p_im[l] * p_im[l]
+            along[l] += p_re[l] * re[l] + p_im[l] * im[l]
+    for l in range(part):  # noqa: E741
+        r = ratio[l]
+        power[l] = one - r * power[l] if r >= zero else zero
+        along[l] = r * along[l] if r >= zero else zero
+    for k in range(modes):
+        start, here = far + 2 * k * part, at + k * gap
+        p_re, p_im = psi[start : start + part], psi[start + part : start + 2 * part]
+        re, im = field[here : here + part], field[here + plane : here + plane + part]
+        for l in range(part):  # noqa: E741
+            re[l] = power[l] * re[l] + along[l] * p_re[l]
+            im[l] = power[l] * im[l] + along[l] * p_im[l]
+
+
+@compiled
+def losses_chunk(
+    field: NDArray, bends: NDArray, at: int, plane: int, gap: int, part: int, modes: int, quadratic: bool,
+    measured: NDArray, psi: NDArray, far: int, steps: NDArray, losses: NDArray, work: NDArray,
+) -> None:  # fmt: skip
+    """losses[s] += loss of psi + t field + t^2 bends at t = steps[s], over a chunk of a pattern."""
+    zero, two = measured.dtype.type(0), measured.dtype.type(2)
+    work[: (5 if quadratic else 3) * part] = zero
+    c0, c1, c2 = work[:part], work[part : 2 * part], work[2 * part : 3 * part]
+    c3, c4 = work[3 * part : 4 * part], work[4 * part : 5 * part]
+    for k in range(modes):
+        start, here = far + 2 * k * part, at + k * gap
+        p_re, p_im = psi[start : start + part], psi[start + part : start + 2 * part]
+        re, im = field[here : here + part], field[here + plane : here + plane + part]
+        for l in range(part):  # noqa: E741
+            c0[l] += p_re[l] * p_re[l] + p_im[l] * p_im[l]
+            c1[l] += two * (p_re[l] * re[l] + p_im[l] * im[l])
+            c2[l] += re[l] * re[l] + im[l] * im[l]
+        if quadratic:
+            b_re, b_im = bends[here : here + part], bends[here + plane : here + plane + part]
+            for l in range(part):  # noqa: E741
+                c2[l] += two * (p_re[l] * b_re[l] + p_im[l] * b_im[l])
+                c3[l] += two * (re[l] * b_re[l] + im[l] * b_im[l])
+                c4[l] += b_re[l] * b_re[l] + b_im[l] * b_im[l]
+    for s in range(len(steps)):
+        t = steps[s]
+        total = zero
+        for l in range(part):  # noqa: E741
+            power = c2[l]
+            if quadratic:
+                power += t * (c3[l] + t * c4[l])
+            power = c0[l] + t * (c1[l] + t * power)
+            difference = np.sqrt(max(power, zero)) - measured[l]  # rounding may leave power < 0
+            total += difference * difference if measured[l] >= zero else zero
+        losses[s] += 0.5 * total
+
+
+# ---------------------------------------------------------------------------------------------------------
+# Steps of all modes, for the chunks first..last-1
+# ---------------------------------------------------------------------------------------------------------
