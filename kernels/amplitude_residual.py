@@ -20,10 +20,11 @@ from ptyxrf.kernels.compiled import compiled
 #: Bounds on the curvature c: as it is, exactly 1, or at most 1 (positive semidefinite).
 CURVATURES = {"full": (0.0, np.inf), "gauss-newton": (1.0, 1.0), "positive": (0.0, 1.0)}
 
-#: |psi|^2 at or below this counts as zero, in double and in single precision. Amplitudes are normalised to a
-#: mean square of 1, so it lies far below any signal, and the reciprocal of its root's cube, which vector
-#: code takes, stays representable.
+#: |psi|^2 at or below this counts as zero. Amplitudes are normalised to a mean square of 1, so it lies far
+#: below any signal, and its root and the reciprocal of that stay representable in single precision.
 DARK = 1e-30
+#: The same for vector code in single precision, which takes the reciprocal of the root's cube: that of `DARK`
+#: would be infinite. In double precision both have `DARK`.
 DARK_SINGLE = 1e-22
 
 
@@ -32,7 +33,7 @@ def amplitude_residual(psi: NDArray, amplitudes: NDArray, fields: NDArray, losse
     """Fields = gradient of the loss with respect to psi; losses[b] = loss of pattern b (float64)."""
     count, modes, m, _ = psi.shape
     zero, one = amplitudes.dtype.type(0), amplitudes.dtype.type(1)
-    dark = amplitudes.dtype.type(DARK_SINGLE if amplitudes.itemsize == 4 else DARK)
+    dark = amplitudes.dtype.type(DARK)
     work = np.empty(m, amplitudes.dtype)
     for b in range(count):
         total = 0.0
@@ -65,7 +66,7 @@ def amplitude_hessian(psi: NDArray, amplitudes: NDArray, low: float, high: float
     """Replace fields (the directions dpsi) by the Hessian applied to them, with c held in [low, high]."""
     count, modes, m, _ = psi.shape
     zero, one = amplitudes.dtype.type(0), amplitudes.dtype.type(1)
-    dark = amplitudes.dtype.type(DARK_SINGLE if amplitudes.itemsize == 4 else DARK)
+    dark = amplitudes.dtype.type(DARK)
     power = np.empty(m, amplitudes.dtype)
     along = np.empty(m, amplitudes.dtype)
     for b in range(count):

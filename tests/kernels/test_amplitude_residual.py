@@ -6,6 +6,8 @@ import pytest
 
 from ptyxrf.kernels.amplitude_residual import (
     CURVATURES,
+    DARK,
+    DARK_SINGLE,
     amplitude_hessian,
     amplitude_losses_along,
     amplitude_residual,
@@ -144,3 +146,13 @@ def test_faint_pixels_stay_finite(dtype, modes, size):
     amplitude_hessian(psi.astype(dtype), np.ones((1, 7, 7), real), low, high, fields)
     expected = naive.amplitude_hessian(psi[0], b, good, dpsi[0], "full")
     assert naive.relative(fields[0], expected) < 10 * naive.ROUNDING[dtype]
+
+
+def test_thresholds_of_dark_pixels_are_representable():
+    """Each implementation divides by what it makes of its threshold: the root, or its cube."""
+    for dtype in (np.float32, np.float64):
+        assert np.isfinite(1 / np.sqrt(dtype(DARK))) and dtype(DARK) > 0
+    assert np.isfinite(1 / np.sqrt(np.float32(DARK_SINGLE)) ** 3)
+    assert np.isfinite(1 / np.sqrt(np.float64(DARK)) ** 3)
+    with np.errstate(over="ignore"):  # why single precision has a threshold of its own there
+        assert np.isinf(1 / np.sqrt(np.float32(DARK)) ** 3)
