@@ -50,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     scan_path, comm = Path(options.scan), options.comm
     out = Path(files.out or scan_path.parent / f"{scan_path.stem}-result.h5")
     settings = settings.replace(checkpoint=settings.checkpoint or checkpoint_path(out))
-    watchdog.start(comm, job.watchdog_seconds)
+    watchdog.start(comm, job.watchdog_seconds, kill_launcher=True)
     try:
         with catching():
             scan = on_first_rank(comm, lambda: _read(options, out, files, settings))

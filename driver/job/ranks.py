@@ -122,7 +122,7 @@ def together(comm: Any, run: Callable[[Any], int]) -> int:
     """
     first = comm.Get_rank() == 0
     meeting = comm.Dup()
-    watchdog.start(comm, watchdog.DEFAULT_SECONDS)
+    watchdog.start(comm, watchdog.DEFAULT_SECONDS, kill_launcher=True)
     if os.environ.get(TRACEBACK) == "1":
         faulthandler.enable()
     if not first:

@@ -79,12 +79,14 @@ class Watchdog:
         Of several ranks.
     limit : float
         Seconds without a sign of life, or in one wait, after which the job ends; 0: never.
+    kill_launcher : bool
+        End the launcher above this process too, where it stays after the job.
     """
 
-    def __init__(self, comm: Any, limit: float) -> None:
+    def __init__(self, comm: Any, limit: float, *, kill_launcher: bool = False) -> None:
         from mpi4py import MPI
 
-        self.limit = limit
+        self.limit, self._kill_launcher = limit, kill_launcher
         self._comm = comm.Dup()
         self._rank, size = self._comm.Get_rank(), self._comm.Get_size()
         self._next, self._previous = (self._rank + 1) % size, (self._rank - 1) % size
@@ -134,7 +136,7 @@ class Watchdog:
             before = now
             try:
                 if self._warned():
-                    end_without_mpi()
+                    end_without_mpi(kill_launcher=self._kill_launcher)
                     if not self._stopping.wait(LAST_RESORT + 1):
                         os._exit(ENDED)  # something else uses the timer
                     return
@@ -218,7 +220,7 @@ class Watchdog:
 
     def _end(self, trouble: str) -> None:
         """Say what is wrong and end all ranks."""
-        end_without_mpi()
+        end_without_mpi(kill_launcher=self._kill_launcher)
         line = f"ptyxrf: error: {trouble}; the job ends (watchdog_seconds = {self.limit:g})"
         say(line)
         if self._beating:
@@ -227,20 +229,26 @@ class Watchdog:
         os._exit(ENDED)  # the launcher ends the others
 
 
-def end_without_mpi() -> None:
-    """Let this process end soon, and its launcher, if MPI has not ended them until then.
+def end_without_mpi(*, kill_launcher: bool) -> None:
+    """Let this process end soon if MPI has not ended it until then.
 
     MPI may wait for a host that it cannot reach, and the interpreter with it; a signal ends the process all
     the same.
+
+    Parameters
+    ----------
+    kill_launcher : bool
+        Kill the launcher too. Only the command asks for it, whose launcher runs nothing else.
     """
     signal.setitimer(signal.ITIMER_REAL, LAST_RESORT)
-    end_launcher(LAUNCHER_TOO)
+    if kill_launcher:
+        end_launcher(LAUNCHER_TOO)
 
 
 _running: Watchdog | None = None
 
 
-def start(comm: Any, limit: float) -> None:
+def start(comm: Any, limit: float, *, kill_launcher: bool = False) -> None:
     """Start the watchdog of this rank, or give the running one another limit.
 
     Parameters
@@ -249,12 +257,14 @@ def start(comm: Any, limit: float) -> None:
         None, or one rank: there is nobody to watch.
     limit : float
         Seconds; 0: watch for nothing.
+    kill_launcher : bool
+        See `Watchdog`.
     """
     global _running
     if _running is not None:
         _running.limit = limit
     elif comm is not None and comm.Get_size() > 1:
-        _running = Watchdog(comm, limit)
+        _running = Watchdog(comm, limit, kill_launcher=kill_launcher)
 
 
 def stop(*, together: bool) -> None:
@@ -268,6 +278,9 @@ def stop(*, together: bool) -> None:
 @contextmanager
 def watched(comm: Any, limit: float) -> Iterator[None]:
     """Watch over the ranks while they do something together; under a running watchdog, leave it to that.
+
+    Where a rank is lost or hangs, every process of `comm` ends with one message and exit code 70. No process
+    that is not in `comm` is ended: the launcher is left alone, which may then wait for a host that is down.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """A launcher is found above a process, and killed if it stays; stand-ins have its name only."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import ptyxrf
 from ptyxrf.driver.job.kill_launcher import NAMES, launcher_above
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
@@ -20,17 +22,32 @@ end_launcher(float(sys.argv[1]))
 """
 
 
-def launch(folder, *words, stays, name="prterun"):
+#: One whose watchdog ends it, as that of a library call does.
+WATCHED = """
+import sys
+from ptyxrf.driver.job import watchdog
+watchdog.LAUNCHER_TOO = float(sys.argv[1])
+watchdog.end_without_mpi(kill_launcher=False)
+"""
+
+
+def launch(folder, *words, stays, name="prterun", rank=RANK):
     """Start a rank under a launcher that stays for so many seconds after it."""
     launcher = folder / name
     launcher.symlink_to("/bin/sh")
     script = f'sh -c \'"$@"; true\' rank "$@"; sleep {stays}; exit 7'
-    return subprocess.Popen([str(launcher), "-c", script, "launcher", sys.executable, "-c", RANK, *words])
+    return subprocess.Popen([str(launcher), "-c", script, "launcher", sys.executable, "-c", rank, *words])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_launcher_that_stays_is_killed(tmp_path, name):
     assert launch(tmp_path, "0.5", stays=60, name=name).wait(timeout=30) == -signal.SIGKILL
+
+
+def test_a_library_call_never_kills_the_launcher(tmp_path):
+    """`ptyxrf.watched` ends the processes of its communicator; what started them is the caller's."""
+    assert launch(tmp_path, "0.5", stays=2, rank=WATCHED).wait(timeout=30) == 7
+    assert "kill_launcher" not in inspect.signature(ptyxrf.watched).parameters
 
 
 def test_a_launcher_that_ends_is_left_alone(tmp_path):

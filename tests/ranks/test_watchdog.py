@@ -91,7 +91,12 @@ def endings(monkeypatch, released):
         released.wait()
 
     monkeypatch.setattr(watchdog, "say", done.append)
-    monkeypatch.setattr(watchdog, "end_without_mpi", lambda: done.append(threading.current_thread().name))
+
+    def ended(*, kill_launcher):
+        assert not kill_launcher
+        done.append(threading.current_thread().name)
+
+    monkeypatch.setattr(watchdog, "end_without_mpi", ended)
     monkeypatch.setattr(watchdog, "end_all", lambda comm, code: None)
     monkeypatch.setattr(watchdog.os, "_exit", end)
     return done
