@@ -1,1 +1,1 @@
-"""Experiments on known objects, one file each: run one with ``python -m ptyxrf.experiments.NAME``."""
+"""Experiments of the paper on known objects, one file each; ``ptyxrf paper NAME`` runs one."""

@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         for path in images or ():
             _check_image(path)
         make_folder(folder)
-        check_outputs([folder / "paper.md", folder / "paper.html"], [])
+        check_outputs([folder / "paper.md"], [])
 
     on_first_rank(comm, prepare)
 
@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
         folder, quick=options.quick, images=images, comm=comm, fresh=options.fresh, quiet=options.quiet
     )
     run_experiments(names, study, lambda line: print(line, flush=True))
-    print(f"page: {folder / 'paper.html'} and {folder / 'paper.md'}")
+    print(f"page: {folder / 'paper.md'}")
     return 0
 
 

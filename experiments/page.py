@@ -1,4 +1,4 @@
-"""The page with all figures and verdicts, as Markdown and as HTML."""
+"""The page with all figures and verdicts, as Markdown."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markdown import markdown
-
 from ptyxrf.driver.files.whole_file import whole_file
-
-STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}"
-    "img{max-width:100%}table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}"
-    "td,th{border:1px solid #ccc;padding:2px 8px;text-align:left}th{background:#eee}"
-)
 
 
 def write_page(folder: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``paper.md`` and ``paper.html`` from what the experiments left.
+    """Write ``paper.md`` from the records of the experiments.
 
     Parameters
     ----------
@@ -27,15 +19,8 @@ def write_page(folder: Path, records: Sequence[Mapping[str, Any]]) -> None:
     records : sequence of dict
         The contents of the JSON files.
     """
-    text = page_text(records)
-    body = markdown(text, extensions=["tables"])
-    html = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>The paper, checked</title>'
-        f"<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
-    )
-    for name, content in (("paper.md", text), ("paper.html", html)):
-        with whole_file(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+    with whole_file(folder / "paper.md") as temporary:
+        temporary.write_text(page_text(records), encoding="utf-8")
 
 
 def page_text(records: Sequence[Mapping[str, Any]]) -> str:

@@ -375,3 +375,14 @@ def test_the_command_says_so_in_one_line(tmp_path, capsys, monkeypatch, kind, ho
     assert captured.err.count("\n") == 1 and captured.err.startswith("ptyxrf: error: ")
     assert path.name in captured.err
     assert (tmp_path / f"{name}.json").read_bytes() == before
+
+
+def test_the_documented_command_exists(capsys):
+    """The package's docstring names a command that lists the experiments."""
+    import ptyxrf.experiments
+    from ptyxrf.__main__ import main
+
+    assert "``ptyxrf paper NAME``" in ptyxrf.experiments.__doc__
+    with pytest.raises(SystemExit) as ended:
+        main(["paper", "--help"])
+    assert ended.value.code == 0 and "spectrum" in capsys.readouterr().out
