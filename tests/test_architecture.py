@@ -3,6 +3,7 @@
 import ast
 import configparser
 import graphlib
+import re
 import shutil
 import subprocess
 import sys
@@ -145,3 +146,13 @@ def test_the_wheel_holds_every_file(tmp_path):
         if path.suffix in (".py", ".pyi")
     } | {"ptyxrf/py.typed"}
     assert packed == expected
+
+
+def test_pages_name_files_that_exist():
+    """Paths that the contributors' page answers with."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = set(
+        re.findall(r"`((?:kernels|parallel|driver|experiments|tests|benchmarks)/[\w/.]+\.(?:py|sh))`", text)
+    )
+    assert len(paths) > 20
+    assert not [path for path in paths if not (ROOT / path).exists()]
