@@ -54,13 +54,13 @@ def statistical_weights(
         warnings.warn(
             "the patterns are not integer counts and the scan has no count_scale: "
             "alpha assumes 1 (raw counts)",
-            stacklevel=3,
+            stacklevel=7,
         )
     if scan.fluorescence_count_scale is None and not data.whole:
         warnings.warn(
             "the fluorescence is not in integer counts and the scan has no fluorescence_count_scale: "
             "alpha assumes 1 (raw counts)",
-            stacklevel=3,
+            stacklevel=7,
         )
     dark = measured & (means == 0)
     means = np.where(dark, 1.0, means)  # a map without a single count weighs like one with a mean of 1

@@ -253,13 +253,13 @@ class Checkpoints:
                 self._newest_is_damaged = self._newest_is_damaged or file == self.path
                 continue
             if failures:
-                warnings.warn(f"{failures[0]}; going on from the one before it, {file}", stacklevel=3)
+                warnings.warn(f"{failures[0]}; going on from the one before it, {file}", stacklevel=5)
             return self._take(content)
         if failures:
             raise ValueError(
                 f"resume: no checkpoint is whole: {'; '.join(map(str, failures))}"
             ) from failures[0]
-        warnings.warn(f"resume: there is no checkpoint {self.path}: beginning at the start", stacklevel=3)
+        warnings.warn(f"resume: there is no checkpoint {self.path}: beginning at the start", stacklevel=5)
         return None
 
     def _check_agreement(self, file: Path, facts: dict[str, Any]) -> None:

@@ -229,5 +229,5 @@ def _warn_of_strong_contrast(objective: Objective, state: State) -> None:
             f"link: the linear link expects weak contrast, but {100 * strong:.0f} % of the illuminated "
             f"object differ from vacuum by more than {100 * WEAK_CONTRAST:.0f} %: the maps are not "
             "quantitative there",
-            stacklevel=3,
+            stacklevel=4,
         )
