@@ -32,7 +32,7 @@ from ptyxrf.driver.command.main import main
 from ptyxrf.driver.command import progress
 
 class Slow(progress.Progress):
-    def __call__(self, record):
+    def __call__(self, record, view):
         self._show(record)
         time.sleep(float(os.environ.get("REST", "0.7")))
         return False
