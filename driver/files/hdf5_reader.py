@@ -221,12 +221,12 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
         Naming the file (and the dataset, where one is concerned) if it is not there, is not HDF5, is
         truncated or damaged, or lacks something.
     """
-    if not Path(path).exists():
-        raise ValueError(f"{path}: no such file")
     if Path(path).is_dir():
         raise ValueError(f"{path}: expected an HDF5 file, got a folder")
     try:
         file = h5py.File(path, "r")
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file") from error
     except READ_ERRORS as error:
         raise ValueError(f"{path}: not an HDF5 file, or a truncated or unreadable one ({error})") from error
     with file:
