@@ -76,7 +76,7 @@ class Workbench:
         )
         for first, last in probe.batches():
             self.term.gradient(self.tile, self.out, first, last, None)
-        self.shifts = VectorShifts(rng.random((self.count, 2)), 1, m, self.complex)
+        self.shifts = VectorShifts(rng.random((self.count, 2)), 1, m, self.complex, self.fourier.batch)
         self.far_spectrum, self.far_sum = self.shifts.spectrum(self.probes[0]), self.shifts.no_sum()
         # pairs of quasi-Newton steps
         size, pairs = self.left.size // 2, SolverSettings().pairs
