@@ -119,7 +119,7 @@ def forward_rows(
 def forward_columns(
     field: NDArray, m: int, modes: int, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray
 ) -> None:
-    """Transpose and transform the other dimension: what `enter` left becomes far fields."""
+    """Transpose and transform the other dimension: what `forward_rows` left becomes far fields."""
     w = width(field)
     plane = (chunks * w + 1) * w
     for k in range(modes):
@@ -132,7 +132,7 @@ def forward_columns(
 def backward_columns(
     field: NDArray, m: int, modes: int, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray
 ) -> None:
-    """Undo the DFT of `cross`, but for a factor m."""
+    """Undo the DFT of `forward_columns`, but for a factor m."""
     w = width(field)
     plane = (chunks * w + 1) * w
     for k in range(modes):
@@ -146,7 +146,7 @@ def backward_rows_overlap_add(
     scale: float, corner: int, pitch: int, probes: NDArray, start: int, target: NDArray, moves: bool,
     tile: NDArray, sums: NDArray, sums_start: int,
 ) -> None:  # fmt: skip
-    """Transpose back and undo the DFT of `enter`; target += scale conj(probe) field.
+    """Transpose back and undo the DFT of `forward_rows`; target += scale conj(probe) field.
 
     Where the probe moves, sums += scale conj(patch of the tile) field.
     """
