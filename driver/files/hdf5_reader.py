@@ -225,9 +225,10 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
         raise ValueError(f"{path}: expected an HDF5 file, got a folder")
     try:
         file = h5py.File(path, "r")
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: no such file") from error
     except READ_ERRORS as error:
+        # asked only now: HDF5 says it in many ways that a file disappears while it opens it
+        if not Path(path).exists():
+            raise ValueError(f"{path}: no such file") from error
         raise ValueError(f"{path}: not an HDF5 file, or a truncated or unreadable one ({error})") from error
     with file:
         try:
