@@ -1,4 +1,4 @@
-"""The experiments in the order of the paper, by the names that the command takes."""
+"""The names of the experiments on the command line, in the order of the paper."""
 
 from __future__ import annotations
 
@@ -16,20 +16,30 @@ NAMES = (
     "size",
     "elements",
     "images",
-    "today",
+    "sequential",
     "mismatch",
 )
 
+#: Former names, which the command still accepts.
+FORMER_NAMES = {"today": "sequential"}
 
-def experiment(name: str) -> ModuleType:
-    """Return the module of an experiment: it has TITLE, PAPER and run(study).
+
+def selected(name: str) -> list[str]:
+    """Return the names that an argument of the command selects: one experiment, or all of them.
 
     Raises
     ------
     ValueError
-        If there is none of that name.
+        There is no experiment of that name.
     """
+    name = FORMER_NAMES.get(name, name)
+    if name == "all":
+        return list(NAMES)
     if name not in NAMES:
         raise ValueError(f"NAME: expected one of {', '.join(NAMES)} or all, got {name!r}")
-    module = {"today": "sequential_practice"}.get(name, name)
-    return import_module(f"ptyxrf.experiments.{module}")
+    return [name]
+
+
+def experiment(name: str) -> ModuleType:
+    """Return the module of an experiment, with ``TITLE``, ``PAPER`` and ``run(cache)``."""
+    return import_module(f"ptyxrf.experiments.{name}")

@@ -1,4 +1,4 @@
-"""Claims of the paper, and the measures by which they hold or not."""
+"""Claims of the paper, and the criteria by which they hold."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 
 from ptyxrf.driver.data.history import IterationRecord
 
-#: A curve rises again where it ends this much above its lowest point.
+#: A curve semi-converges if its last value exceeds its lowest one by this factor.
 RISE = 1.02
-#: Losses at which two curves are compared, and the share at which one has to be lower.
+#: Number of losses at which two curves are compared, and the fraction at which one must be lower.
 LEVELS, MOST = 40, 0.9
 
 
@@ -23,12 +23,12 @@ class Claim:
     Attributes
     ----------
     key : str
-        Short name, the same at full and at reduced size.
+        Short name, the same in full and reduced versions.
     text : str
-        What is claimed.
+        The claim in words.
     holds : bool
     figures : str
-        The numbers behind the verdict.
+        The numbers that the verdict follows from.
     """
 
     key: str
@@ -43,7 +43,7 @@ class Claim:
 
 
 def below(key: str, text: str, ours: float, theirs: float, *, at_most: float = 1.0) -> Claim:
-    """Claim that one number is below another, or at most a multiple of it."""
+    """Claim that a number is at most `at_most` times another."""
     ratio = ours / theirs if theirs else np.inf
     return Claim(
         key, text, bool(ours <= at_most * theirs), f"{ours:.3g} against {theirs:.3g} ({ratio:.3g} x)"
@@ -53,7 +53,7 @@ def below(key: str, text: str, ours: float, theirs: float, *, at_most: float = 1
 def errors_at_losses(
     losses: ArrayLike, errors: ArrayLike, levels: ArrayLike
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the error of the first iterate whose loss is at or below each level, NaN where there is none."""
+    """Return the error of the first iteration whose loss is at or below each level, or NaN."""
     losses, errors, levels = (np.asarray(values, dtype=np.float64) for values in (losses, errors, levels))
     reached = losses[None, :] <= levels[:, None]
     return np.where(reached.any(axis=1), errors[reached.argmax(axis=1)], np.nan)
@@ -67,10 +67,10 @@ def lower_at_the_same_loss(
     error: str = "mse",
     loss: str = "ptychography_loss",
 ) -> Claim:
-    """Claim that a history has the lower error wherever both have the same loss.
+    """Claim that the first history has the lower error at equal loss.
 
-    Compared at 40 losses, evenly on a logarithmic scale from the first loss to the last that both reach; it
-    holds where the error is lower at 90 % of them.
+    The histories are compared at 40 losses, evenly spaced on a logarithmic scale between the first and the
+    last loss that both reach. The claim holds if the error is lower at 90 % of them.
     """
     curves = [
         (
@@ -91,7 +91,7 @@ def lower_at_the_same_loss(
 
 
 def rise(history: Sequence[IterationRecord], error: str) -> float:
-    """Return how far the last error lies above the lowest one, as a ratio."""
+    """Return the ratio of the last error to the lowest error."""
     values = [record.errors[error] for record in history]
     return values[-1] / min(values)
 
@@ -103,7 +103,7 @@ def semi_convergence(
     fluorescence: Sequence[IterationRecord],
     error: str,
 ) -> Claim:
-    """Claim that fluorescence alone semi-converges and the joint method less or not."""
+    """Claim that fluorescence alone semi-converges, and the joint method does less or not at all."""
     ours, theirs = rise(joint, error), rise(fluorescence, error)
     kind = "not" if ours <= RISE else "less" if ours < theirs else "more"
     return Claim(

@@ -1,4 +1,4 @@
-"""``ptyxrf paper``: the experiments of the paper, with a verdict for each of its claims."""
+"""The subcommand ``ptyxrf paper``: run experiments of the paper and check its claims."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ptyxrf.driver.command.outputs import check_outputs, make_folder, on_first_rank
 from ptyxrf.driver.command.parser import Subcommand
-from ptyxrf.experiments.catalogue import NAMES, experiment
+from ptyxrf.experiments.catalogue import NAMES, selected
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,21 +15,21 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", default="ptyxrf-paper", help="where to write (default ptyxrf-paper)"
     )
-    parser.add_argument("--quick", action="store_true", help="smaller versions")
+    parser.add_argument("--quick", action="store_true", help="run reduced versions")
     parser.add_argument(
         "--images",
         nargs=2,
         metavar=("MAGNITUDE", "PHASE"),
-        help="grey images of the experiment on images (the paper: Cameraman and Baboon)",
+        help="grey images for the experiment on images (the paper uses Cameraman and Baboon)",
     )
     parser.add_argument(
-        "--fresh", action="store_true", help="compute again what an earlier run has left in DIR"
+        "--fresh", action="store_true", help="recompute results that earlier runs have left in DIR"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--quiet", action="store_true", help="report no progress")
 
 
 def _check_image(path: Path) -> None:
-    """Find out before a long run whether an image can be read."""
+    """Raise an error before a long run if an image cannot be read."""
     from ptyxrf.driver.simulation.images import read_image
 
     try:
@@ -41,27 +41,26 @@ def _check_image(path: Path) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    names = list(NAMES) if options.name == "all" else [options.name]
     folder, comm = Path(options.out), options.comm
     images = None if options.images is None else (Path(options.images[0]), Path(options.images[1]))
 
-    def prepare() -> None:
-        for name in names:
-            experiment(name)
+    def prepare() -> list[str]:
+        names = selected(options.name)
         for path in images or ():
             _check_image(path)
         make_folder(folder)
         check_outputs([folder / "paper.md"], [])
+        return names
 
-    on_first_rank(comm, prepare)
+    names = on_first_rank(comm, prepare)
 
     from ptyxrf.experiments.run import run_experiments
-    from ptyxrf.experiments.run_cache import Study
+    from ptyxrf.experiments.run_cache import RunCache
 
-    study = Study(
+    cache = RunCache(
         folder, quick=options.quick, images=images, comm=comm, fresh=options.fresh, quiet=options.quiet
     )
-    run_experiments(names, study, lambda line: print(line, flush=True))
+    run_experiments(names, cache, lambda line: print(line, flush=True))
     print(f"page: {folder / 'paper.md'}")
     return 0
 
@@ -70,9 +69,9 @@ COMMAND = Subcommand(
     "paper",
     "NAME|all [--out DIR] [--quick] [--images MAGNITUDE PHASE]",
     "run the experiments of the paper and check its claims",
-    "Run an experiment of arXiv 2511.02153, or all of them: write its figures, its "
-    "numbers as JSON, a verdict for each claim, and one page with all that are there. What "
-    "was computed before is kept: an interrupted run goes on where it was.",
+    "Run an experiment of arXiv 2511.02153, or all of them. Each writes its figures, its numbers and a "
+    "verdict for each claim; paper.md shows all experiments in the folder. Results are stored: an "
+    "interrupted run resumes where it stopped.",
     _arguments,
     _run,
 )

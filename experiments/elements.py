@@ -7,30 +7,30 @@ from typing import Any
 import numpy as np
 
 from ptyxrf.experiments.claims import below
-from ptyxrf.experiments.extra_comparisons import beyond
+from ptyxrf.experiments.extra_comparisons import extra_comparisons
 from ptyxrf.experiments.figures import curve_panels, image_rows
-from ptyxrf.experiments.findings import Outcome, Picture
-from ptyxrf.experiments.methods import METHODS, Methods, columns_of
+from ptyxrf.experiments.findings import Findings, Picture
+from ptyxrf.experiments.methods import METHODS, Comparison, columns_of
 from ptyxrf.experiments.paper_cases import paper_case
-from ptyxrf.experiments.run_cache import Study
+from ptyxrf.experiments.run_cache import RunCache
 
 TITLE = "Three element maps"
 PAPER = "Fig. 18"
 STEPS = {"max_iterations": 200}
 
 
-def run(study: Study) -> Outcome:
-    """Reconstruct three maps without noise; ptychography has the same maps as unknowns (alpha = 0)."""
+def run(cache: RunCache) -> Findings:
+    """Reconstruct three maps without noise, also with the maps as unknowns of ptychography (alpha = 0)."""
     case = paper_case(
         "53 % overlap, three elements, noiseless",
         n=334,
         per_side=10,
         elements=3,
         noise=0.0,
-        quick=study.quick,
+        quick=cache.quick,
     )
-    blind = study.paper(case, "joint", alpha=0.0, **STEPS)
-    results = {method: study.paper(case, method, **STEPS) for method in METHODS}
+    blind = cache.paper_run(case, "joint", alpha=0.0, **STEPS)
+    results = {method: cache.paper_run(case, method, **STEPS) for method in METHODS}
     joint, names = results["joint"], case.scan.element_names
     errors = {"real part": "mse_real", **{f"map of {name}": f"mse_{name}" for name in names}}
     claims = [
@@ -59,21 +59,21 @@ def run(study: Study) -> Outcome:
         panels = [(f"MSE of the {label}", key, histories) for label, key in errors.items()]
         return curve_panels("Errors over the steps", [panels[:2], panels[2:]])
 
-    compared = Methods("elements", case, results)
-    outcome = Outcome(
+    comparison = Comparison("elements", case, results)
+    findings = Findings(
         claims=claims,
         pictures=[
             Picture("fig18-images", "Images of the real part and of each map", images),
             Picture("fig18-errors", "Their errors", curves),
         ],
-        numbers={"elements": compared.numbers(), "ptychography, alpha = 0": columns_of(blind)},
+        numbers={"elements": comparison.numbers(), "ptychography, alpha = 0": columns_of(blind)},
     )
     maps = [
         float(np.mean([run.history[-1].errors[f"mse_{name}"] for name in names])) for run in (joint, blind)
     ]
-    outcome.notes.append(
+    findings.notes.append(
         f"Mean MSE of the three maps: joint {maps[0]:.3g}, ptychography with three maps {maps[1]:.3g}. "
-        "Patterns see the weighted sum of the maps alone: ptychography keeps the differences of the start."
+        "Patterns depend only on the weighted sum of the maps: ptychography cannot change their differences."
     )
-    outcome.extend(beyond(study, compared, **STEPS))
-    return outcome
+    findings.extend(extra_comparisons(cache, comparison, **STEPS))
+    return findings

@@ -1,4 +1,4 @@
-"""Figures laid out like the paper's: images under one colour range a row, log-log curves."""
+"""Figures in the layout of the paper: rows of images with a common colour range, and log-log curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.history import IterationRecord
 
-#: One colour for each method in every figure (Okabe and Ito's palette).
+#: Colour of each method in all figures (Okabe and Ito's palette).
 COLOURS = {"ptychography": "#0072B2", "fluorescence": "#009E73", "joint": "#D55E00", "truth": "#000000"}
 CELL = 2.6
 DPI = 110
@@ -47,7 +47,7 @@ def image_rows(title: str, rows: Sequence[tuple[str, Mapping[str, NDArray[Any] |
     ----------
     title : str
     rows : sequence of (label, images)
-        Images by the title of their column; None leaves a place empty.
+        Images by the title of their column; None leaves the cell empty.
     """
     columns = max(len(images) for _, images in rows)
     figure, axes = new_figure(len(rows), columns, cell=(CELL, CELL), title=title)
@@ -72,15 +72,15 @@ def image_rows(title: str, rows: Sequence[tuple[str, Mapping[str, NDArray[Any] |
 def curve_panels(
     title: str, panels: Sequence[Sequence[tuple[str, str, Histories]]], *, dotted: str | None = None
 ) -> Figure:
-    """Draw quantities of histories over the iterations, on logarithmic axes.
+    """Draw quantities of histories against the iteration, on logarithmic axes.
 
     Parameters
     ----------
     title : str
     panels : rows of (title, quantity, histories)
-        quantity: a field of the records or one of their errors.
+        The quantity is a field or an error of `IterationRecord`.
     dotted : str, optional
-        An error that is drawn dotted beside "mse".
+        Error that is drawn as a dotted line beside "mse".
     """
     figure, axes = new_figure(len(panels), len(panels[0]), cell=(4.2, 3.2), title=title)
     for line, row in zip(axes, panels, strict=True):
@@ -102,14 +102,14 @@ def _curve(
     style: str,
     label: str,
 ) -> None:
-    # on a logarithmic axis the start (iteration 0) stands at 1
+    # a logarithmic axis cannot show iteration 0
     at = np.array([record.iteration + 1 for record in history])
     values = [record.errors.get(quantity, getattr(record, quantity, np.nan)) for record in history]
     axis.loglog(at, values, style, color=colour, label=label, linewidth=1.3)
 
 
 def finish_curves(axis: Axes, title: str, across: str, down: str = "") -> None:
-    """Give curves their title, grid and legend."""
+    """Add title, labels, grid and legend to curves."""
     axis.set_title(title, fontsize=9)
     axis.set_xlabel(across, fontsize=8)
     axis.set_ylabel(down, fontsize=8)

@@ -1,4 +1,4 @@
-"""What an experiment gives: claims with verdicts, numbers, tables and figures."""
+"""The findings of an experiment: claims with verdicts, numbers, tables and figures."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ptyxrf.experiments.claims import Claim
 
 @dataclass(frozen=True)
 class Table:
-    """A table for the page.
+    """A table of the page.
 
     Attributes
     ----------
     title : str
     head : sequence of str
     rows : sequence of sequences
-        Texts and numbers.
+        Strings and numbers.
     """
 
     title: str
@@ -28,18 +28,18 @@ class Table:
     rows: Sequence[Sequence[Any]]
 
     def records(self) -> list[dict[str, Any]]:
-        """Return each row as a dictionary by the names of the head."""
+        """Return each row as a dictionary with the keys of the head."""
         return [dict(zip(self.head, row, strict=True)) for row in self.rows]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure for the page, drawn when it is written.
+    """A figure of the page, drawn when it is written.
 
     Attributes
     ----------
     name : str
-        Ending of the file's name, the paper's number where it has one.
+        Last part of the file name, with the number of the figure in the paper if it has one.
     caption : str
     draw : callable
         Returns the figure.
@@ -51,8 +51,8 @@ class Picture:
 
 
 @dataclass
-class Outcome:
-    """The outcome of an experiment.
+class Findings:
+    """Everything that an experiment has found.
 
     Attributes
     ----------
@@ -60,9 +60,9 @@ class Outcome:
     tables : list of Table
     pictures : list of Picture
     numbers : dict
-        Every number behind the figures, as JSON has them.
+        All numbers of the figures, in types that JSON can represent.
     notes : list of str
-        Sentences for the page.
+        Paragraphs of the page.
     """
 
     claims: list[Claim] = field(default_factory=list)
@@ -71,8 +71,8 @@ class Outcome:
     numbers: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def extend(self, other: Outcome) -> None:
-        """Add what another outcome has."""
+    def extend(self, other: Findings) -> None:
+        """Add the findings of another part of the experiment."""
         self.claims += other.claims
         self.tables += other.tables
         self.pictures += other.pictures

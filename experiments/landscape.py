@@ -1,4 +1,4 @@
-"""The loss on planes of eigenvectors around the reconstructions (section 3.4)."""
+"""The loss around the reconstructions, on planes spanned by eigenvectors (section 3.4)."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ptyxrf.driver.analysis.dense_hessian import dense_hessian
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.experiments.claims import Claim
 from ptyxrf.experiments.figures import new_figure
-from ptyxrf.experiments.findings import Outcome, Picture, Table
-from ptyxrf.experiments.paper_cases import Case, low_overlap_case
-from ptyxrf.experiments.run_cache import Study, point
+from ptyxrf.experiments.findings import Findings, Picture, Table
+from ptyxrf.experiments.paper_cases import Case, low_overlap_case, paper_objective, vector_of
+from ptyxrf.experiments.run_cache import RunCache
 
 TITLE = "Loss landscape"
 PAPER = "Figs. 4 and 5"
 METHODS = ("ptychography", "joint")
-#: Eigenvectors that span the planes, counted from 1 in descending order, for 7688 unknowns.
+#: Eigenvectors that span each plane, numbered from 1 in descending order, for 7688 unknowns.
 PLANES = {"leading": (200, 201), "flat": (4000, 4001)}
 UNKNOWNS = 7688
 STEPS = np.linspace(-5, 5, 41)
-#: The same planes, seen from nearer: where the loss still bends.
+#: Scale of a closer view of the planes, in which the curvature of the loss still changes.
 NEAR = 0.1
 
 
-def run(study: Study) -> Outcome:
-    """Draw the loss around each method's own reconstruction, along its own Hessian's eigenvectors."""
-    case = low_overlap_case(study.quick)
-    surfaces = {method: surfaces_of(study, case, method) for method in METHODS}
+def run(cache: RunCache) -> Findings:
+    """Draw the loss of each method around its reconstruction, along eigenvectors of its Hessian."""
+    case = low_overlap_case(cache.quick)
+    surfaces = {method: surfaces_of(cache, case, method) for method in METHODS}
     measures = {
         (method, plane): measure(arrays[plane], arrays[f"{plane}, near"])
         for method, arrays in surfaces.items()
@@ -50,7 +50,7 @@ def run(study: Study) -> Outcome:
         ),
         Claim(
             "landscape: smooth",
-            "flat plane: the joint landscape is smoother (part of it to +-0.5 where the loss is convex)",
+            "flat plane: the joint landscape is smoother (convex fraction of it within +-0.5)",
             convex["joint"] > convex["ptychography"],
             f"joint {convex['joint']:.3g}, ptychography {convex['ptychography']:.3g}",
         ),
@@ -65,35 +65,36 @@ def run(study: Study) -> Outcome:
         for plane, surface in planes.items()
     }
     table = Table("Measures of the landscapes", head, rows)
-    return Outcome(claims, [table], pictures, numbers | {"steps": STEPS.tolist()})
+    return Findings(claims, [table], pictures, numbers | {"steps": STEPS.tolist()})
 
 
-def surfaces_of(study: Study, case: Case, method: str) -> dict[str, NDArray[Any]]:
-    """Return the loss on the (41, 41) steps of each plane."""
-    result = study.paper(case, method)
+def surfaces_of(cache: RunCache, case: Case, method: str) -> dict[str, NDArray[Any]]:
+    """Return the (41, 41) losses of each plane and of its closer view."""
+    result = cache.paper_run(case, method)
 
     def compute() -> dict[str, NDArray[Any]]:
-        objective = study.objective(case, method)
-        centre = point(objective, result.object, result.elements)
+        objective = paper_objective(case, method)
+        centre = vector_of(objective, result.object, result.elements)
         hessian = dense_hessian(objective, centre)
         found = {}
         for plane, (first, _) in PLANES.items():
             place = round(first * objective.size / UNKNOWNS)
-            # ascending there, descending here
+            # eigh counts in ascending order
             indices = objective.size - place - 1, objective.size - place
             _, vectors = eigh(hessian, subset_by_index=indices)
-            one, other = (normalised(objective, vectors[:, i], centre) for i in (1, 0))
+            first_direction, second_direction = (normalised(objective, vectors[:, i], centre) for i in (1, 0))
             for name, steps in ((plane, STEPS), (f"{plane}, near", NEAR * STEPS)):
+                rows = (centre + step * first_direction for step in steps)
                 found[name] = np.array(
-                    [_line(objective, centre + step * one, other, steps) for step in steps]
+                    [objective.at(row).losses_along(second_direction, steps) for row in rows]
                 )
         return found
 
-    return study.compute(f"landscapes, {method}", {**case.identity, "method": method}, compute)
+    return cache.compute(f"landscapes, {method}", {**case.identity, "method": method}, compute)
 
 
 def normalised(objective: Objective, direction: NDArray[Any], centre: NDArray[Any]) -> NDArray[Any]:
-    """Return a direction with, in each filter (x, or one w_e), the norm that the point has there."""
+    """Return a direction whose norm in each field (x, y or a map) is that of the point."""
     out = direction.copy()
     for part, size in zip(objective.fields.view(out), objective.fields.view(centre), strict=True):
         norm = np.linalg.norm(part)
@@ -101,15 +102,8 @@ def normalised(objective: Objective, direction: NDArray[Any], centre: NDArray[An
     return out
 
 
-def _line(
-    objective: Objective, at: NDArray[Any], direction: NDArray[Any], steps: NDArray[Any]
-) -> NDArray[Any]:
-    objective.value_and_gradient(at)
-    return objective.losses_along(direction, steps)
-
-
 def convex_part(surface: NDArray[Any]) -> float:
-    """Return the part of a surface, on even steps, where its second differences are positive definite."""
+    """Return the fraction of a surface, sampled evenly, whose second differences are positive definite."""
     row_bend = surface[2:, 1:-1] - 2 * surface[1:-1, 1:-1] + surface[:-2, 1:-1]
     column_bend = surface[1:-1, 2:] - 2 * surface[1:-1, 1:-1] + surface[1:-1, :-2]
     mixed = (surface[2:, 2:] - surface[2:, :-2] - surface[:-2, 2:] + surface[:-2, :-2]) / 4
@@ -117,12 +111,13 @@ def convex_part(surface: NDArray[Any]) -> float:
 
 
 def measure(surface: NDArray[Any], near: NDArray[Any]) -> dict[str, float]:
-    """Return how a surface rises around its centre, where it is convex, and how far from a paraboloid."""
-    one, other = np.meshgrid(STEPS, STEPS, indexing="ij")
-    radius = np.hypot(one, other)
+    """Return the rise of a surface around its centre, its convex part and its distance from a paraboloid."""
+    first, second = np.meshgrid(STEPS, STEPS, indexing="ij")
+    radius = np.hypot(first, second)
     middle = surface[len(STEPS) // 2, len(STEPS) // 2]
     ring = np.abs(radius - 1) < 0.15
-    basis = np.stack([np.ones_like(one), one, other, one**2, one * other, other**2], axis=-1).reshape(-1, 6)
+    monomials = [np.ones_like(first), first, second, first**2, first * second, second**2]
+    basis = np.stack(monomials, axis=-1).reshape(-1, 6)
     fit = basis @ np.linalg.lstsq(basis, surface.ravel(), rcond=None)[0]
     apart = np.sqrt(np.mean((surface.ravel() - fit) ** 2)) / np.ptp(surface)
     return {
@@ -136,14 +131,14 @@ def measure(surface: NDArray[Any], near: NDArray[Any]) -> dict[str, float]:
 
 
 def draw(surfaces: dict[str, dict[str, NDArray[Any]]], plane: str) -> Any:
-    """Draw both surfaces, as the paper does."""
+    """Draw the surfaces of both methods, as the paper does."""
     figure, axes = new_figure(1, 2, cell=(4.4, 3.8))
-    one, other = np.meshgrid(STEPS, STEPS, indexing="ij")
+    first, second = np.meshgrid(STEPS, STEPS, indexing="ij")
     for column, method in enumerate(METHODS):
         axes[0, column].remove()
         axis = figure.add_subplot(1, 2, column + 1, projection="3d")
         surface = surfaces[method][plane]
-        axis.plot_surface(one, other, surface / surface.max(), cmap="viridis", linewidth=0)
+        axis.plot_surface(first, second, surface / surface.max(), cmap="viridis", linewidth=0)
         axis.set_title(f"{method}, {plane} plane", fontsize=9)
         axis.tick_params(labelsize=6)
         axis.set_xlabel("along v1", fontsize=7)

@@ -1,38 +1,39 @@
-"""What an experiment of section 4 gives for its scans: claims, figures of objects and curves, and beyond."""
+"""The findings of the experiments of section 4: claims, figures, and extra comparisons of their scans."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ptyxrf.experiments.extra_comparisons import beyond
-from ptyxrf.experiments.findings import Outcome
-from ptyxrf.experiments.methods import Methods, map_curves, objects_picture, pattern_curves
-from ptyxrf.experiments.run_cache import Study
+from ptyxrf.experiments.extra_comparisons import extra_comparisons
+from ptyxrf.experiments.findings import Findings
+from ptyxrf.experiments.methods import Comparison, map_curves, objects_picture, pattern_curves
+from ptyxrf.experiments.run_cache import RunCache
 
 
-def section(study: Study, compared: Sequence[Methods], title: str, figures: tuple[str, str, str]) -> Outcome:
-    """Return the outcome of scans that are drawn beside each other.
+def comparison_findings(
+    cache: RunCache, compared: Sequence[Comparison], title: str, figures: tuple[str, str, str]
+) -> Findings:
+    """Return the findings of scans that share their figures.
 
     Parameters
     ----------
-    study : Study
-    compared : sequence of Methods
-        The scans.
+    cache : RunCache
+    compared : sequence of Comparison
     title : str
-        Of the figure of the objects.
+        Title of the figure of the objects.
     figures : (str, str, str)
-        The paper's numbers of the figures: objects, curves of the patterns, curves of the maps.
+        Numbers of the figures in the paper: objects, curves of the patterns, curves of the maps.
     """
     objects, patterns, maps = figures
-    outcome = Outcome(
-        claims=[claim for one in compared for claim in one.claims()],
-        numbers={one.key: one.numbers() for one in compared},
+    findings = Findings(
+        claims=[claim for comparison in compared for claim in comparison.claims()],
+        numbers={comparison.key: comparison.numbers() for comparison in compared},
         pictures=[
             objects_picture(objects, title, compared),
             pattern_curves(patterns, compared),
             map_curves(maps, compared),
         ],
     )
-    for one in compared:
-        outcome.extend(beyond(study, one))
-    return outcome
+    for comparison in compared:
+        findings.extend(extra_comparisons(cache, comparison))
+    return findings

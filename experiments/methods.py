@@ -1,4 +1,4 @@
-"""The three methods side by side on one scan, as sections 4.1 to 4.5 compare them."""
+"""The three methods on one scan, as sections 4.1 to 4.5 compare them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ptyxrf.experiments.claims import Claim, below, lower_at_the_same_loss, semi
 from ptyxrf.experiments.figures import Histories, curve_panels, image_rows
 from ptyxrf.experiments.findings import Picture
 from ptyxrf.experiments.paper_cases import Case
-from ptyxrf.experiments.run_cache import Study
+from ptyxrf.experiments.run_cache import RunCache
 
 METHODS = ("ptychography", "fluorescence", "joint")
 
 
 @dataclass
-class Methods:
-    """A scan and what the three methods make of it.
+class Comparison:
+    """A scan and its reconstructions by the three methods.
 
     Attributes
     ----------
     key : str
-        Short name for the claims.
+        Short name of the scan in keys of claims.
     case : Case
     results : dict of str to Result
     """
@@ -34,11 +34,11 @@ class Methods:
     results: Mapping[str, Result]
 
     def histories(self, *methods: str) -> Histories:
-        """Return the histories of some methods, the fluorescence loss without its weight."""
+        """Return the histories of some methods, with unweighted fluorescence loss."""
         return {method: unweighted(self.results[method]) for method in methods}
 
     def claims(self) -> list[Claim]:
-        """Return what the paper claims of every such scan."""
+        """Return the claims that the paper makes for each of its scans."""
         ptychography, fluorescence, joint = (self.results[method].history for method in METHODS)
         ends = {method: result.history[-1].errors for method, result in self.results.items()}
         key, label = self.key, self.case.label
@@ -77,7 +77,7 @@ class Methods:
         ]
 
     def image_rows(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the rows of images of the object: real and imaginary part."""
+        """Return the rows of images: real and imaginary part of the object."""
         truth = self.case.scan.truth["object"]
         z = {method: result.object for method, result in self.results.items()}
         errors = {method: result.history[-1].errors["mse"] for method, result in self.results.items()}
@@ -100,32 +100,31 @@ class Methods:
 
 
 def unweighted(result: Result) -> list[IterationRecord]:
-    """Return a history with the fluorescence loss for alpha = 1 (elements that share one weight)."""
+    """Return a history with the fluorescence loss for alpha = 1, where all elements have the same weight."""
     alpha = max(result.settings["alpha_used"], default=1.0) or 1.0
     return [replace(record, fluorescence_loss=record.fluorescence_loss / alpha) for record in result.history]
 
 
 def columns_of(result: Result) -> dict[str, list[float]]:
-    """Return a history as columns of numbers, the fluorescence loss without its weight."""
+    """Return a history as columns of numbers, with unweighted fluorescence loss."""
     names = ("iteration", "ptychography_loss", "fluorescence_loss", "sweeps", "seconds")
     columns = {name: [getattr(record, name) for record in unweighted(result)] for name in names}
     errors = result.history[-1].errors
     return columns | {name: [record.errors[name] for record in result.history] for name in errors}
 
 
-def compare_methods(study: Study, key: str, case: Case, **settings: Any) -> Methods:
-    """Reconstruct a scan with each of the three methods as the paper does."""
-    return Methods(key, case, {method: study.paper(case, method, **settings) for method in METHODS})
+def compare_methods(cache: RunCache, key: str, case: Case, **settings: Any) -> Comparison:
+    """Reconstruct a scan by each of the three methods with the paper's solver."""
+    return Comparison(key, case, {method: cache.paper_run(case, method, **settings) for method in METHODS})
 
 
-def objects_picture(name: str, title: str, compared: Sequence[Methods]) -> Picture:
+def objects_picture(name: str, title: str, compared: Sequence[Comparison]) -> Picture:
     """Return the figure of the objects: truth, ptychography, fluorescence (imaginary) and joint."""
-    return Picture(
-        name, title, lambda: image_rows(title, [row for one in compared for row in one.image_rows()])
-    )
+    rows = [row for comparison in compared for row in comparison.image_rows()]
+    return Picture(name, title, lambda: image_rows(title, rows))
 
 
-def pattern_curves(name: str, compared: Sequence[Methods]) -> Picture:
+def pattern_curves(name: str, compared: Sequence[Comparison]) -> Picture:
     """Return the figure of the ptychographic loss and of the complex MSE."""
     title = "Ptychographic loss and complex MSE (dotted: without the global phase, where illuminated)"
     return _curves(
@@ -133,7 +132,7 @@ def pattern_curves(name: str, compared: Sequence[Methods]) -> Picture:
     )
 
 
-def map_curves(name: str, compared: Sequence[Methods]) -> Picture:
+def map_curves(name: str, compared: Sequence[Comparison]) -> Picture:
     """Return the figure of the fluorescence loss and of the imaginary MSE."""
     title = "Fluorescence loss (alpha = 1) and imaginary MSE"
     quantities = ("fluorescence_loss", "mse_imaginary")
@@ -143,7 +142,7 @@ def map_curves(name: str, compared: Sequence[Methods]) -> Picture:
 def _curves(
     name: str,
     title: str,
-    compared: Sequence[Methods],
+    compared: Sequence[Comparison],
     methods: tuple[str, ...],
     quantities: tuple[str, str],
     dotted: str | None,
@@ -152,11 +151,11 @@ def _curves(
     panels = [
         [
             (
-                f"{heads.get(quantity, 'imaginary MSE')}, {one.case.label}",
+                f"{heads.get(quantity, 'imaginary MSE')}, {comparison.case.label}",
                 quantity,
-                one.histories(*methods),
+                comparison.histories(*methods),
             )
-            for one in compared
+            for comparison in compared
         ]
         for quantity in quantities
     ]

@@ -1,4 +1,4 @@
-"""A wrong model: the sensitivity is off, or fluorescence does not see part of what absorbs."""
+"""Wrong models: a wrong sensitivity, or an absorbing element without fluorescence data."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.experiments.claims import Claim
-from ptyxrf.experiments.findings import Outcome, Table
+from ptyxrf.experiments.findings import Findings, Table
 from ptyxrf.experiments.paper_cases import Case, paper_case
-from ptyxrf.experiments.run_cache import Study
+from ptyxrf.experiments.run_cache import RunCache
 
 TITLE = "Wrong models"
 PAPER = "beyond the paper"
@@ -20,9 +20,9 @@ SENSITIVITY = (1.0, 1.02, 1.1, 1.3)
 UNSEEN = (0.05, 0.2)
 
 
-def run(study: Study) -> Outcome:
-    """Find where the joint method becomes worse than ptychography."""
-    base = paper_case("83 % overlap", n=154, per_side=10, quick=study.quick)
+def run(cache: RunCache) -> Findings:
+    """Determine which errors of the model make the joint method worse than ptychography."""
+    base = paper_case("83 % overlap", n=154, per_side=10, quick=cache.quick)
     two = base.but(elements=2)
     cases = [
         wrong(
@@ -43,9 +43,9 @@ def run(study: Study) -> Outcome:
         )
     rows, claims = [], []
     for case in cases:
-        alone = study.tuned(case, "ptychography").history[-1].errors
+        alone = cache.tuned_run(case, "ptychography").history[-1].errors
         for alpha in ("statistical", "gradnorm"):
-            joint = study.tuned(case, "joint", alpha=alpha).history[-1].errors
+            joint = cache.tuned_run(case, "joint", alpha=alpha).history[-1].errors
             ratios = [
                 joint[name] / alone[name] for name in ("mse", "mse_aligned", "mse_imaginary_illuminated")
             ]
@@ -62,27 +62,27 @@ def run(study: Study) -> Outcome:
                 )
     head = ("model", "weight", "raw MSE", "aligned MSE", "MSE of y", "joint is worse in")
     table = Table("Error of the joint method over ptychography's", head, rows)
-    return Outcome(claims, [table], numbers={"mismatch": table.records()})
+    return Findings(claims, [table], numbers={"mismatch": table.records()})
 
 
 def wrong(case: Case, label: str, changed: dict[str, Any], change: Callable[[Scan], Scan]) -> Case:
-    """Return a case whose scan is given with a wrong model."""
+    """Return a case whose scan has a wrong model."""
     return replace(case, label=label, change=change, changed=changed)
 
 
 def with_sensitivity(factor: float) -> Callable[[Scan], Scan]:
-    """Return the change that claims a sensitivity which the detector does not have."""
+    """Return the change that multiplies the sensitivity by a factor."""
     return lambda scan: scan.replace(sensitivity=scan.sensitivity * factor)
 
 
 def share_of_second(case: Case, share: float) -> Case:
-    """Return a scan of two elements, the second of which makes a share of y."""
+    """Return a scan of two elements, the second of which contributes a share of y."""
     first, second = case.scan.truth["elements"]
     return case.but(attenuation=[1.0, float(share / (1 - share) * first.mean() / second.mean())])
 
 
 def without_second(scan: Scan) -> Scan:
-    """Leave the second element out of the data and of the model."""
+    """Remove the second element from the data and from the model."""
     maps, scales = np.asarray(scan.fluorescence), np.asarray(scan.fluorescence_count_scale)
     return scan.replace(
         fluorescence=maps[:1],
@@ -94,7 +94,7 @@ def without_second(scan: Scan) -> Scan:
 
 
 def unmeasured_second(scan: Scan) -> Scan:
-    """Leave the second element out of the data, and in the model."""
+    """Remove the second element from the data, but not from the model."""
     maps = np.array(scan.fluorescence)
     maps[1] = np.nan
     return scan.replace(fluorescence=maps)

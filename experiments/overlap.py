@@ -1,32 +1,32 @@
-"""High and low overlap of the probe positions (section 4.1)."""
+"""High and low overlap of the illumination windows (section 4.1)."""
 
 from __future__ import annotations
 
-from ptyxrf.experiments.extra_comparisons import beyond
-from ptyxrf.experiments.findings import Outcome
+from ptyxrf.experiments.extra_comparisons import extra_comparisons
+from ptyxrf.experiments.findings import Findings
 from ptyxrf.experiments.methods import compare_methods, map_curves, objects_picture, pattern_curves
 from ptyxrf.experiments.paper_cases import paper_case
-from ptyxrf.experiments.run_cache import Study
+from ptyxrf.experiments.run_cache import RunCache
 
 TITLE = "Overlap"
 PAPER = "Figs. 7 to 11"
 
 
-def run(study: Study) -> Outcome:
+def run(cache: RunCache) -> Findings:
     """Reconstruct at 83 % and at 20 % overlap."""
-    high = paper_case("83 % overlap", n=154, per_side=10, quick=study.quick)
-    low = paper_case("20 % overlap", n=514, per_side=10, quick=study.quick)
+    high = paper_case("83 % overlap", n=154, per_side=10, quick=cache.quick)
+    low = paper_case("20 % overlap", n=514, per_side=10, quick=cache.quick)
     compared = [
-        compare_methods(study, "overlap 83 %", high),
-        compare_methods(study, "overlap 20 %", low),
+        compare_methods(cache, "overlap 83 %", high),
+        compare_methods(cache, "overlap 20 %", low),
     ]
-    outcome = Outcome()
-    for one, objects, curves in zip(compared, ("fig07", "fig08"), ("fig09", "fig10"), strict=True):
-        outcome.claims += one.claims()
-        outcome.numbers[one.key] = one.numbers()
-        outcome.pictures.append(objects_picture(objects, f"Reconstructions, {one.case.label}", [one]))
-        outcome.pictures.append(pattern_curves(curves, [one]))
-    outcome.pictures.append(map_curves("fig11", compared))
-    for one in compared:
-        outcome.extend(beyond(study, one))
-    return outcome
+    findings = Findings()
+    for scan, objects, curves in zip(compared, ("fig07", "fig08"), ("fig09", "fig10"), strict=True):
+        findings.claims += scan.claims()
+        findings.numbers[scan.key] = scan.numbers()
+        findings.pictures.append(objects_picture(objects, f"Reconstructions, {scan.case.label}", [scan]))
+        findings.pictures.append(pattern_curves(curves, [scan]))
+    findings.pictures.append(map_curves("fig11", compared))
+    for scan in compared:
+        findings.extend(extra_comparisons(cache, scan))
+    return findings

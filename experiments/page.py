@@ -1,4 +1,4 @@
-"""The page with all figures and verdicts, as Markdown."""
+"""The page ``paper.md`` with all figures and verdicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def write_page(folder: Path, records: Sequence[Mapping[str, Any]]) -> None:
     Parameters
     ----------
     folder : path
-        Where the figures are.
+        Folder of the figures.
     records : sequence of dict
         The contents of the JSON files.
     """
@@ -25,10 +25,10 @@ def write_page(folder: Path, records: Sequence[Mapping[str, Any]]) -> None:
 
 def page_text(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the page in Markdown."""
-    size = " (smaller versions)" if any(record["quick"] for record in records) else ""
+    size = " (reduced versions)" if any(record["quick"] for record in records) else ""
     parts = [
         f"# The paper, checked{size}",
-        "Experiments of arXiv 2511.02153 (Zou, Buser, Di, Xi), and beyond, with a verdict for each claim.",
+        "Experiments of arXiv 2511.02153 (Zou, Buser, Di, Xi) and others, with a verdict for each claim.",
         "## Cost",
         table_text(
             ("experiment", "paper", "reconstructions", "sweeps", "seconds"),
@@ -71,7 +71,7 @@ def verdicts_text(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table_text(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table in Markdown, numbers with three digits."""
+    """Return a table in Markdown; numbers have three digits."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(_cell(entry) for entry in line) + " |" for line in lines)
 

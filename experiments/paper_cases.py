@@ -1,8 +1,9 @@
-"""How the paper simulates and reconstructs: what all experiments share.
+"""The simulated scans and the solver settings of the paper, which all experiments share.
 
-m = 64, a zone plate's probe that is known, 3 % Poisson noise in both modalities, one element with mu = 1,
-fluorescence on the grid; 100 steps of the plain truncated Newton method with up to 50 inner steps, from
-x = y = 0.5, weighed by gradient norms (arXiv 2511.02153, sections 2.3 and 4).
+Scans have a known 64 x 64 zone-plate probe, 3 % Poisson noise in both modalities, one element with mu = 1,
+and fluorescence on the grid. The solver makes 100 iterations of the plain truncated Newton method with at
+most 50 inner iterations, starts from x = y = 0.5, and weights the fluorescence by gradient norms (arXiv
+2511.02153, sections 2.3 and 4).
 """
 
 from __future__ import annotations
@@ -15,26 +16,26 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.simulation.images import from_images, read_image
 from ptyxrf.driver.simulation.simulate import simulate
 
-#: The paper's solver: it makes its steps, whatever the loss does.
+#: Changes of `Settings.paper` in the experiments: the number of iterations alone ends a run.
 PAPER: dict[str, Any] = {
-    "solver": "paper",
     "alpha": "gradnorm",
     "alpha_scale": 1.0,
     "precision": "double",
     "nonnegative": False,
     "max_iterations": 100,
-    "inner_limit": 50,
     "gradient_tolerance": 0.0,
     "loss_tolerance": 0.0,
     "noise_stop": False,
 }
 
-#: Where x and y start.
+#: Starting value of x and y.
 START = 0.5
 #: Noise level of both modalities.
 NOISE = 0.03
@@ -42,20 +43,20 @@ NOISE = 0.03
 
 @dataclass(frozen=True)
 class Case:
-    """A simulated scan, made when it is first needed.
+    """A simulated scan, computed when it is first used.
 
     Attributes
     ----------
     label : str
-        What the scan is, for tables and figures.
+        Description of the scan in tables and figures.
     settings : dict
-        Arguments of `ptyxrf.simulate`; they name what is stored.
+        Arguments of `ptyxrf.simulate`; they are part of the names of cached results.
     images : pair of path, optional
-        Magnitude and phase of the object, in place of a procedural specimen.
+        Magnitude and phase of the object, instead of a procedural specimen.
     change : callable, optional
-        Given the scan, returns the one that is reconstructed (a wrong model); `changed` says how.
+        Takes the simulated scan and returns the scan to reconstruct, for example with a wrong model.
     changed : dict
-        Settings of the change.
+        Settings of the change, for the names of cached results.
     """
 
     label: str
@@ -76,13 +77,13 @@ class Case:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes this scan, for the name of what is computed from it."""
+        """Everything that determines the scan, for the names of cached results."""
         images = None if self.images is None else [crc32(path.read_bytes()) for path in self.images]
         return {"scan": dict(self.settings), "images": images, "changed": dict(self.changed)}
 
     @property
     def start(self) -> dict[str, Any]:
-        """Where the paper starts: x = y = 0.5, the elements sharing y alike."""
+        """The paper's starting values: x = y = 0.5, with y divided evenly among the elements."""
         scan = self.scan
         total = float(np.sum(scan.attenuation)) if scan.N_e else 0.0
         elements = START / total if total > 0 else START
@@ -90,11 +91,11 @@ class Case:
 
     @property
     def map_noise(self) -> float:
-        """Noise level of the fluorescence."""
+        """The noise level of the fluorescence."""
         return float(self.settings.get("fluorescence_noise", self.settings.get("noise", NOISE)))
 
     def but(self, label: str = "", **settings: Any) -> Case:
-        """Return a case with other arguments of `ptyxrf.simulate`."""
+        """Return the case with other arguments of `ptyxrf.simulate`."""
         return replace(self, label=label or self.label, settings={**self.settings, **settings})
 
 
@@ -110,24 +111,24 @@ def paper_case(
     specimen: str = "cells",
     **settings: Any,
 ) -> Case:
-    """Return a scan as the paper simulates it.
+    """Return a scan that is simulated like those of the paper.
 
     Parameters
     ----------
     label : str
-        What comes after "n = ...".
+        Description of the scan; "n = ..." is put before it.
     n, m : int
         Edge of the object grid and of the probe window.
     per_side : int
-        Positions along each side, evenly over the grid within the margin.
+        Number of positions along each side, evenly spaced over the grid inside the margin.
     margin : int
-        Pixels left around the outermost windows.
+        Width of the border around the outermost windows, in pixels.
     quick : bool
-        Halve everything that is counted in pixels.
+        Halve all lengths in pixels.
     images : pair of path, optional
         Magnitude and phase of the object.
     specimen : str
-        Procedural object, where no images are given.
+        Procedural object if there are no images.
     **settings
         Further arguments of `ptyxrf.simulate`.
     """
@@ -151,3 +152,23 @@ def low_overlap_case(quick: bool) -> Case:
     n, per_side = (31, 2) if quick else (62, 4)
     label = f"n = {n}, m = 16, 6.25 % overlap, noiseless"
     return Case(label, {"n": n, "per_side": per_side, "m": 16, "seed": 0, "specimen": "cells", "noise": 0})
+
+
+def paper_objective(case: Case, method: str, **changes: Any) -> Objective:
+    """Return the paper's objective of a case: gradient-norm weight, full Hessian, double precision.
+
+    Parameters
+    ----------
+    case : Case
+    method : {"joint", "ptychography", "fluorescence"}
+    **changes
+        Other arguments of `ptyxrf.Objective`.
+    """
+    defaults = {"alpha": "gradnorm", "curvature": "full", "start": case.start}
+    return Objective(case.scan, method, **(defaults | changes))
+
+
+def vector_of(objective: Objective, object: NDArray[Any], elements: NDArray[Any]) -> NDArray[Any]:
+    """Return the vector of unknowns of an (n, n) complex object and its (N_e, n, n) maps."""
+    values = {"real_part": object.real, "imaginary_part": object.imag, "elements": elements}
+    return objective.scatter(**{name: values[name] for name in objective.unknowns})

@@ -8,20 +8,20 @@ import numpy as np
 
 from ptyxrf.experiments.claims import Claim
 from ptyxrf.experiments.figures import CELL, new_figure
-from ptyxrf.experiments.findings import Outcome, Picture
+from ptyxrf.experiments.findings import Findings, Picture
 from ptyxrf.experiments.paper_cases import paper_case
-from ptyxrf.experiments.run_cache import Study
+from ptyxrf.experiments.run_cache import RunCache
 
 TITLE = "Probe"
 PAPER = "Fig. 6"
-#: Near zero: below this fraction of the largest magnitude; the periphery: beyond this fraction of the
-#: half-width from the axis.
+#: Largest magnitude that counts as near zero, and radius of the periphery, as fractions of the largest
+#: magnitude and of the half-width.
 NEAR_ZERO, PERIPHERY = 0.05, 0.75
 
 
-def run(study: Study) -> Outcome:
-    """Show magnitude and phase of the probe and how little of it is at its periphery."""
-    case = paper_case("m = 64", n=64, per_side=1, quick=study.quick, sampling=None)
+def run(cache: RunCache) -> Findings:
+    """Show the magnitude and phase of the probe, and how much of it lies at the periphery."""
+    case = paper_case("m = 64", n=64, per_side=1, quick=cache.quick, sampling=None)
     probe = case.scan.truth["probe"][0]
     m = len(probe)
     row, column = np.indices(probe.shape) - m // 2
@@ -52,6 +52,6 @@ def run(study: Study) -> Outcome:
         f"{100 * dark:.1f} % of the pixels there; {100 * power:.2g} % of the power falls on them",
     )
     numbers = {"magnitude": size.tolist(), "phase": np.angle(probe).tolist(), "dark": dark, "power": power}
-    return Outcome(
+    return Findings(
         [claim], pictures=[Picture("fig06", "Magnitude and phase", draw)], numbers={"probe": numbers}
     )

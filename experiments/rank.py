@@ -1,4 +1,4 @@
-"""Numerical rank of the Hessians over the iterations (section 3.3, Table 1), and what could explain it."""
+"""Numerical rank of the Hessians over the iterations, and possible explanations (section 3.3, Table 1)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ptyxrf.driver.analysis.dense_hessian import dense_hessian
 from ptyxrf.driver.data.result import Result
 from ptyxrf.experiments.claims import Claim
 from ptyxrf.experiments.figures import COLOURS, finish_curves, new_figure
-from ptyxrf.experiments.findings import Outcome, Picture, Table
-from ptyxrf.experiments.paper_cases import Case, low_overlap_case
-from ptyxrf.experiments.run_cache import Study, point
+from ptyxrf.experiments.findings import Findings, Picture, Table
+from ptyxrf.experiments.paper_cases import Case, low_overlap_case, paper_objective, vector_of
+from ptyxrf.experiments.run_cache import RunCache
 
 TITLE = "Numerical rank of the Hessian"
 PAPER = "Table 1"
 METHODS = ("ptychography", "joint")
 TAU = 1e-4
 TAUS = np.geomspace(1e-12, 1e2, 141)
-#: Iteration: ranks of the ptychography and of the joint Hessian in the paper's Table 1.
+#: Ranks of the ptychography and of the joint Hessian by iteration, from Table 1 of the paper.
 TABLE = {
     25: (7201, 7390),
     50: (6867, 7163),
@@ -30,20 +30,20 @@ TABLE = {
     375: (5972, 6622),
     500: (5978, 6621),
 }
-#: Where the explanations are tested.
+#: Iterations at which the explanations are tested.
 TESTED = (25, 500)
-#: A slow solver: each step is one along the gradient.
+#: A slow solver, whose steps go along the gradient.
 SLOW: dict[str, Any] = {"inner_limit": 1}
 
 
-def run(study: Study) -> Outcome:
+def run(cache: RunCache) -> Findings:
     """Count the singular values above 1e-4 at the iterations of Table 1."""
-    case = low_overlap_case(study.quick)
-    iterations = TESTED if study.quick else tuple(TABLE)
-    values = {(method, k): singular_values(study, case, method, k) for k in iterations for method in METHODS}
+    case = low_overlap_case(cache.quick)
+    iterations = TESTED if cache.quick else tuple(TABLE)
+    values = {(method, k): singular_values(cache, case, method, k) for k in iterations for method in METHODS}
     ranks = {key: rank_of(sigma) for key, sigma in values.items()}
     losses = {
-        (method, k): study.paper(case, method, max_iterations=k).history[-1].ptychography_loss
+        (method, k): cache.paper_run(case, method, max_iterations=k).history[-1].ptychography_loss
         for method, k in values
     }
     rows = [
@@ -68,7 +68,7 @@ def run(study: Study) -> Outcome:
     higher = all(ranks["joint", k] > ranks["ptychography", k] for k in iterations)
     figures = ", ".join(f"{k}: {ranks['ptychography', k]}/{ranks['joint', k]}" for k in iterations)
     claims = [Claim("rank: higher", "the joint rank is higher at every iteration", higher, figures)]
-    if not study.quick:
+    if not cache.quick:
         near = all(
             abs(ranks[method, k] / TABLE[k][i] - 1) < 0.05
             for k in iterations
@@ -77,23 +77,23 @@ def run(study: Study) -> Outcome:
         claims.append(Claim("rank: numbers", "the ranks are those of Table 1 within 5 %", near, figures))
     last = iterations[-1]
     table = Table(f"Singular values of at least {TAU:g}", head, rows)
-    outcome = Outcome(claims, [table], numbers={"table": table.records()})
-    outcome.pictures.append(
+    findings = Findings(claims, [table], numbers={"table": table.records()})
+    findings.pictures.append(
         Picture(
             "tau", "Rank against the tolerance", lambda: draw({m: values[m, last] for m in METHODS}, last)
         )
     )
-    outcome.numbers["tau"] = TAUS.tolist()
+    findings.numbers["tau"] = TAUS.tolist()
     for (method, k), sigma in values.items():
-        outcome.numbers[f"rank against tau, {method}, {k}"] = [rank_of(sigma, tau) for tau in TAUS]
+        findings.numbers[f"rank against tau, {method}, {k}"] = [rank_of(sigma, tau) for tau in TAUS]
     limit = case.scan.N * case.scan.m**2
-    outcome.notes.append(
-        f"Where all patterns are fitted each adds at most m^2 to the rank: N m^2 = {limit} bounds that of "
-        "ptychography. The paper's ranks lie above it, so its Hessian was not that of a fit: the table below "
-        "asks what would give such ranks."
+    findings.notes.append(
+        "If all patterns are fitted, each adds at most m^2 to the rank of ptychography, which is at most "
+        f"N m^2 = {limit}. The ranks of the paper are larger, so its Hessian was not evaluated at a fit. The "
+        "table below tests what else would give such ranks."
     )
-    outcome.extend(explanations(study, case, values))
-    return outcome
+    findings.extend(explanations(cache, case, values))
+    return findings
 
 
 def rank_of(sigma: NDArray[Any], tau: float = TAU) -> int:
@@ -102,19 +102,19 @@ def rank_of(sigma: NDArray[Any], tau: float = TAU) -> int:
 
 
 def singular_values(
-    study: Study, case: Case, method: str, iterations: int, *, printed: bool = False, **settings: Any
+    cache: RunCache, case: Case, method: str, iterations: int, *, printed: bool = False, **settings: Any
 ) -> NDArray[np.float64]:
-    """Return the singular values of the Hessian after some iterations of the paper's solver."""
-    result: Result = study.paper(case, method, max_iterations=iterations, **settings)
+    """Return the singular values of the Hessian after a number of iterations of the paper's solver."""
+    result: Result = cache.paper_run(case, method, max_iterations=iterations, **settings)
 
     def compute() -> dict[str, NDArray[Any]]:
-        objective = study.objective(case, method)
-        at = point(objective, result.object, result.elements)
+        objective = paper_objective(case, method)
+        at = vector_of(objective, result.object, result.elements)
         return {
             "sigma": np.sort(np.abs(np.linalg.eigvalsh(dense_hessian(objective, at, printed_data=printed))))
         }
 
-    kept: Mapping[str, Any] = {
+    identity: Mapping[str, Any] = {
         **case.identity,
         "method": method,
         "iterations": iterations,
@@ -122,20 +122,20 @@ def singular_values(
         **settings,
     }
     title = f"singular values, {method}, iteration {iterations}"
-    return study.compute(title + (", as printed" if printed else ""), kept, compute)["sigma"]
+    return cache.compute(title + (", as printed" if printed else ""), identity, compute)["sigma"]
 
 
-def explanations(study: Study, case: Case, values: Mapping[tuple[str, int], NDArray[Any]]) -> Outcome:
-    """Ask what would give the ranks of the paper: a slow solver, the Hessian as printed, another scale."""
+def explanations(cache: RunCache, case: Case, values: Mapping[tuple[str, int], NDArray[Any]]) -> Findings:
+    """Test explanations of the paper's ranks: a slow solver, the Hessian as printed, another scale."""
     rows = []
     for k in TESTED:
         for i, method in enumerate(METHODS):
             wanted = TABLE[k][i]
-            slow = singular_values(study, case, method, k, **SLOW)
-            printed = singular_values(study, case, method, k, printed=True)
-            both = singular_values(study, case, method, k, printed=True, **SLOW)
+            slow = singular_values(cache, case, method, k, **SLOW)
+            printed = singular_values(cache, case, method, k, printed=True)
+            both = singular_values(cache, case, method, k, printed=True, **SLOW)
             sigma = values[method, k]
-            # a probe scaled by s scales ptychography's Hessian by s^2: tau falls by as much
+            # a probe scaled by s multiplies ptychography's Hessian by s^2, as if tau were divided by s^2
             factor = TAU / float(sigma[-wanted]) if wanted <= len(sigma) and sigma[-wanted] > 0 else np.inf
             rows.append(
                 [k, method, wanted, rank_of(sigma), rank_of(slow), rank_of(printed), rank_of(both), factor]
@@ -151,7 +151,7 @@ def explanations(study: Study, case: Case, values: Mapping[tuple[str, int], NDAr
         "factor of the Hessian that gives the paper's rank",
     )
     table = Table("What could explain the ranks of the paper", head, rows)
-    return Outcome(tables=[table], numbers={"explanations": table.records()})
+    return Findings(tables=[table], numbers={"explanations": table.records()})
 
 
 def draw(values: Mapping[str, NDArray[Any]], iteration: int) -> Any:

@@ -1,4 +1,4 @@
-"""Run experiments and write what they give: figures, numbers, verdicts and the page."""
+"""Run experiments and write their figures, numbers, verdicts and the page."""
 
 from __future__ import annotations
 
@@ -15,52 +15,51 @@ from ptyxrf.driver.data.plain_json import plain
 from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.experiments.catalogue import NAMES, experiment
 from ptyxrf.experiments.figures import write_figure
-from ptyxrf.experiments.findings import Outcome
+from ptyxrf.experiments.findings import Findings
 from ptyxrf.experiments.page import write_page
-from ptyxrf.experiments.run_cache import Cost, Study
+from ptyxrf.experiments.run_cache import Cost, RunCache
 from ptyxrf.parallel.startup import from_first_rank
 
 
-def run_experiments(names: Sequence[str], study: Study, say: Callable[[str], None]) -> None:
-    """Run experiments one after the other; after each its files and the page are written.
+def run_experiments(names: Sequence[str], cache: RunCache, report: Callable[[str], None]) -> None:
+    """Run experiments, and write the files of each and the page as soon as it ends.
 
     Parameters
     ----------
     names : sequence of str
-        Of `NAMES`.
-    study : Study
-        All ranks have one.
-    say : callable
-        Given the lines with the verdicts.
+        Names from `NAMES`.
+    cache : RunCache
+    report : callable
+        Takes each line with a verdict.
 
     Raises
     ------
     ValueError
-        If there is no such experiment.
+        The file of an earlier experiment is damaged.
     """
     modules = {name: experiment(name) for name in names}
-    from_first_rank(study.comm, lambda: _records(study.folder))  # damaged ones are found before hours of work
+    from_first_rank(cache.comm, lambda: _records(cache.folder))  # find damaged files before hours of work
     for name, module in modules.items():
-        study.begin(name)
+        cache.begin(name)
         began = time.perf_counter()
-        outcome: Outcome = module.run(study)
+        findings: Findings = module.run(cache)
         elapsed = time.perf_counter() - began
 
-        from_first_rank(study.comm, partial(_write, study, name, module, outcome, elapsed))
-        for claim in outcome.claims:
-            say(f"{name}: {claim.verdict}: {claim.text}: {claim.figures}")
-        cost = study.cost
-        say(f"{name}: {cost.runs} reconstructions, {cost.sweeps:.0f} sweeps, {cost.seconds:.0f} s")
-        from_first_rank(study.comm, lambda: write_page(study.folder, _records(study.folder)))
+        from_first_rank(cache.comm, partial(_write, cache, name, module, findings, elapsed))
+        for claim in findings.claims:
+            report(f"{name}: {claim.verdict}: {claim.text}: {claim.figures}")
+        cost = cache.cost
+        report(f"{name}: {cost.runs} reconstructions, {cost.sweeps:.0f} sweeps, {cost.seconds:.0f} s")
+        from_first_rank(cache.comm, lambda: write_page(cache.folder, _records(cache.folder)))
 
 
-def _write(study: Study, name: str, module: Any, outcome: Outcome, elapsed: float) -> None:
-    """Write the figures and the numbers of an experiment."""
+def _write(cache: RunCache, name: str, module: Any, findings: Findings, elapsed: float) -> None:
+    """Write the figures and the JSON file of an experiment."""
     pictures = []
-    for picture in outcome.pictures:
+    for picture in findings.pictures:
         file = f"{name}-{picture.name}.png"
         figure = picture.draw()
-        with whole_file(study.folder / file) as temporary:
+        with whole_file(cache.folder / file) as temporary:
             write_figure(temporary, figure)
         pictures.append({"file": file, "caption": picture.caption})
     record = {
@@ -69,15 +68,15 @@ def _write(study: Study, name: str, module: Any, outcome: Outcome, elapsed: floa
         "paper": module.PAPER,
         "about": module.__doc__.strip().splitlines()[0],
         "version": version("ptyxrf"),
-        "quick": study.quick,
-        "claims": [{**asdict(claim), "verdict": claim.verdict} for claim in outcome.claims],
-        "tables": [asdict(table) for table in outcome.tables],
+        "quick": cache.quick,
+        "claims": [{**asdict(claim), "verdict": claim.verdict} for claim in findings.claims],
+        "tables": [asdict(table) for table in findings.tables],
         "pictures": pictures,
-        "notes": outcome.notes,
-        "cost": _cost(study.cost, elapsed),
-        "numbers": outcome.numbers,
+        "notes": findings.notes,
+        "cost": _cost(cache.cost, elapsed),
+        "numbers": findings.numbers,
     }
-    with whole_file(study.folder / f"{name}.json") as temporary:
+    with whole_file(cache.folder / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(plain(record), indent=1, allow_nan=False), encoding="utf-8")
 
 
@@ -86,7 +85,7 @@ def _cost(cost: Cost, elapsed: float) -> dict[str, float]:
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:
-    """Return what experiments have left in the folder, in the order of the paper."""
+    """Return the records of all experiments in the folder, in the order of the paper."""
     paths = [folder / f"{name}.json" for name in NAMES]
     return [_record(path) for path in paths if path.exists()]
 
@@ -97,5 +96,5 @@ def _record(path: Path) -> dict[str, Any]:
     except ValueError:
         record = None
     if not isinstance(record, dict) or not {"name", "claims", "cost", "tables"} <= record.keys():
-        raise ValueError(f"{path}: expected what an experiment left, got something else (remove the file)")
+        raise ValueError(f"{path}: expected the record of an experiment, got other content (remove the file)")
     return record

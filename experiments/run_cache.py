@@ -1,4 +1,4 @@
-"""Runs the reconstructions of experiments, keeps them on disk, and shows how far they are."""
+"""Run the reconstructions of the experiments, store them on disk, and report progress."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ from ptyxrf.driver.command.progress import progress
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.files.whole_file import whole_file
-from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.experiments.paper_cases import PAPER, Case
 from ptyxrf.parallel.startup import from_first_rank
 
-#: The paper's solver as tuned here, truncated Newton, with the budget of the paper's where one is given.
+#: The tuned solver: truncated Newton with this package's defaults.
 TUNED: dict[str, Any] = {"solver": "newton", "precision": "single", "max_iterations": 1000}
 
-
-#: Part of the steps that smaller versions make.
+#: Fraction of the paper's iterations that the reduced versions (``--quick``) make.
 QUICK_STEPS = 0.4
 
 
 @dataclass
 class Cost:
-    """What an experiment took: also the parts that were kept from before.
+    """The cost of an experiment. Results that are read from disk count what they took when computed.
 
     Attributes
     ----------
     seconds, sweeps : float
     runs : int
-        Reconstructions.
+        Number of reconstructions.
+    counted : set of str
+        Names of the results already counted.
     """
 
     seconds: float = 0.0
@@ -53,7 +54,7 @@ class Cost:
     counted: set[str] = field(default_factory=set)
 
     def add(self, name: str, seconds: float, sweeps: float, runs: int = 1) -> None:
-        """Count a part once."""
+        """Add the cost of a result, unless it has been counted already."""
         if name not in self.counted:
             self.counted.add(name)
             self.seconds += seconds
@@ -61,26 +62,25 @@ class Cost:
             self.runs += runs
 
 
-class Study:
-    """Where experiments compute.
+class RunCache:
+    """Compute what experiments need, or read it from disk if an earlier run has computed it.
 
-    Whatever takes long is kept in ``folder/runs`` under a name made of its settings and the version, and is
-    not computed again: an interrupted study goes on where it was. All ranks make the same calls and get the
-    same answers.
+    Each result is a file in ``folder/runs``. Its name contains a hash of all settings and of the version. An
+    interrupted experiment resumes where it stopped. All ranks make the same calls and get the same results.
 
     Parameters
     ----------
     folder : path
-        Where results go.
+        Folder of the output.
     quick : bool
-        Smaller versions.
+        Run the reduced versions of the experiments.
     images : pair of path, optional
-        Magnitude and phase of the experiment on images.
+        Magnitude and phase for the experiment on images.
     comm : communicator or None
     fresh : bool
-        Compute again what is there.
+        Recompute results of earlier runs.
     quiet : bool
-        No progress.
+        Report no progress.
     """
 
     def __init__(
@@ -98,12 +98,12 @@ class Study:
         self.first = comm is None or comm.Get_rank() == 0
         self.cost = Cost()
         self.label = ""
-        self._kept = folder / "runs"
-        self._made: set[str] = set()
-        from_first_rank(comm, lambda: self._kept.mkdir(parents=True, exist_ok=True))
+        self._runs = folder / "runs"
+        self._computed: set[str] = set()
+        from_first_rank(comm, lambda: self._runs.mkdir(parents=True, exist_ok=True))
 
     def begin(self, label: str) -> None:
-        """Begin an experiment: its cost is counted from zero."""
+        """Begin an experiment, with its cost at zero."""
         self.cost, self.label = Cost(), label
 
     def _name(self, kind: str, settings: Mapping[str, Any]) -> str:
@@ -112,64 +112,67 @@ class Study:
         )
         return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
-    def _is_kept(self, name: str, path: Path) -> bool:
-        wanted = not self.fresh or name in self._made
+    def _is_stored(self, name: str, path: Path) -> bool:
+        wanted = not self.fresh or name in self._computed
         return bool(from_first_rank(self.comm, lambda: wanted and path.exists()))
 
-    def _say(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         if self.first and not self.quiet:
             sys.stderr.write(f"{self.label}: {text}\n")
             sys.stderr.flush()
 
     # ---------------------------------------------------------------- reconstructions
 
-    def paper(self, case: Case, method: str, **settings: Any) -> Result:
-        """Reconstruct as the paper does, but for the settings that are given; quick: with fewer steps."""
-        settings = PAPER | settings
-        if self.quick:
-            settings["max_iterations"] = math.ceil(settings["max_iterations"] * QUICK_STEPS)
-        return self._run(case, method, "paper's solver", settings)
+    def paper_run(self, case: Case, method: str, **changes: Any) -> Result:
+        """Reconstruct a case with the paper's solver and settings, except for `changes`.
 
-    def tuned(self, case: Case, method: str, **settings: Any) -> Result:
-        """Reconstruct with the tuned solver and the statistical weight, but for the settings given.
-
-        The joint method starts from x = 0.5 and, as it does by default, the maps of the fluorescence alone.
+        The reduced versions make fewer iterations.
         """
-        return self._run(case, method, "tuned solver", TUNED | settings)
+        values = PAPER | changes
+        if self.quick:
+            values["max_iterations"] = math.ceil(values["max_iterations"] * QUICK_STEPS)
+        return self._run(case, "paper's solver", Settings.paper(method=method, **_relevant(method, values)))
 
-    def _run(self, case: Case, method: str, label: str, settings: Mapping[str, Any]) -> Result:
-        if method != "joint":
-            settings = {key: value for key, value in settings.items() if not key.startswith("alpha")}
-        start = case.start
-        if method == "joint" and settings.get("fluorescence_first", settings.get("solver") != "paper"):
+    def tuned_run(self, case: Case, method: str, **changes: Any) -> Result:
+        """Reconstruct a case with the tuned solver and the statistical weight, except for `changes`.
+
+        The joint method starts from x = 0.5 and, by default, from the maps of the fluorescence alone.
+        """
+        return self._run(case, "tuned solver", Settings(method=method, **_relevant(method, TUNED | changes)))
+
+    def _run(self, case: Case, label: str, settings: Settings) -> Result:
+        start, method = case.start, settings.method
+        if method == "joint" and settings.fluorescence_first is not False:
             del start["elements"]
-        name = self._name(method, {**case.identity, "start": list(start), "settings": dict(settings)})
-        path = self._kept / f"{name}.h5"
-        title = f"{case.label}, {method}, {label}"
-        if method == "joint":
-            title += f", alpha {settings.get('alpha', 'statistical')} x {settings.get('alpha_scale', 1)}"
-        if not self._is_kept(name, path):
-            terminal = sys.stderr.isatty()
-            with progress(
-                quiet=self.quiet or not self.first or not terminal,
-                label=f"{self.label}: {title}",
-                max_iterations=settings.get("max_iterations"),
-                max_sweeps=settings.get("max_sweeps"),
-            ) as callback:
-                run = reconstruct(
-                    case.scan, method, start=start, callback=callback, comm=self.comm, **settings
-                )
-            result = run.gather()
-            from_first_rank(self.comm, lambda: write_result(path, result))
-            self._made.add(name)
-            last = result.history[-1]
-            self._say(
-                f"{title}: {last.iteration} iterations, {last.sweeps:.0f} sweeps, {last.seconds:.1f} s, "
-                f"loss {last.loss:.4g}, {_errors(last.errors)}"
-            )
-        else:
+        name = self._name(method, {**case.identity, "start": list(start), "settings": settings.as_dict()})
+        path = self._runs / f"{name}.h5"
+        if self._is_stored(name, path):
             result = from_first_rank(self.comm, lambda: read_result(path))
+        else:
+            result = self._reconstruct(case, label, settings, start)
+            from_first_rank(self.comm, lambda: write_result(path, result))
+            self._computed.add(name)
         self.cost.add(name, result.history[-1].seconds, result.history[-1].sweeps)
+        return result
+
+    def _reconstruct(self, case: Case, label: str, settings: Settings, start: Mapping[str, Any]) -> Result:
+        """Reconstruct on all ranks with progress, and return the whole result."""
+        title = f"{case.label}, {settings.method}, {label}"
+        if settings.method == "joint":
+            title += f", alpha {settings.alpha} x {settings.alpha_scale:g}"
+        with progress(
+            quiet=self.quiet or not self.first or not sys.stderr.isatty(),
+            label=f"{self.label}: {title}",
+            max_iterations=settings.max_iterations,
+            max_sweeps=settings.max_sweeps,
+        ) as callback:
+            run = reconstruct(case.scan, settings=settings, start=start, callback=callback, comm=self.comm)
+        result: Result = run.gather()
+        last = result.history[-1]
+        self._report(
+            f"{title}: {last.iteration} iterations, {last.sweeps:.0f} sweeps, {last.seconds:.1f} s, "
+            f"loss {last.loss:.4g}, {_errors(last.errors)}"
+        )
         return result
 
     # ---------------------------------------------------------------- other long computations
@@ -182,42 +185,46 @@ class Study:
         *,
         together: bool = False,
     ) -> dict[str, NDArray[Any]]:
-        """Compute arrays, or read them if they were computed before.
+        """Compute arrays, or read them if an earlier run has computed them.
 
         Parameters
         ----------
         title : str
-            Says what is computed.
+            What is computed.
         settings : dict
-            All that the arrays depend on.
+            Everything that the arrays depend on.
         function : callable
-            Returns them by name.
+            Returns the arrays by name.
         together : bool
-            All ranks call the function, which gives the same to each; otherwise the first rank alone does.
+            Call the function on all ranks; it must return the same arrays on each. By default only the first
+            rank calls it.
+
+        Returns
+        -------
+        dict of str to array
+
+        Raises
+        ------
+        ValueError
+            The file of an earlier run is damaged.
         """
         name = self._name("arrays", {"title": title, **settings})
-        path = self._kept / f"{name}.npz"
-        if not self._is_kept(name, path):
+        path = self._runs / f"{name}.npz"
+        if not self._is_stored(name, path):
             began = time.perf_counter()
             arrays = dict(function() if together else from_first_rank(self.comm, function))
             seconds = time.perf_counter() - began
             from_first_rank(self.comm, lambda: _save(path, arrays | {"seconds": np.array(seconds)}))
-            self._made.add(name)
-            self._say(f"{title}: {seconds:.1f} s")
+            self._computed.add(name)
+            self._report(f"{title}: {seconds:.1f} s")
         stored: dict[str, NDArray[Any]] = from_first_rank(self.comm, lambda: _load(path))
         self.cost.add(name, float(stored.pop("seconds")), 0.0, runs=0)
         return stored
 
-    def objective(self, case: Case, method: str, *, comm: Any = None, **settings: Any) -> Objective:
-        """Return the objective that the paper minimises, in double precision with the full Hessian."""
-        defaults = {"alpha": "gradnorm", "curvature": "full", "start": case.start}
-        return Objective(case.scan, method, comm=comm, **(defaults | settings))
 
-
-def point(objective: Objective, object: NDArray[Any], elements: NDArray[Any]) -> NDArray[Any]:
-    """Return a known object and its maps as the unknowns of an objective."""
-    values = {"real_part": object.real, "imaginary_part": object.imag, "elements": elements}
-    return objective.scatter(**{name: values[name] for name in objective.unknowns})
+def _relevant(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a method depends on: single modalities have no weight."""
+    return {key: value for key, value in values.items() if method == "joint" or not key.startswith("alpha")}
 
 
 def _errors(errors: Mapping[str, float]) -> str:

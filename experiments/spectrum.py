@@ -12,72 +12,72 @@ from ptyxrf.driver.analysis.spectrum import Spectrum
 from ptyxrf.driver.analysis.spectrum import spectrum as sample_spectrum
 from ptyxrf.experiments.claims import Claim
 from ptyxrf.experiments.figures import COLOURS, finish_curves, new_figure
-from ptyxrf.experiments.findings import Outcome, Picture, Table
-from ptyxrf.experiments.paper_cases import Case, low_overlap_case, paper_case
-from ptyxrf.experiments.run_cache import Study, point
+from ptyxrf.experiments.findings import Findings, Picture, Table
+from ptyxrf.experiments.paper_cases import Case, low_overlap_case, paper_case, paper_objective, vector_of
+from ptyxrf.experiments.run_cache import RunCache
 
 TITLE = "Spectrum of the Hessian"
 PAPER = "Fig. 2"
 METHODS = ("ptychography", "joint")
-#: Eigenvalues below this fraction of the largest are near zero.
+#: Largest eigenvalue that counts as near zero, as a fraction of the largest one.
 NEAR_ZERO = 0.05
-#: Factors of the gradient-norm weight: the paper leaves it open up to a constant.
+#: Factors of the gradient-norm weight: the paper does not give its constant.
 SCALES = (1.0, 10.0, 100.0, 1e4)
 
 
-def run(study: Study) -> Outcome:
+def run(cache: RunCache) -> Findings:
     """Compare the spectra at the truth and at the reconstruction, and sample that of a large object."""
-    case = low_overlap_case(study.quick)
+    case = low_overlap_case(cache.quick)
     truth = case.scan.truth
     spectra: dict[tuple[str, str], NDArray[np.float64]] = {}
     for method in METHODS:
-        result = study.paper(case, method)
+        result = cache.paper_run(case, method)
         points = {
             "truth": (truth["object"], truth["elements"]),
             "reconstruction": (result.object, result.elements),
         }
         for where, at in points.items():
-            spectra[method, where] = eigenvalues(study, case, method, where, *at)
-    outcome = Outcome(pictures=[Picture("fig02", "Eigenvalues over the largest", lambda: draw(spectra))])
+            spectra[method, where] = eigenvalues(cache, case, method, where, *at)
+    findings = Findings(pictures=[Picture("fig02", "Eigenvalues over the largest", lambda: draw(spectra))])
     for where in ("truth", "reconstruction"):
-        outcome.claims += spread_claims(where, *(spectra[method, where] for method in METHODS))
-    outcome.numbers = {f"{method}, {where}": values.tolist() for (method, where), values in spectra.items()}
-    outcome.extend(weights(study, case, spectra["ptychography", "truth"]))
-    outcome.extend(sampled(study, case, spectra))
-    return outcome
+        findings.claims += spread_claims(where, *(spectra[method, where] for method in METHODS))
+    findings.numbers = {f"{method}, {where}": values.tolist() for (method, where), values in spectra.items()}
+    findings.extend(weights(cache, case, spectra["ptychography", "truth"]))
+    findings.extend(sampled(cache, case, spectra))
+    return findings
 
 
 def eigenvalues(
-    study: Study, case: Case, method: str, where: str, *at: NDArray[Any], alpha_scale: float = 1.0
+    cache: RunCache, case: Case, method: str, where: str, *at: NDArray[Any], alpha_scale: float = 1.0
 ) -> NDArray[np.float64]:
-    """Return the eigenvalues of a dense Hessian, in descending order."""
+    """Return the eigenvalues of a dense Hessian in descending order."""
 
     def compute() -> dict[str, NDArray[Any]]:
-        objective = study.objective(case, method, alpha_scale=alpha_scale)
-        return {"values": np.linalg.eigvalsh(dense_hessian(objective, point(objective, *at)))[::-1]}
+        objective = paper_objective(case, method, alpha_scale=alpha_scale)
+        return {"values": np.linalg.eigvalsh(dense_hessian(objective, vector_of(objective, *at)))[::-1]}
 
     settings = {**case.identity, "method": method, "where": where, "alpha_scale": alpha_scale}
-    return study.compute(f"eigenvalues, {method}, at the {where}", settings, compute)["values"]
+    return cache.compute(f"eigenvalues, {method}, at the {where}", settings, compute)["values"]
 
 
-def weights(study: Study, case: Case, alone: NDArray[Any]) -> Outcome:
-    """Show how the shape of the joint spectrum depends on the weight of the fluorescence."""
+def weights(cache: RunCache, case: Case, alone: NDArray[Any]) -> Findings:
+    """Tabulate how the joint spectrum depends on the weight of the fluorescence."""
     truth = case.scan.truth["object"], case.scan.truth["elements"]
     rows = []
     for scale in (0.0, *SCALES):
         values = (
-            alone if scale == 0 else eigenvalues(study, case, "joint", "truth", *truth, alpha_scale=scale)
+            alone if scale == 0 else eigenvalues(cache, case, "joint", "truth", *truth, alpha_scale=scale)
         )
         near = float((values < NEAR_ZERO * values[0]).mean())
         positive = float((values > 1e-6 * values[0]).mean())
         rows.append([scale, values[0], 100 * near, 100 * (1 - near), 100 * positive])
     head = ("alpha_scale", "largest", "% below 0.05", "% outliers", "% above 1e-6 of the largest")
     table = Table("The joint spectrum at the truth against the weight (0: ptychography)", head, rows)
-    return Outcome(tables=[table], numbers={"weights": table.records()})
+    return Findings(tables=[table], numbers={"weights": table.records()})
 
 
 def spread_claims(where: str, ptychography: NDArray[Any], joint: NDArray[Any]) -> list[Claim]:
-    """Return the claims of Figure 2: one spectrum spread out, the other near zero but for a few outliers."""
+    """Return the claims of Figure 2: the first spectrum is spread out, the second has few outliers."""
     alone, both = (values / values[0] for values in (ptychography, joint))
     bins = np.histogram(alone, bins=20, range=(0, 1))[0]
     near = float((np.abs(both) < NEAR_ZERO).mean())
@@ -88,7 +88,7 @@ def spread_claims(where: str, ptychography: NDArray[Any], joint: NDArray[Any]) -
             f"spectrum: spread, {where}",
             f"at the {where}, ptychography's eigenvalues are spread over [0, 1]",
             bool((bins > 0).all()) and near_alone < 0.9,
-            f"{(bins > 0).sum()} of 20 bins hold some; {100 * near_alone:.1f} % are below 0.05",
+            f"{(bins > 0).sum()} of 20 bins are not empty; {100 * near_alone:.1f} % are below 0.05",
         ),
         Claim(
             f"spectrum: near zero, {where}",
@@ -106,7 +106,7 @@ def spread_claims(where: str, ptychography: NDArray[Any], joint: NDArray[Any]) -
 
 
 def draw(spectra: dict[tuple[str, str], NDArray[Any]]) -> Any:
-    """Draw a histogram of each spectrum and, below, all eigenvalues in order."""
+    """Draw a histogram of each spectrum above its eigenvalues in order."""
     figure, axes = new_figure(2, 2, cell=(4.2, 3.0), title="Eigenvalues of the Hessian over the largest")
     for column, where in enumerate(("truth", "reconstruction")):
         for method in METHODS:
@@ -128,16 +128,16 @@ def draw(spectra: dict[tuple[str, str], NDArray[Any]]) -> Any:
     return figure
 
 
-def sampled(study: Study, case: Case, dense: dict[tuple[str, str], NDArray[Any]]) -> Outcome:
-    """Check stochastic Lanczos quadrature on the small scan, then apply it to a large one."""
-    large = paper_case("50 % overlap, noiseless", n=650, per_side=19, margin=5, quick=study.quick, noise=0.0)
+def sampled(cache: RunCache, case: Case, dense: dict[tuple[str, str], NDArray[Any]]) -> Findings:
+    """Compare stochastic Lanczos quadrature with the dense spectrum, and apply it to a large object."""
+    large = paper_case("50 % overlap, noiseless", n=650, per_side=19, margin=5, quick=cache.quick, noise=0.0)
     rows, curves = [], {}
-    for one, label in ((case, "small"), (large, "large")):
+    for scan, label in ((case, "small"), (large, "large")):
         for method in METHODS:
-            values = _sampled(study, one, method, label)
+            values = _sampled(cache, scan, method, label)
             edges = NEAR_ZERO * values.largest
             mean, error = values.fraction_above(edges)
-            row: list[Any] = [one.label, method, values.largest, 100 * (1 - mean), 100 * error]
+            row: list[Any] = [scan.label, method, values.largest, 100 * (1 - mean), 100 * error]
             if label == "small":
                 exact = dense[method, "truth"]
                 near = 100 * float((exact < NEAR_ZERO * exact[0]).mean())
@@ -179,7 +179,7 @@ def sampled(study: Study, case: Case, dense: dict[tuple[str, str], NDArray[Any]]
         return figure
 
     table = Table("Stochastic Lanczos quadrature", head, rows)
-    return Outcome(
+    return Findings(
         [claim],
         [table],
         [Picture("large", "The spectrum of a large object, sampled by products", draw_large)],
@@ -188,24 +188,24 @@ def sampled(study: Study, case: Case, dense: dict[tuple[str, str], NDArray[Any]]
 
 
 def transport(sampled: Spectrum, exact: NDArray[Any]) -> float:
-    """Return by how much eigenvalues have to move, on average, to make one spectrum of the other."""
+    """Return the mean distance between the eigenvalues of two spectra (their Wasserstein-1 distance)."""
     nodes = np.sort(np.concatenate([sampled.nodes.ravel(), exact]))
     middles = (nodes[1:] + nodes[:-1]) / 2
     below = np.searchsorted(np.sort(exact), middles) / len(exact)
     return float(np.sum(np.abs(sampled.cumulative(middles) - below) * np.diff(nodes)))
 
 
-def _sampled(study: Study, case: Case, method: str, label: str) -> Spectrum:
-    """Return the spectrum at the truth from products that all ranks share."""
+def _sampled(cache: RunCache, case: Case, method: str, label: str) -> Spectrum:
+    """Return the spectrum at the truth, from Hessian products on all ranks."""
     vectors, steps = 8, 100 if label == "small" else 60
 
     def compute() -> dict[str, NDArray[Any]]:
-        objective = study.objective(case, method, comm=study.comm)
+        objective = paper_objective(case, method, comm=cache.comm)
         truth = case.scan.truth
-        objective.value_and_gradient(point(objective, truth["object"], truth["elements"]))
+        objective.value_and_gradient(vector_of(objective, truth["object"], truth["elements"]))
         found = sample_spectrum(objective, vectors=vectors, steps=steps)
         return {"nodes": found.nodes, "weights": found.weights, "size": np.array(found.size)}
 
     settings = {**case.identity, "method": method, "vectors": vectors, "steps": steps}
-    stored = study.compute(f"sampled spectrum, {method}, {case.label}", settings, compute, together=True)
+    stored = cache.compute(f"sampled spectrum, {method}, {case.label}", settings, compute, together=True)
     return Spectrum(stored["nodes"], stored["weights"], int(stored["size"]))
