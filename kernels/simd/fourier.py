@@ -274,10 +274,16 @@ def exchange(field: NDArray, at: int, plane: int, chunks: int, first: int, last:
 
 
 @compiled
+def plane_size(field: NDArray, chunks: int) -> int:
+    """Return how many numbers one plane of a chunk takes, the row that is never used included."""
+    w = width(field)
+    return (chunks * w + 1) * w
+
+
+@compiled
 def forward_field(field: NDArray, at: int, m: int, chunks: int, factors: NDArray, roots: NDArray) -> None:
     """Unnormalised DFT of a field that begins at number `at`, in place, into the far layout."""
-    w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     forward_chunks(field, at, plane, chunks, m, factors, roots)
     exchange(field, at, plane, chunks, 0, chunks)
     forward_chunks(field, at, plane, chunks, m, factors, roots)
@@ -286,8 +292,7 @@ def forward_field(field: NDArray, at: int, m: int, chunks: int, factors: NDArray
 @compiled
 def backward_field(field: NDArray, at: int, m: int, chunks: int, factors: NDArray, roots: NDArray) -> None:
     """Undo `forward_field` but for a factor m^2."""
-    w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     backward_chunks(field, at, plane, chunks, m, factors, roots)
     exchange(field, at, plane, chunks, 0, chunks)
     backward_chunks(field, at, plane, chunks, m, factors, roots)
@@ -297,7 +302,7 @@ def backward_field(field: NDArray, at: int, m: int, chunks: int, factors: NDArra
 def split_field(source: NDArray, start: int, m: int, field: NDArray, at: int, chunks: int) -> None:
     """Field = m x m complex numbers that begin at number `start` of a flat array."""
     w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     full = m // w
     for i in range(m):
         here = at + i * w
@@ -314,7 +319,7 @@ def split_field(source: NDArray, start: int, m: int, field: NDArray, at: int, ch
 def merge_field(field: NDArray, at: int, chunks: int, target: NDArray, start: int, m: int) -> None:
     """Undo `split_field`."""
     w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     full = m // w
     for i in range(m):
         here = at + i * w

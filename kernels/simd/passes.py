@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
 from ptyxrf.kernels.simd.amplitudes import hessian_chunk, losses_chunk, residual_chunk
-from ptyxrf.kernels.simd.fourier import backward_chunks, exchange, forward_chunks, merge_field
+from ptyxrf.kernels.simd.fourier import backward_chunks, exchange, forward_chunks, merge_field, plane_size
 from ptyxrf.kernels.simd.operations import add_row, multiply_row, prefetch, width
 
 #: Chunks that go through the steps together.
@@ -103,8 +103,7 @@ def forward_rows(
 
     Where the probe moves, scale moved patch of the tile is added first.
     """
-    w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     for k in range(modes):
         at, mode = 2 * plane * chunks * k, k * m * m
         multiply(image, corner, pitch, probes, start + mode, scale, m, field, at, plane, first, last, False)
@@ -120,8 +119,7 @@ def forward_columns(
     field: NDArray, m: int, modes: int, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray
 ) -> None:
     """Transpose and transform the other dimension: what `forward_rows` left becomes far fields."""
-    w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     for k in range(modes):
         at = 2 * plane * chunks * k
         exchange(field, at, plane, chunks, first, last)
@@ -133,8 +131,7 @@ def backward_columns(
     field: NDArray, m: int, modes: int, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray
 ) -> None:
     """Undo the DFT of `forward_columns`, but for a factor m."""
-    w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     for k in range(modes):
         start = 2 * plane * (chunks * k + first)
         backward_chunks(field, start, plane, last - first, m, factors, roots)
@@ -150,8 +147,7 @@ def backward_rows_overlap_add(
 
     Where the probe moves, sums += scale conj(patch of the tile) field.
     """
-    w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     for k in range(modes):
         at, mode = 2 * plane * chunks * k, k * m * m
         exchange(field, at, plane, chunks, first, last)
@@ -173,7 +169,7 @@ def compute_again(
 ) -> None:  # fmt: skip
     """Make psi and ratio of one position; `field` is lost."""
     w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     part = m * w
     forward_rows(
         tile, corner, pitch, probes, start, scale, m, modes, field, chunks, 0, chunks, factors, roots, False,
@@ -206,7 +202,7 @@ def gradients(
     (B, K, m, m) complex, unless that is empty. `amplitudes` may go on beyond the batch.
     """
     w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     gap = 2 * plane * chunks
     part = m * w
     parts = 3 * (-(-chunks // GROUP))
@@ -264,7 +260,7 @@ def products(
     they are recomputed, psi and ratio may go on beyond the batch.
     """
     w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     gap = 2 * plane * chunks
     part = m * w
     parts = 3 * (-(-chunks // GROUP))
@@ -322,7 +318,7 @@ def losses_along(
 ) -> None:  # fmt: skip
     """losses[s] += loss at z + t dz, and P + t dP where the probe moves, at t = steps[s]."""
     w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     gap = 2 * plane * chunks
     part = m * w
     size = part * chunks

@@ -18,6 +18,7 @@ from ptyxrf.kernels.simd.fourier import (
     backward_field,
     forward_field,
     merge_field,
+    plane_size,
     split_field,
 )
 from ptyxrf.kernels.simd.operations import width
@@ -30,7 +31,7 @@ def shift_probes(
 ) -> None:  # fmt: skip
     """fields[b, k] = inverse DFT of spectrum[k] * (row_ramps[b] outer column_ramps[b])."""
     w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     flat = fields.reshape(-1)
     for b in range(fields.shape[0]):
         for k in range(fields.shape[1]):
@@ -57,7 +58,7 @@ def shift_probes_adjoint(
 ) -> None:  # fmt: skip
     """Adjoint of `shift_probes`: spectrum[k] += sum_b conj(ramps of b) * DFT of fields[b, k]."""
     w = width(field)
-    plane = (chunks * w + 1) * w
+    plane = plane_size(field, chunks)
     flat = fields.reshape(-1)
     for b in range(fields.shape[0]):
         for k in range(fields.shape[1]):
