@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,16 @@ FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
+def mixed(words: Any) -> Any:
+    """Return the output function of splitmix64 of words: an array of uint64, or a number in compiled code."""
+    words = (words ^ (words >> SHIFTS[0])) * FIRST  # uint64 wraps around
+    words = (words ^ (words >> SHIFTS[1])) * SECOND
+    return words ^ (words >> SHIFTS[2])
+
+
+_mixed = compiled(mixed)
+
+
 @compiled
 def _sum_of_words(words: NDArray, starts: NDArray) -> np.uint64:
     total = np.uint64(0)
@@ -20,10 +32,7 @@ def _sum_of_words(words: NDArray, starts: NDArray) -> np.uint64:
         row = words[r]
         start = starts[r]
         for i in range(row.size):
-            mixed = ((start + np.uint64(i)) * STEP) ^ np.uint64(row[i])
-            mixed = (mixed ^ (mixed >> SHIFTS[0])) * FIRST
-            mixed = (mixed ^ (mixed >> SHIFTS[1])) * SECOND
-            total += mixed ^ (mixed >> SHIFTS[2])
+            total += _mixed(((start + np.uint64(i)) * STEP) ^ np.uint64(row[i]))
     return total
 
 

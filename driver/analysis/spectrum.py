@@ -36,7 +36,7 @@ from scipy.linalg import eigh_tridiagonal
 
 from ptyxrf.driver.data.checks import is_finite_number, real_array, whole_number
 from ptyxrf.driver.objective.objective import Objective
-from ptyxrf.kernels.checksum import FIRST, SECOND, SHIFTS, STEP
+from ptyxrf.kernels.checksum import STEP, mixed
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,20 +306,13 @@ def lanczos(
 # -------------------------------------------------------------------- random vectors
 
 
-def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the output function of SplitMix64 (G. L. Steele, D. Lea, C. H. Flood, OOPSLA 2014) of words."""
-    words = (words ^ (words >> SHIFTS[0])) * FIRST  # arrays of uint64 wrap around
-    words = (words ^ (words >> SHIFTS[1])) * SECOND
-    return words ^ (words >> SHIFTS[2])
-
-
 def _signs(key: NDArray[np.uint64], counters: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return -1 or 1 for each counter: the top bit of the numbers of a SplitMix64 generator.
 
     The numbers of a generator with a key as its seed can be computed in any order, so that each pixel has its
     own whichever rank owns it.
     """
-    words = _mixed(key + (counters.astype(np.uint64) + np.uint64(1)) * STEP)
+    words = mixed(key + (counters.astype(np.uint64) + np.uint64(1)) * STEP)
     return 1.0 - 2.0 * (words >> np.uint64(63)).astype(np.float64)
 
 
@@ -343,7 +336,7 @@ def random_signs(objective: Objective, seed: int, index: int) -> NDArray:
     owned = objective.tile.owned
     key = np.array([seed], np.uint64)
     for word in (0, index):
-        key = _mixed((key ^ np.uint64(word)) + STEP)
+        key = mixed((key ^ np.uint64(word)) + STEP)
     row = np.arange(owned.row_start, owned.row_stop)[:, None]
     pixels = row * columns + np.arange(owned.column_start, owned.column_stop)
     for channel, field in enumerate(fields):
