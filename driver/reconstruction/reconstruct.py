@@ -25,7 +25,7 @@ from ptyxrf.driver.reconstruction.first_maps import first_maps
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
 from ptyxrf.driver.reconstruction.reporting import Callback, Reporter, check_start
 from ptyxrf.driver.reconstruction.schedule import Schedule
-from ptyxrf.driver.reconstruction.settings import CheckpointPolicy, Settings
+from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.minimiser import Minimiser
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton
 from ptyxrf.driver.solver.settings import SolverSettings, Stops
@@ -194,10 +194,6 @@ def _result(
     resumed: Resumed | None,
 ) -> Result:
     """Return this rank's part of the result."""
-    # where checkpoints lie does not belong to what is computed
-    computed = {
-        name: value for name, value in settings.as_dict().items() if name not in CheckpointPolicy.declared()
-    }
     derived = {
         "alpha_used": (unit * objective.alpha).tolist(),
         "mean_count": objective.mean_count,
@@ -210,7 +206,7 @@ def _result(
         history=reporter.history,
         reason=reason,
         method=settings.method,
-        settings=computed | derived,
+        settings=settings.as_dict() | derived,
         predicted_fluorescence=objective.predicted_fluorescence(state.vector),
         pattern_misfit=objective.pattern_misfit(),
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,

@@ -123,7 +123,9 @@ def read_as_checkpoint(path: Path) -> dict[str, Any]:
     """Go on from a checkpoint, by an iteration into which everything goes that is in one."""
     result = _interrupted(path, max_iterations=3, resume=True)
     last = result.history[-1]
-    result.history[-1] = replace(last, seconds=0.0)  # of this iteration, not from the file
+    # of this run, not from the file: the time of its iteration, and where its checkpoint is
+    result.history[-1] = replace(last, seconds=0.0)
+    del result.settings["checkpoint"]
     return _values_of(result)
 
 
