@@ -18,7 +18,7 @@ from ptyxrf.driver.command.outputs import (
 )
 from ptyxrf.driver.command.parser import Subcommand
 from ptyxrf.driver.command.tables import Turns
-from ptyxrf.driver.data.history import METHODS
+from ptyxrf.driver.data.words import METHODS
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.simulation.settings import SimulationSettings
 

@@ -10,9 +10,6 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
-#: What is reconstructed: from both data sets, or from one of them.
-METHODS = ("joint", "ptychography", "fluorescence")
-
 
 class Reason(Enum):
     """Why the solver stopped, as full sentences."""

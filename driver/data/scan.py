@@ -12,11 +12,10 @@ from ptyxrf.driver.data.checks import array_of, per_item, real_array, scales_of
 from ptyxrf.driver.data.data_checks import check_patterns, check_truth, grid_shape, measured_elements
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.lazy_arrays import ArraySource, blocks_of_rows, is_lazy
+from ptyxrf.driver.data.words import BLURS
 
 #: Positions closer than this (pixels) to an integer are that integer: the error of metres read back.
 POSITION_ROUNDING = 1e-9
-
-BLURS = ("convolution", "correlation")
 
 #: Sums of |P|^2 whose own squares are still numbers.
 LEAST_INTENSITY, MOST_INTENSITY = 1e-120, 1e120

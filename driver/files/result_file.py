@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.history import METHODS, History, IterationRecord, Reason
+from ptyxrf.driver.data.history import History, IterationRecord, Reason
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.data.words import METHODS
 from ptyxrf.driver.files.cxi import ENTRY, FLUORESCENCE, GEOMETRY, ILLUMINATION, SAMPLE
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
 from ptyxrf.driver.files.hdf5_writer import Hdf5Writer, creating, writing

@@ -6,14 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ptyxrf.driver.data.history import METHODS
 from ptyxrf.driver.data.kinds import COUNT_OR_ZERO, NOT_NEGATIVE, Choice, Either, Number, Several, Switch
 from ptyxrf.driver.data.setting import SettingsGroup, setting
+from ptyxrf.driver.data.words import METHODS
 
 if TYPE_CHECKING:
     from ptyxrf.driver.objective.links import Link
 
 PRECISIONS = ("single", "double")
+WEIGHTS = ("statistical", "gradnorm")
 
 
 class LinkChoice(Choice):
@@ -59,7 +60,7 @@ class Model(SettingsGroup):
     alpha: str | float | tuple[float, ...] = setting(
         "statistical",
         Either(
-            (Choice(("statistical", "gradnorm")), NOT_NEGATIVE, Several(NOT_NEGATIVE)),
+            (Choice(WEIGHTS), NOT_NEGATIVE, Several(NOT_NEGATIVE)),
             "{statistical,gradnorm,X,X,...}",
         ),
         "weights of the fluorescence in the joint objective: of maximum likelihood, balancing the gradients "

@@ -12,9 +12,7 @@ from ptyxrf.driver.data.checks import is_finite_number
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
 from ptyxrf.driver.objective.local_data import LocalData
-from ptyxrf.driver.objective.settings import Model
-
-WEIGHTS = ("statistical", "gradnorm")
+from ptyxrf.driver.objective.settings import WEIGHTS, Model
 
 
 def statistical_weights(

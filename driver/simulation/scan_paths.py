@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PATHS = ("raster", "snake", "spiral", "random")
+from ptyxrf.driver.data.words import PATHS
+
 #: Default overlap of neighbouring windows, if neither a step nor the size of the grid is given.
 DEFAULT_OVERLAP = 0.5
 #: Displacement of a random scan's positions, as a fraction of the step.

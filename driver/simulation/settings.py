@@ -19,6 +19,7 @@ from ptyxrf.driver.data.kinds import (
     Text,
 )
 from ptyxrf.driver.data.setting import SettingsGroup, setting
+from ptyxrf.driver.data.words import BLURS, PATHS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -141,7 +142,7 @@ class ProbeOptics(SettingsGroup):
 class ScanPath(SettingsGroup):
     """Where the positions are, unless `simulate` is given them."""
 
-    path: str = setting("raster", Choice(("raster", "snake", "spiral", "random")), "kind of scan")
+    path: str = setting("raster", Choice(PATHS), "kind of scan")
     per_side: int | tuple[int, int] | str = setting(
         8,
         Either((COUNT, Several(COUNT, 2), Choice(("fit",), none="fit")), "{N[,N],fit}"),
@@ -171,9 +172,7 @@ class FluorescenceDetector(SettingsGroup):
         Choice(("grid", "scan", "none"), none="none"),
         "fluorescence on the object grid, at the positions, or none (in Python also None)",
     )
-    blur: str = setting(
-        "convolution", Choice(("convolution", "correlation")), "how grid maps are blurred by the probe"
-    )
+    blur: str = setting("convolution", Choice(BLURS), "how grid maps are blurred by the probe")
     sensitivity: float | tuple[float, ...] = setting(
         1.0, Either((POSITIVE, Several(POSITIVE)), PER_ELEMENT), "counts per photon and unit of an element"
     )
