@@ -1,6 +1,4 @@
-"""The work that is timed in multiples of the FFT bound: gradients and products, of patterns and of a blurred
-map.
-"""
+"""The work timed in multiples of the FFT bound: gradients and products, of patterns and a blurred map."""
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
 """The three kinds of unknowns that a real vector of a problem holds.
 
 - `Fields`: a number per pixel and channel. A rank has the pixels that it owns; a halo travels before they
-are used.
+  are used.
 - `PerPosition`: a few numbers per scan position, on the rank that owns the position.
 - `Replicated`: the same few numbers on every rank. They count once in dot products, and each rank computes a
-share
-  of their gradient.
+  share of their gradient.
 
 A rank's vector holds what it owns first and what is replicated last. What a kind means for scattering,
 gathering, dot products, checkpoints and the preconditioner is in its class; `Unknowns` puts several kinds

@@ -103,11 +103,10 @@ class Unknowns:
     def product_dots(
         self, direction: NDArray, product: NDArray, residual: NDArray
     ) -> tuple[float, float, float]:
-        """Sum the shares of a product; return (residual . direction, product . direction, residual .
-        residual).
+        """Sum the shares of a product; return its dots with a direction and those of a residual.
 
-        All travel in one reduction: product . direction is linear in the shares, so their sum is the dot
-        with the whole.
+        These are (residual . direction, product . direction, residual . residual). All travel in one
+        reduction: product . direction is linear in the shares, so their sum is the dot with the whole.
         """
         cut = self.cut
         totals = self.add_shares(product, *dots(direction[:cut], product[:cut], residual[:cut]))

@@ -1,6 +1,4 @@
-"""Measure the constants of the cost model on the machine at hand: patterns, pixels, and messages between
-ranks.
-"""
+"""Measure the cost model's constants on this machine: patterns, pixels, and messages between ranks."""
 
 from __future__ import annotations
 
@@ -77,9 +75,7 @@ def _product_seconds(objective: Objective, rounds: int) -> float:
 
 
 class _FewPatterns:
-    """One pattern for each of a few positions on a large object, so that only the cost of the pixels
-    counts.
-    """
+    """One pattern for each of a few positions on a large object: only the cost of the pixels counts."""
 
     def __init__(self, count: int, m: int) -> None:
         self.shape, self.dtype = (count, m, m), np.dtype(np.float32)
