@@ -15,7 +15,7 @@ from typing import Any
 from ptyxrf.driver.command import bench, demo, info, plan, reconstruct, simulate
 from ptyxrf.driver.command.outputs import is_first
 from ptyxrf.driver.command.parser import Subcommand, make_parser
-from ptyxrf.driver.job.abort import say
+from ptyxrf.driver.job.abort import no_interrupt_is_lost, say
 from ptyxrf.driver.job.ranks import INTERRUPTED, PATIENCE, Failure, alone, communicator, launched, together
 
 DONE, BAD_INPUT = 0, 2
@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
     def run(comm: Any) -> int:
         return _run_subcommand(words, [*SUBCOMMANDS, *extra], comm)
 
-    return alone(run) if comm is None else together(comm, run)
+    with no_interrupt_is_lost():
+        return alone(run) if comm is None else together(comm, run)
 
 
 def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: Any) -> int:

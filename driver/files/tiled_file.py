@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.files.guarded_disk import FORMAT_LIMITS, open_to_write
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.files.whole_file import check_space, named, reserve, synchronise, whole_file
+from ptyxrf.driver.job.abort import time_limit
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.reduction import reduced
 from ptyxrf.parallel.startup import agreed, from_first_rank
@@ -124,7 +124,7 @@ def write_tiles(
     elif parallel_hdf5() if at_once is None else at_once:
         # neither HDF5 nor MPI gets over a write that fails; this one has its room beforehand
         from_first_rank(comm, lambda: _described(path, lambda: reserve(path, _largest_size(path, tiles))))
-        with _limited(LONGEST_WRITE + needed / SLOWEST_DISK):
+        with time_limit(LONGEST_WRITE + needed / SLOWEST_DISK):
             _write_at_once(comm, path, owned, tiles)
     else:
         _write_in_turn(comm, path, owned, tiles)
@@ -170,16 +170,6 @@ def _described(path: Path, write: Callable[[], None]) -> None:
         if str(error).startswith(f"{path}:"):
             raise
         raise ValueError(f"{path}: cannot be written ({error})") from error
-
-
-@contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    """End the process by SIGALRM if something takes too long, whatever holds the interpreter."""
-    before = signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, *before)
 
 
 def _write_at_once(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:

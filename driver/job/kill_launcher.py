@@ -1,7 +1,7 @@
-"""The launcher above this process, and its end where it does not come by itself.
+"""Find the launcher above this process, and kill it where it does not end.
 
-Launchers, and their daemons on other hosts, wait for a host that they cannot reach, after a link was cut,
-until TCP gives up, which takes a quarter of an hour. A SIGTERM does not change that in Open MPI 5.0.
+After a link is cut, launchers and their daemons wait for the host behind it until TCP gives up, a quarter
+of an hour later. SIGTERM does not change that in Open MPI 5.0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ kill -KILL "$2"
 """
 
 
-def end_launcher(seconds: float) -> None:
+def kill_launcher_after(seconds: float) -> None:
     """Kill the launcher, or its daemon on this host, if it is still there after a while.
 
     Nothing is done under one that is not known. Whoever waits for the job then gets 137 (SIGKILL) from it,

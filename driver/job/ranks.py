@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ptyxrf.driver.job import watchdog
-from ptyxrf.driver.job.abort import end_all, say
+from ptyxrf.driver.job.abort import abort_all, say
 
 #: What launchers tell each process: how many there are, and which one it is. The first pair that is there
 #: counts: a launcher that runs inside a job step of SLURM has the last word.
@@ -149,7 +149,7 @@ def together(comm: Any, run: Callable[[Any], int]) -> int:
     if not message or (alike and not first):
         time.sleep(5 * PATIENCE)  # a rank that has failed says why, and ends this one
     speaker = "ptyxrf" if interrupted or alike else f"ptyxrf: rank {comm.Get_rank()}"
-    end_all(comm, status or BROKEN, message and f"{speaker}: {message}")
+    abort_all(comm, status or BROKEN, message and f"{speaker}: {message}")
     return status
 
 

@@ -19,15 +19,14 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ptyxrf.driver.job.abort import end_all, say
-from ptyxrf.driver.job.kill_launcher import end_launcher
+from ptyxrf.driver.job.abort import abort_all, end_within, say
+from ptyxrf.driver.job.kill_launcher import kill_launcher_after
 from ptyxrf.parallel.waiting import WAITS, Wait
 
 #: Seconds without a sign of life after which the command ends a job, where nobody says otherwise.
@@ -61,7 +60,7 @@ HEARD = 2 * INTERVAL
 LAST_RESORT = 5.0
 
 #: Seconds after which a launcher that is still there is ended, too.
-LAUNCHER_TOO = 8.0
+LAUNCHER_GRACE = 8.0
 
 #: Kinds of message; the content of a beat tells the last one, a farewell.
 BEAT, WARNING = 0, 1
@@ -138,7 +137,7 @@ class Watchdog:
                 if self._warned():
                     end_without_mpi(kill_launcher=self._kill_launcher)
                     if not self._stopping.wait(LAST_RESORT + 1):
-                        os._exit(ENDED)  # something else uses the timer
+                        os._exit(ENDED)  # the caller handles or blocks SIGALRM
                     return
                 trouble = self._lost() or self._stuck()
             except self._error as error:  # a host that goes down may close its connections
@@ -225,24 +224,23 @@ class Watchdog:
         say(line)
         if self._beating:
             self._warn()
-            end_all(self._comm, ENDED)
+            abort_all(self._comm, ENDED)
         os._exit(ENDED)  # the launcher ends the others
 
 
 def end_without_mpi(*, kill_launcher: bool) -> None:
     """Let this process end soon if MPI has not ended it until then.
 
-    MPI may wait for a host that it cannot reach, and the interpreter with it; a signal ends the process all
-    the same.
+    MPI may wait for a host that it cannot reach, and hold the interpreter meanwhile.
 
     Parameters
     ----------
     kill_launcher : bool
         Kill the launcher too. Only the command asks for it, whose launcher runs nothing else.
     """
-    signal.setitimer(signal.ITIMER_REAL, LAST_RESORT)
+    end_within(LAST_RESORT)
     if kill_launcher:
-        end_launcher(LAUNCHER_TOO)
+        kill_launcher_after(LAUNCHER_GRACE)
 
 
 _running: Watchdog | None = None

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="th
 #: A rank, not directly below its launcher.
 RANK = """
 import sys
-from ptyxrf.driver.job.kill_launcher import end_launcher
-end_launcher(float(sys.argv[1]))
+from ptyxrf.driver.job.kill_launcher import kill_launcher_after
+kill_launcher_after(float(sys.argv[1]))
 """
 
 
@@ -27,7 +27,7 @@ end_launcher(float(sys.argv[1]))
 WATCHED = """
 import sys
 from ptyxrf.driver.job import watchdog
-watchdog.LAUNCHER_TOO = float(sys.argv[1])
+watchdog.LAUNCHER_GRACE = float(sys.argv[1])
 watchdog.end_without_mpi(kill_launcher=False)
 """
 

@@ -97,7 +97,7 @@ def endings(monkeypatch, released):
         done.append(threading.current_thread().name)
 
     monkeypatch.setattr(watchdog, "end_without_mpi", ended)
-    monkeypatch.setattr(watchdog, "end_all", lambda comm, code: None)
+    monkeypatch.setattr(watchdog, "abort_all", lambda comm, code: None)
     monkeypatch.setattr(watchdog.os, "_exit", end)
     return done
 
