@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.amplitude_residual import CURVATURES
+from ptyxrf.kernels.patches import sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
 
 
@@ -108,6 +109,14 @@ class Diffraction(ABC):
         probe_sum : AdjointSum or None
             The probe's part is added to it; None: the probe does not change.
         """
+
+    def _add_bend(self, probe_sum: AdjointSum, first: int, last: int) -> None:
+        """Add the part of the full Hessian that comes from the second derivative of the shifts."""
+        if self._exits is not None and probe_sum.with_slopes:
+            target, slots = probe_sum.target(first, last)
+            corners, scales = self.corners[first:last], self.scales[first:last]
+            sum_patches(self._exits[first:last], self._tile, slots, corners, scales, target)
+            probe_sum.add_bend(first, last)
 
     @abstractmethod
     def losses_along(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
 from ptyxrf.kernels.reductions import dot
 
 
@@ -76,21 +76,15 @@ class Fluorescence(ABC):
         """Return gain_e A w_e for maps (N_e, rows, columns) on the tile."""
 
     @abstractmethod
-    def gradient(
-        self, maps: NDArray, gradient: NDArray, with_probe: bool
-    ) -> tuple[float, NDArray[Any] | None]:
-        """Add the gradient in w to `gradient` (N_e, rows, columns).
+    def gradient(self, maps: NDArray, gradient: NDArray, probe_sum: AdjointSum | None) -> float:
+        """Add the gradient in w to `gradient` (N_e, rows, columns); return the loss.
 
-        Returns
-        -------
-        loss : float
-        probe : (K, m, m) array of complex or None
-            The gradient in the probe, where it is asked for.
+        The gradient in the probe of each position is added to `probe_sum`, where it is asked for.
         """
 
     @abstractmethod
-    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> NDArray[Any] | None:
-        """Add the Hessian product in w to `product`; return that in the probe, where it changes.
+    def product(self, change: NDArray, product: NDArray, probe_sum: AdjointSum | None) -> None:
+        """Add the Hessian product in w to `product`, and that in the probe to `probe_sum`, where it changes.
 
         The change of the probe is the one that `set_direction` was given.
         """

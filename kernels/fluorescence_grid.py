@@ -16,7 +16,7 @@ from ptyxrf.kernels.compiled import compiled
 from ptyxrf.kernels.fftw.planning import TEN_ITERATIONS
 from ptyxrf.kernels.fftw.transforms import good_size, real_plans
 from ptyxrf.kernels.fluorescence import Fluorescence
-from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
 
 
 def padded(tile: tuple[int, int], m: int) -> tuple[int, int]:
@@ -265,23 +265,21 @@ class GridFluorescence(Fluorescence):
             ]
         )
 
-    def gradient(
-        self, maps: NDArray, gradient: NDArray, with_probe: bool
-    ) -> tuple[float, NDArray[Any] | None]:
+    def gradient(self, maps: NDArray, gradient: NDArray, probe_sum: AdjointSum | None) -> float:
         """See `Fluorescence.gradient`; in the probe 2 P h."""
         blur, kernel = self._blur, self._kernel
         self._slope = np.zeros((blur.m, blur.m))
         loss = 0.0
         for e in self.active:
             spectrum = blur.transform(maps[e])
-            if with_probe:
+            if probe_sum is not None:
                 self._maps[e] = spectrum.copy()
             blur.blur_spectrum(spectrum, kernel)
             gain = self._number(self.gains[e])
             square = subtract_data(blur.map, *blur.at, gain, self.data[e], self.residual[e])
             loss += 0.5 * self.weights[e] * square
             factor = self.weights[e] * self.gains[e]
-            if not with_probe:
+            if probe_sum is None:
                 add_scaled(blur.blur_adjoint(kernel), self._number(factor), gradient[e])
                 continue
             out = blur.transform_window().copy()
@@ -291,15 +289,17 @@ class GridFluorescence(Fluorescence):
             add_scaled(blur.back(), self._number(factor), gradient[e])
             multiply_conjugate(self._maps[e], out, blur.spectrum)
             self._slope += factor * blur.kernel_adjoint()
-        return float(loss), 2 * self._probe * self._slope if with_probe else None
+        if probe_sum is not None:
+            probe_sum.add_total(2 * self._probe * self._slope)
+        return float(loss)
 
-    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> NDArray[Any] | None:
+    def product(self, change: NDArray, product: NDArray, probe_sum: AdjointSum | None) -> None:
         """See `Fluorescence.product`; in the probe 2 P dh, and with the full Hessian 2 dP h."""
         blur, kernel = self._blur, self._kernel
         slope_change = np.zeros((blur.m, blur.m))
         for e in self.active:
             gain, factor = self.gains[e], self.weights[e] * self.gains[e]
-            if not with_probe:
+            if probe_sum is None:
                 blur.blur(change[e], kernel)
                 add_scaled(blur.blur_adjoint(kernel), self._number(factor * gain), product[e])
                 continue
@@ -315,12 +315,10 @@ class GridFluorescence(Fluorescence):
             if self.full:
                 add_conjugate_product(moved, self._residuals[e], blur.spectrum)
             slope_change += factor * blur.kernel_adjoint()
-        if not with_probe:
-            return None
-        in_probe = 2 * self._probe * slope_change
-        if self.full:
-            in_probe += 2 * self._direction * self._slope
-        return in_probe
+        if probe_sum is not None:
+            probe_sum.add_total(2 * self._probe * slope_change)
+            if self.full:
+                probe_sum.add_total(2 * self._direction * self._slope)
 
     def _move(self, moved: NDArray, still: NDArray) -> None:
         """Leave the spectrum of the blur's change: of the map, and of the kernel."""

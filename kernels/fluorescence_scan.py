@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
 from ptyxrf.kernels.fluorescence import Fluorescence
-from ptyxrf.kernels.probe_shift import PositionedProbe
+from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
 
 
 @compiled
@@ -146,22 +146,26 @@ class ScanFluorescence(Fluorescence):
         """Return gain_e A w_e at the positions."""
         return self.gains.astype(self.data.dtype)[:, None] * self._sums(maps)
 
-    def gradient(
-        self, maps: NDArray, gradient: NDArray, with_probe: bool
-    ) -> tuple[float, NDArray[Any] | None]:
+    def gradient(self, maps: NDArray, gradient: NDArray, probe_sum: AdjointSum | None) -> float:
         """See `Fluorescence.gradient`."""
         self._maps = maps
         self.residual = self.blur(maps) - self.data
         forces = self._factors(1) * self.residual
         stack, which = self.probe.stack, self.probe.which
         patch_sums_adjoint(forces, stack, which, stack, which, self.corners, self.exposure, gradient)
-        return self._loss(), self._probe_adjoint([(forces, maps, False)]) if with_probe else None
+        if probe_sum is not None:
+            self._add_probe_adjoint([(forces, maps, False)], probe_sum)
+        return self._loss()
 
-    def _probe_adjoint(self, terms: list[tuple[NDArray, NDArray, bool]]) -> NDArray[Any]:
-        """Return sum_j S_j^* [2 t_j (sum_e forces_ej w_e) P_j], or with dP_j where a term says so."""
+    def _add_probe_adjoint(
+        self, terms: list[tuple[NDArray, NDArray, bool]], total: AdjointSum, *, bend: bool = False
+    ) -> None:
+        """Add sum_j S_j^* [2 t_j (sum_e forces_ej w_e) P_j], or with dP_j where a term says so.
+
+        With `bend`, add how that changes along the direction for fixed fields in the brackets.
+        """
         m = self.probe.m
         weighed = np.zeros((self._batch, m, m), self.data.dtype)
-        total = self.probe.adjoint()
         for first in range(0, len(self.corners), self._batch):
             last = min(first + self._batch, len(self.corners))
             fields = np.zeros((last - first, self.probe.modes, m, m), self.probe.dtype)
@@ -174,19 +178,18 @@ class ScanFluorescence(Fluorescence):
                 )
                 fields += weighed[: last - first, None] * versions[slots]
             fields *= 2 * self.exposure[first:last, None, None, None]
-            total.add_fields(fields, first, last)
-        return total.total()
+            total.add_fields(fields, first, last, bend=bend)
 
-    def product(self, change: NDArray, product: NDArray, with_probe: bool) -> NDArray[Any] | None:
+    def product(self, change: NDArray, product: NDArray, probe_sum: AdjointSum | None) -> None:
         """See `Fluorescence.product`."""
         sums = self._sums(change)
-        if with_probe:
+        if probe_sum is not None:
             sums += self._moved_sums(self._maps, squared=False)
         forces = self._factors(2) * sums
         stack, which = self.probe.stack, self.probe.which
         patch_sums_adjoint(forces, stack, which, stack, which, self.corners, self.exposure, product)
-        if not with_probe:
-            return None
+        if probe_sum is None:
+            return
         terms = [(forces, self._maps, False)]
         if self.full:
             still = self._factors(1) * self.residual
@@ -199,7 +202,9 @@ class ScanFluorescence(Fluorescence):
                     self.exposure[first:last], product,
                 )  # fmt: skip
             terms += [(still, change, False), (still, self._maps, True)]
-        return self._probe_adjoint(terms)
+            if probe_sum.with_slopes:
+                self._add_probe_adjoint([(still, self._maps, False)], probe_sum, bend=True)
+        self._add_probe_adjoint(terms, probe_sum)
 
     def diagonal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
         """Return A^T A 1 on the tile."""

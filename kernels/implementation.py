@@ -58,6 +58,7 @@ def positioned_probe(
     *,
     keep: bool = True,
     batch: int | None = None,
+    moving: bool = False,
 ) -> PositionedProbe:
     """Return the probe of each position, shifted by an implementation.
 
@@ -68,12 +69,15 @@ def positioned_probe(
     engine : {"auto", "vector", "library"}
     batch : int, optional
         Positions to hand out at a time; default: as many as stay in cache.
+    moving : bool
+        Whether positions may move, so that whole pixels need shifts too.
     """
     engine = resolve_engine(engine, m)
-    integer = not fractions.any()
+    integer = not moving and not fractions.any()
     if batch is None:
         batch = batch_size(modes, m, dtype) * (CALLS if integer and engine == "vector" else 1)
-    shifts: Shifts | None = None if integer else SHIFTS[engine](fractions, modes, m, dtype, batch)
+    kind = LibraryShifts if moving else SHIFTS[engine]
+    shifts: Shifts | None = None if integer else kind(fractions, modes, m, dtype, batch)
     return PositionedProbe(fractions, modes, m, dtype, batch, shifts, keep)
 
 

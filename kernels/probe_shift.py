@@ -2,7 +2,9 @@
 
 S_j multiplies the spectrum of the probe by exp(-2 pi i (f_r k + f_c l) / m), (k, l) the signed integer
 frequencies and (f_r, f_c) the fraction of position j beyond its integer corner: the content moves by
-(f_r, f_c) pixels. It is unitary, so its adjoint is the shift back.
+(f_r, f_c) pixels. It is unitary, so its adjoint is the shift back. Its derivative by f_r multiplies the
+spectrum by -2 pi i k / m, with the same signed frequency at Nyquist. Where the beam differs from position to
+position, g_j S_j stands for S_j, with a real factor g_j of the amplitude.
 """
 
 from __future__ import annotations
@@ -22,14 +24,36 @@ class Shifts(Protocol):
     def spectrum(self, probe: NDArray) -> NDArray[Any]:
         """Return the spectrum of a (K, m, m) probe, in a layout of its own."""
 
+    def place(self, fractions: NDArray[np.float64], gains: NDArray[np.float64] | None = None) -> None:
+        """Take the (N, 2) fractions of the positions, and (N,) factors of the probe; None: 1."""
+
     def shift(self, spectrum: NDArray, first: int, last: int, fields: NDArray) -> None:
         """Set fields (B, K, m, m) to S_j P for the positions first to last - 1."""
+
+    def shift_tangent(
+        self, change: NDArray, spectrum: NDArray, moves: NDArray, first: int, last: int, fields: NDArray
+    ) -> None:
+        """Set fields to the change of g_j S_j P, given the spectra of dP and P.
+
+        ``moves`` (B, 3) are the changes of the two fractions and of log g_j.
+        """
 
     def no_sum(self) -> NDArray[Any]:
         """Return an empty sum of spectra."""
 
     def add_shifted_back(self, fields: NDArray, first: int, last: int, total: NDArray) -> None:
         """Add sum_j S_j^* fields_j over these positions to a sum of spectra; the fields are lost."""
+
+    def add_with_slopes(
+        self, fields: NDArray, spectrum: NDArray, first: int, last: int, total: NDArray, slopes: NDArray
+    ) -> None:
+        """Do so, and add to slopes (B, 3) the derivatives of Re <fields_j, g_j S_j P> by these three."""
+
+    def add_bend(
+        self, fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, first: int, last: int,
+        total: NDArray, slopes: NDArray,
+    ) -> None:  # fmt: skip
+        """Add the derivative of what `add_with_slopes` adds, for fixed fields, along `shift_tangent`."""
 
     def finished(self, total: NDArray) -> NDArray[Any]:
         """Return the (K, m, m) sum."""
@@ -41,14 +65,14 @@ class PositionedProbe:
     Parameters
     ----------
     fractions : (N, 2) array of float64
-        Fraction of each position; where all are 0 there is one version of the probe and no FFT.
+        Fraction of each position; without shifts all are 0, and there is one version of the probe and no FFT.
     modes, m : int
         K and m.
     dtype : complex64 or complex128
     batch : int
         Positions to hand out at a time.
     shifts : Shifts or None
-        None: all fractions are 0.
+        None: all fractions are 0 and stay so.
     keep : bool
         Keep the probe of each position. False: it is computed when it is asked for, and is still in cache
         when it is used; better where that happens once for each probe that is set.
@@ -62,6 +86,8 @@ class PositionedProbe:
         Whether they are.
     unshifted : (K, m, m) array
         The probe.
+    moving : bool
+        Whether the direction changes fractions and gains, too.
     """
 
     def __init__(
@@ -89,9 +115,15 @@ class PositionedProbe:
             self._present = self._room(0 if keep else self.batch)
             self._spectrum = shifts.no_sum()
         self._direction: NDArray[Any] = np.zeros((1, modes, m, m), dtype)
+        self._moves = np.zeros((self.count, 3))
+        self.moving = False
 
     def _room(self, versions: int) -> NDArray[Any]:
         return aligned_zeros((versions, self.modes, self.m, self.m), self.dtype)
+
+    def place(self, fractions: NDArray[np.float64], gains: NDArray[np.float64]) -> None:
+        """Take new (N, 2) fractions of the positions and (N,) gains; `set` has to follow."""
+        self._shifts.place(fractions, gains)
 
     def set(self, probe: NDArray) -> None:
         """Take a new (K, m, m) probe."""
@@ -120,24 +152,39 @@ class PositionedProbe:
         self._shifts.shift(self._spectrum, first, last, fields)
         return fields, self._local[: last - first]
 
-    def set_direction(self, direction: NDArray) -> None:
-        """Take a (K, m, m) change dP, to be positioned batch by batch."""
+    def set_direction(self, direction: NDArray, moves: NDArray[np.float64] | None = None) -> None:
+        """Take a (K, m, m) change dP, to be positioned batch by batch.
+
+        Parameters
+        ----------
+        direction : (K, m, m) array of complex
+        moves : (N, 3) array of float64, optional
+            Changes of the fractions and of the logarithm of the gain; default: these stay.
+        """
+        self.moving = moves is not None
+        if moves is not None:
+            self._moves = moves
         if self.integer:
             self._direction = direction[None].astype(self.dtype)
         else:
             self._direction = self._shifts.spectrum(direction)
 
     def direction(self, first: int, last: int) -> tuple[NDArray, NDArray]:
-        """Return (versions of S_j dP, which of them each of the positions first..last-1 uses)."""
+        """Return (changes of S_j P, which of them each of the positions first..last-1 uses)."""
         if self.integer:
             return self._direction, self._local[: last - first]
         fields = self._moved[: last - first]
-        self._shifts.shift(self._direction, first, last, fields)
+        if self.moving:
+            self._shifts.shift_tangent(
+                self._direction, self._spectrum, self._moves[first:last], first, last, fields
+            )
+        else:
+            self._shifts.shift(self._direction, first, last, fields)
         return fields, self._local[: last - first]
 
-    def adjoint(self) -> AdjointSum:
-        """Return an empty sum over positions of S_j^* fields_j."""
-        return AdjointSum(self)
+    def adjoint(self, *, slopes: bool = False) -> AdjointSum:
+        """Return an empty sum over positions of S_j^* fields_j, which also knows the slopes where asked."""
+        return AdjointSum(self, slopes=slopes)
 
 
 class AdjointSum:
@@ -146,11 +193,20 @@ class AdjointSum:
     Parameters
     ----------
     probe : PositionedProbe
+    slopes : bool
+        Whether the derivatives by fractions and gains are asked for.
+
+    Attributes
+    ----------
+    slopes : (N, 3) array of float64
+        Derivatives of Re <fields_j, g_j S_j P> by the fractions and the logarithm of the gain.
     """
 
-    def __init__(self, probe: PositionedProbe) -> None:
-        self._probe = probe
+    def __init__(self, probe: PositionedProbe, *, slopes: bool = False) -> None:
+        self._probe, self.with_slopes = probe, slopes
         self._sum = probe._room(1) if probe.integer else probe._shifts.no_sum()
+        self._others = np.zeros_like(probe.unshifted)
+        self.slopes = np.zeros((probe.count, 3))
 
     def target(self, first: int, last: int) -> tuple[NDArray, NDArray]:
         """Return (arrays to add the fields of positions first..last-1 to, which of them each one uses)."""
@@ -164,15 +220,37 @@ class AdjointSum:
     def add(self, first: int, last: int) -> None:
         """Take what was added to the target of these positions into the sum."""
         probe = self._probe
-        if not probe.integer:
-            probe._shifts.add_shifted_back(probe._target[: last - first], first, last, self._sum)
+        if probe.integer:
+            return
+        fields = probe._target[: last - first]
+        if self.with_slopes:
+            slopes = self.slopes[first:last]
+            probe._shifts.add_with_slopes(fields, probe._spectrum, first, last, self._sum, slopes)
+        else:
+            probe._shifts.add_shifted_back(fields, first, last, self._sum)
 
-    def add_fields(self, fields: NDArray, first: int, last: int) -> None:
-        """Take whole (B, K, m, m) fields of these positions into the sum."""
+    def add_bend(self, first: int, last: int) -> None:
+        """Take into the sum how it changes along the direction while what is in the target stays."""
+        probe = self._probe
+        fields, slopes = probe._target[: last - first], self.slopes[first:last]
+        probe._shifts.add_bend(
+            fields, probe._direction, probe._spectrum, probe._moves[first:last], first, last, self._sum, slopes
+        )
+
+    def add_fields(self, fields: NDArray, first: int, last: int, *, bend: bool = False) -> None:
+        """Take whole (B, K, m, m) fields of these positions into the sum; with `bend`, as `add_bend` does."""
         target, _ = self.target(first, last)
         target += fields.sum(axis=0) if self._probe.integer else fields
-        self.add(first, last)
+        if bend:
+            self.add_bend(first, last)
+        else:
+            self.add(first, last)
+
+    def add_total(self, probe: NDArray) -> None:
+        """Add what is a sum over positions already, (K, m, m)."""
+        self._others += probe
 
     def total(self) -> NDArray[Any]:
         """Return the (K, m, m) sum."""
-        return self._sum[0] if self._probe.integer else self._probe._shifts.finished(self._sum)
+        own = self._sum[0] if self._probe.integer else self._probe._shifts.finished(self._sum)
+        return own + self._others

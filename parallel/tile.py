@@ -99,7 +99,7 @@ def tile_of(partition: Partition, rank: int, corners: NDArray[np.int64]) -> Tile
     )
     positions = partition.positions(rank)
     first = corners[positions] - (covered.row_start, covered.column_start)
-    order, touches = _order(first, partition.m, halo)
+    order, touches = _order(first, partition.m, partition.reach.margin, halo)
     uses = touches[order]
     count = len(positions)
     return Tile(
@@ -115,18 +115,18 @@ def tile_of(partition: Partition, rank: int, corners: NDArray[np.int64]) -> Tile
 
 
 def _order(
-    corners: NDArray[np.int64], m: int, halo: tuple[Shared, ...]
+    corners: NDArray[np.int64], m: int, margin: int, halo: tuple[Shared, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the order in which positions are computed, and which neighbours' pixels each one touches."""
+    """Return the order in which positions are computed, and which neighbours' pixels each one may touch."""
     touches = np.zeros((len(corners), len(halo)), bool)
     for k, shared in enumerate(halo):
         pixels = shared.pixels
         rows, columns = corners[:, 0], corners[:, 1]
         touches[:, k] = (
-            (rows < pixels.row_stop)
-            & (rows + m > pixels.row_start)
-            & (columns < pixels.column_stop)
-            & (columns + m > pixels.column_start)
+            (rows - margin < pixels.row_stop)
+            & (rows + m + margin > pixels.row_start)
+            & (columns - margin < pixels.column_stop)
+            & (columns + m + margin > pixels.column_start)
         )
     outer = np.flatnonzero(touches.any(axis=1))
     inside = np.flatnonzero(~touches.any(axis=1))

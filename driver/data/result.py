@@ -48,6 +48,10 @@ class Result:
     shared : (Tile, Ranks), optional
         The pixels and positions of this rank's part, and the ranks that share the result. None: the arrays
         are whole.
+    positions : (N, 2) array of float64, optional
+        (row, column) of each scan position in pixels, where positions were refined.
+    intensities : (N,) array of float64, optional
+        Intensity of the beam at each position, relative like the exposure, where intensities were refined.
     """
 
     def __init__(
@@ -62,7 +66,10 @@ class Result:
         predicted_fluorescence: NDArray[np.float64] | None = None,
         pattern_misfit: NDArray[np.float64] | None = None,
         shared: tuple[Tile, Ranks] | None = None,
+        positions: NDArray[np.float64] | None = None,
+        intensities: NDArray[np.float64] | None = None,
     ) -> None:
+        self.positions, self.intensities = positions, intensities
         self._object, self._elements, self.probe = object, elements, probe
         self._predicted, self._misfit = predicted_fluorescence, pattern_misfit
         self.history, self.reason, self.method = History(history), reason, method
@@ -93,6 +100,8 @@ class Result:
             reason=self.reason,
             method=self.method,
             settings=self.settings,
+            positions=self.positions,
+            intensities=self.intensities,
             **(own | arrays),  # type: ignore[arg-type]
         )
 

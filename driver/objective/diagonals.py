@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.objective.internal_units import InternalUnits
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.terms import Terms
+from ptyxrf.kernels.fluorescence_scan import patch_sums
 from ptyxrf.kernels.patches import add_illumination, sum_object_intensity
 from ptyxrf.parallel.halo import HaloField
 
@@ -70,6 +71,28 @@ class Diagonals:
         if self.terms.diffraction is not None:
             sum_object_intensity(z, self.data.corners, self._exposure, total)
         return self.data.ranks.sum(total.astype(np.float64)) / scan.N
+
+    def positions(self, z: NDArray) -> NDArray[np.float64]:
+        """Return the curvature (n, 2) along the rank's positions, given z on the covered pixels.
+
+        t_j/N sum |P|^2 |dz/ds|^2, with the probe at whole pixels: a shift of the probe is one of the object
+        the other way, and one of both, which leaves the moduli as they are.
+        """
+        positioned, scan = self.terms.positioned, self.data.scan
+        slopes = np.stack([np.abs(slope) ** 2 for slope in np.gradient(z)]).astype(self._real)
+        probe, which = positioned.unshifted[None], np.zeros(positioned.count, np.int64)
+        sums = np.zeros((2, positioned.count), self._real)
+        patch_sums(slopes, probe, which, probe, which, self.data.corners, self._exposure, sums)
+        return sums.T * (self._units.mean_count / scan.N)
+
+    def intensities(self, z: NDArray) -> NDArray[np.float64]:
+        """Return the curvature (n,) in the logarithm of each position's amplitude: its photons over N."""
+        positioned = self.terms.positioned
+        probe, which = positioned.unshifted[None], np.zeros(positioned.count, np.int64)
+        sums = np.zeros((1, positioned.count), self._real)
+        squares = (np.abs(z) ** 2).astype(self._real)[None]
+        patch_sums(squares, probe, which, probe, which, self.data.corners, self._exposure, sums)
+        return sums[0] * (self._units.mean_count / self.data.scan.N)
 
     def fluorescence_of_probe(self, alpha: NDArray[np.float64]) -> float:
         """Return the curvature of the fluorescence along the probe itself, at maps that explain the data.

@@ -80,7 +80,7 @@ class ObjectFields(Fields):
         """Compute the diagonal of an earlier run again."""
         if "illumination_of" in state:
             self._probe_then = state["illumination_of"]
-            self._diagonals.terms.set_probe(self._probe_then)
+            self._diagonals.terms.set_beam(self._probe_then)
             self._blocks = self._computed()
 
     def _computed(self) -> InverseBlocks:

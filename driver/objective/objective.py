@@ -16,14 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from ptyxrf.driver.data.history import Losses, Work
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import describes_settings, takes_settings
+from ptyxrf.driver.objective.beam import Beam
 from ptyxrf.driver.objective.diagonals import Diagonals
 from ptyxrf.driver.objective.internal_units import InternalUnits
 from ptyxrf.driver.objective.links import make_link
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.object_and_probe import ObjectFields, ProbeModes
-from ptyxrf.driver.objective.passes import Passes
+from ptyxrf.driver.objective.passes import BeamGradient, Free, Passes
 from ptyxrf.driver.objective.point import Point
 from ptyxrf.driver.objective.preconditioner import Preconditioner
+from ptyxrf.driver.objective.scan_positions import KINDS, LogAmplitude
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import check_range, starting_probe, starting_values
 from ptyxrf.driver.objective.terms import Terms
@@ -112,16 +114,16 @@ class Objective:
         start = {} if start is None else start
         starting_probe(scan, start, None)  # a wrong start is found before anything is read
         if data is None:
-            data = LocalData.read(scan, self.method, self.real, settings.margin, Ranks(comm))
+            data = LocalData.read(scan, self.method, self.real, settings.halo_margin, Ranks(comm))
         self.data, self.tile, self.ranks = data, data.tile, data.ranks
         self.work, self.evaluations = Work(), 0
         self._make_terms(start)
         self._make_unknowns()
-        values = starting_values(start, self._initial_probe, settings.link_offset)
+        values = starting_values(start, self._initial_probe, settings.link_offset, scan.N)
         self.initial = self.scatter(**{name: values[name] for name in self.unknowns})
         # the object of the method fluorescence has the real part of the start
         self._initial_real_part = self.fields.owned("real_part", values["real_part"])
-        self.terms.set_probe(self._probe_of(self.initial))
+        self._beam.place(self.initial)
         self.alpha = alpha_of(
             settings,
             data,
@@ -142,8 +144,11 @@ class Objective:
         self.mean_count = self.units.mean_count
         keep = settings.memory == "cached"
         # a probe that moves is another one at each point, and is used once there
-        keep_probes = keep or not settings.refine_probe or scan.sampling == "scan"
-        self.terms = Terms(data, self.units, self.real, settings.curvature, self.engine, keep, keep_probes)
+        moving = settings.refine_positions != "none" or settings.refine_intensities
+        keep_probes = keep or not (settings.refine_probe or moving) or scan.sampling == "scan"
+        self.terms = Terms(
+            data, self.units, self.real, settings.curvature, self.engine, keep, keep_probes, moving
+        )
         self.diagonals = Diagonals(data, self.terms, self.units, self.real)
 
     def _make_unknowns(self) -> None:
@@ -154,16 +159,16 @@ class Objective:
         widths = {name: scan.N_e if name == "elements" else 0 for name in names}
         coupling = np.array(scan.attenuation) if with_patterns else np.zeros(scan.N_e)
         self.fields = ObjectFields(
-            widths, self.real, diagonals, coupling, settings.object_floor, lambda: self.with_probe
+            widths, self.real, diagonals, coupling, settings.object_floor, lambda: self._free.probe
         )
         self._passes = Passes(self.terms, self.link, self.fields, self.units, scan.N)
-        kinds: list[Unknown] = [self.fields]
+        z = self._passes.z
+        kinds = [*KINDS[settings.refine_positions], *[LogAmplitude] * settings.refine_intensities]
+        beam: list[Unknown] = [kind(diagonals, self.real, z) for kind in kinds]
         if settings.refine_probe:
-            self._probe = ProbeModes(
-                diagonals, self.complex, settings.probe_floor, self._passes.z, lambda: self.alpha
-            )
-            kinds.append(self._probe)
-        self.layout = Unknowns(self.ranks, kinds, self.real)
+            beam.append(ProbeModes(diagonals, self.complex, settings.probe_floor, z, lambda: self.alpha))
+        self._beam = Beam(self.terms, self._initial_probe, beam, settings.position_margin)
+        self.layout = Unknowns(self.ranks, [self.fields, *beam], self.real)
         self.unknowns, self.size = self.layout.names, self.layout.size
         self.preconditioner = Preconditioner(self.layout, identity=not settings.preconditioner)
 
@@ -202,7 +207,11 @@ class Objective:
     @property
     def with_probe(self) -> bool:
         """Whether the probe moves at present."""
-        return self.settings.refine_probe and "probe" not in self.held
+        return self._free.probe
+
+    @property
+    def _free(self) -> Free:
+        return self._beam.free(self.held)
 
     def scatter(self, **arrays: ArrayLike) -> NDArray[Any]:
         """Make this rank's (size,) vector of unknowns from global arrays, the same on every rank.
@@ -223,10 +232,6 @@ class Objective:
     def gather(self, vector: NDArray) -> dict[str, NDArray[Any]]:
         """Return the unknowns of a vector as global arrays on every rank: the inverse of `scatter`."""
         return self.layout.gather(self.layout.checked(vector))
-
-    def _probe_of(self, vector: NDArray) -> NDArray[Any]:
-        """Return the (K, m, m) probe of a vector, in the units of the data; a view where it is an unknown."""
-        return self._probe.view(vector) if self.settings.refine_probe else self._initial_probe
 
     # ---------------------------------------------------------------- value, gradient, product
 
@@ -249,11 +254,11 @@ class Objective:
         """
         vector, gradient = self.layout.checked(vector), np.empty(self.size, self.real)
         self.preconditioner.moved()
-        self.terms.set_probe(self._probe_of(vector))
-        shares, probe = self._passes.gradient(
-            self.fields.view(vector), self.fields.view(gradient), self.with_probe
+        self._beam.place(vector)
+        shares, of_beam = self._passes.gradient(
+            self.fields.view(vector), self.fields.view(gradient), self._free
         )
-        self._complete(gradient, probe)
+        self._complete(gradient, of_beam)
         losses = self.layout.add_shares(gradient, *shares) * self.mean_count
         self.losses = Losses(
             float(losses[0]) if self.data.patterns is not None else np.nan,
@@ -278,10 +283,10 @@ class Objective:
     ) -> tuple[NDArray[Any], tuple[float, float, float]]:
         """Return H direction and (residual . direction, product . direction, residual . residual)."""
         self._require_point()
-        self._set_direction(direction)
+        self._beam.aim(direction, self._free)
         product = np.empty(self.size, self.real)
-        probe = self._passes.product(self.fields.view(direction), self.fields.view(product), self.with_probe)
-        self._complete(product, probe)
+        of_beam = self._passes.product(self.fields.view(direction), self.fields.view(product), self._free)
+        self._complete(product, of_beam)
         self.work.products += 1
         return product, self.layout.product_dots(
             direction, product, product if residual is None else residual
@@ -308,24 +313,19 @@ class Objective:
         """
         self._require_point()
         direction, lengths = self.layout.checked(direction), np.asarray(steps, dtype=np.float64)
-        self._set_direction(direction)
-        shares = self._passes.losses_along(self.fields.view(direction), lengths, self.with_probe)
+        self._beam.aim(direction, self._free)
+        shares = self._passes.losses_along(self.fields.view(direction), lengths, self._free)
         # with a moving probe there are two transforms for each pattern instead of one
-        self.work.forwards += 2 if self.with_probe and self.data.patterns is not None else 1
+        self.work.forwards += 2 if self._free.beam and self.data.patterns is not None else 1
         return self.ranks.sum(shares) * self.mean_count
 
     def _require_point(self) -> None:
         if self.evaluations == 0:
             raise ValueError("point: expected one evaluated before by value_and_gradient or at, got none")
 
-    def _set_direction(self, direction: NDArray) -> None:
-        if self.with_probe:
-            self.terms.set_direction(self._probe_of(direction))
-
-    def _complete(self, vector: NDArray, probe: NDArray) -> None:
-        """Set the probe's part of a gradient or a product, and zero what is held."""
-        if self.settings.refine_probe:
-            self._probe_of(vector)[...] = probe
+    def _complete(self, vector: NDArray, of_beam: BeamGradient) -> None:
+        """Set the beam's part of a gradient or a product, and zero what is held."""
+        self._beam.complete(vector, of_beam)
         for kind in self.layout.kinds:
             kind.hold(vector, self.held)
 
@@ -380,16 +380,47 @@ class Objective:
         """Return the (N_e, rows, columns) element maps of a vector on the owned pixels; N_e = 0 without."""
         return self.fields.view(self.layout.checked(vector))[self.fields.elements]
 
+    def positions_of(self, vector: NDArray) -> NDArray[np.float64]:
+        """Return the (N, 2) positions of a vector, in pixels, on every rank."""
+        return self.scan.positions + self._whole_moves(vector)[:, :2]
+
+    def intensities_of(self, vector: NDArray) -> NDArray[np.float64]:
+        """Return the (N,) intensities of a vector, relative like the exposure, on every rank."""
+        intensities = self.scan.exposure * np.exp(2 * self._whole_moves(vector)[:, 2])
+        return intensities * (self.scan.exposure.mean() / intensities.mean())
+
+    def _whole_moves(self, vector: NDArray) -> NDArray[np.float64]:
+        whole = np.zeros((self.scan.N, 3))
+        whole[self.tile.positions] = self._beam.moves(self.layout.checked(vector))
+        return self.ranks.sum(whole)
+
+    def follow_positions(self, vector: NDArray) -> bool:
+        """Let the patches follow the positions of a vector; return whether the objective has changed."""
+        return self._beam.follow(self.layout.checked(vector))
+
+    def search_positions(self, vector: NDArray) -> bool:
+        """Move positions that are stuck, at the point last evaluated; return whether any has moved."""
+        return self._beam.search(vector, self._passes.z)
+
+    def memory(self) -> dict[str, NDArray[Any]]:
+        """Return what a resumed run needs beside vectors: arrays, the same on every rank."""
+        return self.preconditioner.state() | self._beam.memory()
+
+    def restore_memory(self, memory: dict[str, NDArray[Any]]) -> None:
+        """Take what `memory` has returned in an earlier run."""
+        self._beam.restore(memory)
+        self.preconditioner.restore(memory)
+
     def probe_of(self, vector: NDArray) -> NDArray[Any]:
         """Return the (K, m, m) probe of a vector."""
-        return np.array(self._probe_of(self.layout.checked(vector)))
+        return np.array(self._beam.probe(self.layout.checked(vector)))
 
     def predicted_fluorescence(self, vector: NDArray) -> NDArray[np.float64] | None:
         """Return A_e w_e + B_e on the owned pixels, or at ``tile.positions``; None without fluorescence."""
         if self.data.counts is None:
             return None
         vector = self.layout.checked(vector)
-        self.terms.set_probe(self._probe_of(vector))
+        self._beam.place(vector)
         counts = self.units.net_counts(self._passes.blurred(self.fields.view(vector)))
         return counts + self.scan.background.reshape(-1, *([1] * (counts.ndim - 1)))
 

@@ -6,7 +6,7 @@ loop over what an `Exchange` says can be computed next; messages travel between 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,33 @@ from ptyxrf.kernels.reductions import dot
 from ptyxrf.parallel.exchange import Arrived, Complete, Exchange, Leaving, Positions
 from ptyxrf.parallel.halo import HaloField
 from ptyxrf.parallel.rectangle import Window
+
+
+class Free(NamedTuple):
+    """Which unknowns move besides the fields."""
+
+    probe: bool = False
+    moves: bool = False
+
+    @property
+    def beam(self) -> bool:
+        """Whether the probe of a position changes in one way or the other."""
+        return self.probe or self.moves
+
+
+class BeamGradient(NamedTuple):
+    """A gradient, or a product, in the probe and in what each position has of its own; 0 where not asked for.
+
+    Attributes
+    ----------
+    probe : (K, m, m) array of complex
+        This rank's share.
+    moves : (n, 3) array of float64
+        In the displacements of the rank's positions, and in the logarithm of the amplitude.
+    """
+
+    probe: NDArray[Any]
+    moves: NDArray[np.float64]
 
 
 class Passes:
@@ -53,8 +80,8 @@ class Passes:
         self._point, self._change, self._result = (fields.halo() for _ in range(3))
 
     def gradient(
-        self, fields: NDArray, gradient: NDArray, with_probe: bool
-    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        self, fields: NDArray, gradient: NDArray, free: Free
+    ) -> tuple[NDArray[np.float64], BeamGradient]:
         """Evaluate at owned fields, which become the point of the other passes.
 
         Parameters
@@ -63,77 +90,73 @@ class Passes:
             On the owned pixels. The probe is that of the terms.
         gradient : (C, rows, columns) array
             Set to the gradient in the fields.
-        with_probe : bool
-            Whether the gradient in the probe is asked for.
+        free : Free
+            Which gradients are asked for besides.
 
         Returns
         -------
         losses : (2,) array of float64
             This rank's share of ptychography and fluorescence, in internal units.
-        probe : (K, m, m) array
-            This rank's share of the gradient in the probe; 0 where it is not asked for.
+        beam : BeamGradient
         """
         terms, diffraction, fluorescence = self.terms, self.terms.diffraction, self.terms.fluorescence
         # the point stays in its halo field, as the caller may change the vector
         point, out = self._point, self._result
         self._clear(self._gradient_z)
-        losses, of_maps = np.zeros(2), None
-        probe_sum = self._probe_sum(with_probe)
+        losses = np.zeros(2)
+        of_patterns, of_maps = self._beam_sums(free)
         exchange = Exchange(fields, point, out, terms.positioned.batch)
         for event in exchange:
             match event:
                 case Arrived(part, at) if diffraction is not None:
                     self.link.forward(part, at, self.z)
                 case Positions(first, last) if diffraction is not None:
-                    diffraction.gradient(self.z, self._gradient_z, first, last, probe_sum)
+                    diffraction.gradient(self.z, self._gradient_z, first, last, of_patterns)
                 case Complete() if fluorescence is not None:
-                    losses[1], of_maps = fluorescence.gradient(self._maps(point), self._maps(out), with_probe)
+                    losses[1] = fluorescence.gradient(self._maps(point), self._maps(out), of_maps)
                 case Leaving(at) if diffraction is not None:
                     self._to_halo(self._gradient_z, at)
         if diffraction is not None:
             losses[0] = float(diffraction.pattern_losses.sum()) / self._count
-        probe = self._of_probe(probe_sum, of_maps)
         self._collect(exchange, self._gradient_z, gradient)
-        return losses, probe * self._units.amplitude
+        return losses, self._beam_gradient(of_patterns, of_maps)
 
-    def product(self, fields: NDArray, product: NDArray, with_probe: bool) -> NDArray[Any]:
+    def product(self, fields: NDArray, product: NDArray, free: Free) -> BeamGradient:
         """Apply the Hessian at the point.
 
         Parameters
         ----------
         fields : (C, rows, columns) array
-            Change of the owned fields. That of the probe is the direction of the terms.
+            Change of the owned fields. That of the beam is the direction of the terms.
         product : (C, rows, columns) array
             Set to the product in the fields.
-        with_probe : bool
-            Whether the probe changes.
+        free : Free
+            What changes besides.
 
         Returns
         -------
-        (K, m, m) array
-            This rank's share of the product in the probe.
+        BeamGradient
+            The product in the beam.
         """
         terms, diffraction, fluorescence = self.terms, self.terms.diffraction, self.terms.fluorescence
         point, change, out = self._point, self._change, self._result
         self._clear(self._product_z)
-        of_maps = None
-        probe_sum = self._probe_sum(with_probe)
+        of_patterns, of_maps = self._beam_sums(free)
         exchange = Exchange(fields, change, out, terms.positioned.batch, keep=self._keep_change)
         for event in exchange:
             match event:
                 case Arrived(part, at) if diffraction is not None:
                     self.link.derivative(point.covered, part, at, self._change_z)
                 case Positions(first, last) if diffraction is not None:
-                    diffraction.product(self._change_z, self._product_z, first, last, probe_sum)
+                    diffraction.product(self._change_z, self._product_z, first, last, of_patterns)
                 case Complete() if fluorescence is not None:
-                    of_maps = fluorescence.product(self._maps(change), self._maps(out), with_probe)
+                    fluorescence.product(self._maps(change), self._maps(out), of_maps)
                 case Leaving(at) if diffraction is not None:
                     self._to_halo(self._product_z, at, change.covered)
-        probe = self._of_probe(probe_sum, of_maps)
         self._collect(exchange, self._product_z, product, fields)
-        return probe * self._units.amplitude
+        return self._beam_gradient(of_patterns, of_maps)
 
-    def losses_along(self, fields: NDArray, steps: NDArray, with_probe: bool) -> NDArray[np.float64]:
+    def losses_along(self, fields: NDArray, steps: NDArray, free: Free) -> NDArray[np.float64]:
         """Return this rank's share of the loss at the point plus t times a change, for each t in `steps`."""
         terms, diffraction, fluorescence = self.terms, self.terms.diffraction, self.terms.fluorescence
         point, change = self._point, self._change
@@ -143,9 +166,9 @@ class Passes:
                 case Arrived(part, at) if diffraction is not None:
                     self.link.derivative(point.covered, part, at, self._change_z)
                 case Positions(first, last) if diffraction is not None:
-                    diffraction.losses_along(self._change_z, steps, patterns, first, last, with_probe)
+                    diffraction.losses_along(self._change_z, steps, patterns, first, last, free.beam)
                 case Complete() if fluorescence is not None:
-                    maps += fluorescence.losses_along(self._maps(change), steps, with_probe)
+                    maps += fluorescence.losses_along(self._maps(change), steps, free.beam)
         return maps + patterns / self._count
 
     def gradient_ratio(self, fields: NDArray, diagonals: Diagonals) -> float:
@@ -162,7 +185,7 @@ class Passes:
             diffraction.gradient(self.z, gradient, first, last, None)
         maps = np.ascontiguousarray(covered[self._elements])
         of_maps = np.zeros_like(maps)
-        fluorescence.gradient(maps, of_maps, False)
+        fluorescence.gradient(maps, of_maps, None)
         squares = []
         for values in (gradient[None], of_maps):
             flat = np.ascontiguousarray(diagonals.collected(values)).view(self._real)
@@ -177,18 +200,23 @@ class Passes:
 
     # ---------------------------------------------------------------- parts
 
-    def _probe_sum(self, with_probe: bool) -> AdjointSum | None:
-        """Return an empty sum for the patterns' part in the probe, where it moves and there are patterns."""
-        return self.terms.positioned.adjoint() if with_probe and self.terms.diffraction is not None else None
+    def _beam_sums(self, free: Free) -> tuple[AdjointSum | None, AdjointSum | None]:
+        """Return empty sums of what patterns and fluorescence tell of the beam, where it changes."""
 
-    def _of_probe(self, probe_sum: AdjointSum | None, of_maps: NDArray | None) -> NDArray[Any]:
-        """Return what patterns and maps add to the gradient, or a product, in the probe."""
-        probe = np.zeros_like(self.terms.positioned.unshifted)
-        if probe_sum is not None:
-            probe += probe_sum.total() / self._real.type(self._count)
-        if of_maps is not None:
-            probe += of_maps
-        return probe
+        def empty(term: object) -> AdjointSum | None:
+            return self.terms.positioned.adjoint(slopes=free.moves) if free.beam and term else None
+
+        return empty(self.terms.diffraction), empty(self.terms.fluorescence)
+
+    def _beam_gradient(self, of_patterns: AdjointSum | None, of_maps: AdjointSum | None) -> BeamGradient:
+        """Return the gradient in the beam, or a product, in the units of the data."""
+        positioned, units = self.terms.positioned, self._units
+        probe, slopes = np.zeros_like(positioned.unshifted), np.zeros((positioned.count, 3))
+        for sums, count in ((of_patterns, self._count), (of_maps, 1)):
+            if sums is not None:
+                probe += sums.total() / self._real.type(count)
+                slopes += sums.slopes / count
+        return BeamGradient(probe * units.amplitude, slopes * units.mean_count)
 
     def _maps(self, field: HaloField) -> NDArray[Any]:
         """Return the element maps on the covered pixels."""

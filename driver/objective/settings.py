@@ -79,6 +79,21 @@ class Model(SettingsGroup):
     refine_probe: bool = setting(
         False, Switch("probe_from_iteration delays the refinement"), "treat the probe as an unknown, too"
     )
+    refine_positions: str = setting(
+        "none",
+        Choice(("none", "each", "affine", "both")),
+        "treat the scan positions as unknowns, too: each on its own, a common linear distortion, or both",
+    )
+    position_margin: int = setting(
+        16,
+        COUNT_OR_ZERO,
+        "pixels that a position may move where positions are refined; the halo has as many more",
+    )
+    refine_intensities: bool = setting(
+        False,
+        Switch(),
+        "treat the intensity of the beam at each position as an unknown, too; it starts at the exposure",
+    )
     alpha_scale: float = setting(1.0, NOT_NEGATIVE, "factor of weights that are given by name")
     link: str | Link = setting("linear", LinkChoice(("linear",)), "how the element maps enter the object")
     link_offset: float = setting(0.0, Number(), "imaginary part of the object where there is no element")
@@ -115,3 +130,8 @@ class Model(SettingsGroup):
         "fraction of its largest value that is added to the preconditioner's diagonal of the probe",
     )
     preconditioner: bool = setting(True, Switch(), "precondition the steps within an iteration")
+
+    @property
+    def halo_margin(self) -> int:
+        """Pixels of the halo around every patch, beyond those that it touches at the start."""
+        return self.margin + (self.position_margin if self.refine_positions != "none" else 0)

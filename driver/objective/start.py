@@ -12,7 +12,7 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
 
 #: Names that a start may give.
-NAMES = ("real_part", "imaginary_part", "elements", "probe")
+NAMES = ("real_part", "imaginary_part", "elements", "probe", "displacement", "distortion", "log_amplitude")
 
 #: Element maps larger than this, or smaller than its inverse, have squares beyond the numbers of a precision.
 MOST_IN_MAPS = {np.dtype(np.float64): 1e120, np.dtype(np.float32): 1e15}
@@ -57,10 +57,11 @@ def starting_probe(
 
 
 def starting_values(
-    start: Mapping[str, ArrayLike], probe: NDArray, link_offset: float
+    start: Mapping[str, ArrayLike], probe: NDArray, link_offset: float, count: int
 ) -> dict[str, ArrayLike]:
     """Return a value for each name: that of a start, or its default."""
-    defaults = {"real_part": 1.0, "imaginary_part": link_offset, "elements": 0.0}
+    defaults: dict[str, ArrayLike] = {"real_part": 1.0, "imaginary_part": link_offset, "elements": 0.0}
+    defaults |= {"displacement": np.zeros((count, 2)), "distortion": np.zeros((2, 2)), "log_amplitude": np.zeros((count, 1))}
     return defaults | dict(start) | {"probe": probe}
 
 

@@ -32,6 +32,8 @@ class Terms:
         Keep far fields for Hessian products.
     keep_probes : bool
         Keep the probe of each position; better not where it moves, as it is then used once.
+    moving : bool
+        Whether positions or intensities may change.
 
     Attributes
     ----------
@@ -41,6 +43,12 @@ class Terms:
     fluorescence : Fluorescence or None
     probe : (K, m, m) array or None
         The probe that was set last, in the units of the data.
+    start : (n, 2) array of float64
+        The rank's positions as the scan has them, on the covered pixels.
+    moves : (n, 3) array of float64
+        From there to where the probe stands, and the logarithm of its amplitude there.
+    corners : (n, 2) array of int64
+        Of the patches, which follow the positions; the terms hold this array.
     """
 
     def __init__(
@@ -52,19 +60,25 @@ class Terms:
         engine: str,
         keep_far_fields: bool,
         keep_probes: bool,
+        moving: bool = False,
     ) -> None:
-        self._units = units
+        self.data, self._units = data, units
         self.probe: NDArray[Any] | None = None
+        self.corners = data.corners.copy()
+        self.moves = np.zeros((len(data.corners), 3))
         self._real, self._complex = real, np.result_type(real, np.complex64)
         scan, tile = data.scan, data.tile
         fractions = scan.fractions[tile.positions]
-        self.positioned = positioned_probe(fractions, scan.K, scan.m, self._complex, engine, keep=keep_probes)
-        self._plan_patterns(data, engine)
+        self.start = data.corners + fractions
+        self.positioned = positioned_probe(
+            fractions, scan.K, scan.m, self._complex, engine, keep=keep_probes, moving=moving
+        )
+        self._plan_patterns(data, engine, moving)
         self.diffraction: Diffraction | None = None
         if data.patterns is not None:
             self.diffraction = diffraction_term(
                 data.patterns.amplitudes,
-                data.corners,
+                self.corners,
                 data.exposure,
                 self.positioned,
                 curvature,
@@ -75,10 +89,10 @@ class Terms:
         if data.counts is not None:
             self.fluorescence = self._fluorescence(data, curvature == "full")
 
-    def _plan_patterns(self, data: LocalData, engine: str) -> None:
+    def _plan_patterns(self, data: LocalData, engine: str, moving: bool) -> None:
         """Plan the library's transforms; vector code needs none, nor does fluorescence at whole pixels."""
         scan, ranks = data.scan, data.ranks
-        needed = engine == "library" and (data.patterns is not None or not self.positioned.integer)
+        needed = moving or engine == "library" and (data.patterns is not None or not self.positioned.integer)
         fourier = PatternFourier(scan.K, scan.m, self._complex)
         prepare_plans(
             ranks.comm,
@@ -94,7 +108,7 @@ class Terms:
         weights = units.weights(np.where(counts.measured, 1.0, 0.0))
         if scan.sampling == "scan":
             return ScanFluorescence(
-                values, gains, weights, self.positioned, full, data.corners, data.exposure
+                values, gains, weights, self.positioned, full, self.corners, data.exposure
             )
         rows, columns = tile.inner
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
@@ -112,9 +126,21 @@ class Terms:
         if self.fluorescence is not None:
             self.fluorescence.set_weights(self._units.weights(alpha))
 
-    def set_probe(self, probe: NDArray) -> None:
-        """Take a (K, m, m) probe in the units of the data; the present one costs nothing (no new shifts)."""
-        if self.probe is not None and np.array_equal(self.probe, probe):
+    def set_beam(self, probe: NDArray, moves: NDArray[np.float64] | None = None) -> None:
+        """Take the probe and where it stands; those present cost nothing (no new shifts).
+
+        Parameters
+        ----------
+        probe : (K, m, m) array of complex
+            In the units of the data.
+        moves : (n, 3) array of float64, optional
+            Of the rank's positions from those of the scan, in pixels, and the logarithm of the amplitude there;
+            default: as they are.
+        """
+        if moves is not None and not np.array_equal(self.moves, moves):
+            self.moves = moves.copy()
+            self._place()
+        elif self.probe is not None and np.array_equal(self.probe, probe):
             return
         self.probe = probe.copy()
         normalised = self._normalised(probe)
@@ -122,10 +148,21 @@ class Terms:
         if self.fluorescence is not None:
             self.fluorescence.set_probe(normalised)
 
-    def set_direction(self, change: NDArray) -> None:
-        """Take a (K, m, m) change of the probe in the units of the data."""
+    def place_corners(self, corners: NDArray[np.int64]) -> None:
+        """Take other corners of the patches for the same positions."""
+        self.corners[...] = corners
+        self._place()
+        if self.probe is not None:
+            self.positioned.set(self._normalised(self.probe))
+
+    def _place(self) -> None:
+        fractions = self.start + self.moves[:, :2] - self.corners
+        self.positioned.place(fractions, np.exp(self.moves[:, 2]))
+
+    def set_direction(self, change: NDArray, moves: NDArray[np.float64] | None = None) -> None:
+        """Take a (K, m, m) change of the probe in the units of the data, and of the moves (n, 3)."""
         normalised = self._normalised(change)
-        self.positioned.set_direction(normalised)
+        self.positioned.set_direction(normalised, moves)
         if self.fluorescence is not None:
             self.fluorescence.set_direction(normalised)
 

@@ -211,7 +211,7 @@ class Checkpoints:
         }
         stored = objective.layout.store({UNKNOWNS: saved.vector, **saved.memory.vectors})
         of_preconditioner = {
-            f"{PRECONDITIONER}{name}": array for name, array in objective.preconditioner.state().items()
+            f"{PRECONDITIONER}{name}": array for name, array in objective.memory().items()
         }
         content = Content(facts, run.history, stored.arrays | of_preconditioner, stored.fields)
         older = None if self._newest_is_damaged else self.older
@@ -290,7 +290,7 @@ class Checkpoints:
         objective, facts = self._objective, content.facts
         self._resumed_after = [*facts["resumed_after"], facts["iteration"]]
         objective.held = frozenset(facts["held"])
-        objective.preconditioner.restore(
+        objective.restore_memory(
             {
                 name.removeprefix(PRECONDITIONER): array
                 for name, array in content.arrays.items()

@@ -43,6 +43,7 @@ MANY_PIXELS = 2**25
 #: Largest change of the object, relative to vacuum, for which the linear link of real transmission holds: the
 #: neglected term of the exponential is half its square.
 WEAK_CONTRAST = 0.3
+SEARCH = ()
 
 
 @takes_settings(Settings, ("method",))
@@ -113,7 +114,7 @@ def _objective(scan: Scan, settings: Settings, start: Mapping[str, ArrayLike], c
     model = settings.part(Model)
     compile_kernels(scan, model, comm)
     log.log(_level(scan), "reading %d patterns", scan.N)
-    data = LocalData.read(scan, model.method, DTYPES[model.precision], model.margin, Ranks(comm))
+    data = LocalData.read(scan, model.method, DTYPES[model.precision], model.halo_margin, Ranks(comm))
     return Objective(scan, settings=model, start=start, data=data)
 
 
@@ -145,6 +146,11 @@ def _iterate(
         if reason is None:
             number, state = state.number, minimiser.step(state)
             if state.number > number:
+                if SEARCH and state.number in SEARCH and objective.search_positions(state.vector):
+                    objective.follow_positions(state.vector)
+                    state = minimiser.reset(state)
+                elif objective.follow_positions(state.vector):
+                    state = minimiser.reset(state)
                 reason = reporter.report(state)
     return state, reason
 
@@ -209,6 +215,8 @@ def _result(
         settings=settings.as_dict() | derived,
         predicted_fluorescence=objective.predicted_fluorescence(state.vector),
         pattern_misfit=objective.pattern_misfit(),
+        positions=objective.positions_of(state.vector) if settings.refine_positions != "none" else None,
+        intensities=objective.intensities_of(state.vector) if settings.refine_intensities else None,
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
     )
 

@@ -100,6 +100,7 @@ class LibraryDiffraction(Diffraction):
             if self._exits is not None:
                 sum_patches(self._exits[first:last], change, slots, corners, scales, target)
             probe_sum.add(first, last)
+            self._add_bend(probe_sum, first, last)
 
     def losses_along(
         self, change: NDArray, steps: NDArray, losses: NDArray, first: int, last: int, with_probe: bool

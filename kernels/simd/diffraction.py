@@ -112,6 +112,7 @@ class VectorDiffraction(Diffraction):
                 add_patches(exits, moved, slots, corners, scales, product)
                 sum_patches(exits, change, slots, corners, scales, sums)
             probe_sum.add(first, last)
+            self._add_bend(probe_sum, first, last)
 
     def losses_along(
         self, change: NDArray, steps: NDArray, losses: NDArray, first: int, last: int, with_probe: bool

@@ -1,0 +1,181 @@
+"""The beam at each position: which of probe, displacements and distortion are unknown, and where they stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.objective.object_and_probe import ProbeModes
+from ptyxrf.driver.objective.passes import BeamGradient, Free
+from ptyxrf.driver.objective.scan_positions import Displacement, Distortion, LogAmplitude
+from ptyxrf.driver.objective.terms import Terms
+from ptyxrf.driver.objective.unknown_kinds import Unknown
+
+#: Pixels by which a position may be off the middle of its corner's pixel before all corners follow.
+FAR = 1.0
+
+#: A position is stuck whose loss is so many times the median.
+STUCK = 1.5
+
+#: Pixels around the recorded place of a stuck position that are searched.
+SEARCHED = 10
+
+
+class Beam:
+    """What a vector says of the probe at each position.
+
+    Parameters
+    ----------
+    terms : Terms
+        Gets probe and positions.
+    initial_probe : (K, m, m) array
+        In use where the probe is no unknown.
+    kinds : sequence of Unknown
+        Those of `ProbeModes`, `Displacement`, `Distortion` and `LogAmplitude` that are unknown.
+    margin : int
+        Pixels by which the corner of a patch may leave that of the scan.
+    """
+
+    def __init__(
+        self, terms: Terms, initial_probe: NDArray[Any], kinds: list[Unknown], margin: int
+    ) -> None:
+        self._terms, self._initial_probe, self._margin, self.kinds = terms, initial_probe, margin, kinds
+
+        def only(kind: type[Any]) -> Any:
+            return next((one for one in kinds if isinstance(one, kind)), None)
+
+        self._probe: ProbeModes | None = only(ProbeModes)
+        self._displacement: Displacement | None = only(Displacement)
+        self._distortion: Distortion | None = only(Distortion)
+        self._log_amplitude: LogAmplitude | None = only(LogAmplitude)
+        self._fixed = len(kinds) == (self._probe is not None)
+
+    def free(self, held: frozenset[str]) -> Free:
+        """Return which of its unknowns move where some are held."""
+        names = {name for kind in self.kinds for name in kind.names} - held
+        return Free("probe" in names, bool(names - {"probe"}))
+
+    def probe(self, vector: NDArray) -> NDArray[Any]:
+        """Return the (K, m, m) probe, in the units of the data; a view where it is an unknown."""
+        return self._initial_probe if self._probe is None else self._probe.view(vector)
+
+    def moves(self, vector: NDArray) -> NDArray[np.float64]:
+        """Return how far the rank's positions are from those of the scan, and the logarithm of the amplitude.
+
+        All ranks take part; they get (n, 3) numbers.
+        """
+        moves = np.zeros_like(self._terms.moves)
+        if self._displacement is not None:
+            moves[:, :2] += self._displacement.projected(self._displacement.view(vector))
+        if self._distortion is not None:
+            moves[:, :2] += self._distortion.displacements(self._distortion.view(vector))
+        if self._log_amplitude is not None:
+            moves[:, 2:] = self._log_amplitude.projected(self._log_amplitude.view(vector))
+        return moves
+
+    def place(self, vector: NDArray) -> None:
+        """Give the terms probe, positions and intensities of a vector."""
+        self._terms.set_beam(self.probe(vector), None if self._fixed else self.moves(vector))
+
+    def aim(self, direction: NDArray, free: Free) -> None:
+        """Give the terms the change of these that a direction says."""
+        change = self.probe(direction) if free.probe else np.zeros_like(self._initial_probe)
+        self._terms.set_direction(change, self.moves(direction) if free.moves else None)
+
+    def complete(self, vector: NDArray, gradient: BeamGradient) -> None:
+        """Set the parts of a gradient or a product that belong to these unknowns; all ranks take part."""
+        if self._probe is not None:
+            self._probe.view(vector)[...] = gradient.probe
+        if self._displacement is not None:
+            self._displacement.view(vector)[...] = self._displacement.projected(gradient.moves[:, :2])
+        if self._distortion is not None:
+            self._distortion.view(vector)[...] = self._distortion.adjoint(gradient.moves[:, :2])
+        if self._log_amplitude is not None:
+            self._log_amplitude.view(vector)[...] = self._log_amplitude.projected(gradient.moves[:, 2:])
+
+    # ---------------------------------------------------------------- corners
+
+    def follow(self, vector: NDArray) -> bool:
+        """Let the corners of the patches follow the positions; return whether any has moved.
+
+        The shift of the probe is circular: what leaves its window comes in at the other edge. Corners follow
+        as far as the margin and the object reach.
+        """
+        if self._displacement is None and self._distortion is None:
+            return False
+        terms, displacements = self._terms, self.moves(vector)[:, :2]
+        away = np.abs(terms.start + displacements - terms.corners - 0.5).max(initial=0.0)
+        if not terms.data.ranks.any(away > FAR):
+            return False
+        before = terms.corners.copy()
+        corners = np.floor(terms.start + displacements)
+        terms.place_corners(self._within(corners, terms.data.corners))
+        return bool(terms.data.ranks.any(not np.array_equal(before, terms.corners)))
+
+    def _within(self, corners: NDArray[Any], scanned: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return corners (n, 2) on the tile, as far as the margin around those of the scan and the object reach."""
+        tile = self._terms.data.tile
+        first = -np.array([tile.covered.row_start, tile.covered.column_start])
+        last = first + tile.grid - self._terms.data.scan.m
+        return np.clip(np.clip(corners, scanned - self._margin, scanned + self._margin), first, last).astype(np.int64)
+
+    def search(self, vector: NDArray, z: NDArray[Any]) -> bool:
+        """Look for a better place for each position that is stuck; return whether any has moved.
+
+        The loss of a pattern has minima some pixels from its place. Whose loss is far above the median of
+        all tries the whole pixels around it, and goes to the best of them.
+
+        Parameters
+        ----------
+        vector : array
+            The point last evaluated; its displacements change.
+        z : (rows, columns) array of complex
+            The object there, on the covered pixels.
+        """
+        terms, displacement = self._terms, self._displacement
+        diffraction = terms.diffraction
+        if displacement is None or diffraction is None:
+            return False
+        losses = np.zeros(terms.data.scan.N)
+        losses[terms.data.tile.positions] = diffraction.pattern_losses
+        limit = STUCK * float(np.median(terms.data.ranks.sum(losses)))
+        moved = False
+        for j in np.flatnonzero(diffraction.pattern_losses > limit):
+            step = self._best_step(int(j), z)
+            if step.any():
+                displacement.view(vector)[j] += step
+                moved = True
+        return bool(terms.data.ranks.any(moved))
+
+    def _best_step(self, j: int, z: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the whole pixels (2,) by which a pattern's loss is least, for the present object and probe."""
+        terms, diffraction = self._terms, self._terms.diffraction
+        assert diffraction is not None
+        here, scratch = terms.corners[j].copy(), np.zeros_like(z)
+        best, least = here, float(diffraction.pattern_losses[j])
+        grid = np.arange(-SEARCHED, SEARCHED + 1)
+        around = terms.data.corners[j] + np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
+        for corner in np.unique(self._within(around, terms.data.corners[j]), axis=0):
+            terms.corners[j] = corner
+            diffraction.gradient(z, scratch, j, j + 1, None)
+            if diffraction.pattern_losses[j] < least:
+                best, least = corner, float(diffraction.pattern_losses[j])
+        terms.corners[j] = here
+        return best - here
+
+    def memory(self) -> dict[str, NDArray[Any]]:
+        """Return the (N, 2) steps of the corners from those of the scan, the same on every rank."""
+        if self._fixed:
+            return {}
+        data = self._terms.data
+        steps = np.zeros((data.scan.N, 2))
+        steps[data.tile.positions] = self._terms.corners - data.corners
+        return {"corner_steps": data.ranks.sum(steps).astype(np.int64)}
+
+    def restore(self, memory: dict[str, NDArray[Any]]) -> None:
+        """Take what `memory` has returned in an earlier run."""
+        if "corner_steps" in memory:
+            data = self._terms.data
+            self._terms.place_corners(data.corners + memory["corner_steps"][data.tile.positions])
