@@ -8,7 +8,6 @@ The residual is linear in w and, where the probe is unknown, quadratic in the pr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

@@ -234,7 +234,14 @@ class AdjointSum:
         probe = self._probe
         fields, slopes = probe._target[: last - first], self.slopes[first:last]
         probe._shifts.add_bend(
-            fields, probe._direction, probe._spectrum, probe._moves[first:last], first, last, self._sum, slopes
+            fields,
+            probe._direction,
+            probe._spectrum,
+            probe._moves[first:last],
+            first,
+            last,
+            self._sum,
+            slopes,
         )
 
     def add_fields(self, fields: NDArray, first: int, last: int, *, bend: bool = False) -> None:

@@ -30,6 +30,7 @@ PROCESS = f"{ENTRY}/process_1"
 HISTORY = f"{ENTRY}/history_1"
 PREDICTED = f"{FLUORESCENCE}/predicted"
 MISFIT = f"{PROCESS}/pattern_misfit"
+POSITIONS, INTENSITIES = f"{PROCESS}/positions", f"{PROCESS}/intensities"
 
 #: Columns of the history: the numbers of a record with their dtypes.
 COLUMNS = {
@@ -153,6 +154,8 @@ def _write_frame(
         else:
             writer.optional(PREDICTED, predicted, interpretation="spectrum")
     writer.optional(MISFIT, result.pattern_misfit)
+    writer.optional(POSITIONS, result.positions, units="pixel")
+    writer.optional(INTENSITIES, result.intensities)
     if scan is not None:
         writer.group(SAMPLE, "NXsample")
         writer.group(GEOMETRY, "NXcollection")
@@ -246,6 +249,8 @@ def read_result(path: str | os.PathLike[str]) -> Result:
             settings=_settings(reader),
             predicted_fluorescence=_optional_values(reader, PREDICTED, gaps=True),  # elements without data
             pattern_misfit=_optional_values(reader, MISFIT),
+            positions=_optional_values(reader, POSITIONS),
+            intensities=_optional_values(reader, INTENSITIES),
         )
 
 

@@ -1,4 +1,4 @@
-"""The beam at each position: which of probe, displacements and distortion are unknown, and where they stand."""
+"""The beam at each position: probe, place and intensity, as far as they are unknown."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ class Beam:
         Pixels by which the corner of a patch may leave that of the scan.
     """
 
-    def __init__(
-        self, terms: Terms, initial_probe: NDArray[Any], kinds: list[Unknown], margin: int
-    ) -> None:
+    def __init__(self, terms: Terms, initial_probe: NDArray[Any], kinds: list[Unknown], margin: int) -> None:
         self._terms, self._initial_probe, self._margin, self.kinds = terms, initial_probe, margin, kinds
 
         def only(kind: type[Any]) -> Any:
@@ -115,42 +113,44 @@ class Beam:
         return bool(terms.data.ranks.any(not np.array_equal(before, terms.corners)))
 
     def _within(self, corners: NDArray[Any], scanned: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return corners (n, 2) on the tile, as far as the margin around those of the scan and the object reach."""
+        """Return corners (n, 2) on the tile, held within the object and the margin around those of the scan."""
         tile = self._terms.data.tile
         first = -np.array([tile.covered.row_start, tile.covered.column_start])
         last = first + tile.grid - self._terms.data.scan.m
-        return np.clip(np.clip(corners, scanned - self._margin, scanned + self._margin), first, last).astype(np.int64)
+        return np.clip(np.clip(corners, scanned - self._margin, scanned + self._margin), first, last).astype(
+            np.int64
+        )
 
-    def search(self, vector: NDArray, z: NDArray[Any]) -> bool:
-        """Look for a better place for each position that is stuck; return whether any has moved.
+    def searched(self, vector: NDArray, z: NDArray[Any]) -> NDArray[Any] | None:
+        """Return a vector with a better place for each position that is stuck, or None where there is none.
 
-        The loss of a pattern has minima some pixels from its place. Whose loss is far above the median of
-        all tries the whole pixels around it, and goes to the best of them.
+        The loss of a pattern has minima some pixels from its place. A position whose loss is far above the
+        median of all tries the whole pixels around the place that the scan has for it.
 
         Parameters
         ----------
         vector : array
-            The point last evaluated; its displacements change.
+            The point last evaluated.
         z : (rows, columns) array of complex
             The object there, on the covered pixels.
         """
-        terms, displacement = self._terms, self._displacement
-        diffraction = terms.diffraction
+        terms, displacement, diffraction = self._terms, self._displacement, self._terms.diffraction
         if displacement is None or diffraction is None:
-            return False
+            return None
         losses = np.zeros(terms.data.scan.N)
         losses[terms.data.tile.positions] = diffraction.pattern_losses
         limit = STUCK * float(np.median(terms.data.ranks.sum(losses)))
-        moved = False
+        steps = np.zeros((len(diffraction.pattern_losses), 2), np.int64)
         for j in np.flatnonzero(diffraction.pattern_losses > limit):
-            step = self._best_step(int(j), z)
-            if step.any():
-                displacement.view(vector)[j] += step
-                moved = True
-        return bool(terms.data.ranks.any(moved))
+            steps[j] = self._best_step(int(j), z)
+        if not terms.data.ranks.any(bool(steps.any())):
+            return None
+        moved = vector.copy()
+        displacement.view(moved)[...] += steps
+        return moved
 
     def _best_step(self, j: int, z: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the whole pixels (2,) by which a pattern's loss is least, for the present object and probe."""
+        """Return the whole pixels (2,) by which the loss of a pattern is least, for the present object."""
         terms, diffraction = self._terms, self._terms.diffraction
         assert diffraction is not None
         here, scratch = terms.corners[j].copy(), np.zeros_like(z)

@@ -16,24 +16,16 @@ from numpy.typing import ArrayLike, NDArray
 from ptyxrf.driver.data.history import Losses, Work
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import describes_settings, takes_settings
-from ptyxrf.driver.objective.beam import Beam
-from ptyxrf.driver.objective.diagonals import Diagonals
-from ptyxrf.driver.objective.internal_units import InternalUnits
+from ptyxrf.driver.objective.assembly import assemble
 from ptyxrf.driver.objective.links import make_link
 from ptyxrf.driver.objective.local_data import LocalData
-from ptyxrf.driver.objective.object_and_probe import ObjectFields, ProbeModes
-from ptyxrf.driver.objective.passes import BeamGradient, Free, Passes
+from ptyxrf.driver.objective.passes import BeamGradient, Free
 from ptyxrf.driver.objective.point import Point
 from ptyxrf.driver.objective.preconditioner import Preconditioner
-from ptyxrf.driver.objective.scan_positions import KINDS, LogAmplitude
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import check_range, starting_probe, starting_values
-from ptyxrf.driver.objective.terms import Terms
-from ptyxrf.driver.objective.unknown_kinds import Unknown
-from ptyxrf.driver.objective.unknowns import Unknowns
 from ptyxrf.driver.objective.weights import alpha_of, power_of_two
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
-from ptyxrf.kernels.implementation import resolve_engine
 from ptyxrf.parallel.rectangle import Rectangle, Window
 from ptyxrf.parallel.reduction import Ranks
 
@@ -109,7 +101,6 @@ class Objective:
         self.scan, self.settings, self.method = scan, settings, settings.method
         self.real = DTYPES[settings.precision]
         self.complex = np.result_type(self.real, np.complex64)
-        self.engine = resolve_engine(settings.engine, scan.m)
         self.link = make_link(settings.link, self.method, scan.attenuation, settings.link_offset)
         start = {} if start is None else start
         starting_probe(scan, start, None)  # a wrong start is found before anything is read
@@ -117,9 +108,17 @@ class Objective:
             data = LocalData.read(scan, self.method, self.real, settings.halo_margin, Ranks(comm))
         self.data, self.tile, self.ranks = data, data.tile, data.ranks
         self.work, self.evaluations = Work(), 0
-        self._make_terms(start)
-        self._make_unknowns()
-        values = starting_values(start, self._initial_probe, settings.link_offset, scan.N)
+        rescaled = data.patterns.mean_count if data.patterns is not None and settings.rescale_probe else None
+        probe = starting_probe(scan, start, rescaled)
+        if data.counts is not None:
+            check_range(scan, data.counts, probe, self.real)
+        parts = assemble(data, settings, self.link, probe, self.real)
+        self.units, self.terms, self.diagonals = parts.units, parts.terms, parts.diagonals
+        self.fields, self._beam, self._passes = parts.fields, parts.beam, parts.passes
+        self.layout, self.mean_count = parts.layout, parts.units.mean_count
+        self.unknowns, self.size = self.layout.names, self.layout.size
+        self.preconditioner = Preconditioner(self.layout, identity=not settings.preconditioner)
+        values = starting_values(start, probe, settings.link_offset, scan.N)
         self.initial = self.scatter(**{name: values[name] for name in self.unknowns})
         # the object of the method fluorescence has the real part of the start
         self._initial_real_part = self.fields.owned("real_part", values["real_part"])
@@ -130,47 +129,6 @@ class Objective:
             lambda: self._passes.gradient_ratio(self.fields.view(self.initial), self.diagonals),
         )
         self.terms.set_alpha(self.alpha)
-
-    # ---------------------------------------------------------------- building
-
-    def _make_terms(self, start: Mapping[str, ArrayLike]) -> None:
-        """Make the terms in internal units, for the probe of the start."""
-        settings, data, scan = self.settings, self.data, self.scan
-        rescaled = data.patterns.mean_count if data.patterns is not None and settings.rescale_probe else None
-        self._initial_probe = starting_probe(scan, start, rescaled)
-        if data.counts is not None:
-            check_range(scan, data.counts, self._initial_probe, self.real)
-        self.units = InternalUnits.of(data, self._initial_probe)
-        self.mean_count = self.units.mean_count
-        keep = settings.memory == "cached"
-        # a probe that moves is another one at each point, and is used once there
-        moving = settings.refine_positions != "none" or settings.refine_intensities
-        keep_probes = keep or not (settings.refine_probe or moving) or scan.sampling == "scan"
-        self.terms = Terms(
-            data, self.units, self.real, settings.curvature, self.engine, keep, keep_probes, moving
-        )
-        self.diagonals = Diagonals(data, self.terms, self.units, self.real)
-
-    def _make_unknowns(self) -> None:
-        """Make the layout of a vector: the fields of the link, then the probe where it is refined."""
-        settings, scan, diagonals = self.settings, self.scan, self.diagonals
-        with_patterns = self.method != "fluorescence"
-        names = self.link.unknowns if with_patterns else ("elements",)
-        widths = {name: scan.N_e if name == "elements" else 0 for name in names}
-        coupling = np.array(scan.attenuation) if with_patterns else np.zeros(scan.N_e)
-        self.fields = ObjectFields(
-            widths, self.real, diagonals, coupling, settings.object_floor, lambda: self._free.probe
-        )
-        self._passes = Passes(self.terms, self.link, self.fields, self.units, scan.N)
-        z = self._passes.z
-        kinds = [*KINDS[settings.refine_positions], *[LogAmplitude] * settings.refine_intensities]
-        beam: list[Unknown] = [kind(diagonals, self.real, z) for kind in kinds]
-        if settings.refine_probe:
-            beam.append(ProbeModes(diagonals, self.complex, settings.probe_floor, z, lambda: self.alpha))
-        self._beam = Beam(self.terms, self._initial_probe, beam, settings.position_margin)
-        self.layout = Unknowns(self.ranks, [self.fields, *beam], self.real)
-        self.unknowns, self.size = self.layout.names, self.layout.size
-        self.preconditioner = Preconditioner(self.layout, identity=not settings.preconditioner)
 
     def scale_weights(self) -> float:
         """Multiply the weights so that the fluorescence alone has a loss of order 1; return the factor.
@@ -394,13 +352,26 @@ class Objective:
         whole[self.tile.positions] = self._beam.moves(self.layout.checked(vector))
         return self.ranks.sum(whole)
 
-    def follow_positions(self, vector: NDArray) -> bool:
-        """Let the patches follow the positions of a vector; return whether the objective has changed."""
-        return self._beam.follow(self.layout.checked(vector))
+    def follow_positions(self, vector: NDArray, *, search: bool) -> NDArray[Any] | None:
+        """Let the patches follow the positions of the point last evaluated.
 
-    def search_positions(self, vector: NDArray) -> bool:
-        """Move positions that are stuck, at the point last evaluated; return whether any has moved."""
-        return self._beam.search(vector, self._passes.z)
+        Parameters
+        ----------
+        vector : (size,) array
+            That point.
+        search : bool
+            Look for a better place for positions that are stuck, too.
+
+        Returns
+        -------
+        array or None
+            The vector to go on from, where it or the objective has changed.
+        """
+        if not self._free.moves:
+            return None
+        found = self._beam.searched(vector, self._passes.z) if search else None
+        followed = self._beam.follow(vector if found is None else found)
+        return vector if found is None and followed else found
 
     def memory(self) -> dict[str, NDArray[Any]]:
         """Return what a resumed run needs beside vectors: arrays, the same on every rank."""

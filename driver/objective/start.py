@@ -61,7 +61,11 @@ def starting_values(
 ) -> dict[str, ArrayLike]:
     """Return a value for each name: that of a start, or its default."""
     defaults: dict[str, ArrayLike] = {"real_part": 1.0, "imaginary_part": link_offset, "elements": 0.0}
-    defaults |= {"displacement": np.zeros((count, 2)), "distortion": np.zeros((2, 2)), "log_amplitude": np.zeros((count, 1))}
+    defaults |= {
+        "displacement": np.zeros((count, 2)),
+        "distortion": np.zeros((2, 2)),
+        "log_amplitude": np.zeros((count, 1)),
+    }
     return defaults | dict(start) | {"probe": probe}
 
 

@@ -43,6 +43,8 @@ class Terms:
     fluorescence : Fluorescence or None
     probe : (K, m, m) array or None
         The probe that was set last, in the units of the data.
+    alpha : (N_e,) array of float64
+        Weights of the fluorescence, in the units of the data.
     start : (n, 2) array of float64
         The rank's positions as the scan has them, on the covered pixels.
     moves : (n, 3) array of float64
@@ -64,6 +66,7 @@ class Terms:
     ) -> None:
         self.data, self._units = data, units
         self.probe: NDArray[Any] | None = None
+        self.alpha = np.ones(data.scan.N_e)
         self.corners = data.corners.copy()
         self.moves = np.zeros((len(data.corners), 3))
         self._real, self._complex = real, np.result_type(real, np.complex64)
@@ -92,7 +95,9 @@ class Terms:
     def _plan_patterns(self, data: LocalData, engine: str, moving: bool) -> None:
         """Plan the library's transforms; vector code needs none, nor does fluorescence at whole pixels."""
         scan, ranks = data.scan, data.ranks
-        needed = moving or engine == "library" and (data.patterns is not None or not self.positioned.integer)
+        needed = moving or (
+            engine == "library" and (data.patterns is not None or not self.positioned.integer)
+        )
         fourier = PatternFourier(scan.K, scan.m, self._complex)
         prepare_plans(
             ranks.comm,
@@ -123,6 +128,7 @@ class Terms:
 
     def set_alpha(self, alpha: NDArray[np.float64]) -> None:
         """Take weights in the units of the data."""
+        self.alpha = alpha
         if self.fluorescence is not None:
             self.fluorescence.set_weights(self._units.weights(alpha))
 
@@ -134,8 +140,8 @@ class Terms:
         probe : (K, m, m) array of complex
             In the units of the data.
         moves : (n, 3) array of float64, optional
-            Of the rank's positions from those of the scan, in pixels, and the logarithm of the amplitude there;
-            default: as they are.
+            Of the rank's positions from those of the scan, in pixels, and the logarithm of the amplitude
+            there; default: as they are.
         """
         if moves is not None and not np.array_equal(self.moves, moves):
             self.moves = moves.copy()

@@ -210,9 +210,7 @@ class Checkpoints:
             "resumed_after": self._resumed_after,
         }
         stored = objective.layout.store({UNKNOWNS: saved.vector, **saved.memory.vectors})
-        of_preconditioner = {
-            f"{PRECONDITIONER}{name}": array for name, array in objective.memory().items()
-        }
+        of_preconditioner = {f"{PRECONDITIONER}{name}": array for name, array in objective.memory().items()}
         content = Content(facts, run.history, stored.arrays | of_preconditioner, stored.fields)
         older = None if self._newest_is_damaged else self.older
         write_checkpoint(self.path, older, content, objective.tile, objective.ranks)

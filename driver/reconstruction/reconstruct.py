@@ -43,7 +43,6 @@ MANY_PIXELS = 2**25
 #: Largest change of the object, relative to vacuum, for which the linear link of real transmission holds: the
 #: neglected term of the exponential is half its square.
 WEAK_CONTRAST = 0.3
-SEARCH = ()
 
 
 @takes_settings(Settings, ("method",))
@@ -146,11 +145,8 @@ def _iterate(
         if reason is None:
             number, state = state.number, minimiser.step(state)
             if state.number > number:
-                if SEARCH and state.number in SEARCH and objective.search_positions(state.vector):
-                    objective.follow_positions(state.vector)
-                    state = minimiser.reset(state)
-                elif objective.follow_positions(state.vector):
-                    state = minimiser.reset(state)
+                moved = objective.follow_positions(state.vector, search=schedule.searches(state))
+                state = state if moved is None else minimiser.reset(state, moved)
                 reason = reporter.report(state)
     return state, reason
 

@@ -14,11 +14,14 @@ HELD_ITERATIONS = {"quasi-newton": 4, "newton": 8}
 #: But not for more than this fraction of the budget of sweeps.
 HELD_BUDGET = 0.25
 
+#: Iterations between two looks at positions that are stuck.
+SEARCH_EVERY = 3
+
 
 class Schedule:
-    """Holds the probe until its iteration has come, and first maps for some iterations.
+    """Holds probe and positions until their iterations have come, and first maps for some iterations.
 
-    Both are freed earlier where the rest of the problem has nothing more to gain, and stay free.
+    They are freed earlier where the rest of the problem has nothing more to gain, and stay free.
 
     Parameters
     ----------
@@ -28,6 +31,8 @@ class Schedule:
 
     def __init__(self, settings: Settings) -> None:
         self._refine_probe, self._probe_from = settings.refine_probe, settings.probe_from_iteration
+        self._refine_positions = settings.refine_positions != "none"
+        self._positions_from = settings.positions_from_iteration
         self._hold_maps, self._held_iterations = settings.fluorescence_first, HELD_ITERATIONS[settings.solver]
         self._most_sweeps = HELD_BUDGET * (np.inf if settings.max_sweeps is None else settings.max_sweeps)
         self._most_iterations = settings.max_iterations
@@ -47,10 +52,16 @@ class Schedule:
             objective.held = objective.held & held
         return changed
 
+    def searches(self, state: State) -> bool:
+        """Return whether places are to be found for positions that are stuck."""
+        return state.number > self._positions_from and state.number % SEARCH_EVERY == 0
+
     def _held(self, number: int, sweeps: float) -> frozenset[str]:
         """Return the unknowns that an iteration holds."""
         probe = self._refine_probe and self._probe_from > 0 and number <= self._probe_from
         maps = self._hold_maps and number <= self._held_iterations and sweeps <= self._most_sweeps
         # maps of a wrong probe would hold back a probe that moves
         maps = maps and (probe or not self._refine_probe)
-        return frozenset(name for name, holds in (("probe", probe), ("elements", maps)) if holds)
+        places = self._refine_positions and self._positions_from > 0 and number <= self._positions_from
+        holds = {"probe": probe, "elements": maps, "displacement": places, "distortion": places}
+        return frozenset(name for name, held in holds.items() if held)

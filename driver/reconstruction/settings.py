@@ -86,6 +86,9 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
     preconditioner: bool = redeclared(
         Model, "preconditioner", None, "yes, but not with the solver of the paper"
     )
+    positions_from_iteration: int = setting(
+        0, COUNT_OR_ZERO, "iterations that keep the scan positions, where these are refined"
+    )
     probe_from_iteration: int = setting(
         0,
         COUNT_OR_ZERO,
@@ -110,6 +113,11 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
     def check(self) -> None:
         """Refuse a delay of a refinement that nobody asked for."""
         super().check()
+        if self.positions_from_iteration > 0 and self.refine_positions == "none":
+            raise ValueError(
+                f"positions_from_iteration: expected refine_positions beside "
+                f"{self.positions_from_iteration}, got refine_positions = 'none'"
+            )
         if self.probe_from_iteration > 0 and not self.refine_probe:
             raise ValueError(
                 f"probe_from_iteration: expected refine_probe = true beside {self.probe_from_iteration}, "

@@ -99,13 +99,21 @@ class Minimiser(ABC):
             seconds=saved.seconds,
         )  # fmt: skip
 
-    def reset(self, state: State) -> State:
-        """Evaluate the problem again where it has changed (another unknown is free), and forget the rest."""
-        new = self._evaluated(state.vector, self._memory(state.vector, Stored()))
+    def reset(self, state: State, vector: NDArray | None = None) -> State:
+        """Evaluate the problem again where it has changed (another unknown is free), and forget the rest.
+
+        Parameters
+        ----------
+        state : State
+        vector : array, optional
+            The point to go on from; default: that of the state.
+        """
+        vector = state.vector if vector is None else vector
+        new = self._evaluated(vector, self._memory(vector, Stored()))
         first_norm = max(state.first_norm, new.norm)
         return replace(
-            state, value=new.value, gradient=new.gradient, free=new.free, norm=new.norm, memory=new.memory,
-            first_norm=first_norm, slow=0, settled=None,
+            state, vector=vector, value=new.value, gradient=new.gradient, free=new.free, norm=new.norm,
+            memory=new.memory, first_norm=first_norm, slow=0, settled=None,
         )  # fmt: skip
 
     def reason(self, state: State) -> Reason | None:

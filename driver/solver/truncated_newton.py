@@ -39,10 +39,10 @@ class TruncatedNewton(Minimiser):
     def _memory(self, vector: NDArray, stored: Stored) -> Rounds:
         return Rounds(stored.numbers.get("rounds", 1))
 
-    def reset(self, state: State) -> State:
+    def reset(self, state: State, vector: NDArray | None = None) -> State:
         """Evaluate the problem again; the rounds of the inner solve stay."""
         rounds = cast(Rounds, state.memory).count
-        new = super().reset(state)
+        new = super().reset(state, vector)
         cast(Rounds, new.memory).count = rounds
         return new
 

@@ -67,10 +67,10 @@ def tilt_spectra_adjoint(
     fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, bend: bool, frequencies: NDArray,
     row_ramps: NDArray, column_ramps: NDArray, total: NDArray, slopes: NDArray,
 ) -> None:  # fmt: skip
-    """total[k] += h and slopes[b] += the derivatives of Re <h, spectrum[k]>, h = conj(ramps of b) fields[b, k].
+    """total[k] += h, slopes[b] += frequencies . Im(conj(h) spectrum[k]) and Re(conj(h) spectrum[k]).
 
-    By the shifts they are frequency Im(conj(h) spectrum), by the logarithm of the amplitude Re(conj(h) spectrum).
-    With `bend`, all is differentiated along the direction of `tilt_spectra`.
+    h is conj(ramps of b) fields[b, k]; the slopes (B, 3) are derivatives by shifts and log amplitude. With
+    `bend`, all is differentiated along the direction of `tilt_spectra`.
     """
     count, modes, m, _ = fields.shape
     for b in range(count):

@@ -1,0 +1,88 @@
+"""The parts of an objective, put together for a scan and its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.objective.beam import Beam
+from ptyxrf.driver.objective.diagonals import Diagonals
+from ptyxrf.driver.objective.internal_units import InternalUnits
+from ptyxrf.driver.objective.links import Link
+from ptyxrf.driver.objective.local_data import LocalData
+from ptyxrf.driver.objective.object_and_probe import ObjectFields, ProbeModes
+from ptyxrf.driver.objective.passes import Passes
+from ptyxrf.driver.objective.scan_positions import KINDS, LogAmplitude
+from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.objective.terms import Terms
+from ptyxrf.driver.objective.unknown_kinds import Unknown
+from ptyxrf.driver.objective.unknowns import Unknowns
+from ptyxrf.kernels.implementation import resolve_engine
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an objective is made of.
+
+    Attributes
+    ----------
+    units : InternalUnits
+    terms : Terms
+    diagonals : Diagonals
+    fields : ObjectFields
+        The fields of the link.
+    beam : Beam
+        Probe, positions and intensities.
+    passes : Passes
+    layout : Unknowns
+        Fields and what is unknown of the beam in one vector.
+    """
+
+    units: InternalUnits
+    terms: Terms
+    diagonals: Diagonals
+    fields: ObjectFields
+    beam: Beam
+    passes: Passes
+    layout: Unknowns
+
+
+def assemble(
+    data: LocalData, settings: Model, link: Link, initial_probe: NDArray[Any], real: np.dtype[Any]
+) -> Parts:
+    """Return the parts of an objective for a start of the probe."""
+    scan = data.scan
+    units = InternalUnits.of(data, initial_probe)
+    terms = _terms(data, settings, units, real)
+    diagonals = Diagonals(data, terms, units, real)
+    with_patterns = settings.method != "fluorescence"
+    names = link.unknowns if with_patterns else ("elements",)
+    fields = ObjectFields(
+        {name: scan.N_e if name == "elements" else 0 for name in names},
+        real,
+        diagonals,
+        np.array(scan.attenuation) if with_patterns else np.zeros(scan.N_e),
+        settings.object_floor,
+        lambda: beam.free(layout.held).probe,
+    )
+    passes = Passes(terms, link, fields, units, scan.N)
+    own = [*KINDS[settings.refine_positions], *[LogAmplitude] * settings.refine_intensities]
+    kinds: list[Unknown] = [kind(diagonals, real, passes.z) for kind in own]
+    if settings.refine_probe:
+        dtype = np.result_type(real, np.complex64)
+        kinds.append(ProbeModes(diagonals, dtype, settings.probe_floor, passes.z, lambda: terms.alpha))
+    beam = Beam(terms, initial_probe, kinds, settings.position_margin)
+    layout = Unknowns(data.ranks, [fields, *kinds], real)
+    return Parts(units, terms, diagonals, fields, beam, passes, layout)
+
+
+def _terms(data: LocalData, settings: Model, units: InternalUnits, real: np.dtype[Any]) -> Terms:
+    keep = settings.memory == "cached"
+    moving = settings.refine_positions != "none" or settings.refine_intensities
+    # a probe that moves is another one at each point, and is used once there
+    keep_probes = keep or not (settings.refine_probe or moving) or data.scan.sampling == "scan"
+    engine = resolve_engine(settings.engine, data.scan.m)
+    return Terms(data, units, real, settings.curvature, engine, keep, keep_probes, moving)
