@@ -46,9 +46,10 @@ def read_maps(
 
     Raises
     ------
-    ValueError
-        Naming file and dataset if something is missing or damaged, and the channels that are there if one
-        of the elements is not.
+    FileNotFoundError
+        There is no such file.
+    DamagedFile
+        Something is missing or damaged; where it is a channel, the message names those that are there.
     """
     dataset = fits if isinstance(fits, str) else "XRF_fits" if fits else "XRF_roi"
     with reading(path) as reader:

@@ -93,8 +93,10 @@ class StoredArray:
 
         Raises
         ------
-        ValueError
-            Naming file and dataset if they cannot be read or a checksum does not fit.
+        FileNotFoundError
+            The file has gone.
+        DamagedFile
+            The values cannot be read, or a checksum does not fit.
         """
         with self._open() as (reader, dataset):
             try:

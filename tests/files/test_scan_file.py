@@ -282,8 +282,6 @@ def test_other_files(tmp_path):
     text.write_text("no scan" * 1000)
     with pytest.raises(ValueError, match=r"notes\.txt: not an HDF5 file"):
         read_scan(text)
-    with pytest.raises(ValueError, match=r"absent\.h5: no such file"):
-        read_scan(tmp_path / "absent.h5")
     with pytest.raises(ValueError, match="got a folder"):
         read_scan(tmp_path)
     with h5py.File(tmp_path / "later.h5", "w") as file:
@@ -373,7 +371,7 @@ def test_patterns_that_go_away_are_named(tmp_path):
     with pytest.raises(ValueError, match=rf"scan\.h5: {DETECTOR}/data: has changed"):
         lazy[0]
     path.unlink()
-    with pytest.raises(ValueError, match=r"scan\.h5: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*scan\.h5"):
         lazy[0]
 
 
