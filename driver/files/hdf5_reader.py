@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from ptyxrf.driver.files.cxi import ENTRY, FORMAT
-from ptyxrf.driver.files.file_errors import DamagedFile
+from ptyxrf.driver.files.file_errors import DamagedFile, FileError
 
 #: What h5py raises on files that are damaged, by where the damage is.
 READ_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
@@ -237,7 +237,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
     with file:
         try:
             yield Hdf5Reader(path, file)
-        except DamagedFile:
+        except FileError:
             raise
         except ValueError as error:
             raise DamagedFile(path, str(error)) from error

@@ -9,7 +9,9 @@ import pytest
 from scans import joint_scan
 
 import ptyxrf
-from ptyxrf.driver.files.checkpoint_file import check_fields, read_checkpoint, read_fields
+from ptyxrf.driver.command.main import main
+from ptyxrf.driver.files.checkpoint_file import OtherFormat, check_fields, read_checkpoint, read_fields
+from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.objective.links import LinearLink
 from ptyxrf.driver.reconstruction.checkpoint import older_path
@@ -175,10 +177,18 @@ def test_other_settings_are_refused(written, name):
         run(checkpoint=written, resume=True, **{name: CHANGES[name]})
 
 
-def test_another_version_is_refused(written, monkeypatch):
-    monkeypatch.setattr("ptyxrf.driver.reconstruction.checkpoint.FORMAT", 3)
-    with pytest.raises(ValueError, match=r"another version of ptyxrf \(format 2, known is 3\)"):
-        run(checkpoint=written, resume=True)
+def test_a_checkpoint_of_format_1_is_refused(path, monkeypatch, capsys):
+    """In one sentence, by a run that resumes and by `ptyxrf info`; the older checkpoint is not taken."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr("ptyxrf.driver.reconstruction.checkpoint.FORMAT", 1)
+        run(max_iterations=1, checkpoint=path, checkpoint_iterations=1)
+    shutil.copy(path, older_path(path))
+    message = f"{path}: written by another version of ptyxrf (format 1, known is 2)"
+    with pytest.raises(OtherFormat) as raised:
+        run(checkpoint=path, resume=True)
+    assert str(raised.value) == message
+    assert main(["info", str(path)]) == 2
+    assert capsys.readouterr().err == f"ptyxrf: error: {message}\n"
 
 
 def test_another_iteration_of_the_probe_is_refused(path):
@@ -309,6 +319,16 @@ def test_no_flipped_byte_passes(path, tmp_path, count):
         damaged.write_bytes(whole[:length])
         with pytest.raises(READ_ERRORS):
             everything(damaged)
+
+
+def test_a_flipped_bit_in_a_field_is_found_by_those_who_only_look(path):
+    run(max_iterations=1, checkpoint=path, checkpoint_iterations=1)
+    field = read_fields(path, *one_rank(path))["unknowns"]
+    assert check_fields(path) == field.shape[1:]
+    flip(path, path.read_bytes().index(field[0, 9].tobytes()))
+    with pytest.raises(DamagedFile) as raised:
+        check_fields(path)
+    assert (raised.value.path, raised.value.dataset) == (path, "/entry_1/checkpoint_1/fields/unknowns")
 
 
 def test_a_lost_or_foreign_dataset_is_found(path):
