@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.checks import whole_number
+from ptyxrf.driver.data.checks import integer
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.links import LinearCombination, Link
 from ptyxrf.driver.objective.objective import Objective
@@ -108,7 +108,7 @@ def _checked(
         raise ValueError(
             f"printed_data: expected an objective with curvature 'full', got {objective.settings.curvature!r}"
         )
-    whole_number("most", most, 1)
+    integer("most", most, 1)
     size = objective.size
     if size > most:
         raise ValueError(
