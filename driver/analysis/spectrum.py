@@ -205,7 +205,7 @@ def spectrum(
     vectors, steps = integer("vectors", vectors, 1), integer("steps", steps, 1)
     seed = integer("seed", seed, 0)
     if seed >= 1 << 64:
-        raise ValueError(f"seed: expected a whole number below 2^64, got {seed}")
+        raise ValueError(f"seed: expected an integer below 2^64, got {seed}")
     if progress is not None and not callable(progress):
         raise ValueError(f"progress: expected a callable, got {type(progress).__name__}")
     if objective.work.gradients == 0:

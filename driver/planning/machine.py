@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ptyxrf.driver.data.checks import positive
+from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.user_cache import cache_folder
 from ptyxrf.driver.files.whole_file import whole_file
 
@@ -99,7 +100,7 @@ def write_machine(path: str | os.PathLike[str], machine: Machine) -> None:
 
     Raises
     ------
-    ValueError
+    UnwritableFile
         The path cannot be written.
     """
     with whole_file(path) as temporary:
@@ -111,7 +112,9 @@ def read_machine(path: str | os.PathLike[str]) -> Machine:
 
     Raises
     ------
-    ValueError
+    FileNotFoundError
+        There is no such file.
+    DamagedFile
         The file cannot be read, or is not what `write_machine` writes.
     """
     try:
@@ -130,12 +133,14 @@ def read_machine(path: str | os.PathLike[str]) -> Machine:
             between_nodes=_network(values["between_nodes"]),
             reduction_seconds=positive("reduction_seconds", values["reduction_seconds"]),
         )
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DamagedFile(path, f"cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected what ptyxrf bench writes, got {error!r}") from error
+        raise DamagedFile(path, f"expected what ptyxrf bench writes, got {error!r}") from error
     if not all(machine.pattern_seconds.values()):
-        raise ValueError(f"{path}: expected times of patterns, got none")
+        raise DamagedFile(path, "expected times of patterns, got none")
     return machine
 
 

@@ -281,7 +281,7 @@ def test_with_an_unknown_probe():
         ({"steps": 0}, r"^steps: expected an integer of at least 1"),
         ({"steps": True}, r"^steps: expected an integer of at least 1"),
         ({"seed": -1}, r"^seed: expected an integer of at least 0"),
-        ({"seed": 2**64}, r"^seed: expected a whole number below 2\^64"),
+        ({"seed": 2**64}, r"^seed: expected an integer below 2\^64"),
         ({"progress": "yes"}, r"^progress: expected a callable, got str"),
     ],
 )

@@ -14,9 +14,10 @@ from ptyxrf.driver.files.maps_file import read_maps
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
 from ptyxrf.driver.files.whole_file import check_writable
+from ptyxrf.driver.planning.machine import read_machine
 from ptyxrf.driver.simulation.images import read_image
 
-READERS = [read_scan, read_result, read_maps, read_image]
+READERS = [read_scan, read_result, read_maps, read_image, read_machine]
 
 
 @pytest.mark.parametrize("read", READERS)
