@@ -23,6 +23,9 @@ READ_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowE
 #: claims more holds nothing.
 MOST_EXPANSION, SPARE_BYTES = 1100, 1 << 20
 
+#: What is wrong with a file that cannot be opened, or is truncated while it is open.
+UNREADABLE = "not an HDF5 file, or a truncated or unreadable one"
+
 
 class Hdf5Reader:
     """An HDF5 file being read, with errors that name the file and the dataset.
@@ -222,8 +225,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
     FileNotFoundError
         There is no such file.
     DamagedFile
-        The file is not HDF5, is truncated or damaged, or lacks something. Other ValueErrors of the body
-        become this error.
+        The file is not HDF5, is damaged, or lacks something; or it is truncated, even while it is open. Other
+        ValueErrors of the body become this error.
     """
     if Path(path).is_dir():
         raise DamagedFile(path, "expected an HDF5 file, got a folder")
@@ -233,7 +236,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
         # asked only now: HDF5 says it in many ways that a file disappears while it opens it
         if not Path(path).exists():
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from error
-        raise DamagedFile(path, f"not an HDF5 file, or a truncated or unreadable one ({error})") from error
+        raise DamagedFile(path, f"{UNREADABLE} ({error})") from error
     with file:
         try:
             yield Hdf5Reader(path, file)
@@ -244,3 +247,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
         except (OSError, KeyError, RuntimeError) as error:
             # Attributes and object headers are read all over; what fails there has no dataset to name.
             raise DamagedFile(path, f"the file is damaged or truncated ({error})") from error
+        finally:
+            # beyond the end of a file HDF5 reads zeros, or finds no link where there was one
+            if os.fstat(file.id.get_vfd_handle()).st_size < file.id.get_filesize():
+                raise DamagedFile(path, f"{UNREADABLE} (it became shorter while it was open)")

@@ -61,9 +61,7 @@ def read_maps(
         channels, units = _channels(reader, len(counts))
         y, x = (_axis(reader, name, size) for name, size in zip("yx", counts.shape[1:], strict=True))
         scalers, scaler_units = _scalers(reader, counts.shape[1:])
-        chosen = (
-            range(len(channels)) if elements is None else [_channel(reader, channels, e) for e in elements]
-        )
+        chosen = [_channel(reader, channels, e) for e in (channels if elements is None else elements)]
         maps = CountMaps(
             element_names=[channels[e] for e in chosen],
             counts=counts[chosen],

@@ -5,11 +5,13 @@ import pickle
 import resource
 
 import h5py
+import numpy as np
 import pytest
 from file_examples import example_result, write_maps
 from scan_examples import example_scan
 
 from ptyxrf.driver.files.file_errors import DamagedFile, UnwritableFile
+from ptyxrf.driver.files.hdf5_reader import reading
 from ptyxrf.driver.files.maps_file import read_maps
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
@@ -63,6 +65,32 @@ def test_a_file_that_is_no_hdf5_concerns_no_dataset(tmp_path):
     with pytest.raises(DamagedFile, match=r"notes\.h5: not an HDF5 file") as raised:
         read_scan(path)
     assert (raised.value.path, raised.value.dataset) == (path, None)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_file_that_is_truncated_while_it_is_open_is_an_error(tmp_path, own):
+    """At any length, whatever is read: beyond the end HDF5 finds no groups, and zeros for values."""
+    path = tmp_path / "scan.h5"
+    if own:
+        write_scan(path, example_scan())
+    else:
+        with h5py.File(path, "w") as file:
+            file["entry_1/data_1/data"] = np.ones((9, 64, 64))
+    content = path.read_bytes()
+    for size in np.linspace(0, len(content) - 1, 9).astype(int):
+        for read in (
+            lambda reader: reader.group("/entry_1"),
+            lambda reader: reader.array("/entry_1/data_1/data"),
+            lambda reader: reader.has("/entry_1/data_1/data"),
+        ):
+            path.write_bytes(content)
+            with (
+                pytest.raises(DamagedFile, match=r"scan\.h5: not an HDF5 file, or a truncated or") as raised,
+                reading(path) as reader,
+            ):
+                os.truncate(path, size)
+                read(reader)
+            assert str(raised.value).endswith("(it became shorter while it was open)")
 
 
 def test_an_error_in_the_values_concerns_the_file(tmp_path):
