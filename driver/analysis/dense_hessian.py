@@ -18,7 +18,8 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.links import LinearCombination, Link
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.simulation.plain_model import fourier_shift
-from ptyxrf.kernels.amplitude_residual import CURVATURES, DARK
+from ptyxrf.kernels.amplitude_residual import DARK
+from ptyxrf.kernels.words import CURVATURES
 
 #: Rows of the transform that are in memory at a time; the row of a detector pixel is a complex (m, m) image.
 PIXELS = 512
