@@ -2,7 +2,10 @@
 
 import random
 import shutil
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -368,11 +371,25 @@ def test_fields_that_are_no_real_numbers_are_named(written, tmp_path, kind):
         run(checkpoint=path, resume=True)
 
 
+KILLED = """
+import os, sys
+from ptyxrf.driver.files.whole_file import whole_file
+with whole_file(sys.argv[1]) as temporary:
+    print(temporary, flush=True)
+    os._exit(1)
+"""
+
+
+def killed_while_writing(path):
+    """Return the temporary file that a process has left."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True)
+    return Path(done.stdout.strip())
+
+
 def test_remains_of_a_killed_process_go(path):
     """The temporary file of a checkpoint that was never finished; nobody else's."""
-    from ptyxrf.driver.files.whole_file import _create_beside
-
-    ours, other = _create_beside(path), _create_beside(path.with_name("else.checkpoint.h5"))
+    ours, other = (killed_while_writing(file) for file in (path, path.with_name("else.checkpoint.h5")))
+    assert ours.exists()
     run(max_iterations=1, checkpoint=path)
     assert not ours.exists() and other.exists()
 
@@ -384,7 +401,7 @@ def test_a_failure_while_writing_leaves_the_last_one(path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ptyxrf.driver.files.tiled_file._write", fail)
+    monkeypatch.setattr("ptyxrf.driver.files.tiled_file.open_to_write", fail)
     with pytest.raises(ValueError, match=r"run.checkpoint.h5: cannot be written .*No space left"):
         run(checkpoint=path, checkpoint_iterations=2, resume=True)
     assert path.read_bytes() == before
