@@ -240,8 +240,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
     with file:
         try:
             yield Hdf5Reader(path, file)
-        except FileError:
-            raise
+        except (FileError, FileNotFoundError):
+            raise  # also of arrays that open the file again
         except ValueError as error:
             raise DamagedFile(path, str(error)) from error
         except (OSError, KeyError, RuntimeError) as error:

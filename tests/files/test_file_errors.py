@@ -15,6 +15,7 @@ from ptyxrf.driver.files.hdf5_reader import reading
 from ptyxrf.driver.files.maps_file import read_maps
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
+from ptyxrf.driver.files.stored_array import StoredArray
 from ptyxrf.driver.files.whole_file import check_writable
 from ptyxrf.driver.planning.machine import read_machine
 from ptyxrf.driver.simulation.images import read_image
@@ -91,6 +92,20 @@ def test_a_file_that_is_truncated_while_it_is_open_is_an_error(tmp_path, own):
                 os.truncate(path, size)
                 read(reader)
             assert str(raised.value).endswith("(it became shorter while it was open)")
+
+
+def test_a_file_that_goes_away_while_its_scan_is_checked(tmp_path, monkeypatch):
+    path = tmp_path / "scan.h5"
+    write_scan(path, example_scan())
+    read = StoredArray.__getitem__
+
+    def read_too_late(self, key):
+        path.unlink(missing_ok=True)
+        return read(self, key)
+
+    monkeypatch.setattr(StoredArray, "__getitem__", read_too_late)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_scan(path)
 
 
 def test_an_error_in_the_values_concerns_the_file(tmp_path):
