@@ -145,13 +145,17 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Content:
         return Content(facts, read_history(reader), arrays)
 
 
-def read_fields(path: str | os.PathLike[str], tile: Tile, ranks: Ranks) -> dict[str, NDArray[Any]]:
+def read_fields(
+    path: str | os.PathLike[str], count: int, tile: Tile, ranks: Ranks
+) -> dict[str, NDArray[Any]]:
     """Read this rank's part of the fields of a checkpoint; all ranks take part.
 
     Parameters
     ----------
     path : path-like
         Of a file that `read_checkpoint` has read.
+    count : int
+        Number C of fields of a vector.
     tile : Tile
     ranks : Ranks
 
@@ -163,14 +167,13 @@ def read_fields(path: str | os.PathLike[str], tile: Tile, ranks: Ranks) -> dict[
     Raises
     ------
     DamagedFile
-        On every rank: a field cannot be read, or is for another grid.
+        On every rank: a field cannot be read, or has another shape.
     """
 
     def read() -> dict[str, NDArray[Any]]:
         with reading(path) as reader:
-            return {
-                name.removeprefix(f"{FIELDS}/"): _part(reader, name, tile) for name in _field_names(reader)
-            }
+            names = _field_names(reader)
+            return {name.removeprefix(f"{FIELDS}/"): _part(reader, name, count, tile) for name in names}
 
     return agreed(ranks.comm, read)
 
@@ -207,10 +210,10 @@ def _checksums(reader: Hdf5Reader) -> dict[str, str | None]:
     return checksums
 
 
-def _part(reader: Hdf5Reader, name: str, tile: Tile) -> NDArray[Any]:
+def _part(reader: Hdf5Reader, name: str, count: int, tile: Tile) -> NDArray[Any]:
     dataset = _field(reader, name)
-    if dataset.shape[1:] != tile.grid:
-        raise reader.error(name, f"expected fields of shape {tile.grid}, got {dataset.shape[1:]}")
+    if dataset.shape != (count, *tile.grid):
+        raise reader.error(name, f"expected fields of shape {(count, *tile.grid)}, got {dataset.shape}")
     try:
         return dataset[(slice(None), *tile.owned.slices)]
     except READ_ERRORS as error:

@@ -250,7 +250,8 @@ class Checkpoints:
             try:
                 content = from_first_rank(comm, partial(read_checkpoint, file))
                 self._check_agreement(file, content.facts)
-                content.fields = read_fields(file, self._objective.tile, self._objective.ranks)
+                fields = self._objective.fields
+                content.fields = read_fields(file, fields.shape[0], fields.tile, fields.ranks)
             except _Disagreement as disagreement:
                 raise ValueError(str(disagreement)) from None
             except OtherFormat:

@@ -292,7 +292,7 @@ def test_both_damaged_is_an_error(path):
 
 def one_rank(path):
     scan = joint_scan(12, 4)
-    return whole_plane(scan.shape, scan.N), Ranks()
+    return 1 + scan.N_e, whole_plane(scan.shape, scan.N), Ranks()
 
 
 def everything(path):
@@ -348,6 +348,21 @@ def test_a_lost_or_foreign_dataset_is_found(path):
         file["/entry_1/history_1/loss"][0] = 1.0
     with pytest.raises(ValueError, match="history_1/loss: does not fit its checksum"):
         read_checkpoint(spare)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_another_number_of_fields_is_found(written, tmp_path, count):
+    """HDF5 gives them new checksums, and one field could be spread over all."""
+    import h5py
+
+    path, name = tmp_path / "run.checkpoint.h5", "/entry_1/checkpoint_1/fields/unknowns"
+    shutil.copy(written, path)
+    with h5py.File(path, "r+") as file:
+        values = file[name][:count]
+        del file[name]
+        file[name] = values
+    with pytest.raises(ValueError, match=rf"{name}: expected fields of shape \(\d, .*, got \({count}, "):
+        run(checkpoint=path, resume=True)
 
 
 @pytest.mark.parametrize("kind", ["texts", "truth", "terabytes"])
