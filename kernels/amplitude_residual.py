@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
 
-#: Bounds on the curvature c: as it is, exactly 1, or at most 1 (positive semidefinite).
-CURVATURES = {"full": (0.0, np.inf), "gauss-newton": (1.0, 1.0), "positive": (0.0, 1.0)}
-
 #: |psi|^2 at or below this counts as zero. Amplitudes are normalised to a mean square of 1, so it lies far
 #: below any signal, and its root and the reciprocal of that stay representable in single precision.
 DARK = 1e-30

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.amplitude_residual import CURVATURES
 from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
+from ptyxrf.kernels.words import CURVATURES
 
 
 class Diffraction(ABC):

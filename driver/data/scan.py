@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.checks import array_of, per_item, real_array, scales_of
+from ptyxrf.driver.data.checks import array_of, one_of, per_item, real_array, scales_of
 from ptyxrf.driver.data.data_checks import check_patterns, check_truth, grid_shape, measured_elements
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.lazy_arrays import ArraySource, blocks_of_rows, is_lazy
@@ -129,9 +129,8 @@ class Scan:
         self.fluorescence_count_scale = scales_of(
             "fluorescence_count_scale", fluorescence_count_scale, *element
         )
-        if blur not in BLURS:
-            raise ValueError(f"blur: expected one of {', '.join(BLURS)}, got {blur!r}")
-        self.blur, self.geometry, self.units, self.title = blur, geometry, units, title
+        self.blur = one_of("blur", blur, BLURS)
+        self.geometry, self.units, self.title = geometry, units, title
         self._set_truth(truth)
 
     def _set_patterns(self, patterns: Any) -> None:

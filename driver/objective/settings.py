@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ptyxrf.driver.data.kinds import COUNT_OR_ZERO, NOT_NEGATIVE, Choice, Either, Number, Several, Switch
 from ptyxrf.driver.data.setting import SettingsGroup, setting
 from ptyxrf.driver.data.words import METHODS
+from ptyxrf.kernels.words import CURVATURES, ENGINES
 
 if TYPE_CHECKING:
     from ptyxrf.driver.objective.links import Link
@@ -68,7 +69,7 @@ class Model(SettingsGroup):
     )
     curvature: str = setting(
         "positive",
-        Choice(("positive", "full", "gauss-newton")),
+        Choice(tuple(CURVATURES)),
         "which Hessian is applied in products",
     )
     precision: str = setting(
@@ -95,7 +96,7 @@ class Model(SettingsGroup):
     )
     engine: str = setting(
         "auto",
-        Choice(("auto", "vector", "library")),
+        Choice(ENGINES),
         "what transforms the patterns: vector code (for sizes with no prime factor above 7), or a library",
     )
     margin: int = setting(

@@ -21,7 +21,14 @@ from numpy.typing import ArrayLike
 
 from ptyxrf.driver.data.digest import digest_of, scan_digest
 from ptyxrf.driver.data.history import History, Losses, Reason, Work
-from ptyxrf.driver.files.checkpoint_file import Content, read_checkpoint, read_fields, write_checkpoint
+from ptyxrf.driver.files.checkpoint_file import (
+    FORMAT,
+    Content,
+    OtherFormat,
+    read_checkpoint,
+    read_fields,
+    write_checkpoint,
+)
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.files.whole_file import check_writable, remove_remains
 from ptyxrf.driver.job import signals
@@ -30,8 +37,6 @@ from ptyxrf.driver.objective.unknown_kinds import StoredVectors
 from ptyxrf.driver.solver.state import Saved, State, Stored
 from ptyxrf.parallel.startup import from_first_rank
 
-#: Version of what the facts of a checkpoint hold, and of the solvers' memory.
-FORMAT = 2
 #: Name of the point among the vectors; the others are what the solver remembers.
 UNKNOWNS = "unknowns"
 #: Beginning of the names of arrays that the preconditioner needs.
@@ -245,9 +250,12 @@ class Checkpoints:
             try:
                 content = from_first_rank(comm, partial(read_checkpoint, file))
                 self._check_agreement(file, content.facts)
-                content.fields = read_fields(file, self._objective.tile, self._objective.ranks)
+                fields = self._objective.fields
+                content.fields = read_fields(file, fields.shape[0], fields.tile, fields.ranks)
             except _Disagreement as disagreement:
                 raise ValueError(str(disagreement)) from None
+            except OtherFormat:
+                raise
             except READ_ERRORS as error:
                 failures.append(error)
                 self._newest_is_damaged = self._newest_is_damaged or file == self.path
@@ -263,10 +271,6 @@ class Checkpoints:
         return None
 
     def _check_agreement(self, file: Path, facts: dict[str, Any]) -> None:
-        if facts["format"] != FORMAT:
-            raise _Disagreement(
-                f"{file}: written by another version of ptyxrf (format {facts['format']}, known is {FORMAT})"
-            )
         digest, settings = facts["digest"], facts["settings"]
         parts = [name for name in {**digest, **self._digest} if digest.get(name) != self._digest.get(name)]
         changed = [

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.data.checks import per_item
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.scan import POSITION_ROUNDING, Scan
 from ptyxrf.driver.data.setting import takes_settings
@@ -69,7 +70,7 @@ def simulate(
     """
     modes, geometry = probe_and_geometry(settings, probe, geometry)
     sample, where = _sample_and_positions(settings, modes.shape[-1], positions)
-    times = _per_item("exposure", exposure, len(where), "position", positive=True)
+    times = per_item("exposure", exposure, len(where), "position")
     detector = _detector(settings, len(sample.elements))
     waves = _Waves(modes, where, sample.transmission(settings.link_offset), times)
     waves = waves if settings.photons is None else waves.scaled(settings.photons)
@@ -92,23 +93,11 @@ def _title(settings: SimulationSettings, count: int, given: bool) -> str:
     return f"simulated {settings.specimen if procedural else 'specimen'}, {count} positions, {path}"
 
 
-def _per_item(name: str, value: ArrayLike, count: int, what: str, *, positive: bool) -> NDArray[np.float64]:
-    array = np.asarray(value, dtype=np.float64)
-    if array.shape not in ((), (count,)):
-        raise ValueError(
-            f"{name}: expected a number or {count} of them (one per {what}), got shape {array.shape}"
-        )
-    if not np.isfinite(array).all() or (array < 0).any() or (positive and (array == 0).any()):
-        kind = "positive" if positive else "non-negative"
-        raise ValueError(f"{name}: expected finite {kind} numbers, got {array.tolist()}")
-    return np.broadcast_to(array, (count,)).copy()
-
-
 def _detector(settings: FluorescenceDetector, count: int) -> dict[str, Any]:
     """Return sensitivity and background of each of the elements."""
     return {
-        "sensitivity": _per_item("sensitivity", settings.sensitivity, count, "element", positive=True),
-        "background": _per_item("background", settings.background, count, "element", positive=False),
+        "sensitivity": per_item("sensitivity", settings.sensitivity, count, "element"),
+        "background": per_item("background", settings.background, count, "element", zero=True),
     }
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from ptyxrf.driver.command.plan_text import plan_text
+from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.pictures.plan_picture import write_plan_picture
 from ptyxrf.driver.planning.load import regular_load
@@ -149,10 +150,10 @@ def test_machine_files(tmp_path, monkeypatch):
         (path.read_text().replace("2e-06", "-1", 1), "expected what ptyxrf bench writes"),
     ):
         path.write_text(text)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(DamagedFile, match=message):
             read_machine(path)
-    with pytest.raises(ValueError, match="cannot be read"):
-        read_machine(tmp_path / "absent.json")
+    with pytest.raises(DamagedFile, match="cannot be read"):
+        read_machine(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_path() == tmp_path / "ptyxrf" / "machine.json"
 
