@@ -53,14 +53,7 @@ class Step:
 
 
 class Minimiser(ABC):
-    """Minimises a problem, one iteration at a time; all ranks make the same calls.
-
-    Parameters
-    ----------
-    problem : Problem
-    settings : SolverSettings
-    stops : Stops
-    """
+    """Minimises a problem, one iteration at a time; all ranks make the same calls."""
 
     def __init__(self, problem: Problem, settings: SolverSettings, stops: Stops) -> None:
         self.problem, self.settings, self.stops = problem, settings, stops
@@ -129,7 +122,8 @@ class Minimiser(ABC):
             found = self._improve(state, self._inner_limit())
         if found is None:
             return replace(state, settled=Reason.NON_FINITE if self._rejected else Reason.LINE_SEARCH)
-        slow = state.slow + 1 if self._is_slow(state.value - found.value, found.value) else 0
+        is_slow = state.value - found.value < self.stops.loss_tolerance * abs(found.value)
+        slow = state.slow + 1 if is_slow else 0
         settled = None
         if found.norm <= self._small_norm(state):
             settled = Reason.GRADIENT
@@ -162,6 +156,3 @@ class Minimiser(ABC):
 
     def _small_norm(self, state: State) -> float:
         return self.stops.gradient_tolerance * state.first_norm
-
-    def _is_slow(self, decrease: float, value: float) -> bool:
-        return decrease < self.stops.loss_tolerance * abs(value)

@@ -81,7 +81,7 @@ class TruncatedNewton(Minimiser):
         longest = bounds.cut(state.vector, direction)
         if not problem.dot(state.gradient, direction) < 0:
             return None
-        length = search_step(problem, direction, state.value, longest).length
+        length = search_step(problem, direction, state.value, longest)
         for _ in range(BACKTRACKS if length > 0 else 0):
             trial = bounds.moved(state.vector, direction, length)
             value, gradient = problem.value_and_gradient(trial)
