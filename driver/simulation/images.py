@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.simulation.specimens import Specimen, checked_shape, scaled_to_unit
+from ptyxrf.driver.data.data_checks import grid_shape
+from ptyxrf.driver.simulation.specimens import Specimen, scaled_to_unit
 
 KINDS = ("magnitude-phase", "real-imaginary")
 #: Luma of red, green and blue (ITU-R BT.601).
@@ -60,7 +61,7 @@ def from_images(
     if shape is None:
         rows, columns = np.minimum(images[0].shape, images[1].shape)
         shape = int(rows), int(columns)
-    shape = checked_shape(shape)
+    shape = grid_shape(shape)
     a = _fit("first", images[0], shape, bins=True)
     b = _fit("second", images[1], shape, bins=False)
     real_part, imaginary = (a * np.cos(b), a * np.sin(b)) if kind == "magnitude-phase" else (a, b)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.data.checks import whole_number
+
 
 def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArray[np.complex128]:
     """Distribute the power of a probe over orthogonal modes.
@@ -40,8 +42,7 @@ def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArra
     power = intensity.sum()
     if not (np.isfinite(power) and power > 0):
         raise ValueError(f"probe: expected finite numbers and some intensity, got a power of {power}")
-    if not isinstance(count, int | np.integer) or count < 1:
-        raise ValueError(f"count: expected an integer of at least 1, got {count!r}")
+    count = whole_number("count", count, 1)
     if not 0 < falloff <= 1:
         raise ValueError(f"falloff: expected a ratio in (0, 1], got {falloff}")
 

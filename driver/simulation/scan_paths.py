@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.checks import whole_number
 from ptyxrf.driver.data.words import PATHS
 
 #: Default overlap of neighbouring windows, if neither a step nor the size of the grid is given.
@@ -17,23 +18,17 @@ RANDOM_JITTER = 0.5
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
-def _integer(name: str, value: object, least: int) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
-    return int(value)
-
-
 def _pair(name: str, value: object, least: int) -> tuple[int, int]:
     """Return (rows, columns) from two integers."""
     if not isinstance(value, tuple | list | np.ndarray) or len(value) != 2:
         raise ValueError(f"{name}: expected two integers (rows, columns), got {value!r}")
-    return _integer(name, value[0], least), _integer(name, value[1], least)
+    return whole_number(name, value[0], least), whole_number(name, value[1], least)
 
 
 def _sides(per_side: object) -> tuple[int, int]:
     if isinstance(per_side, tuple | list | np.ndarray):
         return _pair("per_side", per_side, 1)
-    side = _integer("per_side", per_side, 1)
+    side = whole_number("per_side", per_side, 1)
     return side, side
 
 
@@ -59,7 +54,7 @@ def scan_step(m: int, overlap: float | None = None, step: float | None = None) -
     ValueError
         An argument is out of its range, or both are given.
     """
-    m = _integer("m", m, 1)
+    m = whole_number("m", m, 1)
     if step is not None:
         if overlap is not None:
             raise ValueError(f"step: expected a step or an overlap, got step {step} and overlap {overlap}")
@@ -104,7 +99,7 @@ def covered_shape(
         An argument is out of its range.
     """
     spacing = scan_step(m, overlap, step)
-    margin = _integer("margin", margin, 0)
+    margin = whole_number("margin", margin, 0)
     rows, columns = (math.ceil((count - 1) * spacing - 1e-9) + m + 2 * margin for count in _sides(per_side))
     return rows, columns
 
@@ -261,7 +256,7 @@ def _raster(
     whole: bool,
 ) -> _Raster:
     """Return the raster that `scan_positions` describes; with `whole` it begins at a whole pixel."""
-    m, margin = _integer("m", m, 1), _integer("margin", margin, 0)
+    m, margin = whole_number("m", m, 1), whole_number("margin", margin, 0)
     counts: tuple[int | None, int | None] = (None, None) if per_side is None else _sides(per_side)
     spread = shape is not None and overlap is None and step is None
     spacing = None if spread else scan_step(m, overlap, step)
