@@ -20,14 +20,7 @@ from ptyxrf.driver.job.ranks import INTERRUPTED, PATIENCE, Failure, alone, commu
 
 DONE, BAD_INPUT = 0, 2
 
-SUBCOMMANDS = (
-    demo.COMMAND,
-    simulate.COMMAND,
-    reconstruct.COMMAND,
-    info.COMMAND,
-    plan.COMMAND,
-    bench.COMMAND,
-)
+SUBCOMMANDS = tuple(module.COMMAND for module in (demo, simulate, reconstruct, info, plan, bench))
 
 
 def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) -> int:
@@ -67,9 +60,14 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
 def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: Any) -> int:
     """Run the subcommand that the words name; raise `Failure` for errors that are the user's to mend."""
     parser = make_parser(subcommands)
+
+    def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+        if is_first(comm):
+            print("ptyxrf: warning: " + " ".join(str(message).split()), file=sys.stderr)
+
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = _show_warning if is_first(comm) else _no_warning
+        warnings.showwarning = show_warning
         try:
             if not words:
                 parser.print_help()
@@ -91,14 +89,6 @@ def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: A
         except ValueError as error:
             message = str(error)
     raise Failure(BAD_INPUT, "error: " + " ".join(message.split()))
-
-
-def _no_warning(*_: Any, **__: Any) -> None:
-    """Write nothing: the first rank does."""
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print("ptyxrf: warning: " + " ".join(str(message).split()), file=sys.stderr)
 
 
 class _StandardError(logging.Handler):

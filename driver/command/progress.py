@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
+from ptyxrf.driver.command.outputs import is_first
 from ptyxrf.driver.data.history import IterationRecord
 
 # the reconstruction loads Numba, which a progress line does not need
@@ -154,7 +155,7 @@ def reconstruct_with_progress(
     from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
     with progress(
-        quiet=quiet or not (comm is None or comm.Get_rank() == 0),
+        quiet=quiet or not is_first(comm),
         label=label,
         max_iterations=settings.max_iterations,
         max_sweeps=settings.max_sweeps,

@@ -32,13 +32,7 @@ class InternalUnits:
 
     @classmethod
     def of(cls, data: LocalData, probe: NDArray) -> InternalUnits:
-        """Return the units for the data of all ranks; without patterns a probe gives the mean count.
-
-        Parameters
-        ----------
-        data : LocalData
-        probe : (K, m, m) array of complex
-        """
+        """Return the units for the data of all ranks; without patterns the probe gives the mean count."""
         if data.patterns is not None:
             mean_count = data.patterns.mean_count
         else:

@@ -124,10 +124,6 @@ class LocalData:
             data = data._with_fluorescence(method)
         return data if method == "fluorescence" else data._with_patterns(dtype)
 
-    def without_patterns(self) -> LocalData:
-        """Return the fluorescence alone."""
-        return replace(self, patterns=None)
-
     def _with_fluorescence(self, method: str) -> LocalData:
         scan, tile, ranks = self.scan, self.tile, self.ranks
         net = counts = None

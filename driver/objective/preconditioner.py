@@ -12,14 +12,7 @@ from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 
 
 class Preconditioner:
-    """M^-1 for vectors of some unknowns.
-
-    Parameters
-    ----------
-    layout : Unknowns
-    identity : bool
-        M = 1.
-    """
+    """M^-1 for vectors of some unknowns; where `identity`, M = 1."""
 
     def __init__(self, layout: Unknowns, identity: bool = False) -> None:
         self._layout, self._identity = layout, identity

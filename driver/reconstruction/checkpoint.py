@@ -49,7 +49,7 @@ def older_path(path: Path) -> Path:
 
 
 def remove_checkpoints(path: str | os.PathLike[str]) -> None:
-    """Remove a checkpoint and the one before it, where they are there.
+    """Remove a checkpoint and the one before it, where they exist.
 
     Parameters
     ----------
@@ -166,11 +166,6 @@ class Checkpoints:
     def consider(self, state: State, run: RunState) -> None:
         """Write a checkpoint if it is time to, or a signal asks for it.
 
-        Parameters
-        ----------
-        state : State
-        run : RunState
-
         Raises
         ------
         Stopped
@@ -269,10 +264,13 @@ class Checkpoints:
             )
         digest, settings = facts["digest"], facts["settings"]
         parts = [name for name in {**digest, **self._digest} if digest.get(name) != self._digest.get(name)]
-        changed = [
-            f"{name} (there {_shown(settings.get(name))}, here {_shown(self._settings.get(name))})"
+        # as JSON, which tells true from 1
+        pairs = {
+            name: (json.dumps(settings.get(name)), json.dumps(self._settings.get(name)))
             for name in {**settings, **self._settings}
-            if _shown(settings.get(name)) != _shown(self._settings.get(name))
+        }
+        changed = [
+            f"{name} (there {there}, here {here})" for name, (there, here) in pairs.items() if there != here
         ]
         if changed:
             raise _Disagreement(
@@ -316,8 +314,3 @@ class Checkpoints:
 
 class _Disagreement(Exception):
     """A checkpoint that is whole, but of another reconstruction."""
-
-
-def _shown(value: Any) -> str:
-    """Return a setting as text that tells True from 1."""
-    return json.dumps(value)

@@ -67,10 +67,6 @@ def noise_level(objective: Objective) -> NoiseLevel | None:
     An amplitude of Poisson counts scaled by eta has variance eta/4, a count eta times its mean; whole numbers
     without a count scale are raw counts (eta = 1). None for ptychography alone, which does not
     semi-converge, for noiseless data, and for data that are no counts and have no count scale.
-
-    Parameters
-    ----------
-    objective : Objective
     """
     scan, counts, patterns = objective.scan, objective.data.counts, objective.data.patterns
     if counts is None:

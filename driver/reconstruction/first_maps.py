@@ -9,7 +9,7 @@ error than each modality alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,11 @@ def first_maps(
         Called after each iteration; what it raises ends all.
     """
     objective = Objective(
-        data.scan, "fluorescence", precision=settings.precision, start=start, data=data.without_patterns()
+        data.scan,
+        "fluorescence",
+        precision=settings.precision,
+        start=start,
+        data=replace(data, patterns=None),
     )
     objective.scale_weights()
     level = noise_level(objective)

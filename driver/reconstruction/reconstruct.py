@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ptyxrf.driver.data.history import History, Reason
 from ptyxrf.driver.data.result import Result
@@ -218,7 +218,7 @@ def _warn_of_strong_contrast(objective: Objective, state: State) -> None:
     model = objective.settings
     if model.method != "joint" or model.link != "linear" or model.link_offset == 0:
         return
-    z: NDArray[Any] = objective.complex_object(state.vector)
+    z = objective.complex_object(state.vector)
     area = illuminated_part(objective.scan, objective.tile, objective.ranks)
     vacuum = 1j * model.link_offset
     beyond = np.abs(z[area] - vacuum) > WEAK_CONTRAST * abs(vacuum)

@@ -136,7 +136,7 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
             Only budgets and the path of the checkpoint may still be None. A solver "paper" has become
             "newton", with the settings of `paper` where they were left open.
         """
-        from ptyxrf.driver.reconstruction.coverage import covers
+        from ptyxrf.driver.reconstruction.illumination import covers
 
         if self.solver == "paper":
             left_open = {name: value for name, value in PAPER.items() if getattr(self, name) is None}
