@@ -111,7 +111,7 @@ def test_four_nodes_find_the_launcher_and_the_right_result(slurm, tmp_path, besi
 def test_a_job_begins_again_before_its_limit(slurm):
     """SLURM itself sends the signal, half a minute after the start at the latest."""
     job = submit(slurm, "limit", "--time=2", "--signal=B:USR2@90", REST="3.5", PTYXRF_LAUNCH=SRUN)
-    # on a busy machine a life may end before there is anything to write
+    # on a busy machine a run may end before there is anything to write
     checkpoint = slurm.folder / "limit.checkpoint.h5"
     slurm.wait_for(job, lambda: checkpoint.exists() and "is requeued" in slurm.log(job), 200)
     slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=20")  # the last life
@@ -129,7 +129,7 @@ def test_a_job_that_is_told_to_begins_again(slurm, launcher):
     facts = slurm.ended(job)
     assert (facts["JobState"], facts["Restarts"]) == ("COMPLETED", "1"), slurm.log(job)
     assert slurm.log(job).count("stopped by SIGTERM; go on with --resume") == 1
-    assert slurm.log(job).count("life 1 ends; the job is requeued") == 1
+    assert slurm.log(job).count("run 1 ends; the job is requeued") == 1
     # from where it was, not from the start
     assert slurm.log(job).count("iteration    1 ") == slurm.log(job).count("iteration    9 ") == 1
     assert is_right(slurm, name)
@@ -141,7 +141,7 @@ def test_a_job_gives_up_after_its_last_life(slurm):
     slurm.run("scancel", "--batch", "--signal=USR2", job)
     facts = slurm.ended(job)
     assert (facts["JobState"], facts["ExitCode"], facts["Restarts"]) == ("FAILED", "75:0", "0")
-    assert "given up in life 1" in slurm.log(job)
+    assert "given up after run 1" in slurm.log(job)
     assert (slurm.folder / "last.checkpoint.h5").exists() and not (slurm.folder / "last.h5").exists()
 
 
@@ -202,7 +202,7 @@ def test_a_job_finds_out_itself_that_a_node_is_lost(slurm, comes_back):
     try:
         if comes_back:
             slurm.find_again("n2")
-        slurm.wait_for(job, lambda: "lost: n2\nlife 1 ends; the job is requeued\n" in slurm.log(job))
+        slurm.wait_for(job, lambda: "lost: n2\nrun 1 ends; the job is requeued\n" in slurm.log(job))
         if not comes_back:
             # until SLURM knows, here half a minute later, the job is not given the lost node again
             slurm.wait_for(job, lambda: slurm.facts(job)["JobState"] == "COMPLETING")
