@@ -1,4 +1,4 @@
-"""The passes over vectors that a quasi-Newton step makes: each vector comes from memory once in a pass.
+"""The passes over vectors that a quasi-Newton step makes: each pass reads each vector once.
 
 Shapes: ``steps`` and ``changes`` (R, size) are the pairs s and y that are kept; vectors (size,) have channels
 of P pixels from number ``start`` on. M^-1 (``inverse``, ``which``, ``coupling``, ``illumination``) and
@@ -46,7 +46,7 @@ def learn_pair(
             s, y, slope = steps[row, a:b], changes[row, a:b], gradient[a:b]
             here, there, then = vector[a:b], before[a:b], gradient_before[a:b]
             ss = yy = vector.dtype.type(0)
-            # loops of few arrays: the compiler gives up where it has to compare too many for overlap
+            # loops over few arrays: the compiler does not vectorize if it must check too many for overlap
             for l in range(count):  # noqa: E741
                 step = here[l] - there[l]
                 s[l] = step

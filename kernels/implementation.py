@@ -1,4 +1,4 @@
-"""Which code transforms the patterns: explicit vector code, or a library where that cannot."""
+"""Which code transforms the patterns: explicit vector code, or a library for other sizes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHIFTS: dict[str, type[VectorShifts] | type[LibraryShifts]] = {
 #: auto: vector code where it can transform the size, else the library.
 ENGINES = ("auto", *TERMS)
 
-#: Vector code keeps one position at a time in cache whatever the batch: a larger one spares calls.
+#: Vector code keeps one position at a time in cache for any batch: a larger batch saves calls.
 CALLS = 4
 
 
