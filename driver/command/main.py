@@ -1,4 +1,4 @@
-"""The command ``ptyxrf``: which subcommand runs, and what becomes of errors, warnings and log records."""
+"""The command ``ptyxrf``: it runs a subcommand, and shows errors, warnings and log records."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
     Returns
     -------
     int
-        Exit code: 0, 2 for bad input (one line on standard error says what), 75 where SIGTERM ended a
-        reconstruction that --resume goes on with, 130 after Ctrl-C. The same on every rank.
+        Exit code: 0, 2 for bad input (with one line on standard error), 75 if SIGTERM ended a reconstruction
+        that --resume continues, 130 after Ctrl-C. The same on every rank.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     _, rank = launched(os.environ)
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
     except ValueError as error:
         if rank == 0:
             say(f"ptyxrf: error: {error}")
-        else:  # srun -K sends TERM to all when one has ended: the first rank speaks, and all end alike
+        else:  # srun -K sends TERM to all when one has ended: only the first rank prints, and all exit with 2
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(PATIENCE)
         return BAD_INPUT
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
 
 
 def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: Any) -> int:
-    """Run the subcommand that the words name; raise `Failure` for errors that are the user's to mend."""
+    """Run the subcommand that the words name; raise `Failure` for errors that the user can correct."""
     parser = make_parser(subcommands)
 
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -79,7 +79,7 @@ def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: A
         except KeyboardInterrupt:
             raise Failure(INTERRUPTED, "interrupted") from None
         except BrokenPipeError:
-            # the reader of the output has gone, as `head` does; Python would complain once more at its end
+            # the reader of the output has ended, as `head` does; Python would report that again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return DONE
         except OSError as error:

@@ -1,4 +1,4 @@
-"""A scan: the data of both modalities, the probe that recorded them, and where it stood."""
+"""A scan: the data of both modalities, the probe, and its positions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ptyxrf.driver.data.words import BLURS
 #: Positions closer than this (pixels) to an integer are that integer: the error of metres read back.
 POSITION_ROUNDING = 1e-9
 
-#: Sums of |P|^2 whose own squares are still numbers.
+#: Sums of |P|^2 whose squares are representable.
 LEAST_INTENSITY, MOST_INTENSITY = 1e-120, 1e120
 
 
@@ -312,7 +312,7 @@ class Scan:
         infinite = np.zeros(self.N_e, np.int64)
         for index in blocks_of_rows(self.fluorescence.shape):
             block = np.asarray(self.fluorescence[index], dtype=np.float64)
-            # (N_e, N) counts at the positions come several elements at a time
+            # a block of (N_e, N) counts at the positions has several elements
             which, axis = (index[0], None) if block.ndim == 2 and self.sampling == "grid" else (index[-1], 1)
             missing[which] += np.isnan(block).sum(axis=axis)
             infinite[which] += np.isinf(block).sum(axis=axis)

@@ -1,4 +1,4 @@
-"""The units inside the objective, in which every field is of order 1 whatever the units of the data."""
+"""The units inside the objective, in which every field is of order 1 for any units of the data."""
 
 from __future__ import annotations
 

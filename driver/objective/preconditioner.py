@@ -1,4 +1,4 @@
-"""The preconditioner of a problem: what its unknowns know of the Hessian, put together."""
+"""The preconditioner of a problem, composed of those of its unknowns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Preconditioner:
         self._blocks: list[InverseBlocks] | None = None
 
     def moved(self) -> None:
-        """Compute the blocks again when they are next asked for: the point is another one."""
+        """Discard the blocks, because the point has changed; they are computed again on demand."""
         self._blocks = None
 
     def blocks(self) -> list[InverseBlocks]:

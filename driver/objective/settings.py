@@ -42,7 +42,7 @@ class LinkChoice(Choice):
             return value
         from ptyxrf.driver.data.plain_json import plain
 
-        # what JSON has no form for (a function, say) enters by its type
+        # what JSON cannot represent (a function, say) enters by its type
         settings = json.dumps(plain(value.settings), default=lambda entry: type(entry).__name__)
         return {"name": type(value).__name__, "settings": json.loads(settings)}
 

@@ -1,4 +1,4 @@
-"""Starting values by the names of the unknowns, and whether the precision can hold the maps to come."""
+"""Starting values by the names of the unknowns, and a check that the precision can represent the maps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
 #: Names that a start may give.
 NAMES = ("real_part", "imaginary_part", "elements", "probe")
 
-#: Element maps larger than this, or smaller than its inverse, have squares beyond the numbers of a precision.
+#: Element maps larger than this, or smaller than its inverse, have squares beyond the range of a precision.
 MOST_IN_MAPS = {np.dtype(np.float64): 1e120, np.dtype(np.float32): 1e15}
 
 

@@ -60,7 +60,7 @@ def statistical_weights(
             stacklevel=5,
         )
     dark = measured & (means == 0)
-    means = np.where(dark, 1.0, means)  # a map without a single count weighs like one with a mean of 1
+    means = np.where(dark, 1.0, means)  # a map without any count is weighted like one with a mean of 1
     noisy = pattern_scale > 0 and bool((map_scales[measured] > 0).all())
     if noisy:
         variances = np.where(measured, map_scales * means, 1.0)

@@ -22,16 +22,16 @@ from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.settings import SolverSettings, Stops
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 
-#: Most sweeps over the fluorescence where its noise is known, or there is none: a noiseless map gets sharper
-#: ever more slowly.
+#: Most sweeps over the fluorescence if its noise is known, or there is none: a noiseless map sharpens ever
+#: more slowly.
 MOST_SWEEPS = 1000
-#: Where the noise is not known, soon more noise than structure would come.
+#: If the noise is not known: more sweeps would soon add more noise than structure.
 FEW_SWEEPS = 30
 
 
 @dataclass(frozen=True)
 class FirstMaps:
-    """Element maps, and what they took.
+    """Element maps, and their cost.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def first_maps(
     settings : Settings
         Its precision, bounds and time budget apply.
     pause : callable, optional
-        Called after each iteration; what it raises ends all.
+        Called after each iteration; may raise to stop.
     """
     objective = Objective(
         data.scan,

@@ -65,7 +65,7 @@ def newton_direction(
     residual_tolerance: float,
     rounds: int = 1,
 ) -> Direction:
-    """Solve H d = -g approximately, with vector + d >= 0 where `bounded` says.
+    """Solve H d = -g approximately, with vector + d >= 0 in the range `bounded`.
 
     Without bounds this is one run of conjugate gradients. With bounds it proceeds in rounds: variables at 0
     that the residual pushes outward are held, conjugate gradients run on the others, variables that crossed

@@ -31,7 +31,7 @@ CURVED = 1e-8
 
 
 class QuasiNewton(Minimiser):
-    """Limited-memory BFGS; an iteration is some steps of it. Parameters as of `Minimiser`."""
+    """Limited-memory BFGS, several steps per iteration. Parameters as of `Minimiser`."""
 
     def _memory(self, vector: NDArray, stored: Stored) -> Pairs:
         pairs = Pairs(self.settings.pairs, len(vector), vector.dtype)
@@ -96,7 +96,7 @@ class QuasiNewton(Minimiser):
                 pairs.wipe(row)
                 rise = np.inf
             self._rejected += not np.isfinite(rise)
-            # the minimum of the parabola through value, slope and the value that was found
+            # the minimum of the parabola through value, slope and the value at the trial point
             cut = -0.5 * promised / (rise - promised) if np.isfinite(rise) else SHORTEST
             length *= min(max(cut, SHORTEST), LONGEST)
             trial = bounds.moved(at.vector, move.direction, length)
