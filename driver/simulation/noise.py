@@ -42,7 +42,7 @@ def poisson_noise(
     ValueError
         The level is not valid; or it is not 0 and the data are negative or not finite.
     """
-    if level != COUNTING and not (is_finite_number(level) and level >= 0):
+    if level != COUNTING and (isinstance(level, str) or not is_finite_number(level) or level < 0):
         raise ValueError(f"level: expected a finite level of at least 0 or {COUNTING!r}, got {level!r}")
     data = np.array(clean, dtype=np.float64)
     if data.ndim < 2:

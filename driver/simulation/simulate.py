@@ -71,14 +71,9 @@ def simulate(
     modes, geometry = probe_and_geometry(settings, probe, geometry)
     sample, where = _sample_and_positions(settings, modes.shape[-1], positions)
     times = per_item("exposure", exposure, len(where), "position")
-    each = (len(sample.elements), "element")
-    detector = {
-        "sensitivity": per_item("sensitivity", settings.sensitivity, *each),
-        "background": per_item("background", settings.background, *each, zero=True),
-    }
     waves = _Waves(modes, where, sample.transmission(settings.link_offset), times)
     waves = waves if settings.photons is None else waves.scaled(settings.photons)
-    data = _data(settings, sample, waves, detector)
+    data = _data(settings, sample, waves)
     return Scan(
         positions=where,
         probe=waves.modes,
@@ -224,10 +219,13 @@ class _Waves:
         return replace(self, modes=self.modes * np.sqrt(photons * numbers / total))
 
 
-def _data(
-    settings: SimulationSettings, sample: Specimen, waves: _Waves, detector: dict[str, NDArray[np.float64]]
-) -> dict[str, Any]:
+def _data(settings: SimulationSettings, sample: Specimen, waves: _Waves) -> dict[str, Any]:
     """Return what the detectors record and the truth, as keywords of `Scan`."""
+    each = (len(sample.elements), "element")
+    detector = {
+        "sensitivity": per_item("sensitivity", settings.sensitivity, *each),
+        "background": per_item("background", settings.background, *each, zero=True),
+    }
     patterns, count_scale, blurred_maps = _patterns(settings, sample, waves)
     truth: dict[str, NDArray[Any]] = {"object": waves.z, "probe": waves.modes}
     data: dict[str, Any] = {"patterns": patterns, "count_scale": count_scale, "truth": truth}
