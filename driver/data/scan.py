@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.checks import array_of, per_item, real_array, scales_of
-from ptyxrf.driver.data.data_checks import check_patterns, check_truth, grid_shape, measured_elements
+from ptyxrf.driver.data.data_checks import (
+    check_patterns,
+    check_probe,
+    check_truth,
+    grid_shape,
+    measured_elements,
+)
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.lazy_arrays import ArraySource, blocks_of_rows, is_lazy
 from ptyxrf.driver.data.words import BLURS
@@ -160,10 +166,7 @@ class Scan:
             raise ValueError(f"probe: expected complex numbers, got dtype {array.dtype}")
         if array.dtype not in (np.complex64, np.complex128):
             array = array.astype(np.complex128)
-        if not np.isfinite(array).all():
-            raise ValueError("probe: expected finite numbers, got NaN or infinity")
-        if not array.any():
-            raise ValueError("probe: expected a probe with some intensity, got zeros only")
+        check_probe("probe", array)
         with np.errstate(over="ignore", under="ignore"):
             intensity = float(np.sum(np.abs(array.astype(np.complex128)) ** 2))
         if not LEAST_INTENSITY < intensity < MOST_INTENSITY:
