@@ -245,10 +245,8 @@ class Scan:
         self.N_e = 0
         self._measured: NDArray[np.bool_] | None = np.zeros(0, bool)
         if fluorescence is not None:
-            maps: Any = fluorescence
-            if not is_lazy(maps):
-                maps = real_array("fluorescence", maps)
-            elif maps.dtype.kind not in "fiu":
+            maps: Any = fluorescence if is_lazy(fluorescence) else real_array("fluorescence", fluorescence)
+            if maps.dtype.kind not in "fiu":
                 raise ValueError(f"fluorescence: expected real numbers, got {maps.dtype}")
             shape = tuple(maps.shape)
             if len(shape) == 3 and shape[1:] == self.shape and shape[0] > 0:
@@ -278,9 +276,9 @@ class Scan:
             if not np.isfinite(values).all():
                 raise ValueError(f"attenuation: expected finite numbers, got {values.tolist()}")
             self.attenuation = values
-        names = (
-            [f"element {e + 1}" for e in range(self.N_e)] if element_names is None else list(element_names)
-        )
+        if element_names is None:
+            element_names = [f"element {e + 1}" for e in range(self.N_e)]
+        names = list(element_names)
         if len(names) != self.N_e or not all(isinstance(name, str) for name in names):
             raise ValueError(f"element_names: expected {self.N_e} names, one per element, got {names!r}")
         if len(set(names)) != len(names):
@@ -311,8 +309,7 @@ class Scan:
 
     def _find_measured(self) -> NDArray[np.bool_]:
         """Return which elements have data; a map that is neither whole nor absent is refused."""
-        missing = np.zeros(self.N_e, np.int64)
-        infinite = np.zeros(self.N_e, np.int64)
+        missing, infinite = np.zeros((2, self.N_e), np.int64)
         for index in blocks_of_rows(self.fluorescence.shape):
             block = np.asarray(self.fluorescence[index], dtype=np.float64)
             # a block of (N_e, N) counts at the positions has several elements
