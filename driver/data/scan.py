@@ -245,7 +245,8 @@ class Scan:
         self.N_e = 0
         self._measured: NDArray[np.bool_] | None = np.zeros(0, bool)
         if fluorescence is not None:
-            maps: Any = fluorescence if is_lazy(fluorescence) else real_array("fluorescence", fluorescence)
+            maps: Any = fluorescence
+            maps = maps if is_lazy(maps) else real_array("fluorescence", maps)
             if maps.dtype.kind not in "fiu":
                 raise ValueError(f"fluorescence: expected real numbers, got {maps.dtype}")
             shape = tuple(maps.shape)
