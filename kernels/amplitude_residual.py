@@ -43,7 +43,7 @@ def amplitude_residual(psi: NDArray, amplitudes: NDArray, fields: NDArray, losse
                     work[l] += far[l].real * far[l].real + far[l].imag * far[l].imag
             row_loss = zero
             for l in range(m):  # noqa: E741
-                # selections instead of branches, and no division by zero: the loop becomes vector code
+                # selections instead of branches, and no division by zero, so that the loop is vectorized
                 good = one if measured[l] >= zero else zero
                 modulus = np.sqrt(max(work[l], dark))
                 difference = good * (modulus - measured[l])

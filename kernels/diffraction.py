@@ -71,7 +71,7 @@ class Diffraction(ABC):
 
     @abstractmethod
     def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
-        """Take the amplitudes over, and make room for what is kept and computed."""
+        """Store the amplitudes, and allocate what is kept and computed."""
 
     @abstractmethod
     def gradient(

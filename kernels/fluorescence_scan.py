@@ -158,7 +158,7 @@ class ScanFluorescence(Fluorescence):
         return self._loss(), self._probe_adjoint([(forces, maps, False)]) if with_probe else None
 
     def _probe_adjoint(self, terms: list[tuple[NDArray, NDArray, bool]]) -> NDArray[Any]:
-        """Return sum_j S_j^* [2 t_j (sum_e forces_ej w_e) P_j], or with dP_j where a term says so."""
+        """Return sum_j S_j^* [2 t_j (sum_e forces_ej w_e) P_j], or with dP_j where a term asks for it."""
         m = self.probe.m
         weighed = np.zeros((self._batch, m, m), self.data.dtype)
         total = self.probe.adjoint()

@@ -1,4 +1,4 @@
-"""Which code transforms the patterns: explicit vector code, or a library where that cannot."""
+"""Which code transforms the patterns: explicit vector code, or a library for other sizes."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Shifts(Protocol):
         """Return an empty sum of spectra."""
 
     def add_shifted_back(self, fields: NDArray, first: int, last: int, total: NDArray) -> None:
-        """Add sum_j S_j^* fields_j over these positions to a sum of spectra; the fields are lost."""
+        """Add sum_j S_j^* fields_j over these positions to a sum of spectra; the fields are overwritten."""
 
     def finished(self, total: NDArray) -> NDArray[Any]:
         """Return the (K, m, m) sum."""
@@ -162,13 +162,13 @@ class AdjointSum:
         return fields, slots
 
     def add(self, first: int, last: int) -> None:
-        """Take what was added to the target of these positions into the sum."""
+        """Add the target of these positions to the sum."""
         probe = self._probe
         if not probe.integer:
             probe._shifts.add_shifted_back(probe._target[: last - first], first, last, self._sum)
 
     def add_fields(self, fields: NDArray, first: int, last: int) -> None:
-        """Take whole (B, K, m, m) fields of these positions into the sum."""
+        """Add whole (B, K, m, m) fields of these positions to the sum."""
         target, _ = self.target(first, last)
         target += fields.sum(axis=0) if self._probe.integer else fields
         self.add(first, last)

@@ -178,7 +178,7 @@ class Passes:
     # ---------------------------------------------------------------- parts
 
     def _probe_sum(self, with_probe: bool) -> AdjointSum | None:
-        """Return an empty sum for the patterns' part in the probe, where it moves and there are patterns."""
+        """Return an empty sum for the patterns' part in the probe; None without patterns or a free probe."""
         return self.terms.positioned.adjoint() if with_probe and self.terms.diffraction is not None else None
 
     def _of_probe(self, probe_sum: AdjointSum | None, of_maps: NDArray | None) -> NDArray[Any]:
@@ -195,7 +195,7 @@ class Passes:
         return field.covered[self._elements]
 
     def _clear(self, result: NDArray[Any]) -> None:
-        """Make room for a gradient or a product."""
+        """Zero the arrays to which a gradient or a product is added."""
         result[...] = 0
         if self.terms.fluorescence is not None:  # which adds its part; without it everything is set
             self._result.covered[...] = 0
@@ -206,7 +206,7 @@ class Passes:
         return self.terms.fluorescence is not None or not self.link.linear
 
     def _to_halo(self, result: NDArray, at: Window, change: NDArray | None = None) -> None:
-        """Take what the positions left in a part of the halo into the outgoing fields."""
+        """Transfer what the positions added to a part of the halo to the outgoing fields."""
         add = self.terms.fluorescence is not None  # which has set them; without it they are not cleared
         self._adjoint(result, at, 1.0, self._result.covered, change, add=add)
 

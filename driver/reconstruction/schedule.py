@@ -8,17 +8,17 @@ from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.state import State
 
-#: Iterations of the joint method for which first maps are held while the rest of the object comes to them:
-#: some forty sweeps.
+#: Iterations of the joint method for which first maps are held while the rest of the object adapts to them:
+#: about forty sweeps.
 HELD_ITERATIONS = {"quasi-newton": 4, "newton": 8}
-#: But not for more than this fraction of the budget of sweeps.
+#: Largest fraction of the budget of sweeps for which they are held.
 HELD_BUDGET = 0.25
 
 
 class Schedule:
-    """Holds the probe until its iteration has come, and first maps for some iterations.
+    """Holds the probe until `probe_from_iteration`, and first maps for some iterations.
 
-    Both are freed earlier where the rest of the problem has nothing more to gain, and stay free.
+    Both are freed earlier if the rest of the problem has converged, and stay free.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float64]:
 
 @contextmanager
 def _as_image(path: Path, what: str) -> Iterator[None]:
-    """Turn whatever a library raises for a file that is no image, or a damaged one, into one ValueError."""
+    """Turn any exception of a library for a damaged file, or one that is no image, into a ValueError."""
     try:
         with warnings.catch_warnings():
             # Pillow warns of an image that claims to be huge, and raises for larger ones

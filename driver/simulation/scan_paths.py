@@ -264,5 +264,5 @@ def _raster(
     room = np.array(grid) - m
     axes = [_axis(int(room[i]), counts[i], spacing, margin, whole) for i in (0, 1)]
     first, lengths, steps = (np.array(values) for values in zip(*axes, strict=True))
-    # a grid of its own begins at the margin, whatever the rounding of its size leaves at the end
+    # if the grid follows from the raster, it begins at the margin; rounding of its size affects only its end
     return _Raster(np.full(2, float(margin)) if shape is None else first, lengths, steps, room)

@@ -47,9 +47,7 @@ class Specimen:
                     f"{name}: expected {ndim} dimension(s) and some values, got shape {array.shape}"
                 )
             if not np.isfinite(array).all():
-                raise ValueError(
-                    f"{name}: expected finite numbers, got {int((~np.isfinite(array)).sum())} others"
-                )
+                raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
             object.__setattr__(self, name, array)
         object.__setattr__(self, "element_names", tuple(self.element_names))
         if self.elements.shape[1:] != self.real_part.shape:
@@ -73,20 +71,14 @@ class Specimen:
         return self.real_part + 1j * (link_offset + np.tensordot(self.attenuation, self.elements, axes=1))
 
 
-def _names(count: int) -> tuple[str, ...]:
-    return tuple(ELEMENTS[e] if e < len(ELEMENTS) else f"element {e + 1}" for e in range(count))
-
-
-def _attenuations(count: int) -> NDArray[np.float64]:
-    """Return 1, 2/3, 1/2, 2/5, ...: a different attenuation for each element."""
-    return np.array([2.0 / (2.0 + e) for e in range(count)])
-
-
 def _assemble(real_part: NDArray, maps: NDArray) -> Specimen:
     """Scale the maps so that the imaginary part reaches 1 where it is largest."""
-    attenuation = _attenuations(len(maps))
+    count = len(maps)
+    # 1, 2/3, 1/2, 2/5, ...: a different attenuation for each element
+    attenuation = np.array([2.0 / (2.0 + e) for e in range(count)])
+    names = tuple(ELEMENTS[e] if e < len(ELEMENTS) else f"element {e + 1}" for e in range(count))
     largest = np.tensordot(attenuation, maps, axes=1).max()
-    return Specimen(np.clip(real_part, 0, 1), maps / largest, attenuation, _names(len(maps)))
+    return Specimen(np.clip(real_part, 0, 1), maps / largest, attenuation, names)
 
 
 def _texture(shape: tuple[int, int], grain: float, generator: np.random.Generator) -> NDArray[np.float64]:
