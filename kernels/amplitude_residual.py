@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
 
-#: Bounds on the curvature c: as it is, exactly 1, or at most 1 (positive semidefinite).
-CURVATURES = {"full": (0.0, np.inf), "gauss-newton": (1.0, 1.0), "positive": (0.0, 1.0)}
-
 #: |psi|^2 at or below this counts as zero. Amplitudes are normalised to a mean square of 1, so it lies far
 #: below any signal, and its root and the reciprocal of that stay representable in single precision.
 DARK = 1e-30
@@ -46,7 +43,7 @@ def amplitude_residual(psi: NDArray, amplitudes: NDArray, fields: NDArray, losse
                     work[l] += far[l].real * far[l].real + far[l].imag * far[l].imag
             row_loss = zero
             for l in range(m):  # noqa: E741
-                # selections instead of branches, and no division by zero: the loop becomes vector code
+                # selections instead of branches, and no division by zero, so that the loop is vectorized
                 good = one if measured[l] >= zero else zero
                 modulus = np.sqrt(max(work[l], dark))
                 difference = good * (modulus - measured[l])

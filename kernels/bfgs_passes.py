@@ -1,10 +1,10 @@
-"""The passes over vectors that a quasi-Newton step makes: each vector comes from memory once in a pass.
+"""The passes over vectors that a quasi-Newton step makes: each pass reads each vector once.
 
 Shapes: ``steps`` and ``changes`` (R, size) are the pairs s and y that are kept; vectors (size,) have channels
-of P pixels from number ``start`` on. M^-1 (``inverse``, ``which``, ``coupling``, ``light``) and ``free`` are
-as in `ptyxrf.kernels.element_blocks`; where ``masked`` is False ``free`` is not read. ``block`` (C, n) and
-``sums`` (2, n) are scratch that stays in the first caches. Products are summed in the precision of the
-vectors over n numbers (in many partial sums side by side), and in double precision from there on.
+of P pixels from number ``start`` on. M^-1 (``inverse``, ``which``, ``coupling``, ``illumination``) and
+``free`` are as in `ptyxrf.kernels.element_blocks`; where ``masked`` is False ``free`` is not read. ``block``
+(C, n) and ``sums`` (2, n) are scratch that stays in the first caches. Products are summed in the precision
+of the vectors over n numbers (in many partial sums side by side), and in double precision from there on.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def _dot(left: NDArray, right: NDArray) -> float:
 def learn_pair(
     start: int, vector: NDArray, before: NDArray, gradient: NDArray, gradient_before: NDArray,
     steps: NDArray, changes: NDArray, row: int, inverse: NDArray, which: NDArray, coupling: NDArray,
-    light: NDArray, free: NDArray, masked: bool, block: NDArray, sums: NDArray, totals: NDArray,
+    illumination: NDArray, free: NDArray, masked: bool, block: NDArray, sums: NDArray, totals: NDArray,
 ) -> None:  # fmt: skip
-    """Write the pair of a step into a row, and add what is to be known of it to totals (2 R + 4,).
+    """Write the pair of a step into a row, and add its dot products to totals (2 R + 4,).
 
     With s = vector - before, y the change of the gradient and r minus the gradient where it is free:
     R products steps . r, R products steps . y, and s . s, y . y, y . M^-1 y, r . r.
@@ -46,7 +46,7 @@ def learn_pair(
             s, y, slope = steps[row, a:b], changes[row, a:b], gradient[a:b]
             here, there, then = vector[a:b], before[a:b], gradient_before[a:b]
             ss = yy = vector.dtype.type(0)
-            # loops of few arrays: the compiler gives up where it has to compare too many for overlap
+            # loops over few arrays: the compiler does not vectorize if it must check too many for overlap
             for l in range(count):  # noqa: E741
                 step = here[l] - there[l]
                 s[l] = step
@@ -72,7 +72,9 @@ def learn_pair(
             totals[2 * rows + STEP_STEP] += ss
             totals[2 * rows + CHANGE_CHANGE] += yy
             totals[2 * rows + RESIDUAL_RESIDUAL] += _dot(slope, slope)
-        precondition_pixels(block, count, first, inverse, which, coupling, light, free, start, False, sums)
+        precondition_pixels(
+            block, count, first, inverse, which, coupling, illumination, free, start, False, sums
+        )  # fmt: skip
         for c in range(len(which)):
             a = start + c * pixels + first
             y = changes[row, a : a + count]
@@ -82,7 +84,7 @@ def learn_pair(
 @compiled
 def first_loop(
     start: int, gradient: NDArray, changes: NDArray, factors: NDArray, scale: float, inverse: NDArray,
-    which: NDArray, coupling: NDArray, light: NDArray, free: NDArray, masked: bool, block: NDArray,
+    which: NDArray, coupling: NDArray, illumination: NDArray, free: NDArray, masked: bool, block: NDArray,
     sums: NDArray, direction: NDArray, totals: NDArray,
 ) -> None:  # fmt: skip
     """Direction = scale M^-1 (r - sum_i factors_i y_i), r minus the gradient where it is free.
@@ -109,7 +111,9 @@ def first_loop(
                 kept = free[a:b]
                 for l in range(count):  # noqa: E741
                     rest[l] *= kept[l]
-        precondition_pixels(block, count, first, inverse, which, coupling, light, free, start, masked, sums)
+        precondition_pixels(
+            block, count, first, inverse, which, coupling, illumination, free, start, masked, sums
+        )  # fmt: skip
         for c in range(len(which)):
             a = start + c * pixels + first
             b = a + count

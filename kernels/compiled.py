@@ -1,4 +1,4 @@
-"""The one place where compilation flags live."""
+"""The compilation flags of all kernels."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from numba import njit
 
-#: Sums may be reordered and products fused, so that loops become vector code. nnan and ninf stay out:
-#: NaN and infinity must survive, or a damaged pattern would pass unseen.
+#: Sums may be reordered and products fused, so that loops are vectorized. nnan and ninf are not among them:
+#: NaN and infinity must survive, or a damaged pattern would go undetected.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.amplitude_residual import CURVATURES
 from ptyxrf.kernels.patches import sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
+from ptyxrf.kernels.words import CURVATURES
 
 
 class Diffraction(ABC):
@@ -72,7 +72,7 @@ class Diffraction(ABC):
 
     @abstractmethod
     def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
-        """Take the amplitudes over, and make room for what is kept and computed."""
+        """Store the amplitudes, and allocate what is kept and computed."""
 
     @abstractmethod
     def gradient(

@@ -1,10 +1,10 @@
 """The inverse of a matrix that is diagonal but for a block of the elements at each pixel.
 
-At a pixel the block is light mu mu^T + diag(d); its inverse is diag(1/d) less a product of vectors (Sherman
-and Morrison). Channels with mu = 0 stand alone. Shapes: ``values`` (C, n) are n pixels of all channels, from
-pixel ``first`` on; ``inverse`` (D, P) holds 1/d of all pixels, row ``which[c]`` for channel c; ``coupling``
-(C,) is mu; ``light`` (P,), or anything where no channel is coupled; ``free`` tells of each number of a
-vector, whose channels begin at ``start + c P``, whether it may move.
+At a pixel the block is a mu mu^T + diag(d), a the illumination; its inverse is diag(1/d) less a product of
+vectors (Sherman and Morrison). Channels with mu = 0 stand alone. Shapes: ``values`` (C, n) are n pixels of
+all channels, from pixel ``first`` on; ``inverse`` (D, P) holds 1/d of all pixels, row ``which[c]`` for
+channel c; ``coupling`` (C,) is mu; ``illumination`` (P,) is not read where no channel is coupled; ``free``
+says for each number of a vector, whose channels begin at ``start + c P``, whether it may move.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ptyxrf.kernels.compiled import compiled
 @compiled
 def precondition_pixels(
     values: NDArray, count: int, first: int, inverse: NDArray, which: NDArray, coupling: NDArray,
-    light: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
+    illumination: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
 ) -> None:  # fmt: skip
     """Apply the inverse to some pixels, in place; where `masked`, within the free numbers.
 
@@ -50,9 +50,9 @@ def precondition_pixels(
             weighted[l] += mu * out[l]
     if not coupled:
         return
-    lit = light[first : first + count]
+    here = illumination[first : first + count]
     for l in range(count):  # noqa: E741
-        weighted[l] *= lit[l] / (one + lit[l] * power[l])
+        weighted[l] *= here[l] / (one + here[l] * power[l])
     for c in range(values.shape[0]):
         if coupling[c] == 0:
             continue
@@ -69,7 +69,7 @@ def precondition_pixels(
 
 @compiled
 def precondition(
-    start: int, source: NDArray, inverse: NDArray, which: NDArray, coupling: NDArray, light: NDArray,
+    start: int, source: NDArray, inverse: NDArray, which: NDArray, coupling: NDArray, illumination: NDArray,
     free: NDArray, masked: bool, block: NDArray, sums: NDArray, target: NDArray,
 ) -> None:  # fmt: skip
     """Set the channels of a target vector to the inverse times those of a source, 0 where not free."""
@@ -86,7 +86,7 @@ def precondition(
             else:
                 out[:] = values
         precondition_pixels(
-            block, count, first, inverse, which, coupling, light, free, start, masked, sums
+            block, count, first, inverse, which, coupling, illumination, free, start, masked, sums
         )  # fmt: skip
         for c in range(len(which)):
             at = start + c * pixels + first

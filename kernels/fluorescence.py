@@ -1,4 +1,4 @@
-"""What the two samplings of the fluorescence share: weighted least squares in the element maps.
+"""The common part of the two samplings of the fluorescence: weighted least squares in the element maps.
 
     Phi_f = sum_e weight_e / 2 || gain_e A w_e - data_e ||^2
 

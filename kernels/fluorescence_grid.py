@@ -71,7 +71,7 @@ def clear_around(padded: NDArray, row: int, column: int, rows: int, columns: int
 def subtract_data(
     padded: NDArray, row: int, column: int, gain: float, data: NDArray, residual: NDArray
 ) -> float:
-    """Residual = gain * window - data, which takes the place of the window, too; return its square."""
+    """Residual = gain * window - data, which also overwrites the window; return its sum of squares."""
     rows, columns = data.shape
     total = 0.0
     for i in range(rows):
@@ -188,17 +188,17 @@ class GridBlur:
         return self.forward()
 
     def transform_window(self) -> NDArray[Any]:
-        """Compute the spectrum of what stands in the window."""
+        """Compute the spectrum of the window."""
         clear_around(self.map, *self.at, *self.size)
         return self.forward()
 
     def back(self) -> NDArray[Any]:
-        """Compute the padded map of the spectrum, which is lost."""
+        """Compute the padded map of the spectrum, which is overwritten."""
         self._backward.execute()
         return self.map
 
     def kernel_spectrum(self, kernel: NDArray) -> NDArray[Any]:
-        """Return the spectrum of an (m, m) kernel, which carries the factor of the inverse transform."""
+        """Return the spectrum of an (m, m) kernel, including the factor of the inverse transform."""
         kernel = np.ascontiguousarray(kernel[::-1, ::-1] if self.correlation else kernel, self.map.dtype)
         return self.transform(kernel) * self._scale
 
@@ -213,12 +213,12 @@ class GridBlur:
         return self.window
 
     def blur_adjoint(self, kernel: NDArray) -> NDArray[Any]:
-        """Adjoint of `blur` for what stands in the window: a padded map, valid until the next step."""
+        """Adjoint of `blur` for the window: a padded map, valid until the next step."""
         multiply_conjugate(kernel, self.transform_window(), self.spectrum)
         return self.back()
 
     def kernel_adjoint(self) -> NDArray[Any]:
-        """Return the (m, m) kernel whose spectrum stands there, conj(that of the map) times the output's."""
+        """Return the (m, m) kernel of the current spectrum, conj(that of the map) times the output's."""
         out = self.back()[: self.m, : self.m] * self._scale
         return out[::-1, ::-1] if self.correlation else out
 

@@ -1,4 +1,4 @@
-"""Which code transforms the patterns: explicit vector code, or a library where that cannot."""
+"""Which code transforms the patterns: explicit vector code, or a library for other sizes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from ptyxrf.kernels.probe_shift import PositionedProbe, Shifts
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.fourier import can_transform
 from ptyxrf.kernels.simd.probe_shift import VectorShifts
+from ptyxrf.kernels.words import ENGINES
 
 TERMS: dict[str, type[Diffraction]] = {"vector": VectorDiffraction, "library": LibraryDiffraction}
 SHIFTS: dict[str, type[VectorShifts] | type[LibraryShifts]] = {
     "vector": VectorShifts,
     "library": LibraryShifts,
 }
-
-#: auto: vector code where it can transform the size, else the library.
-ENGINES = ("auto", *TERMS)
 
 #: Vector code keeps one position at a time in cache whatever the batch: a larger one spares calls.
 CALLS = 4

@@ -42,7 +42,7 @@ class Shifts(Protocol):
         """Return an empty sum of spectra."""
 
     def add_shifted_back(self, fields: NDArray, first: int, last: int, total: NDArray) -> None:
-        """Add sum_j S_j^* fields_j over these positions to a sum of spectra; the fields are lost."""
+        """Add sum_j S_j^* fields_j over these positions to a sum of spectra; the fields are overwritten."""
 
     def add_with_slopes(
         self, fields: NDArray, spectrum: NDArray, first: int, last: int, total: NDArray, slopes: NDArray
@@ -218,7 +218,7 @@ class AdjointSum:
         return fields, slots
 
     def add(self, first: int, last: int) -> None:
-        """Take what was added to the target of these positions into the sum."""
+        """Add the target of these positions to the sum."""
         probe = self._probe
         if probe.integer:
             return

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
 
-#: Numbers of a vector that are worked on together where several vectors meet: they stay in the first caches.
+#: Numbers of a vector in one block of operations on several vectors: a block stays in the first caches.
 BLOCK = 2048
 
 

@@ -93,7 +93,7 @@ class Exchange:
             incoming.test()
             if first >= touched:
                 yield from self._send_back(last)
-            # neighbours send back when this rank does: before that there is nothing to move
+            # neighbours send back at about the same time as this rank: earlier there is nothing to test
             if outgoing is not None and len(self._unsent) < len(tile.sources):
                 outgoing.test()
         yield from self._complete()

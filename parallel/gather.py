@@ -21,7 +21,7 @@ def _parts(comm: Any, local: NDArray[Any]) -> list[NDArray[Any]]:
         counts = np.array(comm.allgather(local.size))
     whole = np.empty(int(counts.sum()), local.dtype)
     starts = np.concatenate([[0], np.cumsum(counts)])
-    # one broadcast a rank: its counts may exceed what one collective call with offsets can address
+    # one broadcast per rank: the counts may exceed what one collective call with offsets can address
     for rank, (first, last) in enumerate(pairwise(starts.tolist())):
         part = whole[first:last]
         if rank == comm.Get_rank():

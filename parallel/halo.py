@@ -28,7 +28,7 @@ FILL_TAG, COLLECT_TAG = 1, 2
 
 HALO = Wait("a neighbour's part of the halo", in_step=True, within_work=True)
 
-#: Seconds between two tests of what is under way: often enough for messages to move, at no cost.
+#: Seconds between two tests of the active requests: messages progress, at negligible cost.
 TEST_INTERVAL = 2e-4
 
 
@@ -68,7 +68,7 @@ class HaloField:
         self._collect: _Messages | None = None
         self._active: list[Any] = []
         self._tested = 0.0
-        # MPI keeps what was made for it until it is given back; Python's end counts as the field's
+        # MPI keeps the requests until they are freed, at the end of the field or of Python
         self._release = weakref.finalize(self, _give_back, self._made)
 
     # ---------------------------------------------------------------- requests
@@ -118,7 +118,7 @@ class HaloField:
             traffic.bytes += pixels.size * len(self.covered) * self.covered.itemsize
 
     def test(self) -> None:
-        """Let MPI move what is under way; without such calls long messages stand still."""
+        """Let MPI progress the active requests; without such calls long messages stall."""
         began = time.perf_counter()
         if self._active and began - self._tested > TEST_INTERVAL:
             from mpi4py import MPI
@@ -166,7 +166,7 @@ class HaloField:
         self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
     def finish_fill(self) -> None:
-        """Wait until what was sent may be changed; every source has been awaited."""
+        """Wait until the sent buffers may be changed; every source has been awaited."""
         self._wait()
 
     def fill(self, owned: NDArray[Any]) -> NDArray[Any]:
@@ -180,7 +180,7 @@ class HaloField:
     # ---------------------------------------------------------------- halo to owner
 
     def start_collect(self) -> None:
-        """Be ready to receive what the neighbours have added to their halos."""
+        """Start to receive what the neighbours have added to their halos."""
         if self.ranks.comm is None:
             return
         began = time.perf_counter()
@@ -191,7 +191,7 @@ class HaloField:
         self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
     def send_back(self, k: int) -> None:
-        """Send what was added to the halo of source k, which is final from now on."""
+        """Send what was added to the halo of source k; nothing more may be added to it."""
         began = time.perf_counter()
         messages = self._collect_messages()
         messages.sent[k][...] = self.covered[self._pixels(self.tile.sources[k])]
@@ -244,12 +244,12 @@ class HaloField:
             self.ranks.traffic.exchange_seconds += time.perf_counter() - began
 
     def close(self) -> None:
-        """Give back the requests; the fields stay, but are not exchanged any more."""
+        """Free the requests; the fields remain, but can no longer be exchanged."""
         self._release()
 
 
 def _give_back(made: list[Any]) -> None:
-    """Free requests, unless MPI has ended (after an error on the way out)."""
+    """Free requests, unless MPI is finalized (after an error at exit)."""
     if made:
         from mpi4py import MPI
 

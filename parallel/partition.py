@@ -22,7 +22,7 @@ Edges = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Reach:
-    """How far beyond its owned pixels a rank looks, and how much room its halo keeps.
+    """How far beyond its owned pixels a rank needs pixels, and how wide a margin its halo keeps.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class Partition:
             each = np.arange(len(counts))
             low_edges[each, 2 * axis + 1] = np.where(split, cut, low_edges[each, 2 * axis + 1])
             high_edges[each, 2 * axis] = cut
-            # children in the order of their ranks; a node of one rank goes on as it is
+            # children in the order of their ranks; a node of one rank stays as it is
             below: Any = made + 2 * (np.cumsum(split) - split)
             tree.axis[names[split]], tree.cut[names[split]] = axis[split], cut[split]
             tree.low[names[split]] = below[split]
@@ -159,7 +159,7 @@ class Partition:
             starts = (np.cumsum(counts) - counts)[filled]
             ordered = self._corners[order]
             spread = np.maximum.reduceat(ordered, starts) - np.minimum.reduceat(ordered, starts)
-            # positions that all lie at one place say nothing: cut the pixels across their longer side
+            # if all positions coincide, cut the pixels across their longer side
             extent[filled] = np.where(spread.any(axis=1, keepdims=True), spread, extent[filled])
         return (extent[:, 1] > extent[:, 0]).astype(np.int64)
 
@@ -244,14 +244,14 @@ class Partition:
             asked = np.concatenate([asked[low], asked[high]])
             node = np.concatenate([tree.low[node[low]], tree.low[node[high]] + 1])
         pairs = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
-        # a cut at the edge of a node leaves a side without pixels
+        # a cut at the edge of a node leaves one side without pixels
         owned = self.owned[pairs[1]]
         pairs = pairs[:, ((owned[:, 1::2] - owned[:, ::2]) > 0).all(axis=1)]
         pairs = pairs[:, np.lexsort((pairs[1], pairs[0]))]
         return pairs[0], pairs[1]
 
     def edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return who needs pixels of whom: (receiver, owner) pairs of different ranks, sorted."""
+        """Return which rank needs pixels of which: sorted (receiver, owner) pairs of different ranks."""
         receiver, owner = self.owners(self.covered)
         other = receiver != owner
         return receiver[other], owner[other]
@@ -265,7 +265,7 @@ class Partition:
             The ranks that own pixels of its halo, and those in whose halo its own pixels lie.
         """
         sources = self.owners(self.covered[rank : rank + 1])[1]
-        # no halo reaches further than the widest one: grown by that, my pixels meet all who may need them
+        # grown by the widest halo, the pixels of this rank meet those of all ranks that may need them
         wide = self.owned[rank : rank + 1].copy()
         some = self.owned_by(rank).size > 0
         wide[:, ::2] -= int((self.covered[:, 1::2] - self.owned[:, 1::2]).max(initial=0))

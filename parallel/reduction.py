@@ -99,5 +99,5 @@ class Ranks:
         return self._reduce(np.array(values, dtype=np.float64), "MAX")
 
     def any(self, *flags: bool) -> bool:
-        """Return whether a flag is set on some rank, so that all ranks decide alike."""
+        """Return whether a flag is set on any rank, so that all ranks take the same decision."""
         return bool(self.largest(float(any(flags)))[0] > 0)

@@ -1,4 +1,4 @@
-"""How ranks begin together: one verdict for all, one compiler per node, one planner of transforms."""
+"""Collective start-up: one outcome for all ranks, one compiler per node, one planner of transforms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_RANK = Wait("what the first rank does for all")
 
 
 def agreed(comm: Any, function: Callable[[], T]) -> T:
-    """Run a function on every rank; where it fails on one, it fails on all, with one and the same error.
+    """Run a function on every rank; if it fails on one, all raise the same error.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def _alone(comm: Any) -> bool:
 
 
 def _portable(error: Exception | None) -> Exception | None:
-    """Return an error that can be sent to other ranks; what other libraries raise sometimes cannot."""
+    """Return an error that can be pickled; those of other libraries sometimes cannot."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
@@ -113,7 +113,7 @@ def first_on_each_node(comm: Any, function: Callable[[], Any]) -> None:
 
 
 def share_plans(comm: Any, kind: Hashable, plan: Callable[[bool], Any]) -> bool:
-    """Plan each kind of transform on one rank and give what it learned to all, which then plan at once.
+    """Plan each kind of transform on one rank and give its wisdom to all, which then plan without a search.
 
     Every rank that needs a kind then runs the same algorithm, so that equal input gives equal output.
 
@@ -123,12 +123,12 @@ def share_plans(comm: Any, kind: Hashable, plan: Callable[[bool], Any]) -> bool:
     kind : hashable
         What this rank transforms: the first rank with a kind searches for its plans. None: nothing.
     plan : callable
-        Makes the plans. True: search for good ones; False: make them anew with what is known.
+        Makes the plans. True: search for good ones; False: make them from the available wisdom.
 
     Returns
     -------
     bool
-        On the first rank, whether any rank has learned something.
+        On the first rank, whether the wisdom of any rank has changed.
     """
     before = PLANS.searches
     if _alone(comm):

@@ -1,4 +1,4 @@
-"""What one rank holds of the object plane and of the scan, and with whom it shares pixels."""
+"""The part of the object plane and of the scan that one rank holds, and the pixels that it shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this rank waits for at the moment, noted so that a wait without end can be noticed.
+"""What this rank waits for at present, recorded so that the watchdog can detect an endless wait.
 
 A rank that waits is inside an MPI call and can say nothing itself; a watchdog beside it reads these notes
 (`ptyxrf.driver.job.watchdog`).
@@ -31,7 +31,7 @@ class Waits:
         self._resumed = time.monotonic()
 
     def begin(self, wait: Wait) -> None:
-        """Note that a wait begins."""
+        """Record that a wait begins."""
         self._worked += time.monotonic() - self._resumed
         if wait.in_step:
             self.longest = max(self.longest, self._worked)
@@ -39,7 +39,7 @@ class Waits:
         self.current = wait
 
     def end(self, wait: Wait) -> None:
-        """Note that it is over."""
+        """Record that it is over."""
         self.current = None
         self._resumed = time.monotonic()
         if not wait.within_work:

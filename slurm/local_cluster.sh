@@ -2,14 +2,14 @@
 # A real SLURM on one machine, for tests: munge, slurmctld and one slurmd for each node, all on loopback.
 #
 #   eval "$(slurm/local_cluster.sh start 4 1)"    4 nodes n1..n4 of 1 CPU each; sets SLURM_CONF for this shell
-#   slurm/local_cluster.sh lose n2                node n2 dies with all that runs on it, and SLURM knows
-#   slurm/local_cluster.sh crash n2               the same, and SLURM has to find out
-#   slurm/local_cluster.sh find_again n2          and comes back
-#   slurm/local_cluster.sh stop                   ends all that was started, jobs too
+#   slurm/local_cluster.sh lose n2                node n2 fails with all its processes, and SLURM is told
+#   slurm/local_cluster.sh crash n2               the same, but SLURM has to notice
+#   slurm/local_cluster.sh find_again n2          the node returns
+#   slurm/local_cluster.sh stop                   ends everything that was started, including jobs
 #
-# Needs root, but neither systemd nor cgroups; installs Debian's packages where they are missing. All files lie in
-# the folder that PTYXRF_CLUSTER names (default: ptyxrf-cluster in the temporary folder); ports are free ones, so
-# that several clusters can run side by side, each with a folder of its own.
+# Needs root, but neither systemd nor cgroups; installs Debian's packages if they are missing. All files are in the
+# folder that PTYXRF_CLUSTER names (default: ptyxrf-cluster in the temporary folder). The cluster uses free ports, so
+# several can run side by side, each in its own folder.
 set -euo pipefail
 
 folder=${PTYXRF_CLUSTER:-${TMPDIR:-/tmp}/ptyxrf-cluster}
@@ -27,7 +27,7 @@ install_packages() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null
 }
 
-# The first of COUNT neighbouring ports on which nobody listens.
+# The first of COUNT consecutive free ports.
 free_ports() {
     local first port
     for _ in {1..50}; do
@@ -44,7 +44,7 @@ free_ports() {
 start_munge() {
     local key=$folder/munge/key
     (umask 077 && mkdir -p "$folder/munge" && head -c 1024 /dev/urandom >"$key")
-    chmod 755 "$folder/munge" # munge wants its socket to be within everybody's reach
+    chmod 755 "$folder/munge" # munge requires that everybody can reach its socket
     munged --force --key-file="$key" --socket="$folder/munge/socket" --pid-file="$folder/munge/pid" \
         --seed-file="$folder/munge/seed" --log-file="$folder/munge/log"
     for _ in {1..100}; do
@@ -54,9 +54,9 @@ start_munge() {
     fail "munge does not answer, see $folder/munge/log"
 }
 
-# cred_expire: a requeued job waits that long before it may run again; longer than KillWait and two seconds, for it
-# has the same number: what SLURM then kills of its last life would be its new one.
-# cgroup.conf names a version because slurmd would look for mounted cgroups even where no plugin uses them.
+# cred_expire: a requeued job waits that long before it runs again. It is longer than KillWait plus two seconds, because
+# the job keeps its number: SLURM would kill the new run together with what is left of the last one.
+# cgroup.conf names a version because slurmd looks for mounted cgroups even if no plugin uses them.
 write_configuration() {
     local nodes=$1 cpus=$2 port host names ports
     port=$(free_ports $((nodes + 1)))
@@ -100,7 +100,7 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 END
 }
 
-# Each node has a host name of its own, by which MPI's launchers tell what runs on which, and a new number of its boot.
+# Each node has its own host name, by which MPI's launchers distinguish the nodes, and a new boot ID.
 start_node() {
     local boot=/proc/sys/kernel/random/boot_id
     cat /proc/sys/kernel/random/uuid >"$folder/$1.boot"
@@ -127,21 +127,21 @@ start() {
         ((idle == nodes)) && break
         sleep 0.2
     done
-    ((idle == nodes)) || fail "$idle of $nodes nodes are there after half a minute, see $folder/*.log"
+    ((idle == nodes)) || fail "$idle of $nodes nodes are idle after half a minute, see $folder/*.log"
     echo "export SLURM_CONF=$SLURM_CONF"
 }
 
-# The processes on some nodes: slurmd and slurmstepd have the node's log open, jobs have its name around them.
+# The processes of some nodes: slurmd and slurmstepd have the node's log open, jobs have its name in their environment.
 processes_on() {
     local node
     for node in "$@"; do
-        # processes that end meanwhile are errors to both
+        # both report an error for a process that ends meanwhile
         find /proc/[0-9]*/fd -lname "$folder/$node.log" || true
         grep -lzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ | xargs -r grep -lzxF "SLURMD_NODENAME=$node" || true
     done 2>/dev/null | cut -d/ -f3 | sort -u
 }
 
-# Kill until nothing is left: what is killed may just have started something.
+# Kill repeatedly: a killed process may just have started another.
 kill_nodes() {
     local found
     for _ in {1..50}; do
@@ -153,13 +153,13 @@ kill_nodes() {
     fail "processes ${found[*]} do not end"
 }
 
-# As a machine that reboots looks to the others: its sockets are closed, and SLURM finds out after SlurmdTimeout.
+# To the others this is a machine that reboots: its sockets close, and SLURM notices after SlurmdTimeout.
 crash() {
     [ -e "$folder/$1.log" ] || fail "$1: no such node in $folder"
     kill_nodes "$1"
 }
 
-# SLURM is told, to save the time.
+# Tells SLURM of the loss, which saves its timeout.
 lose() {
     crash "$1"
     scontrol update nodename="$1" state=down reason="lost on purpose"
@@ -168,7 +168,7 @@ lose() {
 find_again() {
     [ -e "$folder/$1.log" ] || fail "$1: no such node in $folder"
     start_node "$1"
-    scontrol update nodename="$1" state=resume 2>/dev/null || true # it may have come back by itself
+    scontrol update nodename="$1" state=resume 2>/dev/null || true # it may have returned by itself
 }
 
 stop() {
@@ -183,7 +183,7 @@ stop() {
         [ -e "$folder/slurmctld.pid" ] || [ -e "$folder/munge/pid" ] || break
         sleep 0.1
     done
-    # what is not ours stays
+    # keep what this script did not create
     rm -rf "$folder"/{munge,state,spool,hosts,slurm.conf,cgroup.conf,slurmctld.log,slurmctld.pid} "$folder"/n[0-9]*.{log,pid,boot}
     rmdir "$folder" 2>/dev/null || true
 }

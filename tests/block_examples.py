@@ -16,8 +16,8 @@ def dense_apply(blocks, source, free):
     for p in range(P):
         where = kept[:, p]
         mu = blocks.coupling[where].astype(float)
-        light = float(blocks.light[p]) if mu.any() else 0.0
-        matrix = light * np.outer(mu, mu)
+        illumination = float(blocks.illumination[p]) if mu.any() else 0.0
+        matrix = illumination * np.outer(mu, mu)
         matrix += np.diag(1 / blocks.inverse[blocks.which, p][where].astype(float))
         out[where, p] = np.linalg.solve(matrix, r[where, p])
     return out.reshape(-1)

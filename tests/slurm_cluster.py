@@ -1,4 +1,4 @@
-"""A SLURM of this machine's own, started by slurm/local_cluster.sh, and what happens to jobs in it."""
+"""A SLURM on this machine, started by slurm/local_cluster.sh, and commands for its jobs and nodes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "slurm"
 LOCAL_CLUSTER = SCRIPTS / "local_cluster.sh"
 TOOLS = ("slurmctld", "slurmd", "srun", "munged")
 
-#: Of a job that will not run any more.
+#: States of a job that has ended.
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
 
 
 def why_not() -> str:
-    """Return why there can be no cluster here; empty where there can."""
+    """Return why no cluster can be started here; empty if one can."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return "a cluster needs root"
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
@@ -28,7 +28,7 @@ def why_not() -> str:
 
 
 class Cluster:
-    """Runs SLURM's commands, in a folder where jobs leave what they write."""
+    """Runs SLURM's commands, in the folder to which jobs write."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder, self.environment = folder, environment
@@ -60,16 +60,16 @@ class Cluster:
         return dict(re.findall(r"(\w+)=(\S*)", self.run("scontrol", "show", "job", "--oneliner", job)))
 
     def log(self, job: str) -> str:
-        """Return what all lives of a job have said until now."""
+        """Return the log of all runs of a job so far."""
         path = self.folder / f"{job}.log"
         return path.read_text() if path.exists() else ""
 
     def wait_for(self, job: str, what: Callable[[], object], seconds: float = 90) -> None:
-        """Wait until something holds; a job that ends before, or patience, is an error."""
+        """Wait until a condition holds; raise if the job ends or the time is over before."""
         end = time.monotonic() + seconds
         while not what():
             state = self.facts(job)["JobState"]
-            # what ended it may just have made it hold
+            # the end of the job may just have fulfilled the condition
             assert state not in ENDED or what(), f"{state}\n{self.log(job)}"
             assert time.monotonic() < end, f"{state}\n{self.log(job)}"
             time.sleep(0.2)
@@ -83,11 +83,11 @@ class Cluster:
         return facts
 
     def lose(self, node: str) -> None:
-        """Kill all that runs on a node and call it down."""
+        """Kill all processes of a node and mark it as down."""
         self.run(LOCAL_CLUSTER, "lose", node)
 
     def crash(self, node: str) -> None:
-        """Kill all that runs on a node, and leave it to SLURM to find out."""
+        """Kill all processes of a node without telling SLURM."""
         self.run(LOCAL_CLUSTER, "crash", node)
 
     def find_again(self, node: str) -> None:
@@ -97,9 +97,9 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path, nodes: int, cpus: int, **variables: str) -> Iterator[Cluster]:
-    """Start a cluster whose files lie in a folder, and end it with all that still runs there."""
+    """Start a cluster with its files in a folder; finally end it and all its processes."""
     environment = {
-        # a job around us is not one of this cluster
+        # the tests may themselves run in a job of another cluster
         **{name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "PMI"))},
         "PTYXRF_CLUSTER": str(folder / "cluster"),
         **variables,

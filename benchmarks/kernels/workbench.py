@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 from ptyxrf.driver.solver.settings import SolverSettings
 from ptyxrf.kernels.aligned import aligned_zeros
-from ptyxrf.kernels.amplitude_residual import CURVATURES
 from ptyxrf.kernels.fftw.transforms import PatternFourier
 from ptyxrf.kernels.implementation import positioned_probe
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.probe_shift import VectorShifts
+from ptyxrf.kernels.words import CURVATURES
 
 #: Bytes of the far fields, well beyond the second-level cache: what a kernel takes of them streams.
 STREAM_BYTES = 12 * 2**20

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.checks import whole_number
+from ptyxrf.driver.data.checks import integer
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.links import LinearCombination, Link
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.simulation.plain_model import fourier_shift
-from ptyxrf.kernels.amplitude_residual import CURVATURES, DARK
+from ptyxrf.kernels.amplitude_residual import DARK
+from ptyxrf.kernels.words import CURVATURES
 
 #: Rows of the transform that are in memory at a time; the row of a detector pixel is a complex (m, m) image.
 PIXELS = 512
@@ -108,7 +109,7 @@ def _checked(
         raise ValueError(
             f"printed_data: expected an objective with curvature 'full', got {objective.settings.curvature!r}"
         )
-    whole_number("most", most, 1)
+    integer("most", most, 1)
     size = objective.size
     if size > most:
         raise ValueError(

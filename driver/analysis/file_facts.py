@@ -28,18 +28,7 @@ def _progress(history: list[IterationRecord]) -> dict[str, Any]:
 
 
 def result_facts(result: Result) -> dict[str, Any]:
-    """Return the contents of a result.
-
-    Parameters
-    ----------
-    result : Result
-        As `ptyxrf.read_result` returns it.
-
-    Raises
-    ------
-    ValueError
-        The history is empty.
-    """
+    """Return the contents of a result, or raise ValueError where its history is empty."""
     if not result.history:
         raise ValueError("history: expected at least one record, got none")
     return {
@@ -57,15 +46,7 @@ def result_facts(result: Result) -> dict[str, Any]:
 
 
 def checkpoint_facts(content: Content, grid: tuple[int, int]) -> dict[str, Any]:
-    """Return the contents of a checkpoint.
-
-    Parameters
-    ----------
-    content : Content
-        As `ptyxrf.driver.files.checkpoint_file.read_checkpoint` returns it.
-    grid : (int, int)
-        Rows and columns of the object.
-    """
+    """Return the contents of a checkpoint whose object has the rows and columns of a grid."""
     facts = content.facts
     return {
         "kind": "checkpoint",
@@ -80,13 +61,7 @@ def checkpoint_facts(content: Content, grid: tuple[int, int]) -> dict[str, Any]:
 
 
 def maps_facts(maps: CountMaps) -> dict[str, Any]:
-    """Return the contents of the count maps of a MAPS file.
-
-    Parameters
-    ----------
-    maps : CountMaps
-        As `ptyxrf.read_maps` returns them.
-    """
+    """Return the contents of the count maps of a MAPS file."""
     return {
         "kind": "maps",
         "title": maps.title,

@@ -21,7 +21,8 @@ from ptyxrf.driver.analysis.scan_measures import (
 )
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.planning.memory import Sizes, memory_of
+from ptyxrf.driver.planning.memory import Share, memory_of
+from ptyxrf.driver.planning.problem_size import ProblemSize
 
 #: Below this overlap (1 - step / probe width) ptychography becomes ambiguous.
 LEAST_OVERLAP = 0.4
@@ -176,21 +177,8 @@ def _element(scan: Scan, e: int) -> dict[str, Any]:
 
 def _memory(scan: Scan, precision: str) -> dict[str, int]:
     """Return the bytes of a joint reconstruction (without fluorescence: of ptychography) on one rank."""
-    pixels = scan.shape[0] * scan.shape[1]
-    sizes = Sizes(
-        positions=scan.N,
-        owned=pixels,
-        covered=pixels,
-        rows=scan.shape[0],
-        columns=scan.shape[1],
-        m=scan.m,
-        modes=scan.K,
-        elements=scan.N_e,
-        sampling=scan.sampling,
-        method="joint" if scan.sampling else "ptychography",
-        fractional=bool(scan.fractions.any()),
-    )
-    return {name: int(size) for name, size in memory_of(sizes, precision).items()}
+    problem = ProblemSize.of_scan(scan, precision=precision)
+    return {name: int(size) for name, size in memory_of(problem, Share.whole(problem)).items()}
 
 
 # checks ----------------------------------------------------------------------------------------------------

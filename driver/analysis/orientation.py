@@ -78,15 +78,14 @@ def rank_orientations(
     *,
     patterns: int = 100,
     max_sweeps: float = 30.0,
-    refine_probe: bool | None = None,
     report: Callable[[str], None] | None = None,
 ) -> list[tuple[Orientation, float]]:
     """Rank the 8 flips and transposes of a scan's positions by the loss after a short reconstruction.
 
     Neighbouring patterns agree about the object that they share only if their positions are right. Only
-    patterns around the middle are used. A probe that equals its own conjugate turned by 180 degrees (a
-    focused, symmetric one) cannot distinguish an orientation from the same turned by 180 degrees: the two
-    have equal losses.
+    patterns around the middle are used. The probe is refined if its scale shows that it is a rough guess. A
+    probe that equals its own conjugate turned by 180 degrees (a focused, symmetric one) cannot distinguish an
+    orientation from the same turned by 180 degrees: the two have equal losses.
 
     Parameters
     ----------
@@ -96,8 +95,6 @@ def rank_orientations(
         Number of patterns, at most.
     max_sweeps : float
         Sweeps for each orientation.
-    refine_probe : bool, optional
-        Default: only if the scale of the probe shows that it is a rough guess.
     report : callable, optional
         Called with a line of text after each orientation.
 
@@ -115,13 +112,12 @@ def rank_orientations(
         raise ValueError(f"patterns: expected at least 2, got {patterns}")
     chosen = middle_positions(scan.positions, patterns)
     rough = probe_scale_is_rough(scan, chosen)
-    refine_probe = rough if refine_probe is None else refine_probe
     data = np.asarray(scan.patterns[chosen])
     ranking = []
     for orientation in ORIENTATIONS:
         part = _oriented(scan, chosen, data, orientation)
         result = reconstruct(
-            part, "ptychography", max_sweeps=max_sweeps, refine_probe=refine_probe, rescale_probe=rough
+            part, "ptychography", max_sweeps=max_sweeps, refine_probe=rough, rescale_probe=rough
         )
         ranking.append((orientation, result.loss))
         if report is not None:

@@ -102,13 +102,7 @@ class PatternSummary:
 
 
 def summarise_patterns(scan: Scan) -> PatternSummary:
-    """Read all patterns once, in blocks, and summarise them.
-
-    Parameters
-    ----------
-    scan : Scan
-        Its patterns may be lazy.
-    """
+    """Read all patterns once, in blocks, and summarise them."""
     m, count = scan.m, scan.N
     total = np.zeros((m, m))
     totals, maxima = np.zeros(count), np.zeros(count)

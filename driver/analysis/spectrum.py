@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import eigh_tridiagonal
 
-from ptyxrf.driver.data.checks import is_finite_number, real_array, whole_number
+from ptyxrf.driver.data.checks import integer, is_finite_number, positive, real_array
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.kernels.checksum import STEP, mixed
 
@@ -142,8 +142,7 @@ class Spectrum:
             The points are not real numbers, or NaN; the width is not a positive number.
         """
         points = _points(points)
-        if not is_finite_number(width) or width <= 0:
-            raise ValueError(f"width: expected a finite positive number, got {width!r}")
+        width = positive("width", width)
         nodes, weights = self._sorted()
         values = np.empty(points.size)
         for i, point in enumerate(points.ravel()):
@@ -203,10 +202,10 @@ def spectrum(
     ValueError
         An argument is out of its range, nothing was evaluated yet, or a product is not finite.
     """
-    vectors, steps = whole_number("vectors", vectors, 1), whole_number("steps", steps, 1)
-    seed = whole_number("seed", seed, 0)
+    vectors, steps = integer("vectors", vectors, 1), integer("steps", steps, 1)
+    seed = integer("seed", seed, 0)
     if seed >= 1 << 64:
-        raise ValueError(f"seed: expected a whole number below 2^64, got {seed}")
+        raise ValueError(f"seed: expected an integer below 2^64, got {seed}")
     if progress is not None and not callable(progress):
         raise ValueError(f"progress: expected a callable, got {type(progress).__name__}")
     if objective.work.gradients == 0:

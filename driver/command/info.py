@@ -1,4 +1,4 @@
-"""``ptyxrf info``: what is in a file, and what is wrong with it."""
+"""``ptyxrf info``: the contents of a file, and problems with it."""
 
 from __future__ import annotations
 
@@ -138,9 +138,9 @@ def _of_maps(path: str) -> tuple[dict[str, Any], str]:
 COMMAND = Subcommand(
     "info",
     "FILE [--json] [--orientation]",
-    "say what is in a file, and what is wrong or suspicious",
-    "Say what is in a scan, its units, overlap, photons and the memory that a reconstruction needs, and "
-    "everything wrong or suspicious about it; or what is in a result or a checkpoint.",
+    "show what is in a file, and what is wrong or suspicious",
+    "Show the contents of a scan, its units, overlap, photons and the memory that a reconstruction needs, "
+    "and everything wrong or suspicious about it; or the contents of a result or a checkpoint.",
     _arguments,
     _run,
 )

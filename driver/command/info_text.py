@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 #: The best orientation is trusted if the loss of the second best is at least this many times its own.
 CLEAR_MARGIN = 1.05
 
-#: A label and what stands beside it.
+#: A label and its text.
 Lines = list[tuple[str, str]]
 
 

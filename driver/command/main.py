@@ -1,4 +1,4 @@
-"""The command ``ptyxrf``: which subcommand runs, and what becomes of errors, warnings and log records."""
+"""The command ``ptyxrf``: it runs a subcommand, and shows errors, warnings and log records."""
 
 from __future__ import annotations
 
@@ -20,14 +20,7 @@ from ptyxrf.driver.job.ranks import INTERRUPTED, PATIENCE, Failure, alone, commu
 
 DONE, BAD_INPUT = 0, 2
 
-SUBCOMMANDS = (
-    demo.COMMAND,
-    simulate.COMMAND,
-    reconstruct.COMMAND,
-    info.COMMAND,
-    plan.COMMAND,
-    bench.COMMAND,
-)
+SUBCOMMANDS = tuple(module.COMMAND for module in (demo, simulate, reconstruct, info, plan, bench))
 
 
 def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) -> int:
@@ -43,8 +36,8 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
     Returns
     -------
     int
-        Exit code: 0, 2 for bad input (one line on standard error says what), 75 where SIGTERM ended a
-        reconstruction that --resume goes on with, 130 after Ctrl-C. The same on every rank.
+        Exit code: 0, 2 for bad input (with one line on standard error), 75 if SIGTERM ended a reconstruction
+        that --resume continues, 130 after Ctrl-C. The same on every rank.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     _, rank = launched(os.environ)
@@ -53,7 +46,7 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
     except ValueError as error:
         if rank == 0:
             say(f"ptyxrf: error: {error}")
-        else:  # srun -K sends TERM to all when one has ended: the first rank speaks, and all end alike
+        else:  # srun -K sends TERM to all when one has ended: only the first rank prints, and all exit with 2
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             time.sleep(PATIENCE)
         return BAD_INPUT
@@ -66,11 +59,16 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
 
 
 def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: Any) -> int:
-    """Run the subcommand that the words name; raise `Failure` for errors that are the user's to mend."""
+    """Run the subcommand that the words name; raise `Failure` for errors that the user can correct."""
     parser = make_parser(subcommands)
+
+    def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+        if is_first(comm):
+            print("ptyxrf: warning: " + " ".join(str(message).split()), file=sys.stderr)
+
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = _show_warning if is_first(comm) else _no_warning
+        warnings.showwarning = show_warning
         try:
             if not words:
                 parser.print_help()
@@ -82,7 +80,7 @@ def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: A
         except KeyboardInterrupt:
             raise Failure(INTERRUPTED, "interrupted") from None
         except BrokenPipeError:
-            # the reader of the output has gone, as `head` does; Python would complain once more at its end
+            # the reader of the output has ended, as `head` does; Python would report that again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return DONE
         except OSError as error:
@@ -92,14 +90,6 @@ def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: A
         except ValueError as error:
             message = str(error)
     raise Failure(BAD_INPUT, "error: " + " ".join(message.split()))
-
-
-def _no_warning(*_: Any, **__: Any) -> None:
-    """Write nothing: the first rank does."""
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print("ptyxrf: warning: " + " ".join(str(message).split()), file=sys.stderr)
 
 
 class _StandardError(logging.Handler):

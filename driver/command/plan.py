@@ -1,4 +1,4 @@
-"""``ptyxrf plan``: how a reconstruction would spread over ranks."""
+"""``ptyxrf plan``: how a reconstruction spreads over ranks."""
 
 from __future__ import annotations
 
@@ -102,10 +102,10 @@ def _problem(scan: str | None, settings: PlanSettings) -> ProblemSize:
 COMMAND = Subcommand(
     "plan",
     "[SCAN.h5] --ranks R [--nodes K] [flags]",
-    "say how a reconstruction would spread over ranks, without running it",
-    "Cut a scan (or a raster given by numbers) into tiles for a number of ranks and say how they "
-    "balance, what they send, the memory that each takes, the time of a Hessian product, and how far "
-    "more ranks would help. Needs no MPI.",
+    "predict how a reconstruction spreads over ranks, without running it",
+    "Partition a scan (or a raster given by numbers) into tiles for a number of ranks and predict their "
+    "balance and messages, the memory of each, the time of a Hessian product, and how many ranks it scales "
+    "to. Needs no MPI.",
     _arguments,
     _run,
 )

@@ -49,7 +49,7 @@ def _overhead(plan: Plan) -> float:
 
 
 def _overlap_advice(plan: Plan) -> str:
-    """Say whether computing hides the exchange of halos."""
+    """Return whether computing hides the exchange of halos."""
     inner, count = plan.load.inner.sum(), plan.problem.count
     if plan.ranks == 1:
         return "One rank: nothing is exchanged."
@@ -62,7 +62,7 @@ def _overlap_advice(plan: Plan) -> str:
 
 
 def _loss_advice(plan: Plan) -> list[str]:
-    """Say where most of the time goes that is not work on patterns."""
+    """Return the largest cost besides the work on patterns."""
     if plan.ranks == 1:
         return []
     problem, seconds = plan.problem, plan.seconds
@@ -82,7 +82,7 @@ def _loss_advice(plan: Plan) -> list[str]:
 
 
 def _ranks_advice(plan: Plan) -> list[str]:
-    """Say up to how many ranks help."""
+    """Return how many ranks the problem scales to."""
     count = plan.problem.count
     high, low = (plan.most_ranks(level) for level in THRESHOLDS)
     words = [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
+from ptyxrf.driver.command.outputs import is_first
 from ptyxrf.driver.data.history import IterationRecord
 
 # the reconstruction loads Numba, which a progress line does not need
@@ -107,7 +108,7 @@ def progress(
     prefix = f"{label}: " if label else ""
 
     def line(record: IterationRecord) -> None:
-        # in one call: an interrupt or another process must not come between the line and its end
+        # in one call, so that no interrupt or other process separates the line and its end
         stream.write(f"{prefix}{record_line(record)}\n")
         stream.flush()
 
@@ -118,7 +119,7 @@ def _live_line(
     stream: TextIO, label: str, limits: tuple[float | None, float | None, float | None]
 ) -> Progress:
     """Return a display that overwrites one line of a terminal."""
-    # a terminal that does not tell its size (0 x 0) gets a usual one, because tqdm would show nothing
+    # a terminal without a size (0 x 0) gets the default size, because tqdm would show nothing
     columns, rows = shutil.get_terminal_size()
     bar = tqdm(
         total=1.0,
@@ -154,7 +155,7 @@ def reconstruct_with_progress(
     from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
     with progress(
-        quiet=quiet or not (comm is None or comm.Get_rank() == 0),
+        quiet=quiet or not is_first(comm),
         label=label,
         max_iterations=settings.max_iterations,
         max_sweeps=settings.max_sweeps,

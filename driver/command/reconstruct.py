@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ptyxrf.driver.data.result import Result
     from ptyxrf.driver.data.scan import Scan
 
-#: EX_TEMPFAIL of sysexits.h: the same command with --resume goes on.
+#: EX_TEMPFAIL of sysexits.h: the same command with --resume continues.
 STOPPED = 75
 
 
@@ -89,7 +89,7 @@ def _read(options: argparse.Namespace, out: Path, files: Files, settings: Recons
             f"{checkpoint}: is of an earlier run, and will be replaced: --resume would go on from it",
             stacklevel=1,
         )
-    # of several ranks each checks the patterns that it reads
+    # with several ranks each checks the patterns that it reads
     scan = read_scan_file(options.scan, files, check=options.comm is None)
     return scan if files.maps is None else _with_maps(scan, files)
 
@@ -104,7 +104,7 @@ def _with_maps(scan: Scan, maps: Maps) -> Scan:
 
 
 def _with_method(settings: Reconstruction, scan: Scan) -> Reconstruction:
-    """Return the settings with the method that the data are there for, unless one is set."""
+    """Return the settings with the method that the data allow, unless one is set."""
     if settings.method is not None:
         return settings
     return settings.replace(method="ptychography" if scan.fluorescence is None else "joint")
@@ -132,8 +132,8 @@ COMMAND = Subcommand(
     "reconstruct a scan",
     "Reconstruct the object, the element maps and, where asked to, the probe of a scan. Writes a result "
     "file and, beside it, a report as PNG; while it runs, checkpoints (RESULT.checkpoint.h5). SIGUSR1 "
-    "asks for a checkpoint after the present iteration, SIGTERM for one and the end (code 75); --resume "
-    "goes on from there.",
+    "requests a checkpoint after the present iteration, SIGTERM a checkpoint and the end (code 75), from "
+    "which --resume continues.",
     _arguments,
     _run,
 )

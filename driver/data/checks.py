@@ -1,7 +1,12 @@
-"""Small checks of arguments that several modules share."""
+"""Checks of arguments that several modules share.
+
+They return the accepted value in plain types; otherwise they raise ValueError with the argument's name, what
+was expected and what came.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -10,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def is_finite_number(value: Any) -> bool:
-    """Return whether a value is one finite real number, of Python or of numpy."""
+    """Return whether a value is a finite real number, of Python or of NumPy."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
     try:
@@ -19,15 +24,36 @@ def is_finite_number(value: Any) -> bool:
         return False
 
 
-def whole_number(name: str, value: Any, least: int) -> int:
-    """Return an integer, of Python or of numpy, that is at least `least`; others are refused by name."""
+def positive(name: str, value: Any, unit: str = "") -> float:
+    """Return a finite number above 0; `unit` completes the message, such as "in SI units"."""
+    if not is_finite_number(value) or value <= 0:
+        raise ValueError(f"{name}: expected a finite positive number{unit and ' '}{unit}, got {value!r}")
+    return float(value)
+
+
+def integer(name: str, value: Any, least: int) -> int:
+    """Return an integer, of Python or of NumPy, of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
     return int(value)
 
 
+def integer_pair(name: str, value: Any, least: int) -> tuple[int, int]:
+    """Return (rows, columns) from a sequence of two integers of at least `least`."""
+    if not isinstance(value, tuple | list | np.ndarray) or len(value) != 2:
+        raise ValueError(f"{name}: expected two integers (rows, columns), got {value!r}")
+    return integer(name, value[0], least), integer(name, value[1], least)
+
+
+def one_of(name: str, value: Any, words: Sequence[str]) -> str:
+    """Return a value that is one of several words."""
+    if value not in words:
+        raise ValueError(f"{name}: expected one of {', '.join(words)}, got {value!r}")
+    return str(value)
+
+
 def real_array(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    """Return a copy as float64; complex numbers, strings, booleans and ragged lists are refused by name."""
+    """Return a copy as float64; complex numbers, strings, booleans and ragged lists are not accepted."""
     try:
         array = np.array(value)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Fluorescence maps on axes of their own, and how they come onto the positions of a scan."""
+"""Fluorescence maps on their own axes, and their values at the positions of a scan."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
 
-#: Scalers by what beamlines call them, in order of preference. Upstream of the specimen comes first: the
-#: downstream chamber sees what the specimen left.
+#: Names of scalers at beamlines, in order of preference. Upstream of the specimen comes first: the downstream
+#: chamber sees what the specimen transmits.
 ION_CHAMBERS = ("us_ic", "upstream_ic", "ic_us", "i0", "ic", "ion_chamber", "ds_ic", "downstream_ic", "ic_ds")
 LIVE_TIMES = ("elt1", "elt", "live_time", "livetime", "elt_1", "ert1", "ert", "real_time", "realtime")
 
@@ -168,7 +168,7 @@ def values_at_positions(
     flip_rows: bool = False,
     flip_columns: bool = False,
 ) -> NDArray[np.float64]:
-    """Return what maps say at the positions of a scan.
+    """Return the values of maps at the positions of a scan.
 
     Parameters
     ----------

@@ -77,6 +77,14 @@ def check_truth(name: str, values: NDArray[Any]) -> None:
         raise ValueError(f"truth: expected finite numbers in {name}, got NaN or infinity")
 
 
+def check_probe(name: str, probe: NDArray[Any]) -> None:
+    """Refuse a probe that is not finite, or 0 everywhere; the message begins with a name."""
+    if not np.isfinite(probe).all():
+        raise ValueError(f"{name}: expected a finite probe, got NaN or infinity")
+    if not probe.any():
+        raise ValueError(f"{name}: expected a probe with some intensity, got zeros only")
+
+
 def grid_shape(shape: Any) -> tuple[int, int]:
     """Return the rows and columns of an object grid."""
     try:

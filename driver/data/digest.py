@@ -1,7 +1,7 @@
-"""What tells the data of one scan from those of another, on any number of ranks.
+"""Digests that identify the data of a scan, on any number of ranks.
 
-Each rank adds up checksums of what it has read anyway, at a fraction of the time that reading takes; what is
-small is replicated and has a cryptographic digest.
+Each rank sums checksums of the data that it reads, at a fraction of the time of reading; small data are
+replicated and have a cryptographic digest.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ptyxrf.driver.data.checks import is_finite_number
+from ptyxrf.driver.data.checks import is_finite_number, positive
 
 #: Planck constant times the speed of light, J m (exact in the SI).
 PLANCK_TIMES_C = 6.62607015e-34 * 299792458.0
@@ -37,9 +37,7 @@ class Geometry:
 
     def __post_init__(self) -> None:
         for name in ("energy", "distance", "detector_pixel"):
-            value = getattr(self, name)
-            if not (is_finite_number(value) and value > 0):
-                raise ValueError(f"{name}: expected a finite positive number in SI units, got {value!r}")
+            positive(name, getattr(self, name), "in SI units")
 
     @classmethod
     def from_keV(cls, energy_keV: float, distance: float, detector_pixel: float) -> Geometry:

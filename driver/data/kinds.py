@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from typing import Any
 
 
@@ -57,34 +56,25 @@ class Kind:
         return list(value) if isinstance(value, tuple) else value
 
 
-@dataclass(frozen=True)
 class Number(Kind):
     """A finite number between limits; `whole`: an integer; `open_start`: greater than the minimum."""
 
-    minimum: float = -math.inf
-    maximum: float = math.inf
-    whole: bool = False
-    open_start: bool = False
-
-    @property
-    def metavar(self) -> str:  # type: ignore[override]
-        """How a value is written in the help of a flag."""
-        return "N" if self.whole else "X"
-
-    @property
-    def annotation(self) -> str:  # type: ignore[override]
-        """The type, as docstrings write it."""
-        return "int" if self.whole else "float"
-
-    @property
-    def expected(self) -> str:  # type: ignore[override]
-        """The accepted values, for messages."""
+    def __init__(
+        self,
+        minimum: float = -math.inf,
+        maximum: float = math.inf,
+        *,
+        whole: bool = False,
+        open_start: bool = False,
+    ) -> None:
+        self.minimum, self.maximum, self.whole, self.open_start = minimum, maximum, whole, open_start
+        self.metavar, self.annotation = ("N", "int") if whole else ("X", "float")
         limits = []
-        if self.minimum > -math.inf:
-            limits.append(f"{'above' if self.open_start else 'of at least'} {self.minimum:g}")
-        if self.maximum < math.inf:
-            limits.append(f"of at most {self.maximum:g}")
-        return " ".join(["an integer" if self.whole else "a number", " and ".join(limits)]).strip()
+        if minimum > -math.inf:
+            limits.append(f"{'above' if open_start else 'of at least'} {minimum:g}")
+        if maximum < math.inf:
+            limits.append(f"of at most {maximum:g}")
+        self.expected = " ".join(["an integer" if whole else "a number", " and ".join(limits)]).strip()
 
     def _accept(self, value: Any) -> Any:
         # bool is a subclass of int, but `true` is not a number in a settings file
@@ -101,41 +91,26 @@ class Number(Kind):
         return int(value) if self.whole else number
 
 
-@dataclass(frozen=True)
 class ZeroOr(Number):
-    """A number between limits, or 0, which turns something off."""
+    """A number of at least a minimum, or 0, which turns something off."""
 
-    @property
-    def expected(self) -> str:  # type: ignore[override]
-        """The accepted values, for messages."""
-        return f"0, or {super().expected}"
+    def __init__(self, minimum: float) -> None:
+        super().__init__(minimum)
+        self.expected = f"0, or {self.expected}"
 
     def _accept(self, value: Any) -> Any:
         is_zero = isinstance(value, int | float) and not isinstance(value, bool) and value == 0
         return 0.0 if is_zero else super()._accept(value)
 
 
-@dataclass(frozen=True)
 class Choice(Kind):
     """One of a few words; `none` is the word that Python's None means, if there is one."""
 
-    words: tuple[str, ...]
-    none: str | None = None
-
-    @property
-    def metavar(self) -> str:  # type: ignore[override]
-        """How a value is written in the help of a flag."""
-        return "{" + ",".join(self.words) + "}"
-
-    @property
-    def annotation(self) -> str:  # type: ignore[override]
-        """The type, as docstrings write it."""
-        return "{" + ", ".join(f'"{word}"' for word in self.words) + "}"
-
-    @property
-    def expected(self) -> str:  # type: ignore[override]
-        """The accepted values, for messages."""
-        return "one of " + ", ".join(self.words)
+    def __init__(self, words: tuple[str, ...], none: str | None = None) -> None:
+        self.words, self.none = words, none
+        self.metavar = "{" + ",".join(words) + "}"
+        self.annotation = "{" + ", ".join(f'"{word}"' for word in words) + "}"
+        self.expected = "one of " + ", ".join(words)
 
     def _accept(self, value: Any) -> Any:
         if value is None and self.none is not None:
@@ -149,17 +124,13 @@ class Choice(Kind):
         return text
 
 
-@dataclass(frozen=True)
 class Switch(Kind):
     """True or false; `hint` is added to the message about other values."""
 
-    hint: str = ""
-    annotation: str = "bool"
+    annotation = "bool"
 
-    @property
-    def expected(self) -> str:  # type: ignore[override]
-        """The accepted values, for messages."""
-        return f"true or false ({self.hint})" if self.hint else "true or false"
+    def __init__(self, hint: str = "") -> None:
+        self.expected = f"true or false ({hint})" if hint else "true or false"
 
     def _accept(self, value: Any) -> Any:
         if not isinstance(value, bool):
@@ -167,13 +138,10 @@ class Switch(Kind):
         return value
 
 
-@dataclass(frozen=True)
 class Text(Kind):
     """A text that is not empty."""
 
-    expected: str = "a text"
-    metavar: str = "TEXT"
-    annotation: str = "str"
+    expected, metavar, annotation = "a text", "TEXT", "str"
 
     def _accept(self, value: Any) -> Any:
         if not isinstance(value, str) or not value:
@@ -185,39 +153,23 @@ class Text(Kind):
         return text
 
 
-@dataclass(frozen=True)
 class File(Text):
     """The path of a file."""
 
-    expected: str = "the path of a file"
-    metavar: str = "FILE"
-    annotation: str = "path-like"
+    expected, metavar, annotation = "the path of a file", "FILE", "path-like"
 
     def _accept(self, value: Any) -> Any:
         return super()._accept(os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
-@dataclass(frozen=True)
 class Several(Kind):
     """A list of values of one kind, of any length or of `count`; on the command line with commas."""
 
-    item: Kind
-    count: int | None = None
-
-    @property
-    def metavar(self) -> str:  # type: ignore[override]
-        """How a value is written in the help of a flag."""
-        return ",".join([self.item.metavar] * self.count) if self.count else f"{self.item.metavar},..."
-
-    @property
-    def annotation(self) -> str:  # type: ignore[override]
-        """The type, as docstrings write it."""
-        return f"sequence of {self.item.annotation}"
-
-    @property
-    def expected(self) -> str:  # type: ignore[override]
-        """The accepted values, for messages."""
-        return f"a list{f' of {self.count}' if self.count else ''}, each {self.item.expected}"
+    def __init__(self, item: Kind, count: int | None = None) -> None:
+        self.item, self.count = item, count
+        self.metavar = ",".join([item.metavar] * count) if count else f"{item.metavar},..."
+        self.annotation = f"sequence of {item.annotation}"
+        self.expected = f"a list{f' of {count}' if count else ''}, each {item.expected}"
 
     def _accept(self, value: Any) -> Any:
         if not isinstance(value, list | tuple) or not value or self.count not in (None, len(value)):
@@ -229,22 +181,13 @@ class Several(Kind):
         return [self.item.from_text(word.strip()) for word in text.split(",")]
 
 
-@dataclass(frozen=True)
 class Either(Kind):
     """The first of some kinds that accepts the value."""
 
-    kinds: tuple[Kind, ...]
-    metavar: str = "VALUE"
-
-    @property
-    def annotation(self) -> str:  # type: ignore[override]
-        """The type, as docstrings write it."""
-        return " or ".join(kind.annotation for kind in self.kinds)
-
-    @property
-    def expected(self) -> str:  # type: ignore[override]
-        """The accepted values, for messages."""
-        return ", or ".join(kind.expected for kind in self.kinds)
+    def __init__(self, kinds: tuple[Kind, ...], metavar: str = "VALUE") -> None:
+        self.kinds, self.metavar = kinds, metavar
+        self.annotation = " or ".join(kind.annotation for kind in kinds)
+        self.expected = ", or ".join(kind.expected for kind in kinds)
 
     def _accept(self, value: Any) -> Any:
         for kind in self.kinds:

@@ -1,4 +1,4 @@
-"""Arrays that are read when they are needed, and how they are walked through."""
+"""Arrays that are read when they are needed, and iteration over their blocks."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class NotGathered(AttributeError):
 
 
 class Result:
-    """The reconstructed object, element maps and probe, and how they came about.
+    """The reconstructed object, element maps and probe, with history and settings.
 
     Where several ranks share the work, each has a part of the arrays: ``part`` gives the rank's own, `gather`
     the whole. Until then `object`, `elements`, `predicted_fluorescence` and `pattern_misfit` raise

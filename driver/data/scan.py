@@ -1,4 +1,4 @@
-"""A scan: the data of both modalities, the probe that recorded them, and where it stood."""
+"""A scan: the data of both modalities, the probe, and its positions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.checks import array_of, per_item, real_array, scales_of
-from ptyxrf.driver.data.data_checks import check_patterns, check_truth, grid_shape, measured_elements
+from ptyxrf.driver.data.checks import array_of, one_of, per_item, real_array, scales_of
+from ptyxrf.driver.data.data_checks import (
+    check_patterns,
+    check_probe,
+    check_truth,
+    grid_shape,
+    measured_elements,
+)
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.lazy_arrays import ArraySource, blocks_of_rows, is_lazy
 from ptyxrf.driver.data.words import BLURS
@@ -17,7 +23,7 @@ from ptyxrf.driver.data.words import BLURS
 #: Positions closer than this (pixels) to an integer are that integer: the error of metres read back.
 POSITION_ROUNDING = 1e-9
 
-#: Sums of |P|^2 whose own squares are still numbers.
+#: Sums of |P|^2 whose squares are representable.
 LEAST_INTENSITY, MOST_INTENSITY = 1e-120, 1e120
 
 
@@ -129,9 +135,8 @@ class Scan:
         self.fluorescence_count_scale = scales_of(
             "fluorescence_count_scale", fluorescence_count_scale, *element
         )
-        if blur not in BLURS:
-            raise ValueError(f"blur: expected one of {', '.join(BLURS)}, got {blur!r}")
-        self.blur, self.geometry, self.units, self.title = blur, geometry, units, title
+        self.blur = one_of("blur", blur, BLURS)
+        self.geometry, self.units, self.title = geometry, units, title
         self._set_truth(truth)
 
     def _set_patterns(self, patterns: Any) -> None:
@@ -160,10 +165,7 @@ class Scan:
             raise ValueError(f"probe: expected complex numbers, got dtype {array.dtype}")
         if array.dtype not in (np.complex64, np.complex128):
             array = array.astype(np.complex128)
-        if not np.isfinite(array).all():
-            raise ValueError("probe: expected finite numbers, got NaN or infinity")
-        if not array.any():
-            raise ValueError("probe: expected a probe with some intensity, got zeros only")
+        check_probe("probe", array)
         with np.errstate(over="ignore", under="ignore"):
             intensity = float(np.sum(np.abs(array.astype(np.complex128)) ** 2))
         if not LEAST_INTENSITY < intensity < MOST_INTENSITY:
@@ -243,9 +245,8 @@ class Scan:
         self._measured: NDArray[np.bool_] | None = np.zeros(0, bool)
         if fluorescence is not None:
             maps: Any = fluorescence
-            if not is_lazy(maps):
-                maps = real_array("fluorescence", maps)
-            elif maps.dtype.kind not in "fiu":
+            maps = maps if is_lazy(maps) else real_array("fluorescence", maps)
+            if maps.dtype.kind not in "fiu":
                 raise ValueError(f"fluorescence: expected real numbers, got {maps.dtype}")
             shape = tuple(maps.shape)
             if len(shape) == 3 and shape[1:] == self.shape and shape[0] > 0:
@@ -275,9 +276,9 @@ class Scan:
             if not np.isfinite(values).all():
                 raise ValueError(f"attenuation: expected finite numbers, got {values.tolist()}")
             self.attenuation = values
-        names = (
-            [f"element {e + 1}" for e in range(self.N_e)] if element_names is None else list(element_names)
-        )
+        if element_names is None:
+            element_names = [f"element {e + 1}" for e in range(self.N_e)]
+        names = list(element_names)
         if len(names) != self.N_e or not all(isinstance(name, str) for name in names):
             raise ValueError(f"element_names: expected {self.N_e} names, one per element, got {names!r}")
         if len(set(names)) != len(names):
@@ -308,11 +309,10 @@ class Scan:
 
     def _find_measured(self) -> NDArray[np.bool_]:
         """Return which elements have data; a map that is neither whole nor absent is refused."""
-        missing = np.zeros(self.N_e, np.int64)
-        infinite = np.zeros(self.N_e, np.int64)
+        missing, infinite = np.zeros((2, self.N_e), np.int64)
         for index in blocks_of_rows(self.fluorescence.shape):
             block = np.asarray(self.fluorescence[index], dtype=np.float64)
-            # (N_e, N) counts at the positions come several elements at a time
+            # a block of (N_e, N) counts at the positions has several elements
             which, axis = (index[0], None) if block.ndim == 2 and self.sampling == "grid" else (index[-1], 1)
             missing[which] += np.isnan(block).sum(axis=axis)
             infinite[which] += np.isinf(block).sum(axis=axis)

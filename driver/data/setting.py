@@ -30,7 +30,7 @@ class Setting:
     Attributes
     ----------
     default : object
-        None: left open. What it means then is told by `help`.
+        None: left open; `help` says what that means.
     kind : Kind
         The values that are accepted.
     help : str

@@ -8,7 +8,7 @@ SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
 def _prefixed(value: float, units: tuple[tuple[float, str], ...], digits: int) -> str:
-    # the margin keeps 1e-6 m at 1 µm whatever the rounding
+    # the margin keeps 1e-6 m at 1 µm in spite of rounding
     unit, name = next((unit for unit in units if value >= unit[0] * (1 - 1e-9)), units[-1])
     return f"{value / unit:.{digits}g} {name}"
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import h5py
 
+from ptyxrf.driver.files.file_errors import UnwritableFile
+
 #: The format of HDF5 1.10 has checksums on metadata too, and every reader in use understands it.
 FORMAT_LIMITS = ("v110", "v110")
 
@@ -69,7 +71,7 @@ def open_to_write(path: Path, mode: str) -> Iterator[h5py.File]:
 
     Raises
     ------
-    ValueError
+    UnwritableFile
         Naming the path, if the disk has not taken all that was written.
     """
     with _Disk(path, "w+" if mode == "w" else mode) as disk:
@@ -79,4 +81,5 @@ def open_to_write(path: Path, mode: str) -> Iterator[h5py.File]:
         finally:
             if disk.failure is not None:
                 # whatever else has gone wrong did so because of this
-                raise ValueError(f"{path}: cannot be written ({disk.failure.strerror})") from disk.failure
+                problem = f"cannot be written ({disk.failure.strerror})"
+                raise UnwritableFile(path, problem) from disk.failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import h5py
 import numpy as np
 
 from ptyxrf.driver.files.cxi import ENTRY, FORMAT
+from ptyxrf.driver.files.file_errors import DamagedFile, FileError
 
 #: What h5py raises on files that are damaged, by where the damage is.
 READ_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
@@ -20,6 +22,9 @@ READ_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowE
 #: No compressor of HDF5's own makes more than this of a byte of a file; with so much to spare, a dataset that
 #: claims more holds nothing.
 MOST_EXPANSION, SPARE_BYTES = 1100, 1 << 20
+
+#: What is wrong with a file that cannot be opened, or is truncated while it is open.
+UNREADABLE = "not an HDF5 file, or a truncated or unreadable one"
 
 
 class Hdf5Reader:
@@ -46,17 +51,17 @@ class Hdf5Reader:
         if self.own:
             version = file.attrs["ptyxrf_format"]
             if not isinstance(version, int | np.integer):
-                raise ValueError(f"{path}: ptyxrf_format: expected an integer, got {version!r}")
+                raise self.error("ptyxrf_format", f"expected an integer, got {version!r}")
             if version > FORMAT:
-                raise ValueError(
-                    f"{path}: written by a later version of ptyxrf (format {version}, known is {FORMAT})"
+                raise DamagedFile(
+                    path, f"written by a later version of ptyxrf (format {version}, known is {FORMAT})"
                 )
             names = np.ravel(self.group(ENTRY).attrs["optional_datasets"]).tolist()
             self._optional = frozenset(name.decode() if isinstance(name, bytes) else name for name in names)
 
-    def error(self, name: str, problem: str) -> ValueError:
+    def error(self, name: str, problem: str) -> DamagedFile:
         """Return (not raise) the error that says what is wrong with a dataset."""
-        return ValueError(f"{self.path}: {name}: {problem}")
+        return DamagedFile(self.path, problem, name)
 
     def has(self, name: str) -> bool:
         """Whether there is a dataset (or group) of that name; a dangling link is none."""
@@ -80,7 +85,7 @@ class Hdf5Reader:
             raise self.error(name, "no such dataset in the file: there is a group of that name")
         try:
             self._check_values(name, dataset)
-        except ValueError:
+        except DamagedFile:
             raise
         except READ_ERRORS as error:
             raise self.error(name, f"cannot be read, the file is damaged ({error})") from error
@@ -123,9 +128,9 @@ class Hdf5Reader:
         try:
             self.check_size(name, dataset)
             return dataset[()]
+        except DamagedFile:
+            raise
         except READ_ERRORS as error:
-            if isinstance(error, ValueError) and str(error).startswith(f"{self.path}:"):
-                raise
             raise self.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
 
     def check_size(self, name: str, dataset: h5py.Dataset) -> None:
@@ -217,26 +222,32 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
 
     Raises
     ------
-    ValueError
-        Naming the file (and the dataset, where one is concerned) if it is not there, is not HDF5, is
-        truncated or damaged, or lacks something.
+    FileNotFoundError
+        There is no such file.
+    DamagedFile
+        The file is not HDF5, is damaged, or lacks something; or it is truncated, even while it is open. Other
+        ValueErrors of the body become this error.
     """
     if Path(path).is_dir():
-        raise ValueError(f"{path}: expected an HDF5 file, got a folder")
+        raise DamagedFile(path, "expected an HDF5 file, got a folder")
     try:
         file = h5py.File(path, "r")
     except READ_ERRORS as error:
         # asked only now: HDF5 says it in many ways that a file disappears while it opens it
         if not Path(path).exists():
-            raise ValueError(f"{path}: no such file") from error
-        raise ValueError(f"{path}: not an HDF5 file, or a truncated or unreadable one ({error})") from error
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from error
+        raise DamagedFile(path, f"{UNREADABLE} ({error})") from error
     with file:
         try:
             yield Hdf5Reader(path, file)
+        except (FileError, FileNotFoundError):
+            raise  # also of arrays that open the file again
         except ValueError as error:
-            if str(error).startswith(f"{path}:"):
-                raise
-            raise ValueError(f"{path}: {error}") from error
+            raise DamagedFile(path, str(error)) from error
         except (OSError, KeyError, RuntimeError) as error:
             # Attributes and object headers are read all over; what fails there has no dataset to name.
-            raise ValueError(f"{path}: the file is damaged or truncated ({error})") from error
+            raise DamagedFile(path, f"the file is damaged or truncated ({error})") from error
+        finally:
+            # beyond the end of a file HDF5 reads zeros, or finds no link where there was one
+            if os.fstat(file.id.get_vfd_handle()).st_size < file.id.get_filesize():
+                raise DamagedFile(path, f"{UNREADABLE} (it became shorter while it was open)")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.files.cxi import CXI_VERSION, ENTRY, FORMAT, ILLUMINATION, INSTRUMENT, SOURCE
 from ptyxrf.driver.files.guarded_disk import open_to_write
-from ptyxrf.driver.files.whole_file import named, whole_file
+from ptyxrf.driver.files.whole_file import whole_file
 
 #: Edge of a chunk of an image: tiles of a distributed run touch few chunks that they do not fill.
 IMAGE_CHUNK = 256
@@ -185,14 +185,10 @@ def writing(path: str | os.PathLike[str], title: str, default: str) -> Iterator[
 
     Raises
     ------
-    ValueError
+    UnwritableFile
         If the path cannot be written.
     """
-    with (
-        whole_file(path) as temporary,
-        named(temporary, path),
-        creating(temporary, title, default) as writer,
-    ):
+    with whole_file(path) as temporary, creating(temporary, title, default) as writer:
         yield writer
 
 

@@ -46,9 +46,10 @@ def read_maps(
 
     Raises
     ------
-    ValueError
-        Naming file and dataset if something is missing or damaged, and the channels that are there if one
-        of the elements is not.
+    FileNotFoundError
+        There is no such file.
+    DamagedFile
+        Something is missing or damaged; where it is a channel, the message names those that are there.
     """
     dataset = fits if isinstance(fits, str) else "XRF_fits" if fits else "XRF_roi"
     with reading(path) as reader:
@@ -60,9 +61,7 @@ def read_maps(
         channels, units = _channels(reader, len(counts))
         y, x = (_axis(reader, name, size) for name, size in zip("yx", counts.shape[1:], strict=True))
         scalers, scaler_units = _scalers(reader, counts.shape[1:])
-        chosen = (
-            range(len(channels)) if elements is None else [_channel(reader, channels, e) for e in elements]
-        )
+        chosen = [_channel(reader, channels, e) for e in (channels if elements is None else elements)]
         maps = CountMaps(
             element_names=[channels[e] for e in chosen],
             counts=counts[chosen],

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.files.stored_array import StoredArray
 
@@ -54,8 +55,10 @@ class PatternFile(StoredArray):
 
         Raises
         ------
-        ValueError
-            Naming file and dataset if they cannot be read or a checksum does not fit.
+        FileNotFoundError
+            The file has gone.
+        DamagedFile
+            The values cannot be read, or a checksum does not fit.
         IndexError
             If an index is out of range.
         """
@@ -84,7 +87,7 @@ class MaskFile(PatternFile):
     def _read(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
         masks = super()._read(indices)
         if not np.isfinite(masks).all():
-            raise ValueError(f"{self.label}: expected integers, 0 = good, got NaN or infinity")
+            raise DamagedFile(self.path, "expected integers, 0 = good, got NaN or infinity", self.name)
         return good_pixels(masks)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -232,8 +232,10 @@ def read_result(path: str | os.PathLike[str]) -> Result:
 
     Raises
     ------
-    ValueError
-        Naming file and dataset if the file is missing, not HDF5, truncated or damaged, or lacks something.
+    FileNotFoundError
+        There is no such file.
+    DamagedFile
+        The file is not HDF5, truncated or damaged, or lacks something.
     """
     with reading(path) as reader:
         if not reader.own or not reader.has(PROCESS):

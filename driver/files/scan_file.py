@@ -214,25 +214,28 @@ def read_scan(
 
     Raises
     ------
+    FileNotFoundError
+        There is no such file.
+    DamagedFile
+        The file is not HDF5, truncated or damaged, or lacks something.
     ValueError
-        Naming file and dataset if the file is missing, not HDF5, truncated or damaged, or lacks something;
-        if `swap` or a flip is given for a file that has exact positions.
+        `swap` or a flip is given for a file that has exact positions.
     """
     with reading(path) as reader:
-        if reader.own and (swap or flip_rows or flip_columns):
-            raise ValueError(
-                f"{path}: swap, flip_rows and flip_columns are for files of other programs, this one has "
-                f"exact pixel positions in {POSITIONS}"
-            )
-        patterns = _patterns(reader)
-        if reader.own:
-            arguments = _own_arguments(reader)
-        else:
-            arguments = foreign_arguments(reader, patterns.shape[-1], swap, flip_rows, flip_columns)
-        scan = Scan(patterns, **arguments, **_common_arguments(reader))
-        if check:
-            scan.check()
-        return scan
+        if not (reader.own and (swap or flip_rows or flip_columns)):
+            patterns = _patterns(reader)
+            if reader.own:
+                arguments = _own_arguments(reader)
+            else:
+                arguments = foreign_arguments(reader, patterns.shape[-1], swap, flip_rows, flip_columns)
+            scan = Scan(patterns, **arguments, **_common_arguments(reader))
+            if check:
+                scan.check()
+            return scan
+    raise ValueError(
+        f"{path}: swap, flip_rows and flip_columns are for files of other programs, this one has exact pixel "
+        f"positions in {POSITIONS}"
+    )
 
 
 def _patterns(reader: Hdf5Reader) -> PatternFile:

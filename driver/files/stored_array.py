@@ -72,12 +72,7 @@ class StoredArray:
                     f"has changed since it was opened: {dataset.dtype} {dataset.shape} "
                     f"instead of {self.dtype} {self.shape}",
                 )
-            descriptor = reader.file.id.get_vfd_handle()
-            size = os.fstat(descriptor).st_size
             yield reader, dataset
-            # beyond the end of a file the library reads zeros
-            if os.fstat(descriptor).st_size < size:
-                raise reader.error(self.name, "the file has become shorter while it was read")
 
     def __getitem__(self, key: Any) -> Any:
         """Read values.
@@ -93,8 +88,10 @@ class StoredArray:
 
         Raises
         ------
-        ValueError
-            Naming file and dataset if they cannot be read or a checksum does not fit.
+        FileNotFoundError
+            The file has gone.
+        DamagedFile
+            The values cannot be read, or a checksum does not fit.
         """
         with self._open() as (reader, dataset):
             try:

@@ -17,9 +17,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.files.file_errors import UnwritableFile
 from ptyxrf.driver.files.guarded_disk import FORMAT_LIMITS, open_to_write
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
-from ptyxrf.driver.files.whole_file import check_space, named, reserve, synchronise, whole_file
+from ptyxrf.driver.files.whole_file import check_space, reserve, synchronise, whole_file
 from ptyxrf.driver.job.abort import time_limit
 from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.reduction import reduced
@@ -68,16 +69,17 @@ def whole_shared_file(
 
     Raises
     ------
-    ValueError
+    UnwritableFile
         On every rank, as `whole_file`.
     """
     first = comm is None or comm.Get_rank() == 0
     target = whole_file(path, older)
     temporary = from_first_rank(comm, target.__enter__)
     try:
-        with named(temporary, path):
-            yield temporary
+        yield temporary
     except BaseException as error:
+        if isinstance(error, UnwritableFile) and error.path == temporary:
+            error.path = path  # the name that users know
         # a rank that fails alone ends the others wherever they are
         temporary.unlink(missing_ok=True)
         if first:
@@ -110,7 +112,7 @@ def write_tiles(
 
     Raises
     ------
-    ValueError
+    UnwritableFile
         On every rank, if one of them cannot write.
     """
     agreed(comm, lambda: _check_shapes(path, owned, tiles))
@@ -144,8 +146,8 @@ def _check_shapes(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]
     """Refuse tiles that do not fit while all ranks can still be told."""
     for name, tile in tiles.items():
         if tile.shape[-2:] != owned.shape:
-            raise ValueError(
-                f"{path}: {name}: cannot be written, expected a tile of {owned.shape}, got {tile.shape[-2:]}"
+            raise UnwritableFile(
+                path, f"cannot be written, expected a tile of {owned.shape}, got {tile.shape[-2:]}", name
             )
 
 
@@ -166,10 +168,10 @@ def _largest_size(path: Path, names: Iterable[str]) -> int:
 def _described(path: Path, write: Callable[[], None]) -> None:
     try:
         write()
+    except UnwritableFile:
+        raise
     except READ_ERRORS as error:
-        if str(error).startswith(f"{path}:"):
-            raise
-        raise ValueError(f"{path}: cannot be written ({error})") from error
+        raise UnwritableFile(path, f"cannot be written ({error})") from error
 
 
 def _write_at_once(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
@@ -233,7 +235,7 @@ def _write_in_turn(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, 
     if failure is None and owned.size > 0:
         try:
             _described(path, lambda: _write(path, owned, tiles))
-        except ValueError as error:
+        except UnwritableFile as error:
             failure = error
     if rank < size - 1:
         with WRITERS:

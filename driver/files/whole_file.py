@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ptyxrf.driver.files.file_errors import UnwritableFile
+
 #: Errors of a disk, or of a user's share of it, that is full.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -66,7 +68,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
-    ValueError
+    UnwritableFile
         Naming the path: the folder is missing or not writable, or the path is a folder, a device or a
         file without write permission.
     """
@@ -74,22 +76,22 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     try:
         mode = target.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise ValueError(f"{path}: cannot be written, it is a folder")
+            raise UnwritableFile(path, "cannot be written, it is a folder")
         if not stat.S_ISREG(mode):
-            raise ValueError(f"{path}: cannot be written, it is not a regular file")
+            raise UnwritableFile(path, "cannot be written, it is not a regular file")
         if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
-            raise ValueError(f"{path}: cannot be written, the file there is read-only")
+            raise UnwritableFile(path, "cannot be written, the file there is read-only")
     except FileNotFoundError:
         if not target.parent.exists():
-            raise ValueError(f"{path}: cannot be written, there is no folder {target.parent}") from None
+            raise UnwritableFile(path, f"cannot be written, there is no folder {target.parent}") from None
     except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
+        raise UnwritableFile(path, f"cannot be written ({error.strerror})") from error
     # Permission bits say little (root, access lists, read-only mounts, full quotas): try.
     try:
         _create_beside(target).unlink()
     except OSError as error:
-        raise ValueError(
-            f"{path}: cannot be written, no file can be made in {target.parent} ({error.strerror})"
+        raise UnwritableFile(
+            path, f"cannot be written, no file can be made in {target.parent} ({error.strerror})"
         ) from error
 
 
@@ -105,13 +107,13 @@ def check_space(path: str | os.PathLike[str], needed: int) -> None:
 
     Raises
     ------
-    ValueError
+    UnwritableFile
         Naming the path, if fewer bytes are free.
     """
     free = shutil.disk_usage(path).free
     if free < needed:
         megabytes = f"{needed / 1e6:.3g} MB needed, {free / 1e6:.3g} MB free"
-        raise ValueError(f"{path}: cannot be written, no space left: {megabytes}")
+        raise UnwritableFile(path, f"cannot be written, no space left: {megabytes}")
 
 
 def reserve(path: Path, size: int) -> None:
@@ -126,7 +128,7 @@ def reserve(path: Path, size: int) -> None:
 
     Raises
     ------
-    ValueError
+    UnwritableFile
         Naming the path, if there is no room for them.
     """
     if not hasattr(os, "posix_fallocate"):
@@ -136,18 +138,7 @@ def reserve(path: Path, size: int) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             if error.errno in NO_ROOM:
-                raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-@contextmanager
-def named(temporary: Path, path: str | os.PathLike[str]) -> Iterator[None]:
-    """Let errors speak of a file by its own name, which is the one that users know."""
-    try:
-        yield
-    except ValueError as error:
-        if str(temporary) not in str(error):
-            raise
-        raise ValueError(str(error).replace(str(temporary), str(path))) from error
+                raise UnwritableFile(path, f"cannot be written ({error.strerror})") from error
 
 
 @contextmanager
@@ -172,7 +163,7 @@ def whole_file(path: str | os.PathLike[str], older: str | os.PathLike[str] | Non
 
     Raises
     ------
-    ValueError
+    UnwritableFile
         As `check_writable`.
     """
     check_writable(path)
@@ -189,8 +180,10 @@ def whole_file(path: str | os.PathLike[str], older: str | os.PathLike[str] | Non
         temporary.replace(target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, UnwritableFile) and error.path == temporary:
+            error.path = path  # the name that users know
         if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise ValueError(f"{path}: cannot be written ({error.strerror})") from error
+            raise UnwritableFile(path, f"cannot be written ({error.strerror})") from error
         raise
     # The rename itself is lost in a power cut until the folder is on disk.
     synchronise(target.parent)

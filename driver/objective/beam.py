@@ -113,7 +113,7 @@ class Beam:
         return bool(terms.data.ranks.any(not np.array_equal(before, terms.corners)))
 
     def _within(self, corners: NDArray[Any], scanned: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return corners (n, 2) on the tile, held within the object and the margin around those of the scan."""
+        """Return corners (n, 2) on the tile, within the object and the margin around those of the scan."""
         tile = self._terms.data.tile
         first = -np.array([tile.covered.row_start, tile.covered.column_start])
         last = first + tile.grid - self._terms.data.scan.m

@@ -16,15 +16,7 @@ from ptyxrf.parallel.halo import HaloField
 
 
 class Diagonals:
-    """Diagonal parts of the Hessian of a rank's terms; all ranks make the same calls.
-
-    Parameters
-    ----------
-    data : LocalData
-    terms : Terms
-    units : InternalUnits
-    real : float32 or float64
-    """
+    """Diagonal parts of the Hessian of a rank's terms; all ranks make the same calls."""
 
     def __init__(self, data: LocalData, terms: Terms, units: InternalUnits, real: np.dtype[Any]) -> None:
         self.data, self.terms, self._units, self._real = data, terms, units, real

@@ -1,4 +1,4 @@
-"""Reading a rank's part of the fluorescence data, and what is known of all of it."""
+"""Read a rank's part of the fluorescence data, and sum over all ranks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ptyxrf.parallel.tile import Tile
 
 @dataclass(frozen=True)
 class FluorescenceData:
-    """What is known of the counts of all ranks.
+    """Properties of the counts of all ranks.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The units inside the objective, in which every field is of order 1 whatever the units of the data."""
+"""The units inside the objective, in which every field is of order 1 for any units of the data."""
 
 from __future__ import annotations
 
@@ -32,13 +32,7 @@ class InternalUnits:
 
     @classmethod
     def of(cls, data: LocalData, probe: NDArray) -> InternalUnits:
-        """Return the units for the data of all ranks; without patterns a probe gives the mean count.
-
-        Parameters
-        ----------
-        data : LocalData
-        probe : (K, m, m) array of complex
-        """
+        """Return the units for the data of all ranks; without patterns the probe gives the mean count."""
         if data.patterns is not None:
             mean_count = data.patterns.mean_count
         else:

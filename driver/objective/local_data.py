@@ -1,4 +1,4 @@
-"""What a rank reads of a scan: its part of the object plane, its patterns and its fluorescence."""
+"""The part of a scan that a rank reads: its tile, its patterns and its fluorescence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
 
 
 def blur_reach(scan: Scan, method: str, margin: int = 0) -> Reach:
-    """Return how far a rank looks beyond its own pixels for the blur of maps on the grid.
+    """Return how far beyond its own pixels a rank needs pixels for the blur of maps on the grid.
 
     Parameters
     ----------
@@ -123,10 +123,6 @@ class LocalData:
         if method != "ptychography":
             data = data._with_fluorescence(method)
         return data if method == "fluorescence" else data._with_patterns(dtype)
-
-    def without_patterns(self) -> LocalData:
-        """Return the fluorescence alone."""
-        return replace(self, patterns=None)
 
     def _with_fluorescence(self, method: str) -> LocalData:
         scan, tile, ranks = self.scan, self.tile, self.ranks

@@ -1,4 +1,4 @@
-"""The unknowns of a scan, and what the preconditioner knows of each.
+"""The unknowns of a scan, and the preconditioner of each.
 
 Object: a = 1/N sum_j t_j |P_j|^2. Elements: the N_e x N_e block a mu mu^T + diag(f_e) of a pixel, f_e the
 lumped diagonal (row sums) of the fluorescence term, inverted by the Sherman-Morrison formula. Probe: 1/N
@@ -23,7 +23,7 @@ ALIKE = 0.03
 
 
 def alike(probe: NDArray, other: NDArray) -> bool:
-    """Return whether two probes are so near that the illumination of one stands for that of the other."""
+    """Return whether two probes are so similar that one illumination approximates the other."""
     change = probe - other
     return bool(np.vdot(change, change).real <= ALIKE**2 * np.vdot(other, other).real)
 
@@ -56,14 +56,14 @@ class ObjectFields(Fields):
         super().__init__(diagonals.data.ranks, diagonals.data.tile, widths, real)
         self._diagonals, self._coupling, self._floor = diagonals, coupling, floor
         self._probe_moves = probe_moves
-        self._probe_then: NDArray[Any] | None = None  # whose illumination the diagonal has
+        self._probe_then: NDArray[Any] | None = None  # from which the diagonal was computed
         self._blocks: InverseBlocks | None = None
 
     def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
         """Return M^-1 of the fields; it is kept while the probe hardly changes."""
         probe = self._diagonals.terms.probe
         assert probe is not None
-        # the ranks hold the same probe, but rounding must not let them decide differently
+        # the ranks hold the same probe, but rounding must not lead to different decisions
         if (
             self._blocks is None
             or self._probe_then is None
@@ -73,7 +73,7 @@ class ObjectFields(Fields):
         return self._blocks
 
     def preconditioner_state(self) -> dict[str, NDArray[Any]]:
-        """Return the probe whose illumination the diagonal has."""
+        """Return the probe from whose illumination the diagonal was computed."""
         return {} if self._probe_then is None else {"illumination_of": self._probe_then}
 
     def restore_preconditioner(self, state: Mapping[str, NDArray[Any]]) -> None:

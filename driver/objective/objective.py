@@ -1,7 +1,7 @@
 """The joint objective of a scan as a function of one real vector of unknowns, on one rank's tile.
 
 Unknowns (owned pixels) -> halo -> tile -> kernels over the rank's positions -> halo -> owned gradient:
-`Passes` has the loops, this file what they mean for a vector. Inside, everything is in `InternalUnits`;
+`Passes` has the loops; this file applies them to vectors. Inside, everything is in `InternalUnits`;
 values, gradients and products come out in the units of the data.
 """
 
@@ -148,7 +148,7 @@ class Objective:
 
     @property
     def nonnegative(self) -> slice:
-        """Where in a vector the elements stand, which a solver may bound below by 0."""
+        """Range of the elements in a vector, which a solver may bound below by 0."""
         where, pixels = self.fields.elements, self.tile.owned.size
         return slice(where.start * pixels, where.stop * pixels)
 
@@ -313,7 +313,7 @@ class Objective:
         return self.ranks.sum(values)
 
     def any(self, *flags: bool) -> bool:
-        """Return whether a flag is set on some rank, so that all ranks decide alike."""
+        """Return whether a flag is set on any rank, so that all ranks take the same decision."""
         return self.ranks.any(*flags)
 
     def smallest(self, value: float) -> float:

@@ -223,7 +223,7 @@ class Passes:
         return field.covered[self._elements]
 
     def _clear(self, result: NDArray[Any]) -> None:
-        """Make room for a gradient or a product."""
+        """Zero the arrays to which a gradient or a product is added."""
         result[...] = 0
         if self.terms.fluorescence is not None:  # which adds its part; without it everything is set
             self._result.covered[...] = 0
@@ -234,7 +234,7 @@ class Passes:
         return self.terms.fluorescence is not None or not self.link.linear
 
     def _to_halo(self, result: NDArray, at: Window, change: NDArray | None = None) -> None:
-        """Take what the positions left in a part of the halo into the outgoing fields."""
+        """Transfer what the positions added to a part of the halo to the outgoing fields."""
         add = self.terms.fluorescence is not None  # which has set them; without it they are not cleared
         self._adjoint(result, at, 1.0, self._result.covered, change, add=add)
 

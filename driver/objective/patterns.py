@@ -1,4 +1,4 @@
-"""From patterns to the amplitudes that the kernels want."""
+"""From patterns to the amplitudes that the kernels use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The preconditioner of a problem: what its unknowns know of the Hessian, put together."""
+"""The preconditioner of a problem, composed of those of its unknowns."""
 
 from __future__ import annotations
 
@@ -12,21 +12,14 @@ from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 
 
 class Preconditioner:
-    """M^-1 for vectors of some unknowns.
-
-    Parameters
-    ----------
-    layout : Unknowns
-    identity : bool
-        M = 1.
-    """
+    """M^-1 for vectors of some unknowns; where `identity`, M = 1."""
 
     def __init__(self, layout: Unknowns, identity: bool = False) -> None:
         self._layout, self._identity = layout, identity
         self._blocks: list[InverseBlocks] | None = None
 
     def moved(self) -> None:
-        """Compute the blocks again when they are next asked for: the point is another one."""
+        """Discard the blocks, because the point has changed; they are computed again on demand."""
         self._blocks = None
 
     def blocks(self) -> list[InverseBlocks]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ptyxrf.driver.data.kinds import COUNT_OR_ZERO, NOT_NEGATIVE, Choice, Either, Number, Several, Switch
 from ptyxrf.driver.data.setting import SettingsGroup, setting
 from ptyxrf.driver.data.words import METHODS
+from ptyxrf.kernels.words import CURVATURES, ENGINES
 
 if TYPE_CHECKING:
     from ptyxrf.driver.objective.links import Link
@@ -20,15 +21,10 @@ WEIGHTS = ("statistical", "gradnorm")
 class LinkChoice(Choice):
     """The name of a link, or a `Link` object."""
 
-    @property
-    def annotation(self) -> str:  # type: ignore[override]
-        """The type, as docstrings write it."""
-        return f"{super().annotation} or Link"
-
-    @property
-    def expected(self) -> str:  # type: ignore[override]
-        """The accepted values, for messages."""
-        return f"{super().expected}, or a Link"
+    def __init__(self, words: tuple[str, ...]) -> None:
+        super().__init__(words)
+        self.annotation += " or Link"
+        self.expected += ", or a Link"
 
     def accept(self, value: Any) -> Any:
         """Return the name or the link; raise ValueError for anything else."""
@@ -47,7 +43,7 @@ class LinkChoice(Choice):
             return value
         from ptyxrf.driver.data.plain_json import plain
 
-        # what JSON has no form for (a function, say) enters by its type
+        # what JSON cannot represent (a function, say) enters by its type
         settings = json.dumps(plain(value.settings), default=lambda entry: type(entry).__name__)
         return {"name": type(value).__name__, "settings": json.loads(settings)}
 
@@ -68,7 +64,7 @@ class Model(SettingsGroup):
     )
     curvature: str = setting(
         "positive",
-        Choice(("positive", "full", "gauss-newton")),
+        Choice(tuple(CURVATURES)),
         "which Hessian is applied in products",
     )
     precision: str = setting(
@@ -110,7 +106,7 @@ class Model(SettingsGroup):
     )
     engine: str = setting(
         "auto",
-        Choice(("auto", "vector", "library")),
+        Choice(ENGINES),
         "what transforms the patterns: vector code (for sizes with no prime factor above 7), or a library",
     )
     margin: int = setting(

@@ -1,4 +1,4 @@
-"""Starting values by the names of the unknowns, and whether the precision can hold the maps to come."""
+"""Starting values by the names of the unknowns, and a check that the precision can represent the maps."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.data.data_checks import check_probe
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
 
 #: Names that a start may give.
 NAMES = ("real_part", "imaginary_part", "elements", "probe", "displacement", "distortion", "log_amplitude")
 
-#: Element maps larger than this, or smaller than its inverse, have squares beyond the numbers of a precision.
+#: Element maps larger than this, or smaller than its inverse, have squares beyond the range of a precision.
 MOST_IN_MAPS = {np.dtype(np.float64): 1e120, np.dtype(np.float32): 1e15}
 
 
@@ -47,10 +48,7 @@ def starting_probe(
         raise ValueError("start: expected a probe of complex numbers, got something else") from None
     if probe.shape != scan.probe.shape:
         raise ValueError(f"start: expected a probe of shape {scan.probe.shape}, got {probe.shape}")
-    if not np.isfinite(probe).all():
-        raise ValueError("start: expected a finite probe, got NaN or infinity")
-    if not probe.any():
-        raise ValueError("start: expected a probe with some intensity, got zeros only")
+    check_probe("start", probe)
     if mean_count is not None and "probe" not in start:
         probe *= np.sqrt(mean_count * scan.m**2 / (np.abs(probe) ** 2).sum())
     return probe

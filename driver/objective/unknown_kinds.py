@@ -169,7 +169,7 @@ class Fields(Unknown):
 
     @property
     def elements(self) -> slice:
-        """Channels of the element maps; none where there are none."""
+        """Channels of the element maps; an empty slice without them."""
         return self.channels.get("elements", slice(0, 0))
 
     def view(self, vector: NDArray) -> NDArray[Any]:

@@ -16,12 +16,6 @@ from ptyxrf.parallel.reduction import Ranks
 class Unknowns:
     """Several kinds of unknowns in one vector.
 
-    Parameters
-    ----------
-    ranks : Ranks
-    kinds : sequence of Unknown
-    dtype : float32 or float64
-
     Attributes
     ----------
     names : tuple of str

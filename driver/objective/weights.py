@@ -6,13 +6,12 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from ptyxrf.driver.data.checks import is_finite_number
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
 from ptyxrf.driver.objective.local_data import LocalData
-from ptyxrf.driver.objective.settings import WEIGHTS, Model
+from ptyxrf.driver.objective.settings import Model
 
 
 def statistical_weights(
@@ -52,16 +51,16 @@ def statistical_weights(
         warnings.warn(
             "the patterns are not integer counts and the scan has no count_scale: "
             "alpha assumes 1 (raw counts)",
-            stacklevel=7,
+            stacklevel=5,
         )
     if scan.fluorescence_count_scale is None and not data.whole:
         warnings.warn(
             "the fluorescence is not in integer counts and the scan has no fluorescence_count_scale: "
             "alpha assumes 1 (raw counts)",
-            stacklevel=7,
+            stacklevel=5,
         )
     dark = measured & (means == 0)
-    means = np.where(dark, 1.0, means)  # a map without a single count weighs like one with a mean of 1
+    means = np.where(dark, 1.0, means)  # a map without any count is weighted like one with a mean of 1
     noisy = pattern_scale > 0 and bool((map_scales[measured] > 0).all())
     if noisy:
         variances = np.where(measured, map_scales * means, 1.0)
@@ -80,65 +79,28 @@ def alpha_of(model: Model, data: LocalData, gradnorm: Callable[[], float]) -> ND
     data : LocalData
     gradnorm : callable
         Returns the ratio of the gradient norms at the start, if asked.
-    """
-    scan, counts, patterns = data.scan, data.counts, data.patterns
-    if counts is None:
-        return np.zeros(scan.N_e)
-    if patterns is None:
-        return np.where(counts.measured, 1.0, 0.0)
-    return resolve_weights(
-        model.alpha,
-        model.alpha_scale,
-        counts.measured,
-        lambda: statistical_weights(scan, counts, patterns.mean_count, patterns.whole),
-        gradnorm,
-    )
-
-
-def resolve_weights(
-    alpha: str | ArrayLike,
-    alpha_scale: float,
-    measured: NDArray[np.bool_],
-    statistical: Callable[[], NDArray[np.float64]],
-    gradnorm: Callable[[], float],
-) -> NDArray[np.float64]:
-    """Return alpha_e for a name, a number or N_e numbers.
-
-    Parameters
-    ----------
-    alpha : {"statistical", "gradnorm"} or float or (N_e,) array of float
-    alpha_scale : float
-        Factor of the weights that a name stands for.
-    measured : (N_e,) array of bool
-        Which elements have data; the others get the weight 0.
-    statistical, gradnorm : callable
-        Compute what the names stand for, if asked: (N_e,) weights, or the ratio of the gradient norms.
 
     Raises
     ------
     ValueError
-        alpha is no known name, or has a wrong shape, or is negative or not finite.
+        There is a wrong number of weights, or a named one is not finite for these data.
     """
-    if not (is_finite_number(alpha_scale) and alpha_scale >= 0):
-        raise ValueError(f"alpha_scale: expected a finite non-negative number, got {alpha_scale!r}")
-    if isinstance(alpha, str):
-        if alpha not in WEIGHTS:
-            raise ValueError(
-                f"alpha: expected {' or '.join(WEIGHTS)}, a number or {len(measured)} numbers, got {alpha!r}"
-            )
-        values = statistical() if alpha == "statistical" else np.full(len(measured), gradnorm())
-        values = alpha_scale * values
+    scan, counts, patterns, alpha = data.scan, data.counts, data.patterns, model.alpha
+    if counts is None:
+        return np.zeros(scan.N_e)
+    if patterns is None:
+        return np.where(counts.measured, 1.0, 0.0)
+    if alpha == "statistical":
+        values = model.alpha_scale * statistical_weights(scan, counts, patterns.mean_count, patterns.whole)
+    elif alpha == "gradnorm":
+        values = model.alpha_scale * np.full(scan.N_e, gradnorm())
     else:
-        try:
-            values = np.array(alpha, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"alpha: expected a name or numbers, got {alpha!r}") from error
-        if values.shape not in ((), (len(measured),)):
-            raise ValueError(f"alpha: expected a number or {len(measured)} numbers, got shape {values.shape}")
-        values = np.broadcast_to(values, (len(measured),)).copy()
-    if not (np.isfinite(values).all() and (values >= 0).all()):
-        raise ValueError(f"alpha: expected finite non-negative weights, got {values.tolist()}")
-    return np.where(measured, values, 0.0)
+        values = np.array(alpha, dtype=np.float64)
+        if values.shape not in ((), (scan.N_e,)):
+            raise ValueError(f"alpha: expected a number or {scan.N_e} numbers, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"alpha: expected finite weights, got {values.tolist()}")
+    return np.where(counts.measured, values, 0.0)
 
 
 def power_of_two(size: float) -> float:

@@ -52,9 +52,9 @@ def hue_image(field: NDArray[Any], full: float) -> NDArray[np.float64]:
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
-def hue_wheel(size: int = 101) -> NDArray[np.float64]:
-    """Return the key to the hues: a disc of all phases on a transparent ground, (size, size, 4)."""
-    across = np.linspace(-1, 1, size)
+def hue_wheel() -> NDArray[np.float64]:
+    """Return the key to the hues: a disc of all phases on a transparent ground, (101, 101, 4)."""
+    across = np.linspace(-1, 1, 101)
     plane = across[None, :] - 1j * across[:, None]
     inside = np.abs(plane) <= 1
     return np.dstack([hue_image(np.where(inside, plane / np.maximum(abs(plane), 1e-9), 0), 1.0), inside])

@@ -25,7 +25,7 @@ from ptyxrf.driver.planning.memory import NUMBERS
 from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.parallel.partition import Partition
 
-#: Time of a product in units of its FFT pair. This and the following vary with m: they are rough.
+#: Time of a product in units of its FFT pair. This and the following vary with m and are approximate.
 PAIRS = 1.6
 #: Additional time of a pattern, in units of its time, for a probe that is refined ...
 REFINED = 0.5
@@ -113,7 +113,7 @@ def regular_load(problem: ProblemSize, ranks: int, ranks_per_node: float) -> Loa
     """Return the load of a typical rank if all tiles were equal squares, for any number of ranks."""
     rows, columns = problem.grid
     side = math.sqrt(rows * columns / ranks)
-    # a patch with its centre in a tile reaches beyond it by half its size, less the distance of the outermost
+    # a patch with its centre in a tile extends beyond it by half its size, less that of the outermost
     reach = max(problem.m / 2 - problem.step / 2, problem.reach.after) + problem.reach.margin
     # tiles at the edge of the object, one in sqrt R along a line, have no halo on one side
     reach *= 1 - 1 / math.sqrt(ranks)

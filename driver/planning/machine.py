@@ -10,7 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ptyxrf.driver.data.checks import is_finite_number
+from ptyxrf.driver.data.checks import positive
+from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.user_cache import cache_folder
 from ptyxrf.driver.files.whole_file import whole_file
 
@@ -99,7 +100,7 @@ def write_machine(path: str | os.PathLike[str], machine: Machine) -> None:
 
     Raises
     ------
-    ValueError
+    UnwritableFile
         The path cannot be written.
     """
     with whole_file(path) as temporary:
@@ -111,7 +112,9 @@ def read_machine(path: str | os.PathLike[str]) -> Machine:
 
     Raises
     ------
-    ValueError
+    FileNotFoundError
+        There is no such file.
+    DamagedFile
         The file cannot be read, or is not what `write_machine` writes.
     """
     try:
@@ -120,29 +123,26 @@ def read_machine(path: str | os.PathLike[str]) -> Machine:
             name=str(values["name"]),
             pattern_seconds={
                 precision: {
-                    int(m): _positive(seconds) for m, seconds in values["pattern_seconds"][precision].items()
+                    int(m): positive(m, seconds)
+                    for m, seconds in values["pattern_seconds"][precision].items()
                 }
                 for precision in ("single", "double")
             },
-            pixel_seconds={key: _positive(values["pixel_seconds"][key]) for key in ("single", "double")},
+            pixel_seconds={key: positive(key, values["pixel_seconds"][key]) for key in ("single", "double")},
             within_node=_network(values["within_node"]),
             between_nodes=_network(values["between_nodes"]),
-            reduction_seconds=_positive(values["reduction_seconds"]),
+            reduction_seconds=positive("reduction_seconds", values["reduction_seconds"]),
         )
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DamagedFile(path, f"cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected what ptyxrf bench writes, got {error!r}") from error
+        raise DamagedFile(path, f"expected what ptyxrf bench writes, got {error!r}") from error
     if not all(machine.pattern_seconds.values()):
-        raise ValueError(f"{path}: expected times of patterns, got none")
+        raise DamagedFile(path, "expected times of patterns, got none")
     return machine
 
 
-def _positive(value: Any) -> float:
-    if not (is_finite_number(value) and value > 0):
-        raise ValueError(f"{value!r} where a positive number belongs")
-    return float(value)
-
-
 def _network(values: dict[str, Any]) -> Network:
-    return Network(_positive(values["latency"]), _positive(values["bandwidth"]))
+    return Network(*(positive(key, values[key]) for key in ("latency", "bandwidth")))

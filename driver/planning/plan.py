@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.planning.load import Load, Seconds, load_of, regular_load, seconds_of
 from ptyxrf.driver.planning.machine import Machine
-from ptyxrf.driver.planning.memory import memory_of
+from ptyxrf.driver.planning.memory import Share, memory_of
 from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.parallel.partition import Partition
 
@@ -160,13 +160,6 @@ def make_plan(
     problem = ProblemSize.of_scan(problem) if isinstance(problem, Scan) else problem
     partition = Partition(problem.corners, problem.m, problem.grid, ranks, problem.reach)
     load = load_of(problem, partition, ranks / used)
-    sizes = problem.sizes(
-        positions=load.positions,
-        owned=load.owned,
-        covered=load.covered,
-        rows=load.rows,
-        columns=load.columns,
-        ranks=ranks,
-    )
-    memory = memory_of(sizes, problem.precision)["total"]
+    share = Share(load.positions, load.owned, load.covered, load.rows, load.columns, ranks)
+    memory = memory_of(problem, share)["total"]
     return Plan(problem, ranks, used, nodes is not None, machine or Machine(), partition, load, memory)

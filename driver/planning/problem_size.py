@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import blur_reach
-from ptyxrf.driver.planning.memory import Sizes, channels_of
 from ptyxrf.parallel.partition import Reach
 
 NO_REACH = Reach()
@@ -134,17 +132,4 @@ class ProblemSize:
     @property
     def channels(self) -> int:
         """Number of real fields of unknowns."""
-        return channels_of(self.method, self.elements)
-
-    def sizes(self, **arrays: Any) -> Sizes:
-        """Return the sizes that `memory_of` takes, for given positions and pixels of the ranks."""
-        return Sizes(
-            m=self.m,
-            modes=self.modes,
-            elements=self.elements,
-            sampling=self.sampling,
-            method=self.method,
-            fractional=self.fractional,
-            refine_probe=self.refine_probe,
-            **arrays,
-        )
+        return {"ptychography": 2, "joint": 1 + self.elements}.get(self.method, self.elements)

@@ -30,10 +30,6 @@ class ErrorMeter:
         Whether the probe was an unknown.
     area : (rows, columns) array of bool, optional
         The illuminated area on the owned pixels, if it is already known.
-
-    Attributes
-    ----------
-    area : (rows, columns) array of bool
     """
 
     def __init__(
@@ -100,11 +96,9 @@ class ErrorMeter:
         area = self.area
         if self._blind:
             # shift and ramp can only be found on the whole object
-            return (
-                float(np.sum(np.abs(align(values, truth, area, blind=True) - truth)[area] ** 2))
-                if self._ranks.size == 1
-                else 0.0
-            )
+            if self._ranks.size > 1:
+                return 0.0
+            return float(np.sum(np.abs(align(values, truth, area, blind=True) - truth)[area] ** 2))
         overlap = np.vdot(values[area], truth[area])
         overlap = complex(*self._ranks.sum(np.array([overlap.real, overlap.imag])))
         return float(np.sum(np.abs(values[area] * unit_phase(overlap) - truth[area]) ** 2))

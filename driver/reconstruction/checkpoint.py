@@ -1,8 +1,8 @@
-"""Checkpoints of a reconstruction: what is in one, when it is written, and how a run goes on from it.
+"""Checkpoints of a reconstruction: contents, when they are written, and how a run resumes from one.
 
-A checkpoint is taken between two iterations and holds all that the next one depends on, so that a run that
-goes on from it has the history of one that was never interrupted. It belongs to the data and to the settings
-on which the path depends; budgets and stops may change, and so may the number of ranks.
+A checkpoint is taken between two iterations and holds everything on which the next one depends, so that a
+resumed run has the history of an uninterrupted one. It belongs to the data and to the settings on which the
+path depends; budgets, stops and the number of ranks may change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from numpy.typing import ArrayLike
 
 from ptyxrf.driver.data.digest import digest_of, scan_digest
 from ptyxrf.driver.data.history import History, Losses, Reason, Work
-from ptyxrf.driver.files.checkpoint_file import Content, read_checkpoint, read_fields, write_checkpoint
+from ptyxrf.driver.files.checkpoint_file import (
+    FORMAT,
+    Content,
+    OtherFormat,
+    read_checkpoint,
+    read_fields,
+    write_checkpoint,
+)
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.files.whole_file import check_writable, remove_remains
 from ptyxrf.driver.job import signals
@@ -30,8 +37,6 @@ from ptyxrf.driver.objective.unknown_kinds import StoredVectors
 from ptyxrf.driver.solver.state import Saved, State, Stored
 from ptyxrf.parallel.startup import from_first_rank
 
-#: Version of what the facts of a checkpoint hold, and of the solvers' memory.
-FORMAT = 2
 #: Name of the point among the vectors; the others are what the solver remembers.
 UNKNOWNS = "unknowns"
 #: Beginning of the names of arrays that the preconditioner needs.
@@ -39,17 +44,17 @@ PRECONDITIONER = "preconditioner."
 
 
 def checkpoint_path(result: Path) -> Path:
-    """Return where the checkpoint of a reconstruction stands whose result goes to a file."""
+    """Return the path of the checkpoint of a reconstruction whose result goes to a file."""
     return result.parent / f"{result.stem}.checkpoint.h5"
 
 
 def older_path(path: Path) -> Path:
-    """Return where the checkpoint before the newest one stands."""
+    """Return the path of the checkpoint before the newest one."""
     return path.with_name(f"{path.stem}-older{path.suffix}")
 
 
 def remove_checkpoints(path: str | os.PathLike[str]) -> None:
-    """Remove a checkpoint and the one before it, where they are there.
+    """Remove a checkpoint and the one before it, where they exist.
 
     Parameters
     ----------
@@ -67,16 +72,16 @@ def start_digest(start: Mapping[str, ArrayLike]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class RunState:
-    """Where a reconstruction stands besides the state of its solver.
+    """The state of a reconstruction besides that of its solver.
 
     Attributes
     ----------
     history : History
         Up to there.
     before : Losses or None
-        Of the last iteration, for the stop at the noise.
+        Of the last iteration, for the stop at the noise level.
     earlier : float
-        Seconds that went by before the solver began.
+        Seconds before the solver began.
     """
 
     history: History
@@ -86,7 +91,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class Resumed:
-    """What a run goes on from.
+    """What a run resumes from.
 
     Attributes
     ----------
@@ -115,7 +120,7 @@ class Checkpoints:
     objective : Objective
         At its start.
     settings : dict
-        Those that have to agree between the run that writes and the one that goes on; plain values.
+        Those that must agree between the run that writes and the one that resumes; plain values.
     seconds : float
         Write after the first iteration that ends so long after the last checkpoint; 0: do not.
     iterations : int
@@ -153,7 +158,7 @@ class Checkpoints:
     # ---------------------------------------------------------------- writing
 
     def answer_signals(self) -> None:
-        """End where a signal asks for it before there is anything to write.
+        """Stop if a signal asks for it, before there is anything to write.
 
         Raises
         ------
@@ -166,11 +171,6 @@ class Checkpoints:
     def consider(self, state: State, run: RunState) -> None:
         """Write a checkpoint if it is time to, or a signal asks for it.
 
-        Parameters
-        ----------
-        state : State
-        run : RunState
-
         Raises
         ------
         Stopped
@@ -181,7 +181,7 @@ class Checkpoints:
         asked = signals.asked()
         due = 0 < self._seconds <= time.monotonic() - self._last
         counted = self._iterations > 0 and state.number > 0 and state.number % self._iterations == 0
-        # clocks and signals of the ranks differ, their decisions may not
+        # clocks and signals of the ranks differ, but their decisions must not
         flags = (due, signals.CHECKPOINT in asked, signals.STOP in asked)
         due, wanted, stop = self._objective.ranks.largest(*map(float, flags)) > 0
         if due or counted or wanted or stop:
@@ -216,10 +216,10 @@ class Checkpoints:
         write_checkpoint(self.path, older, content, objective.tile, objective.ranks)
         self._newest_is_damaged = False
 
-    # ---------------------------------------------------------------- going on
+    # ---------------------------------------------------------------- resuming
 
     def resume(self) -> Resumed | None:
-        """Take up the newest checkpoint that is whole; the objective gets the state that it had.
+        """Read the newest intact checkpoint, and restore the state of the objective.
 
         Returns
         -------
@@ -243,9 +243,12 @@ class Checkpoints:
             try:
                 content = from_first_rank(comm, partial(read_checkpoint, file))
                 self._check_agreement(file, content.facts)
-                content.fields = read_fields(file, self._objective.tile, self._objective.ranks)
+                fields = self._objective.fields
+                content.fields = read_fields(file, fields.shape[0], fields.tile, fields.ranks)
             except _Disagreement as disagreement:
                 raise ValueError(str(disagreement)) from None
+            except OtherFormat:
+                raise
             except READ_ERRORS as error:
                 failures.append(error)
                 self._newest_is_damaged = self._newest_is_damaged or file == self.path
@@ -261,16 +264,15 @@ class Checkpoints:
         return None
 
     def _check_agreement(self, file: Path, facts: dict[str, Any]) -> None:
-        if facts["format"] != FORMAT:
-            raise _Disagreement(
-                f"{file}: written by another version of ptyxrf (format {facts['format']}, known is {FORMAT})"
-            )
         digest, settings = facts["digest"], facts["settings"]
         parts = [name for name in {**digest, **self._digest} if digest.get(name) != self._digest.get(name)]
-        changed = [
-            f"{name} (there {_shown(settings.get(name))}, here {_shown(self._settings.get(name))})"
+        # as JSON, which distinguishes true from 1
+        pairs = {
+            name: (json.dumps(settings.get(name)), json.dumps(self._settings.get(name)))
             for name in {**settings, **self._settings}
-            if _shown(settings.get(name)) != _shown(self._settings.get(name))
+        }
+        changed = [
+            f"{name} (there {there}, here {here})" for name, (there, here) in pairs.items() if there != here
         ]
         if changed:
             raise _Disagreement(
@@ -284,7 +286,7 @@ class Checkpoints:
             )
 
     def _take(self, content: Content) -> Resumed:
-        """Give the objective the state that it had, and return the rest."""
+        """Restore the state of the objective, and return the rest."""
         objective, facts = self._objective, content.facts
         self._resumed_after = [*facts["resumed_after"], facts["iteration"]]
         objective.held = frozenset(facts["held"])
@@ -313,9 +315,4 @@ class Checkpoints:
 
 
 class _Disagreement(Exception):
-    """A checkpoint that is whole, but of another reconstruction."""
-
-
-def _shown(value: Any) -> str:
-    """Return a setting as text that tells True from 1."""
-    return json.dumps(value)
+    """An intact checkpoint of another reconstruction."""

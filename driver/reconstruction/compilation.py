@@ -37,7 +37,7 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
         All ranks take part.
     """
     model = Model() if model is None else model
-    if not _compiled_before():
+    if not any(Path(dots.stats.cache_path).glob("*.nbi")):  # Numba's cache has no kernel
         log.info("compiling kernels: once on each machine, about a minute")
     kind = (
         model.method,
@@ -49,12 +49,6 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
         resolve_engine(model.engine, scan.m),
     )
     first_on_each_node(comm, lambda: _compile(*kind))
-
-
-def _compiled_before() -> bool:
-    """Return whether Numba's cache has kernels."""
-    folder = Path(dots.stats.cache_path)
-    return any(folder.glob("*.nbi"))
 
 
 @cache

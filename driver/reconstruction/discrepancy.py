@@ -1,6 +1,6 @@
-"""Morozov's discrepancy principle: stop when the misfit is what the noise of the data explains.
+"""Morozov's discrepancy principle: stop when the noise of the data explains the misfit.
 
-The maps are deconvolved, so a fit that goes on below the noise of the fluorescence brings the noise into them
+The maps are deconvolved, so a fit below the noise level of the fluorescence brings the noise into them
 (semi-convergence).
 """
 
@@ -15,12 +15,12 @@ from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.illumination import ILLUMINATED
 
 #: A fit with u unknowns and n data leaves the fraction 1 - u/n of the noise. The ptychography has to come
-#: this close to it: its part is well determined and only gains by going on.
+#: this close to it: its part is well determined and only gains by further iterations.
 SETTLED_SHARE = 0.6
 
-#: Patterns see the weighted sum of several maps and not their differences, which go on fitting the noise of
-#: the fluorescence while the patterns come closer. With several elements it is enough that the loss of the
-#: patterns falls by less than this fraction in an iteration.
+#: Patterns determine the weighted sum of several maps and not their differences, which continue to fit the
+#: noise of the fluorescence while the misfit of the patterns falls. With several elements it is enough that
+#: the loss of the patterns falls by less than this fraction in an iteration.
 SETTLED_DECREASE = 0.01
 
 
@@ -67,10 +67,6 @@ def noise_level(objective: Objective) -> NoiseLevel | None:
     An amplitude of Poisson counts scaled by eta has variance eta/4, a count eta times its mean; whole numbers
     without a count scale are raw counts (eta = 1). None for ptychography alone, which does not
     semi-converge, for noiseless data, and for data that are no counts and have no count scale.
-
-    Parameters
-    ----------
-    objective : Objective
     """
     scan, counts, patterns = objective.scan, objective.data.counts, objective.data.patterns
     if counts is None:

@@ -9,7 +9,7 @@ error than each modality alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,16 @@ from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.settings import SolverSettings, Stops
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 
-#: Most sweeps over the fluorescence where its noise is known, or there is none: a noiseless map gets sharper
-#: ever more slowly.
+#: Most sweeps over the fluorescence if its noise is known, or there is none: a noiseless map sharpens ever
+#: more slowly.
 MOST_SWEEPS = 1000
-#: Where the noise is not known, soon more noise than structure would come.
+#: If the noise is not known: more sweeps would soon add more noise than structure.
 FEW_SWEEPS = 30
 
 
 @dataclass(frozen=True)
 class FirstMaps:
-    """Element maps, and what they took.
+    """Element maps, and their cost.
 
     Attributes
     ----------
@@ -65,10 +65,14 @@ def first_maps(
     settings : Settings
         Its precision, bounds and time budget apply.
     pause : callable, optional
-        Called after each iteration; what it raises ends all.
+        Called after each iteration; may raise to stop.
     """
     objective = Objective(
-        data.scan, "fluorescence", precision=settings.precision, start=start, data=data.without_patterns()
+        data.scan,
+        "fluorescence",
+        precision=settings.precision,
+        start=start,
+        data=replace(data, patterns=None),
     )
     objective.scale_weights()
     level = noise_level(objective)

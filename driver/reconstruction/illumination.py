@@ -68,3 +68,16 @@ def illuminated_part(scan: Scan, tile: Tile, ranks: Ranks) -> NDArray[np.bool_]:
     """Return the illuminated area on the pixels that a rank owns; all ranks take part."""
     intensity = illumination_part(scan, tile, ranks)
     return intensity > ILLUMINATED * ranks.largest(float(intensity.max(initial=0.0)))[0]
+
+
+def covers(scan: Scan) -> bool:
+    """Return whether the fluorescence sees all of the object, so that its maps are a good start.
+
+    A map on the grid does. Counts at the positions do where the illumination of all positions together has
+    the area of the grid: N (sum |P|^2)^2 / sum |P|^4 pixels. Gaps between positions would keep their start.
+    """
+    if scan.sampling != "scan":
+        return True
+    illumination = (np.abs(scan.probe) ** 2).sum(axis=0)
+    area = float(illumination.sum() ** 2 / (illumination**2).sum())
+    return scan.N * area >= scan.shape[0] * scan.shape[1]

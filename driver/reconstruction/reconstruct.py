@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ptyxrf.driver.data.history import History, Reason
 from ptyxrf.driver.data.result import Result
@@ -37,7 +37,7 @@ log = logging.getLogger("ptyxrf")
 
 SOLVERS: dict[str, type[Minimiser]] = {"quasi-newton": QuasiNewton, "newton": TruncatedNewton}
 
-#: Pixels of patterns from which on reading and first maps take long enough to be announced.
+#: Pixels of patterns above which reading and first maps take long enough to be announced.
 MANY_PIXELS = 2**25
 
 #: Largest change of the object, relative to vacuum, for which the linear link of real transmission holds: the
@@ -83,7 +83,7 @@ def reconstruct(
     Warns
     -----
     UserWarning
-        There is no checkpoint to go on from, or the newest is damaged; data or model are suspicious: no
+        There is no checkpoint to resume from, or the newest is damaged; data or model are suspicious: no
         count scale, contrast too strong for the linear link.
     """
     if not isinstance(scan, Scan):
@@ -118,7 +118,7 @@ def _objective(scan: Scan, settings: Settings, start: Mapping[str, ArrayLike], c
 
 
 def _level(scan: Scan) -> int:
-    """Return the level at which a phase is logged: phases of small scans are over before they are read of."""
+    """Return the level at which a phase is logged: those of small scans are too short to announce."""
     return logging.INFO if scan.N * scan.m**2 > MANY_PIXELS else logging.DEBUG
 
 
@@ -137,7 +137,7 @@ def _iterate(
         reason = reporter.report(state)
     else:
         state, reason = minimiser.restore(resumed.saved), None
-        objective.work = resumed.work  # the point has been evaluated once more, which is no part of the path
+        objective.work = resumed.work  # without the evaluation that restored the point
     while reason is None:
         if schedule.frees(objective, state):
             state = minimiser.reset(state)
@@ -154,7 +154,7 @@ def _iterate(
 def _checkpoints(
     settings: Settings, objective: Objective, start: Mapping[str, ArrayLike]
 ) -> tuple[Checkpoints | None, Resumed | None]:
-    """Return what writes checkpoints, and what a run goes on from, where they are asked for."""
+    """Return the writer of checkpoints, and what a run resumes from, if asked for."""
     if settings.checkpoint is None:
         return None, None
     checkpoints = Checkpoints(
@@ -173,7 +173,7 @@ def _begin(
     start: Mapping[str, ArrayLike],
     checkpoints: Checkpoints | None,
 ) -> tuple[RunState, str]:
-    """Return the state of a run that begins, and a note; give the start first maps where asked."""
+    """Return the state of a new run, and a note; put first maps into the start if asked for."""
     if not settings.fluorescence_first:
         return RunState(History(), None, 0.0), ""
     log.log(_level(objective.scan), "fitting first maps to the fluorescence alone")
@@ -222,7 +222,7 @@ def _warn_of_strong_contrast(objective: Objective, state: State) -> None:
     model = objective.settings
     if model.method != "joint" or model.link != "linear" or model.link_offset == 0:
         return
-    z: NDArray[Any] = objective.complex_object(state.vector)
+    z = objective.complex_object(state.vector)
     area = illuminated_part(objective.scan, objective.tile, objective.ranks)
     vacuum = 1j * model.link_offset
     beyond = np.abs(z[area] - vacuum) > WEAK_CONTRAST * abs(vacuum)

@@ -1,4 +1,4 @@
-"""What happens after each iteration: a record, the callback, the stop at the noise, a checkpoint."""
+"""After each iteration: a record, the callback, the stop at the noise level, a checkpoint."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Callback = Callable[[IterationRecord, View], Any]
 
 
 class Reporter:
-    """Keeps the history of a run, and says whether it goes on.
+    """Keeps the history of a run, and decides whether it continues.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Reporter:
     unit : float
         Factor from the objective's fluorescence loss to the units of the data.
     run : RunState
-        Where the run stands.
+        State of the run.
     settings : Settings
     callback : callable or None
     checkpoints : Checkpoints or None
@@ -74,7 +74,7 @@ class Reporter:
     ----------
     history : History
     earlier : float
-        Seconds that went by before the solver began.
+        Seconds before the solver began.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Reporter:
         self.history, self.earlier, self._before = run.history, run.earlier, run.before
 
     def report(self, state: State) -> Reason | None:
-        """Take note of an iteration; return a reason to stop after it, if there is one."""
+        """Record an iteration; return a reason to stop after it, or None."""
         objective = self._objective
         record = self._record(state)
         self.history.append(record)

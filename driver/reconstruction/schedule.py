@@ -8,10 +8,10 @@ from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.state import State
 
-#: Iterations of the joint method for which first maps are held while the rest of the object comes to them:
-#: some forty sweeps.
+#: Iterations of the joint method for which first maps are held while the rest of the object adapts to them:
+#: about forty sweeps.
 HELD_ITERATIONS = {"quasi-newton": 4, "newton": 8}
-#: But not for more than this fraction of the budget of sweeps.
+#: Largest fraction of the budget of sweeps for which they are held.
 HELD_BUDGET = 0.25
 
 #: Iterations between two looks at positions that are stuck.
@@ -21,7 +21,7 @@ SEARCH_EVERY = 3
 class Schedule:
     """Holds probe and positions until their iterations have come, and first maps for some iterations.
 
-    They are freed earlier where the rest of the problem has nothing more to gain, and stay free.
+    They are freed earlier if the rest of the problem has converged, and stay free.
 
     Parameters
     ----------

@@ -55,7 +55,7 @@ class CheckpointPolicy(SettingsGroup):
     )
 
     def check(self) -> None:
-        """Refuse to resume from nowhere."""
+        """Refuse to resume without a path."""
         super().check()
         if self.resume and self.checkpoint is None:
             raise ValueError("resume: expected the path of a checkpoint beside it, got checkpoint None")
@@ -111,7 +111,7 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
     )
 
     def check(self) -> None:
-        """Refuse a delay of a refinement that nobody asked for."""
+        """Refuse a delay of the refinement without a refinement."""
         super().check()
         if self.positions_from_iteration > 0 and self.refine_positions == "none":
             raise ValueError(
@@ -144,7 +144,7 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
             Only budgets and the path of the checkpoint may still be None. A solver "paper" has become
             "newton", with the settings of `paper` where they were left open.
         """
-        from ptyxrf.driver.reconstruction.coverage import covers
+        from ptyxrf.driver.reconstruction.illumination import covers
 
         if self.solver == "paper":
             left_open = {name: value for name, value in PAPER.items() if getattr(self, name) is None}

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.simulation.specimens import Specimen, checked_shape, scaled_to_unit
+from ptyxrf.driver.data.checks import integer_pair, one_of
+from ptyxrf.driver.simulation.specimens import Specimen, scaled_to_unit
 
 KINDS = ("magnitude-phase", "real-imaginary")
 #: Luma of red, green and blue (ITU-R BT.601).
@@ -54,13 +55,12 @@ def from_images(
     ValueError
         An image is not grey, is smaller than `shape` or has no contrast; or the kind is unknown.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+    one_of("kind", kind, KINDS)
     images = [_grey_image("first", first), _grey_image("second", second)]
     if shape is None:
         rows, columns = np.minimum(images[0].shape, images[1].shape)
         shape = int(rows), int(columns)
-    shape = checked_shape(shape)
+    shape = integer_pair("shape", shape, 1)
     a = _fit("first", images[0], shape, bins=True)
     b = _fit("second", images[1], shape, bins=False)
     real_part, imaginary = (a * np.cos(b), a * np.sin(b)) if kind == "magnitude-phase" else (a, b)
@@ -149,7 +149,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float64]:
 
 @contextmanager
 def _as_image(path: Path, what: str) -> Iterator[None]:
-    """Turn whatever a library raises for a file that is no image, or a damaged one, into one ValueError."""
+    """Turn any exception of a library for a damaged file, or one that is no image, into a ValueError."""
     try:
         with warnings.catch_warnings():
             # Pillow warns of an image that claims to be huge, and raises for larger ones

@@ -13,30 +13,6 @@ COUNTING = "counting"
 LARGEST_MEAN = 9.2e18
 
 
-def check_level(name: str, level: float | str) -> float | str:
-    """Return a noise level if it is valid.
-
-    Parameters
-    ----------
-    name : str
-        Name of the argument, for the message.
-    level : float or "counting"
-        Relative noise, at least 0, or that of data that are mean counts.
-
-    Raises
-    ------
-    ValueError
-        The level is not valid.
-    """
-    if isinstance(level, str):
-        if level != COUNTING:
-            raise ValueError(f"{name}: expected a level of at least 0 or {COUNTING!r}, got {level!r}")
-        return level
-    if not is_finite_number(level) or level < 0:
-        raise ValueError(f"{name}: expected a finite level of at least 0 or {COUNTING!r}, got {level!r}")
-    return float(level)
-
-
 def poisson_noise(
     clean: ArrayLike, level: float | str, generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -66,7 +42,9 @@ def poisson_noise(
     ValueError
         The level is not valid; or it is not 0 and the data are negative or not finite.
     """
-    level = check_level("level", level)
+    counting = isinstance(level, str) and level == COUNTING
+    if not counting and not (is_finite_number(level) and float(level) >= 0):
+        raise ValueError(f"level: expected a finite level of at least 0 or {COUNTING!r}, got {level!r}")
     data = np.array(clean, dtype=np.float64)
     if data.ndim < 2:
         raise ValueError(
@@ -81,7 +59,7 @@ def poisson_noise(
             f"clean: expected finite non-negative values to draw counts from, got {data[where]} at {where}"
         )
     flat = data.reshape(data.shape[0], -1)
-    eta = np.ones(flat.shape[0]) if isinstance(level, str) else level**2 * flat.mean(axis=1)
+    eta = np.ones(flat.shape[0]) if counting else float(level) ** 2 * flat.mean(axis=1)
     # the scale of a pattern of zeros is arbitrary: it has no counts
     scale = np.where(eta > 0, eta, 1.0).reshape(-1, *[1] * (data.ndim - 1))
     counts = data / scale

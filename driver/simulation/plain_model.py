@@ -1,7 +1,7 @@
-"""The forward model of both data sets, written as its formulas stand.
+"""The forward model of both data sets, a direct transcription of the formulas.
 
 It shares no code with the kernels on purpose: simulated data and the dense Hessian check the kernels, and a
-mistake that both had would not be found.
+mistake in both would not be found.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def exit_waves(
     for first in range(0, len(positions), size):
         which = slice(first, min(first + size, len(positions)))
         probes = fourier_shift(probe, fractions[which])
-        # where there is nothing to shift, there are no rounding errors either
+        # without a shift there must be no rounding errors
         probes[~fractions[which].any(axis=1)] = probe
         probes *= np.sqrt(exposure[which])[:, None, None, None]
         patches = np.stack([z[r : r + m, c : c + m] for r, c in corners[which]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.data.data_checks import check_probe
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, PLANCK_TIMES_C, Geometry
 from ptyxrf.driver.simulation.probe_modes import probe_modes
 from ptyxrf.driver.simulation.settings import ProbeOptics
@@ -63,10 +64,7 @@ def _checked(probe: ArrayLike) -> NDArray[np.complex128]:
     field = np.array(probe, dtype=np.complex128)
     if field.ndim not in (2, 3) or field.shape[-1] != field.shape[-2] or field.size == 0:
         raise ValueError(f"probe: expected shape (m, m) or (K, m, m), got {field.shape}")
-    if not np.isfinite(field).all():
-        raise ValueError("probe: expected finite numbers, got NaN or infinity")
-    if not field.any():
-        raise ValueError("probe: expected some intensity, got zeros only")
+    check_probe("probe", field)
     return field
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.data.checks import integer
 
-def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArray[np.complex128]:
+#: Ratio of the powers of successive modes.
+FALLOFF = 0.4
+
+
+def probe_modes(probe: ArrayLike, count: int) -> NDArray[np.complex128]:
     """Distribute the power of a probe over orthogonal modes.
 
     Mode k starts as the probe times row^a column^b, with the monomials in the order of their degree a + b
     (the modes of a source of finite size are similar to Hermite-Gaussian functions). Gram-Schmidt makes the
-    modes orthogonal. The power of each is `falloff` times that of the mode before.
+    modes orthogonal. The power of each is 0.4 times that of the mode before.
 
     Parameters
     ----------
@@ -19,8 +24,6 @@ def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArra
         The first mode is proportional to this probe.
     count : int
         Number of modes K, at least 1.
-    falloff : float
-        Ratio of the powers of successive modes, in (0, 1].
 
     Returns
     -------
@@ -31,7 +34,7 @@ def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArra
     ------
     ValueError
         The probe is not square or is zero; the count is below 1 or exceeds what the support of the probe
-        allows; the falloff is outside (0, 1].
+        allows.
     """
     field = np.asarray(probe, dtype=np.complex128)
     if field.ndim != 2 or field.shape[0] != field.shape[1]:
@@ -40,10 +43,7 @@ def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArra
     power = intensity.sum()
     if not (np.isfinite(power) and power > 0):
         raise ValueError(f"probe: expected finite numbers and some intensity, got a power of {power}")
-    if not isinstance(count, int | np.integer) or count < 1:
-        raise ValueError(f"count: expected an integer of at least 1, got {count!r}")
-    if not 0 < falloff <= 1:
-        raise ValueError(f"falloff: expected a ratio in (0, 1], got {falloff}")
+    count = integer("count", count, 1)
 
     # coordinates about the centre of mass, in units of the width of the beam, condition the monomials well
     index = np.arange(field.shape[0], dtype=np.float64)
@@ -64,5 +64,5 @@ def probe_modes(probe: ArrayLike, count: int, *, falloff: float = 0.4) -> NDArra
         if not norm > 1e-8 * start:
             raise ValueError(f"count: expected at most {k} modes from the support of this probe, got {count}")
         modes[k] = mode / norm
-    shares = falloff ** np.arange(count)
+    shares = FALLOFF ** np.arange(count)
     return modes * np.sqrt(power * shares / shares.sum())[:, None, None]

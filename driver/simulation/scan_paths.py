@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.checks import integer, integer_pair, one_of, positive
 from ptyxrf.driver.data.words import PATHS
 
 #: Default overlap of neighbouring windows, if neither a step nor the size of the grid is given.
@@ -17,23 +18,10 @@ RANDOM_JITTER = 0.5
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
-def _integer(name: str, value: object, least: int) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
-    return int(value)
-
-
-def _pair(name: str, value: object, least: int) -> tuple[int, int]:
-    """Return (rows, columns) from two integers."""
-    if not isinstance(value, tuple | list | np.ndarray) or len(value) != 2:
-        raise ValueError(f"{name}: expected two integers (rows, columns), got {value!r}")
-    return _integer(name, value[0], least), _integer(name, value[1], least)
-
-
 def _sides(per_side: object) -> tuple[int, int]:
     if isinstance(per_side, tuple | list | np.ndarray):
-        return _pair("per_side", per_side, 1)
-    side = _integer("per_side", per_side, 1)
+        return integer_pair("per_side", per_side, 1)
+    side = integer("per_side", per_side, 1)
     return side, side
 
 
@@ -59,13 +47,11 @@ def scan_step(m: int, overlap: float | None = None, step: float | None = None) -
     ValueError
         An argument is out of its range, or both are given.
     """
-    m = _integer("m", m, 1)
+    m = integer("m", m, 1)
     if step is not None:
         if overlap is not None:
             raise ValueError(f"step: expected a step or an overlap, got step {step} and overlap {overlap}")
-        if not (np.isfinite(step) and step > 0):
-            raise ValueError(f"step: expected a finite positive number of pixels, got {step}")
-        return float(step)
+        return positive("step", step, "of pixels")
     overlap = DEFAULT_OVERLAP if overlap is None else overlap
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap: expected a number in [0, 1), got {overlap}")
@@ -104,7 +90,7 @@ def covered_shape(
         An argument is out of its range.
     """
     spacing = scan_step(m, overlap, step)
-    margin = _integer("margin", margin, 0)
+    margin = integer("margin", margin, 0)
     rows, columns = (math.ceil((count - 1) * spacing - 1e-9) + m + 2 * margin for count in _sides(per_side))
     return rows, columns
 
@@ -205,8 +191,7 @@ def scan_positions(
     ValueError
         An argument is out of its range, or the scan does not fit; the message says what would.
     """
-    if path not in PATHS:
-        raise ValueError(f"path: expected one of {', '.join(PATHS)}, got {path!r}")
+    one_of("path", path, PATHS)
     raster = _raster(m, shape, per_side, overlap, step, margin, whole=not fractional)
     generator = np.random.default_rng(seed)
     positions = _displaced(raster.along(path), raster.steps, path, jitter, generator)
@@ -261,12 +246,12 @@ def _raster(
     whole: bool,
 ) -> _Raster:
     """Return the raster that `scan_positions` describes; with `whole` it begins at a whole pixel."""
-    m, margin = _integer("m", m, 1), _integer("margin", margin, 0)
+    m, margin = integer("m", m, 1), integer("margin", margin, 0)
     counts: tuple[int | None, int | None] = (None, None) if per_side is None else _sides(per_side)
     spread = shape is not None and overlap is None and step is None
     spacing = None if spread else scan_step(m, overlap, step)
     if shape is not None:
-        grid = _pair("shape", shape, 1)
+        grid = integer_pair("shape", shape, 1)
     elif per_side is None:
         raise ValueError("per_side: expected a number of positions where no shape is given, got None")
     else:
@@ -279,5 +264,5 @@ def _raster(
     room = np.array(grid) - m
     axes = [_axis(int(room[i]), counts[i], spacing, margin, whole) for i in (0, 1)]
     first, lengths, steps = (np.array(values) for values in zip(*axes, strict=True))
-    # a grid of its own begins at the margin, whatever the rounding of its size leaves at the end
+    # if the grid follows from the raster, it begins at the margin; rounding of its size affects only its end
     return _Raster(np.full(2, float(margin)) if shape is None else first, lengths, steps, room)

@@ -34,15 +34,10 @@ NOISE = Either((Choice(("counting",)), NOT_NEGATIVE), "{counting,X}")
 class SpecimenChoice(Choice):
     """The name of a procedural specimen, a `Specimen`, or an array."""
 
-    @property
-    def annotation(self) -> str:  # type: ignore[override]
-        """The type, as docstrings write it."""
-        return f"{super().annotation} or Specimen or (n_rows, n_cols) array of complex"
-
-    @property
-    def expected(self) -> str:  # type: ignore[override]
-        """The accepted values, for messages."""
-        return f"{super().expected}, or a Specimen or an array"
+    def __init__(self, words: tuple[str, ...]) -> None:
+        super().__init__(words)
+        self.annotation += " or Specimen or (n_rows, n_cols) array of complex"
+        self.expected += ", or a Specimen or an array"
 
     def accept(self, value: Any) -> Any:
         """Return a name that is known, or an object that may be a specimen: `simulate` checks it."""

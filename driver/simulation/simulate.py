@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.data.checks import per_item
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.scan import POSITION_ROUNDING, Scan
 from ptyxrf.driver.data.setting import takes_settings
@@ -17,7 +18,7 @@ from ptyxrf.driver.simulation.noise import poisson_noise
 from ptyxrf.driver.simulation.plain_model import blurred, exit_waves
 from ptyxrf.driver.simulation.probe_and_geometry import probe_and_geometry
 from ptyxrf.driver.simulation.scan_paths import covered_shape, scan_positions
-from ptyxrf.driver.simulation.settings import FluorescenceDetector, SimulationSettings
+from ptyxrf.driver.simulation.settings import SimulationSettings
 from ptyxrf.driver.simulation.specimens import Specimen, cells, siemens_star
 
 SPECIMENS = {"cells": cells, "star": siemens_star}
@@ -69,11 +70,10 @@ def simulate(
     """
     modes, geometry = probe_and_geometry(settings, probe, geometry)
     sample, where = _sample_and_positions(settings, modes.shape[-1], positions)
-    times = _per_item("exposure", exposure, len(where), "position", positive=True)
-    detector = _detector(settings, len(sample.elements))
+    times = per_item("exposure", exposure, len(where), "position")
     waves = _Waves(modes, where, sample.transmission(settings.link_offset), times)
     waves = waves if settings.photons is None else waves.scaled(settings.photons)
-    data = _data(settings, sample, waves, detector)
+    data = _data(settings, sample, waves)
     return Scan(
         positions=where,
         probe=waves.modes,
@@ -90,26 +90,6 @@ def _title(settings: SimulationSettings, count: int, given: bool) -> str:
     procedural = isinstance(settings.specimen, str) and settings.magnitude is settings.real is None
     path = "given positions" if given else settings.path
     return f"simulated {settings.specimen if procedural else 'specimen'}, {count} positions, {path}"
-
-
-def _per_item(name: str, value: ArrayLike, count: int, what: str, *, positive: bool) -> NDArray[np.float64]:
-    array = np.asarray(value, dtype=np.float64)
-    if array.shape not in ((), (count,)):
-        raise ValueError(
-            f"{name}: expected a number or {count} of them (one per {what}), got shape {array.shape}"
-        )
-    if not np.isfinite(array).all() or (array < 0).any() or (positive and (array == 0).any()):
-        kind = "positive" if positive else "non-negative"
-        raise ValueError(f"{name}: expected finite {kind} numbers, got {array.tolist()}")
-    return np.broadcast_to(array, (count,)).copy()
-
-
-def _detector(settings: FluorescenceDetector, count: int) -> dict[str, Any]:
-    """Return sensitivity and background of each of the elements."""
-    return {
-        "sensitivity": _per_item("sensitivity", settings.sensitivity, count, "element", positive=True),
-        "background": _per_item("background", settings.background, count, "element", positive=False),
-    }
 
 
 # ------------------------------------------------------------------------------ specimen and positions
@@ -233,38 +213,41 @@ class _Waves:
         total = sum(float(np.sum(np.abs(waves) ** 2)) for _, _, waves in self)
         if not total > 0:
             raise ValueError(
-                "photons: expected a specimen that lets some light through, got an object of zeros"
+                "photons: expected a specimen that transmits some intensity, got an object of zeros"
             )
         numbers = len(self.positions) * self.modes.shape[-1] ** 2
         return replace(self, modes=self.modes * np.sqrt(photons * numbers / total))
 
 
-def _data(
-    settings: SimulationSettings, sample: Specimen, waves: _Waves, detector: dict[str, NDArray[np.float64]]
-) -> dict[str, Any]:
+def _data(settings: SimulationSettings, sample: Specimen, waves: _Waves) -> dict[str, Any]:
     """Return what the detectors record and the truth, as keywords of `Scan`."""
-    patterns, count_scale, light = _patterns(settings, sample, waves)
+    each = (len(sample.elements), "element")
+    detector = {
+        "sensitivity": per_item("sensitivity", settings.sensitivity, *each),
+        "background": per_item("background", settings.background, *each, zero=True),
+    }
+    patterns, count_scale, blurred_maps = _patterns(settings, sample, waves)
     truth: dict[str, NDArray[Any]] = {"object": waves.z, "probe": waves.modes}
     data: dict[str, Any] = {"patterns": patterns, "count_scale": count_scale, "truth": truth}
     if settings.sampling == "none":
         return data
     if settings.sampling == "grid":
         kernel = np.sum(np.abs(waves.modes) ** 2, axis=0)
-        light = np.stack([blurred(kernel, w, settings.blur) for w in sample.elements])
+        blurred_maps = np.stack([blurred(kernel, w, settings.blur) for w in sample.elements])
     truth["elements"] = sample.elements
     data |= {"attenuation": sample.attenuation, "element_names": sample.element_names}
-    return data | detector | _counts(settings, light, **detector)
+    return data | detector | _counts(settings, blurred_maps, **detector)
 
 
 def _patterns(
     settings: SimulationSettings, sample: Specimen, waves: _Waves
 ) -> tuple[NDArray, NDArray[np.float64], NDArray[np.float64]]:
-    """Return noisy patterns, their count scales, and the light of each position times the elements."""
+    """Return noisy patterns, their count scales, and the elements seen at each position."""
     m, where = waves.modes.shape[-1], waves.positions
     generator = _generator(settings, 1)
     patterns = np.empty((len(where), m, m), dtype=settings.dtype)
     count_scale = np.empty(len(where))
-    light = np.empty((len(sample.elements), len(where)))
+    blurred_maps = np.empty((len(sample.elements), len(where)))
     for which, probes, behind in waves:
         clean = np.sum(np.abs(np.fft.fft2(behind, norm="ortho")) ** 2, axis=1)
         patterns[which], count_scale[which] = poisson_noise(
@@ -274,16 +257,16 @@ def _patterns(
             intensity = np.sum(np.abs(probes) ** 2, axis=1)
             for j, (r, c) in enumerate(np.floor(where[which]).astype(int)):
                 patch = sample.elements[:, r : r + m, c : c + m]
-                light[:, which.start + j] = np.tensordot(patch, intensity[j], axes=2)
-    return patterns, count_scale, light
+                blurred_maps[:, which.start + j] = np.tensordot(patch, intensity[j], axes=2)
+    return patterns, count_scale, blurred_maps
 
 
 def _counts(
-    settings: SimulationSettings, light: NDArray, sensitivity: NDArray, background: NDArray
+    settings: SimulationSettings, blurred_maps: NDArray, sensitivity: NDArray, background: NDArray
 ) -> dict[str, NDArray[np.float64]]:
     """Return noisy counts of each element and their count scales."""
-    each = (-1, *[1] * (light.ndim - 1))
-    clean = sensitivity.reshape(each) * light + background.reshape(each)
+    each = (-1, *[1] * (blurred_maps.ndim - 1))
+    clean = sensitivity.reshape(each) * blurred_maps + background.reshape(each)
     noise = settings.noise if settings.fluorescence_noise is None else settings.fluorescence_noise
     if noise != 0 and clean.min() < 0:
         raise ValueError(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.checks import integer, integer_pair
+
 #: Elements that X-ray fluorescence microscopes map, in the order in which specimens use them.
 ELEMENTS = ("P", "S", "K", "Ca", "Fe", "Cu", "Zn", "Mn", "Ni", "Cl")
 
@@ -45,9 +47,7 @@ class Specimen:
                     f"{name}: expected {ndim} dimension(s) and some values, got shape {array.shape}"
                 )
             if not np.isfinite(array).all():
-                raise ValueError(
-                    f"{name}: expected finite numbers, got {int((~np.isfinite(array)).sum())} others"
-                )
+                raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
             object.__setattr__(self, name, array)
         object.__setattr__(self, "element_names", tuple(self.element_names))
         if self.elements.shape[1:] != self.real_part.shape:
@@ -71,33 +71,14 @@ class Specimen:
         return self.real_part + 1j * (link_offset + np.tensordot(self.attenuation, self.elements, axes=1))
 
 
-def checked_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return (n_rows, n_cols) if it is a pair of positive integers."""
-    if len(shape) != 2 or any(not isinstance(size, int | np.integer) or size < 1 for size in shape):
-        raise ValueError(f"shape: expected two positive integers (n_rows, n_cols), got {shape!r}")
-    return int(shape[0]), int(shape[1])
-
-
-def _checked_count(n_elements: int) -> int:
-    if not isinstance(n_elements, int | np.integer) or n_elements < 1:
-        raise ValueError(f"n_elements: expected an integer of at least 1, got {n_elements!r}")
-    return int(n_elements)
-
-
-def _names(count: int) -> tuple[str, ...]:
-    return tuple(ELEMENTS[e] if e < len(ELEMENTS) else f"element {e + 1}" for e in range(count))
-
-
-def _attenuations(count: int) -> NDArray[np.float64]:
-    """Return 1, 2/3, 1/2, 2/5, ...: a different attenuation for each element."""
-    return np.array([2.0 / (2.0 + e) for e in range(count)])
-
-
 def _assemble(real_part: NDArray, maps: NDArray) -> Specimen:
     """Scale the maps so that the imaginary part reaches 1 where it is largest."""
-    attenuation = _attenuations(len(maps))
+    count = len(maps)
+    # 1, 2/3, 1/2, 2/5, ...: a different attenuation for each element
+    attenuation = np.array([2.0 / (2.0 + e) for e in range(count)])
+    names = tuple(ELEMENTS[e] if e < len(ELEMENTS) else f"element {e + 1}" for e in range(count))
     largest = np.tensordot(attenuation, maps, axes=1).max()
-    return Specimen(np.clip(real_part, 0, 1), maps / largest, attenuation, _names(len(maps)))
+    return Specimen(np.clip(real_part, 0, 1), maps / largest, attenuation, names)
 
 
 def _texture(shape: tuple[int, int], grain: float, generator: np.random.Generator) -> NDArray[np.float64]:
@@ -140,9 +121,8 @@ def siemens_star(
     ValueError
         An argument is out of its range.
     """
-    shape, n_elements = checked_shape(shape), _checked_count(n_elements)
-    if not isinstance(spokes, int | np.integer) or spokes < max(2, n_elements):
-        raise ValueError(f"spokes: expected an integer of at least {max(2, n_elements)}, got {spokes!r}")
+    shape, n_elements = integer_pair("shape", shape, 1), integer("n_elements", n_elements, 1)
+    spokes = integer("spokes", spokes, max(2, n_elements))
     generator = np.random.default_rng(seed)
     row = (np.arange(shape[0]) - (shape[0] - 1) / 2)[:, None]
     column = np.arange(shape[1]) - (shape[1] - 1) / 2
@@ -202,7 +182,7 @@ def cells(shape: tuple[int, int] = (286, 286), *, n_elements: int = 1, seed: int
     ValueError
         An argument is out of its range.
     """
-    shape, n_elements = checked_shape(shape), _checked_count(n_elements)
+    shape, n_elements = integer_pair("shape", shape, 1), integer("n_elements", n_elements, 1)
     generator = np.random.default_rng(seed)
     squares = shape[0] * shape[1] / min(shape) ** 2
     maps, density = np.zeros((n_elements, *shape)), np.zeros(shape)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.checks import is_finite_number
+from ptyxrf.driver.data.checks import integer, positive
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, PLANCK_TIMES_C
 
 #: Default photon energy of a probe, in joules.
@@ -30,11 +30,6 @@ DEFAULT_SPREAD = 0.4
 SMALLEST_FIELD = 256
 #: A window that misses more than this fraction of the power gives a warning.
 LARGEST_LOSS = 0.1
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not is_finite_number(value) or value <= 0:
-        raise ValueError(f"{name}: expected a finite positive number in SI units, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -51,10 +46,9 @@ class _ZonePlate:
 
     def __post_init__(self) -> None:
         """Check all values; the messages name them as arguments of `zone_plate_probe`."""
-        if not isinstance(self.m, int | np.integer) or self.m < 2:
-            raise ValueError(f"m: expected an integer of at least 2 pixels, got {self.m!r}")
+        integer("m", self.m, 2)
         for name in ("pixel_size", "energy", "outermost_zone_width", "diameter"):
-            _check_positive(name, getattr(self, name))
+            positive(name, getattr(self, name), "in SI units")
         if not (np.isfinite(self.central_stop) and 0 <= self.central_stop < self.diameter):
             raise ValueError(
                 f"central_stop: expected at least 0 and less than the diameter {self.diameter}, got "

@@ -67,7 +67,7 @@ class Pairs:
         return Stored(numbers, vectors | {f"change_{row}": self.changes[row] for row in self._order})
 
     def restore(self, stored: Stored) -> None:
-        """Take what `stored` has returned; nothing, where nothing is stored."""
+        """Restore what `stored` has returned; without numbers, stay empty."""
         numbers, vectors = stored.numbers, stored.vectors
         if not numbers:
             return
@@ -83,7 +83,7 @@ class Pairs:
         self._order.clear()
 
     def room(self) -> int:
-        """Return the row for the next pair; the oldest pair is dropped where there is no other."""
+        """Return the row for the next pair; the oldest pair is dropped if all are in use."""
         if len(self._order) == self.count:
             return self._order.pop(0)
         return next(row for row in range(self.count) if row not in self._order)
@@ -117,7 +117,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a pass over a new pair tells.
+    """Dot products from the pass over a new pair.
 
     Attributes
     ----------
@@ -235,6 +235,6 @@ class Passes:
         c = pairs.second(a, np.array(across))
         where = self._bounded
         second_loop(pairs.steps, c, mask, masked, where.start, where.stop, vector, direction, moved, BLOCK)
-        # mask and bounds have cut the direction, whose slope then does not follow from the products
+        # if mask and bounds have cut the direction, its slope does not follow from the products
         slope = self.problem.dot(gradient, direction) if masked else slope - float(c @ pairs.along)
         return Move(direction, slope, moved)

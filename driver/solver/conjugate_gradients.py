@@ -65,7 +65,7 @@ def newton_direction(
     residual_tolerance: float,
     rounds: int = 1,
 ) -> Direction:
-    """Solve H d = -g approximately, with vector + d >= 0 where `bounded` says.
+    """Solve H d = -g approximately, with vector + d >= 0 in the range `bounded`.
 
     Without bounds this is one run of conjugate gradients. With bounds it proceeds in rounds: variables at 0
     that the residual pushes outward are held, conjugate gradients run on the others, variables that crossed
@@ -102,8 +102,7 @@ def newton_direction(
     if problem.any(bounded.start != bounded.stop):
         return _in_rounds(problem, vector, gradient, bounded, solve, limit, rounds)
     solution = np.zeros_like(gradient)
-    run = solve(solution, -gradient, None, limit)
-    return Direction(solution, run.steps, run.stop)
+    return Direction(solution, *solve(solution, -gradient, None, limit))
 
 
 def _in_rounds(
@@ -111,7 +110,7 @@ def _in_rounds(
     vector: NDArray,
     gradient: NDArray,
     bounded: slice,
-    solve: Callable[..., _Run],
+    solve: Callable[..., tuple[int, InnerStop]],
     limit: int,
     rounds: int,
 ) -> Direction:
@@ -124,24 +123,19 @@ def _in_rounds(
         free[bounded] = (solution[bounded] > room) | (residual[bounded] > 0)
         residual *= free
         rounds -= 1
-        run = solve(solution, residual, free, limit - used if rounds == 0 else min(ROUND_LIMIT, limit - used))
-        used += run.steps
+        most = limit - used if rounds == 0 else min(ROUND_LIMIT, limit - used)
+        steps, stop = solve(solution, residual, free, most)
+        used += steps
         crossed = solution[bounded] < room
-        if run.stop in (InnerStop.CURVATURE, InnerStop.NON_FINITE) or not problem.any(bool(crossed.any())):
-            return Direction(solution, used, run.stop)
+        if stop in (InnerStop.CURVATURE, InnerStop.NON_FINITE) or not problem.any(bool(crossed.any())):
+            return Direction(solution, used, stop)
         np.maximum(solution[bounded], room, out=solution[bounded])
         # a further round needs a product for the residual and one for a step
         if rounds == 0 or limit - used < 2:
-            return Direction(solution, used, run.stop)
+            return Direction(solution, used, stop)
         product, _ = problem.product_with_dots(solution, None)
         used += 1
         residual = -gradient - product
-
-
-@dataclass(frozen=True)
-class _Run:
-    steps: int
-    stop: InnerStop
 
 
 def _conjugate_gradients(
@@ -152,8 +146,11 @@ def _conjugate_gradients(
     limit: int,
     model_tolerance: float,
     residual_tolerance: float,
-) -> _Run:
-    """Improve `solution` within the free variables; `residual` (0 elsewhere) is updated along with it."""
+) -> tuple[int, InnerStop]:
+    """Improve `solution` within the free variables; `residual` (0 elsewhere) is updated along with it.
+
+    Return the products used, and how the run ended.
+    """
     search, search_product = np.zeros_like(residual), np.zeros_like(residual)
     change = problem.precondition(residual, free)
     gamma_before = curvature_before = model = first_norm = 0.0
@@ -162,27 +159,27 @@ def _conjugate_gradients(
         if free is not None:
             product *= free
         if not (np.isfinite(gamma) and np.isfinite(delta)):
-            return _Run(step, InnerStop.NON_FINITE)
+            return step, InnerStop.NON_FINITE
         if gamma <= 0:
-            return _Run(step, InnerStop.EXACT)
+            return step, InnerStop.EXACT
         if step == 1:
             first_norm, beta, curvature = np.sqrt(square), 0.0, delta
         else:
             if np.sqrt(square) <= residual_tolerance * first_norm:
-                return _Run(step, InnerStop.RESIDUAL)
+                return step, InnerStop.RESIDUAL
             beta = gamma / gamma_before
             curvature = delta - beta * beta * curvature_before
         if curvature <= 0:
             length = gamma / abs(curvature) if curvature < 0 else 1.0
             conjugate_gradient_step(length, beta, change, product, search, search_product, solution, residual)
-            return _Run(step, InnerStop.CURVATURE)
+            return step, InnerStop.CURVATURE
         alpha = gamma / curvature
         conjugate_gradient_step(alpha, beta, change, product, search, search_product, solution, residual)
         decrease = 0.5 * alpha * gamma
         model += decrease
         if step * decrease <= model_tolerance * model:
-            return _Run(step, InnerStop.MODEL)
+            return step, InnerStop.MODEL
         gamma_before, curvature_before = gamma, curvature
         if step < limit:
             change = problem.precondition(residual, free)
-    return _Run(limit, InnerStop.LIMIT)
+    return limit, InnerStop.LIMIT

@@ -26,8 +26,8 @@ class InverseBlocks:
         Which of them each channel has.
     coupling : (C,) array
         mu of each channel; 0: it stands alone.
-    light : (P,) array
-        The blocks are light mu mu^T + diag.
+    illumination : (P,) array
+        The blocks are illumination * mu mu^T + diag.
     replicated : bool
         Whether every rank holds the same numbers, which count once in dot products.
     """
@@ -36,7 +36,7 @@ class InverseBlocks:
     inverse: NDArray[Any]
     which: NDArray[np.int64]
     coupling: NDArray[Any]
-    light: NDArray[Any]
+    illumination: NDArray[Any]
     replicated: bool = False
 
     @classmethod
@@ -48,7 +48,7 @@ class InverseBlocks:
     @property
     def matrix(self) -> tuple[NDArray[Any], ...]:
         """What the kernels take."""
-        return self.inverse, self.which, self.coupling, self.light
+        return self.inverse, self.which, self.coupling, self.illumination
 
     def scratch(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return what the kernels work in."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,6 @@ from ptyxrf.driver.solver.problem import Problem
 #: is taken only where none of these lowers the loss.
 FIRST_STEPS = (0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0)
 SHORT_STEPS = (1e-5, 1e-4, 1e-3, 4e-3, 0.015, 0.03, 0.06)
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step length and the loss that the pass saw there or beside it; length 0: none found."""
-
-    length: float
-    loss: float
 
 
 def _parabola(steps: NDArray, losses: NDArray, best: int) -> float:
@@ -36,7 +27,7 @@ def _parabola(steps: NDArray, losses: NDArray, best: int) -> float:
     return float(min(max(turn, a), c))
 
 
-def search_step(problem: Problem, direction: NDArray[Any], value: float, longest: float) -> Step:
+def search_step(problem: Problem, direction: NDArray[Any], value: float, longest: float) -> float:
     """Choose a step length along a descent direction.
 
     Parameters
@@ -51,7 +42,8 @@ def search_step(problem: Problem, direction: NDArray[Any], value: float, longest
 
     Returns
     -------
-    Step
+    float
+        The step length; 0 where no step lowers the loss.
     """
     steps = np.array(
         [t for t in FIRST_STEPS if t < longest] + ([longest] if longest < FIRST_STEPS[-1] else [])
@@ -62,5 +54,5 @@ def search_step(problem: Problem, direction: NDArray[Any], value: float, longest
         best = int(np.argmin(losses))
         if losses[best] < value:
             lengths, values = np.concatenate([[0.0], candidates]), np.concatenate([[value], losses])
-            return Step(_parabola(lengths, values, best + 1), float(losses[best]))
-    return Step(0.0, value)
+            return _parabola(lengths, values, best + 1)
+    return 0.0

@@ -30,7 +30,7 @@ SEARCH_SWEEPS = 2
 
 @dataclass(frozen=True)
 class Step:
-    """A point of lower loss that an iteration has found; it is the one that the problem remembers.
+    """A point of lower loss that an iteration has found: the point last evaluated.
 
     Attributes
     ----------
@@ -53,28 +53,21 @@ class Step:
 
 
 class Minimiser(ABC):
-    """Minimises a problem, one iteration at a time; all ranks make the same calls.
-
-    Parameters
-    ----------
-    problem : Problem
-    settings : SolverSettings
-    stops : Stops
-    """
+    """Minimises a problem, one iteration at a time; all ranks make the same calls."""
 
     def __init__(self, problem: Problem, settings: SolverSettings, stops: Stops) -> None:
         self.problem, self.settings, self.stops = problem, settings, stops
         self.bounds = Bounds(problem, settings.nonnegative)
         self.most_sweeps = np.inf if stops.max_sweeps is None else stops.max_sweeps
         self._most_seconds = np.inf if stops.max_seconds is None else stops.max_seconds
-        self._rejected = 0  # directions and steps of the present iteration that were not finite
+        self._rejected = 0  # directions and steps of the present iteration that are not finite
         self._began = time.perf_counter()
 
     # ---------------------------------------------------------------- what a solver adds
 
     @abstractmethod
     def _memory(self, vector: NDArray, stored: Stored) -> Memory:
-        """Return what is stored, or an empty memory where nothing is."""
+        """Return the stored memory, or an empty one if nothing is stored."""
 
     @abstractmethod
     def _improve(self, state: State, limit: int) -> Step | None:
@@ -117,7 +110,7 @@ class Minimiser(ABC):
         )  # fmt: skip
 
     def reason(self, state: State) -> Reason | None:
-        """Return why there is no further step to take, or None where there is."""
+        """Return why the iteration ends, or None if it continues."""
         stops = self.stops
         if not state.finite:
             return Reason.NON_FINITE
@@ -125,7 +118,7 @@ class Minimiser(ABC):
             return state.settled or Reason.ITERATIONS
         if state.settled is not None:
             return state.settled
-        # the clocks of the ranks differ, their decisions may not
+        # the clocks of the ranks differ, but their decisions must not
         if self.problem.any(self._seconds() >= self._most_seconds):
             return Reason.SECONDS
         return Reason.SWEEPS if self._inner_limit() < 1 else None
@@ -137,7 +130,8 @@ class Minimiser(ABC):
             found = self._improve(state, self._inner_limit())
         if found is None:
             return replace(state, settled=Reason.NON_FINITE if self._rejected else Reason.LINE_SEARCH)
-        slow = state.slow + 1 if self._is_slow(state.value - found.value, found.value) else 0
+        is_slow = state.value - found.value < self.stops.loss_tolerance * abs(found.value)
+        slow = state.slow + 1 if is_slow else 0
         settled = None
         if found.norm <= self._small_norm(state):
             settled = Reason.GRADIENT
@@ -170,6 +164,3 @@ class Minimiser(ABC):
 
     def _small_norm(self, state: State) -> float:
         return self.stops.gradient_tolerance * state.first_norm
-
-    def _is_slow(self, decrease: float, value: float) -> bool:
-        return decrease < self.stops.loss_tolerance * abs(value)

@@ -8,6 +8,7 @@ nearly always good, so there is no line search: a step that does not lower the l
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -30,7 +31,7 @@ CURVED = 1e-8
 
 
 class QuasiNewton(Minimiser):
-    """Limited-memory BFGS; an iteration is some steps of it. Parameters as of `Minimiser`."""
+    """Limited-memory BFGS, several steps per iteration. Parameters as of `Minimiser`."""
 
     def _memory(self, vector: NDArray, stored: Stored) -> Pairs:
         pairs = Pairs(self.settings.pairs, len(vector), vector.dtype)
@@ -62,25 +63,25 @@ class QuasiNewton(Minimiser):
         if taken == 0:
             return None
         note = "quasi-Newton" + (", begun again" if restarts else "")
-        return Step(last.vector, last.value, last.gradient, last.free, last.norm, last.length, taken, note)
+        return replace(last, inner_steps=taken, note=note)
 
     def _take(self, passes: Passes, at: Step) -> Step | None:
         """Return a step that lowers the loss, and learn from it, or None."""
         problem, bounds, pairs, length = self.problem, self.bounds, passes.pairs, 1.0
         fresh = not pairs
-        if not fresh:
-            move = passes.move(at.vector, at.gradient, at.free)
-        else:
+        if fresh:
             direction = problem.precondition(-at.gradient, at.free)
             longest = bounds.cut(at.vector, direction) if at.free is not None else np.inf
             move = Move(direction, problem.dot(at.gradient, direction), at.vector)
+        else:
+            move = passes.move(at.vector, at.gradient, at.free)
         if not np.isfinite(move.slope):
             self._rejected += 1
         if not move.slope < 0:
             return None
         trial, row = move.vector, pairs.room()
         if fresh:
-            length = search_step(problem, move.direction, at.value, longest).length
+            length = search_step(problem, move.direction, at.value, longest)
             trial = bounds.moved(at.vector, move.direction, length)
         for _ in range(CUTS if length > 0 else 0):
             value, gradient = problem.value_and_gradient(trial)
@@ -95,7 +96,7 @@ class QuasiNewton(Minimiser):
                 pairs.wipe(row)
                 rise = np.inf
             self._rejected += not np.isfinite(rise)
-            # the minimum of the parabola through value, slope and the value that was found
+            # the minimum of the parabola through value, slope and the value at the trial point
             cut = -0.5 * promised / (rise - promised) if np.isfinite(rise) else SHORTEST
             length *= min(max(cut, SHORTEST), LONGEST)
             trial = bounds.moved(at.vector, move.direction, length)

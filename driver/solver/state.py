@@ -1,4 +1,4 @@
-"""Where a minimisation stands, as a value: what a step takes and returns, and what a checkpoint stores."""
+"""The state of a minimisation: what a step takes and returns, and what a checkpoint stores."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True)
 class State:
-    """Where a minimisation stands after an iteration (0: at the start).
+    """The state of a minimisation after an iteration (0: at the start).
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class Saved:
 
     @classmethod
     def of(cls, state: State) -> Saved:
-        """Return what is to be kept of a state."""
+        """Return the part of a state that is kept."""
         memory = state.memory.stored()
         return cls(
             state.vector, state.number, state.first_norm, state.slow, state.settled, state.seconds, memory

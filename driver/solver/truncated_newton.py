@@ -16,8 +16,8 @@ from ptyxrf.driver.solver.state import State, Stored
 #: A step that fails to lower the loss is cut by this factor, this many times.
 BACKTRACK = 0.25
 BACKTRACKS = 6
-#: A step shorter than this says that too much of the direction was lost at the bounds: from then on the inner
-#: solve takes twice as many rounds, up to `MOST_ROUNDS`. Early on one round is enough.
+#: In a step shorter than this, too much of the direction was cut at the bounds: from then on the inner solve
+#: takes twice as many rounds, up to `MOST_ROUNDS`. In early iterations one round is enough.
 SHORT_STEP = 0.5
 MOST_ROUNDS = 8
 
@@ -81,7 +81,7 @@ class TruncatedNewton(Minimiser):
         longest = bounds.cut(state.vector, direction)
         if not problem.dot(state.gradient, direction) < 0:
             return None
-        length = search_step(problem, direction, state.value, longest).length
+        length = search_step(problem, direction, state.value, longest)
         for _ in range(BACKTRACKS if length > 0 else 0):
             trial = bounds.moved(state.vector, direction, length)
             value, gradient = problem.value_and_gradient(trial)

@@ -8,6 +8,7 @@ from .driver.data.geometry import JOULES_PER_KEV, Geometry
 from .driver.data.history import History, IterationRecord, Reason
 from .driver.data.result import NotGathered, Result
 from .driver.data.scan import Scan
+from .driver.files.file_errors import DamagedFile, FileError, UnwritableFile
 from .driver.files.maps_file import read_maps
 from .driver.files.result_file import read_result, write_result
 from .driver.files.scan_file import read_scan, write_scan
@@ -38,6 +39,8 @@ __version__: str
 
 __all__ = [
     "JOULES_PER_KEV",
+    "DamagedFile",
+    "FileError",
     "Finding",
     "Geometry",
     "History",
@@ -59,6 +62,7 @@ __all__ = [
     "SimulationSettings",
     "Specimen",
     "Spectrum",
+    "UnwritableFile",
     "View",
     "align",
     "attach_maps",

@@ -276,12 +276,12 @@ def test_with_an_unknown_probe():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"vectors": 0}, r"^vectors: expected a whole number of at least 1, got 0"),
-        ({"vectors": 2.0}, r"^vectors: expected a whole number of at least 1, got 2.0"),
-        ({"steps": 0}, r"^steps: expected a whole number of at least 1"),
-        ({"steps": True}, r"^steps: expected a whole number of at least 1"),
-        ({"seed": -1}, r"^seed: expected a whole number of at least 0"),
-        ({"seed": 2**64}, r"^seed: expected a whole number below 2\^64"),
+        ({"vectors": 0}, r"^vectors: expected an integer of at least 1, got 0"),
+        ({"vectors": 2.0}, r"^vectors: expected an integer of at least 1, got 2.0"),
+        ({"steps": 0}, r"^steps: expected an integer of at least 1"),
+        ({"steps": True}, r"^steps: expected an integer of at least 1"),
+        ({"seed": -1}, r"^seed: expected an integer of at least 0"),
+        ({"seed": 2**64}, r"^seed: expected an integer below 2\^64"),
         ({"progress": "yes"}, r"^progress: expected a callable, got str"),
     ],
 )

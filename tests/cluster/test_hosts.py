@@ -1,4 +1,4 @@
-"""Ranks on several hosts: they share files, not memory, and what they tell each other crosses a network."""
+"""Ranks on several hosts, which share files but no memory, and communicate over a network."""
 
 import re
 import shlex
@@ -29,7 +29,7 @@ from ptyxrf.driver.files.scan_file import write_scan
 TESTS = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow
 
-#: Every rank checks what it sees; argument: how many ranks a host has.
+#: Every rank checks its host; argument: the number of ranks per host.
 WORKER = """
 import platform, sys
 import numpy as np
@@ -47,7 +47,7 @@ assert set(node.allgather(platform.node())) == {platform.node()}
 assert len(set(names)) == comm.Get_size() // per_host, names
 assert names == [f"h{rank // per_host + 1}" for rank in range(comm.Get_size())], names
 
-# a MB from a rank of another host comes over the wire
+# a MB from a rank of another host crosses the network
 before, values, other = received(), np.full(1 << 17, float(comm.Get_rank())), np.empty(1 << 17)
 comm.Barrier()
 to, source = ((comm.Get_rank() + sign * per_host) % comm.Get_size() for sign in (1, -1))
@@ -61,13 +61,13 @@ sys.stdout.write(f"all is well on {platform.node()}\\n")
 
 @pytest.fixture(scope="module", autouse=True)
 def _possible():
-    """Skip where there is no launcher of the kind that takes our ssh, or where no hosts can be made."""
+    """Skip if no launcher accepts our replacement of ssh, or no hosts can be made."""
     if reason := why_no_ranks():
         pytest.skip(reason)
 
 
 def python(hosts, per_host, *words, timeout, **options):
-    """Run Python on some ranks of each host; a launcher that cannot end a hang goes down with its host."""
+    """Run Python on some ranks of each host; a launcher that hangs ends with its host."""
     command, environment = launch(hosts, per_host, *words, timeout=timeout)
     return run_on(hosts[0], command, env=environment, timeout=timeout + 30, **options)
 
@@ -80,14 +80,14 @@ def test_mpi_sees_the_hosts(count, per_host):
     with network(count) as hosts:
         done = python(hosts, per_host, "-c", WORKER, per_host, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    # ranks may write their lines into one
+    # ranks may write their lines into one another
     said = sorted(re.findall(r"all is well on (h\d)", done.stdout))
     assert said == sorted(per_host * hosts), done.stdout
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Return a folder with a scan and what one process finds in it."""
+    """Return a folder with a scan and its reconstruction by one process."""
     folder = tmp_path_factory.mktemp("hosts")
     scan = joint_scan()
     write_scan(folder / "scan.h5", scan)
@@ -129,7 +129,7 @@ def test_gradients_and_products_are_those_of_one_rank():
 
 
 def test_bad_input_ends_all_hosts(tmp_path):
-    """The status comes through, and the message once."""
+    """The exit code is passed on, and the message appears once."""
     words = ["-m", "ptyxrf", "reconstruct", tmp_path / "absent.h5", "--out", tmp_path / "r.h5"]
     with network(3) as hosts:
         done = python(hosts, 1, *words, timeout=120)
@@ -139,7 +139,7 @@ def test_bad_input_ends_all_hosts(tmp_path):
     assert len(ours) == 1 and "absent.h5: no such file" in ours[0], done.stderr
 
 
-#: The command, with what it says in a file for each host: nothing comes over a cut link.
+#: The command, with its output in a file for each host: nothing crosses a cut link.
 SAYING = """
 import os, platform, sys
 from ptyxrf.driver.command.main import main
@@ -150,7 +150,7 @@ sys.exit(main())
 
 @pytest.mark.parametrize("cut", ["h1", "h2", "h3"])
 def test_a_cut_link_ends_the_job_on_all_hosts(folder, tmp_path, cut):
-    """Each side misses the other within the limit, without the launcher, which may be on either."""
+    """Each side detects the loss of the other within the limit, wherever the launcher is."""
     words = ["-c", SAYING, tmp_path, *reconstruct(folder, tmp_path / "cut.h5")[2:], "--watchdog-seconds", "4"]
     words += ["--max-iterations", "1000000", "--no-noise-stop"]
     words += ["--loss-tolerance", "0", "--gradient-tolerance", "0"]
@@ -168,8 +168,8 @@ def test_a_cut_link_ends_the_job_on_all_hosts(folder, tmp_path, cut):
     missed = {
         host: re.findall(r"^ptyxrf: .*$", path.read_text(), re.MULTILINE) for host, path in said.items()
     }
-    # the host after the one that is cut off misses it, and that one misses the host before it; the third one
-    # is warned
+    # the host after the disconnected one detects its loss, and this one that of the host before it;
+    # the third one is informed
     for host in (cut, f"h{int(cut[1]) % 3 + 1}"):
         before = (int(host[1]) - 2) % 3
         assert len(missed[host]) == 1, missed
@@ -190,7 +190,7 @@ def wait_for(what):
 
 
 def test_what_hangs_is_ended():
-    """By the launcher, and where it does not, by the timeout of the command on the host."""
+    """The launcher ends them; otherwise the timeout of the command on the host does."""
     hang = "from mpi4py import MPI; import time; MPI.COMM_WORLD.Get_rank() == 0 or time.sleep(1000)"
     with network(2) as hosts:
         done = python(hosts, 1, "-c", hang, timeout=3)
@@ -205,7 +205,7 @@ def test_nothing_stays_of_a_test_that_fails():
     with pytest.raises(ZeroDivisionError), network(2):
         assert len(there()) == 5  # two hosts with a file each, and the bridge
         sleeper = subprocess.Popen([str(ON_HOST), "h2", "sleep 1000"])
-        # a shell, and what it runs
+        # a shell and its command
         wait_for(lambda: len(processes_on("h2")) >= 2)
         raise ZeroDivisionError
     assert there() == []

@@ -1,4 +1,4 @@
-"""The job scripts under a real SLURM: four nodes of this machine with one CPU each."""
+"""The job scripts under a real SLURM, with four nodes on this machine of one CPU each."""
 
 import json
 import os
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.slow
 
 COMMAND, MPIEXEC = (Path(sys.executable).with_name(name) for name in ("ptyxrf", "mpiexec"))
 
-#: The command in an environment with Open MPI in place of MPICH: its mpiexec is tried where this names one.
+#: The command of an environment with Open MPI in place of MPICH; if it is set, its mpiexec is tested.
 OPENMPI = os.environ.get("PTYXRF_OPENMPI")
 SRUN = "env MPIR_CVAR_CH4_NETMOD=ofi srun --mpi=pmi2 -K"
 WORDS = ("--max-iterations", 9, "--precision", "double", "--inner-limit", "4")
 
-#: The command with a rest after each iteration, so that there is time for something to happen.
+#: The command with a pause after each iteration, so that there is time for events.
 SLOW = """#!{python}
 import os, sys, time
 from ptyxrf.driver.command.main import main
@@ -44,7 +44,7 @@ sys.exit(main())
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-    """Return a cluster in whose folder lie a scan and what one process finds in it."""
+    """Return a cluster whose folder has a scan and its reconstruction by one process."""
     if reason := why_not():
         pytest.skip(reason)
     if not MPIEXEC.exists():
@@ -73,7 +73,7 @@ def launcher(request):
 
 
 def submit(slurm, name, *options, nodes=2, words=(), **variables):
-    """Submit a reconstruction that rests after each iteration."""
+    """Submit a reconstruction that pauses after each iteration."""
     return slurm.submit(
         "reconstruct.sbatch", f"--nodes={nodes}", "--ntasks-per-node=1", *options, "--", *WORDS, *words,
         SCAN="scan.h5", RESULT=f"{name}.h5", **{"PTYXRF": "./slow", **variables},
@@ -81,7 +81,7 @@ def submit(slurm, name, *options, nodes=2, words=(), **variables):
 
 
 def is_right(slurm, name):
-    """Compare with what one process found, without interruption: iteration by iteration, and in the end."""
+    """Compare with the uninterrupted reconstruction by one process: each iteration, and the result."""
     one, ours = (read_result(slurm.folder / f"{which}.h5") for which in ("one", name))
     assert [record.iteration for record in ours.history] == [record.iteration for record in one.history]
     losses = [[record.loss for record in result.history] for result in (ours, one)]
@@ -94,7 +94,7 @@ def is_right(slurm, name):
 
 @pytest.mark.parametrize("beside", [True, False])
 def test_four_nodes_find_the_launcher_and_the_right_result(slurm, tmp_path, beside):
-    """The mpiexec beside the command; where there is none, SLURM's own."""
+    """The mpiexec beside the command, or else SLURM's srun."""
     command = COMMAND
     if not beside:
         command = tmp_path / "ptyxrf"
@@ -111,10 +111,10 @@ def test_four_nodes_find_the_launcher_and_the_right_result(slurm, tmp_path, besi
 def test_a_job_begins_again_before_its_limit(slurm):
     """SLURM itself sends the signal, half a minute after the start at the latest."""
     job = submit(slurm, "limit", "--time=2", "--signal=B:USR2@90", REST="3.5", PTYXRF_LAUNCH=SRUN)
-    # on a busy machine a life may end before there is anything to write
+    # on a busy machine a run may end before its first checkpoint
     checkpoint = slurm.folder / "limit.checkpoint.h5"
     slurm.wait_for(job, lambda: checkpoint.exists() and "is requeued" in slurm.log(job), 200)
-    slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=20")  # the last life
+    slurm.run("scontrol", "update", f"JobId={job}", "TimeLimit=20")  # of the last run
     facts = slurm.ended(job)
     assert facts["JobState"] == "COMPLETED" and int(facts["Restarts"]) >= 1, slurm.log(job)
     assert "stopped by SIGTERM; go on with --resume" in slurm.log(job)
@@ -129,8 +129,8 @@ def test_a_job_that_is_told_to_begins_again(slurm, launcher):
     facts = slurm.ended(job)
     assert (facts["JobState"], facts["Restarts"]) == ("COMPLETED", "1"), slurm.log(job)
     assert slurm.log(job).count("stopped by SIGTERM; go on with --resume") == 1
-    assert slurm.log(job).count("life 1 ends; the job is requeued") == 1
-    # from where it was, not from the start
+    assert slurm.log(job).count("run 1 ends; the job is requeued") == 1
+    # from the checkpoint, not from the start
     assert slurm.log(job).count("iteration    1 ") == slurm.log(job).count("iteration    9 ") == 1
     assert is_right(slurm, name)
 
@@ -141,13 +141,13 @@ def test_a_job_gives_up_after_its_last_life(slurm):
     slurm.run("scancel", "--batch", "--signal=USR2", job)
     facts = slurm.ended(job)
     assert (facts["JobState"], facts["ExitCode"], facts["Restarts"]) == ("FAILED", "75:0", "0")
-    assert "given up in life 1" in slurm.log(job)
+    assert "given up after run 1" in slurm.log(job)
     assert (slurm.folder / "last.checkpoint.h5").exists() and not (slurm.folder / "last.h5").exists()
 
 
 @pytest.mark.parametrize("to", [[], ["--batch"]], ids=["ranks", "script"])
 def test_usr1_leaves_a_checkpoint_and_the_job_goes_on(slurm, launcher, to):
-    """Sent to the ranks, or to the script, which hands it on."""
+    """The signal goes to the ranks, or to the script, which forwards it."""
     name = f"usr1-{launcher.split()[0][-4:]}{len(to)}"
     job = submit(slurm, name, PTYXRF_LAUNCH=launcher)
     slurm.wait_for(job, lambda: "iteration    2" in slurm.log(job))
@@ -193,7 +193,7 @@ def test_a_job_that_loses_a_node_begins_again_on_others(slurm, node):
 
 @pytest.mark.parametrize("comes_back", [False, True])
 def test_a_job_finds_out_itself_that_a_node_is_lost(slurm, comes_back):
-    """Launchers notice at once, SLURM after a while, and not at all where the node is back before that."""
+    """Launchers notice at once, SLURM after a while, or never if the node returns before that."""
     name = f"crashed-{comes_back}"
     job = submit(slurm, name, words=("--checkpoint-iterations", 1), PTYXRF_LAUNCH=str(MPIEXEC))
     slurm.wait_for(job, lambda: "iteration    3" in slurm.log(job))
@@ -202,9 +202,9 @@ def test_a_job_finds_out_itself_that_a_node_is_lost(slurm, comes_back):
     try:
         if comes_back:
             slurm.find_again("n2")
-        slurm.wait_for(job, lambda: "lost: n2\nlife 1 ends; the job is requeued\n" in slurm.log(job))
+        slurm.wait_for(job, lambda: "lost: n2\nrun 1 ends; the job is requeued\n" in slurm.log(job))
         if not comes_back:
-            # until SLURM knows, here half a minute later, the job is not given the lost node again
+            # SLURM restarts the job only when it knows of the loss, here half a minute later
             slurm.wait_for(job, lambda: slurm.facts(job)["JobState"] == "COMPLETING")
             slurm.lose("n2")
         facts = slurm.ended(job)
@@ -218,7 +218,7 @@ def test_a_job_finds_out_itself_that_a_node_is_lost(slurm, comes_back):
 
 
 def test_an_end_without_a_result_is_not_a_success(slurm):
-    """All nodes answer, so there is nothing to begin again; an earlier result is no new one."""
+    """All nodes respond, so the job is not requeued; an earlier result does not count as a new one."""
     write_program(slurm.folder / "nothing", "#!/bin/bash\nexit 0\n")
     (slurm.folder / "old.h5").write_text("of an earlier run")
     job = submit(slurm, "old", PTYXRF_LAUNCH="./nothing")
@@ -230,7 +230,7 @@ def test_an_end_without_a_result_is_not_a_success(slurm):
 @pytest.mark.skipif(not OPENMPI, reason="PTYXRF_OPENMPI does not name a command beside Open MPI's mpiexec")
 @pytest.mark.parametrize(("what", "nodes"), [("told", 1), ("told", 2), ("crash", 2)])
 def test_open_mpi(slurm, what, nodes):
-    """Its daemons do not pass signals on, and its mpiexec ends with 0 where it loses one of them."""
+    """Its daemons do not forward signals, and its mpiexec ends with 0 when it loses one of them."""
     name, program = f"openmpi-{what}-{nodes}", slurm.folder / "openmpi"
     write_program(program, SLOW.format(python=Path(OPENMPI).with_name("python")))
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -252,7 +252,7 @@ def test_open_mpi(slurm, what, nodes):
 
 
 def test_ranks_that_do_not_see_each_other_are_found_out(slurm):
-    # -K may end the others before they end with 2 themselves
+    # -K may end the other ranks before they exit with 2 themselves
     job = submit(slurm, "alone", nodes=4, PTYXRF=str(COMMAND), PTYXRF_LAUNCH="srun --mpi=none")
     facts = slurm.ended(job)
     assert (facts["JobState"], facts["ExitCode"]) == ("FAILED", "2:0")

@@ -27,7 +27,7 @@ WORDS = sorted(
         word
         for known in DECLARED.values()
         for entry in known.values()
-        for word in re.findall(r"\w+", repr(entry.kind))
+        for word in re.findall(r"\w+", f"{entry.kind.annotation} {entry.kind.expected}")
     }
 )
 TEXTS = st.one_of(st.text(), st.sampled_from(WORDS), st.from_regex(r"-?[0-9.,e+_ -]{0,12}", fullmatch=True))

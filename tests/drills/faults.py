@@ -1,4 +1,4 @@
-"""What becomes of a job when a rank, a file or a disk fails: `python tests/drills/faults.py` tries all of it.
+"""How a job ends when a rank, a file or a disk fails: `python tests/drills/faults.py` runs all drills.
 
 Each drill starts a reconstruction that would go on for long, with a checkpoint after each iteration, lets one
 thing go wrong, and tells how long the job lived on, with which code it ended, what was said and whether the
@@ -29,7 +29,7 @@ from mpi_launch import MPIEXEC, ONE_THREAD
 
 VICTIM = Path(__file__).with_name("victim.py")
 
-#: Signals that come from outside: which one, and to whom (None: the launcher).
+#: Signals from outside, and their target (None: the launcher).
 SIGNALS = {
     "kill -9": (signal.SIGKILL, 1),
     "stopped": (signal.SIGSTOP, 1),
@@ -46,13 +46,13 @@ FAULTS = (*IN_THE_VICTIM, *SIGNALS, *FILES)
 CUT_LINK = "cut link"
 ALL_FAULTS = (*FAULTS, CUT_LINK)
 
-#: Those that only a watchdog notices.
+#: Faults that only a watchdog detects.
 WATCHED = ("stopped", "stuck", "stopped, writing", CUT_LINK)
 
-#: What marks the processes of a drill, in their environment.
+#: Variable in the environment that marks the processes of a drill.
 MARK = "PTYXRF_DRILL"
 
-#: Content of a result that was there before.
+#: Content of an earlier result.
 EARLIER = b"an earlier result\n"
 
 
@@ -68,7 +68,7 @@ class Outcome:
     left: list[int] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     earlier_is_whole: bool = False
-    checkpoint: int | None = None  # iteration of the newest one that is whole
+    checkpoint: int | None = None  # iteration of the newest intact one
 
 
 def marked(mark: str) -> list[int]:
@@ -96,7 +96,7 @@ def iteration_of_checkpoint(result: Path) -> int | None:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """Mount a disk of 8 MB on a folder, where that is allowed; without it the victim limits its files."""
+    """Mount a disk of 8 MB on a folder, if that is allowed; otherwise the victim limits its file size."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
     mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
     try:
@@ -158,7 +158,7 @@ def drill(
             finally:
                 killer.cancel()
             ended = time.time()
-            # a launcher may be gone a moment before those that it has killed
+            # a launcher may end shortly before the processes that it has killed
             grace = time.monotonic() + 2
             while (left := marked(mark)) and time.monotonic() < grace:
                 time.sleep(0.02)
@@ -177,7 +177,7 @@ def drill(
 
 
 def command_line(fault: str, victim: int | None, folder: Path, watchdog: float) -> list[str]:
-    """Return a reconstruction that goes on for long, or writes its result soon where that is to fail."""
+    """Return a reconstruction that runs long, or soon writes its result if that is to fail."""
     if victim is None:
         victim = 0 if "disk" in fault else 1
     short = fault in FILES and fault not in CHECKPOINTS
@@ -191,7 +191,7 @@ def command_line(fault: str, victim: int | None, folder: Path, watchdog: float) 
 def run(
     command: list[str], mark: str, fault: str, folder: Path, environment: dict[str, str] | None = None
 ) -> tuple[int, float, list[str]]:
-    """Run a job, let the fault happen in it, and return its code, when that was, and what was said."""
+    """Run a job with a fault; return its exit code, the time of the fault and the output."""
     said, when = [], 0.0
     with subprocess.Popen(
         command,
@@ -215,7 +215,7 @@ def run(
 
 
 def strike(fault: str, folder: Path, job: subprocess.Popen) -> float:
-    """Let the fault happen, and return when that was."""
+    """Trigger the fault and return its time."""
     when = time.time()
     if fault == CUT_LINK:
         cut_off("h2")

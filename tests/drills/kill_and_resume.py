@@ -1,4 +1,4 @@
-"""Drill: reconstructions that are killed (-9) at random moments, and resumed until they end.
+"""Drill: kill reconstructions (-9) at random moments, and resume them until they end.
 
     python tests/drills/kill_and_resume.py --runs 100 --ranks 2
 
@@ -39,12 +39,12 @@ from ptyxrf.driver.reconstruction.checkpoint import older_path
 ITERATIONS = 40
 #: Share of the kills that come before the first iteration.
 EARLY = 0.1
-#: Only a limit for a hang.
+#: Limit for a hang.
 PATIENCE = 120.0
 
 
 class Drill(Exception):
-    """Something that was promised did not hold."""
+    """A promise does not hold."""
 
 
 class Start:
@@ -108,7 +108,7 @@ class Start:
             except ProcessLookupError:
                 continue  # it has ended by itself
         self.end()
-        # a rank that survived its launcher writes no more
+        # a rank that outlives its launcher must write nothing more
         for pid in ranks:
             deadline = time.monotonic() + PATIENCE
             while alive(pid):
@@ -146,7 +146,7 @@ def on_disk(folder: Path) -> int | None:
 
 
 def one_run(folder: Path, scan: Path, expected, most_ranks: int, span: float, rng, counts) -> None:
-    """Start, kill, start again, until the end; check what is promised."""
+    """Start, kill and restart until the end; check the promises."""
     kills, last = rng.randint(1, 3), None
     while True:
         start = Start(folder, scan, rng.randint(1, most_ranks))
@@ -176,8 +176,8 @@ def one_run(folder: Path, scan: Path, expected, most_ranks: int, span: float, rn
         if (folder / "r.h5").exists():  # the checkpoints are no longer needed
             counts["after the result"] += 1
             continue
-        # an iteration is reported when it ends, and begins when the checkpoint of the one before is there,
-        # but for the start, which has none
+        # an iteration is reported when it ends; except for the start it begins only after the checkpoint of
+        # the one before is written
         promised = reported[-1] - 1 if reported else 0
         if (last or 0) < promised:
             raise Drill(f"iteration {reported[-1]} was reported, the checkpoint is of {last}")

@@ -43,12 +43,12 @@ def hang():
     time.sleep(10_000)
 
 
-#: What happens in the middle of the work.
+#: Faults during the iterations.
 AT_A_SUM = {"exception": raise_an_error, "segfault": crash, "memory": use_all_memory, "stuck": hang}
 
 
 def before(owner, name, act):
-    """Let something happen before a function of a module or a class is called."""
+    """Run an action before a function of a module or a class is called."""
     function = getattr(owner, name)
 
     def acting(*words, **options):
@@ -70,7 +70,7 @@ def after(owner, name, act):
 
 
 def while_writing(act):
-    """Let something happen when this rank opens a file to write its tiles, in turn or with the others."""
+    """Run an action when this rank opens a file to write its tiles, in turn or with the others."""
 
     def acting(file, path, mode="r", *_):
         if mode == "r+":
@@ -80,7 +80,7 @@ def while_writing(act):
 
 
 def fill_disk(path, *_):
-    """Leave no room where the file is; what cannot be filled gets a limit on the size of files."""
+    """Fill the disk of the file; if it cannot be filled, limit the size of files."""
     now()
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     if not os.path.ismount(folder):
@@ -97,7 +97,7 @@ def fill_disk(path, *_):
 
 
 def limit_files(path):
-    """The disk is full for this rank alone, when all seemed to be well."""
+    """Make the disk full for this rank alone, after the checks."""
     now()
     size = path.stat().st_size // 2
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -109,7 +109,7 @@ def stop(*_):
 
 
 def from_the_third_on(act):
-    """Let something happen when there are two checkpoints."""
+    """Run an action when there are two checkpoints."""
     calls = itertools.count(1)
 
     def acting(*words):

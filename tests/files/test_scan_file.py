@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 import struct
+from functools import partialmethod
 
 import h5py
 import numpy as np
@@ -282,8 +283,6 @@ def test_other_files(tmp_path):
     text.write_text("no scan" * 1000)
     with pytest.raises(ValueError, match=r"notes\.txt: not an HDF5 file"):
         read_scan(text)
-    with pytest.raises(ValueError, match=r"absent\.h5: no such file"):
-        read_scan(tmp_path / "absent.h5")
     with pytest.raises(ValueError, match="got a folder"):
         read_scan(tmp_path)
     with h5py.File(tmp_path / "later.h5", "w") as file:
@@ -347,24 +346,6 @@ def test_damage_anywhere_is_an_error_or_harmless(tmp_path):
     assert found > 30
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path):
-    """Beyond its end HDF5 finds zeros, and a foreign file has no checksums that would tell."""
-    path = tmp_path / "foreign.h5"
-    with h5py.File(path, "w") as file:
-        file["patterns"] = np.ones((9, 64, 64))
-    stored = StoredArray(path, "patterns", (9, 64, 64), np.dtype(np.float64))
-    assert (stored[...] == 1).all()
-    with (
-        pytest.raises(ValueError, match="patterns: the file has become shorter while"),
-        stored._open() as (
-            _,
-            dataset,
-        ),
-    ):
-        os.truncate(path, path.stat().st_size // 2)
-        assert (dataset[...] == 0).any()
-
-
 def test_patterns_that_go_away_are_named(tmp_path):
     path = tmp_path / "scan.h5"
     write_scan(path, example_scan())
@@ -373,7 +354,7 @@ def test_patterns_that_go_away_are_named(tmp_path):
     with pytest.raises(ValueError, match=rf"scan\.h5: {DETECTOR}/data: has changed"):
         lazy[0]
     path.unlink()
-    with pytest.raises(ValueError, match=r"scan\.h5: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*scan\.h5"):
         lazy[0]
 
 
@@ -414,8 +395,13 @@ def test_maps_masks_and_truth_stay_in_the_file(tmp_path, sampling, monkeypatch):
     scan = example_scan(mask=3, sampling=sampling)
     write_scan(tmp_path / "scan.h5", scan)
     read = []
-    original = StoredArray._open
-    monkeypatch.setattr(StoredArray, "_open", lambda self: read.append(self.name) or original(self))
+
+    def remember(self, key, original):
+        read.append(self.name)
+        return original(self, key)
+
+    for kind in (StoredArray, PatternFile):
+        monkeypatch.setattr(kind, "__getitem__", partialmethod(remember, original=kind.__getitem__))
     lazy = read_scan(tmp_path / "scan.h5", check=False)
     assert read == []
     for array in (lazy.fluorescence, lazy.mask, *lazy.truth.values()):

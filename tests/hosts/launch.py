@@ -14,14 +14,14 @@ from mpi_launch import MPIEXEC, ONE_THREAD
 
 @functools.cache
 def kind(command: str) -> str:
-    """Return whose launcher a command is: MPICH or Open MPI; empty for another one."""
+    """Return the MPI of a launcher, MPICH or Open MPI; empty for others."""
     done = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=60)
     names = {"hydra": "MPICH", "open mpi": "Open MPI"}
     return next((name for word, name in names.items() if word in done.stdout.lower()), "")
 
 
 def why_no_ranks(launcher: Sequence[str] = MPIEXEC) -> str:
-    """Return why there can be no ranks on hosts of this machine; empty where there can."""
+    """Return why ranks cannot run on hosts of this machine; empty if they can."""
     if not launcher:
         return "no mpiexec beside this Python nor on the PATH"
     if not kind(launcher[0]):
@@ -44,7 +44,7 @@ def launch(
         options = ["--host", ",".join(f"{host}:{per_host}" for host in hosts), "--timeout", f"{timeout:.0f}"]
         options += ["--map-by", f"ppr:{per_host}:node", "--bind-to", "none"]
         environment |= {"PRTE_MCA_plm_ssh_agent": str(ON_HOST), "OMPI_MCA_plm_rsh_agent": str(ON_HOST)}
-        # one that oversubscribes may put all ranks on the first host
+        # a launcher that oversubscribes may put all ranks on the first host
         environment.pop("PRTE_MCA_rmaps_default_mapping_policy", None)
     command = [*launcher, *options, "-n", per_host * len(hosts), sys.executable, *words]
     return [str(word) for word in command], environment

@@ -16,14 +16,14 @@ from pathlib import Path
 #: Runs a command on a host, as ssh would.
 ON_HOST = Path(__file__).with_name("on_host")
 
-#: Before the names of namespaces: others on this machine may have an h1 too.
+#: Prefix of the names of namespaces: other programs may have an h1, too.
 PREFIX = "ptyxrf-"
 SWITCH = f"{PREFIX}switch"
 
 NAMESPACES, ETC = Path("/run/netns"), Path("/etc/netns")
 TOOLS = ("bash", "hostname", "ip", "mount", "nsenter", "unshare")
 
-#: What `network` and `on_host` are made of, tried out where it leaves nothing.
+#: The commands that `network` and `on_host` need, in a test that leaves nothing behind.
 TRIAL = (
     "ip link add trial type bridge && ip link add one type veth peer name other && "
     "hostname trial && mount -t tmpfs tmpfs /dev/shm"
@@ -31,7 +31,7 @@ TRIAL = (
 
 
 def why_not() -> str:
-    """Return why there can be no hosts here; empty where there can."""
+    """Return why no hosts can be made here; empty if they can."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return "hosts need root"
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
@@ -56,7 +56,7 @@ def network(count: int) -> Iterator[list[str]]:
     """
     names = [f"h{i + 1}" for i in range(count)]
     with _only_one():
-        _remove_all()  # of a run that was killed
+        _remove_all()  # left by a killed run
         try:
             _make_all(names)
             yield names
@@ -67,7 +67,7 @@ def network(count: int) -> Iterator[list[str]]:
 def run_on(
     host: str, words: list[str], *, timeout: float, **options: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command on a host and return what came of it; after the timeout nothing of it is left."""
+    """Run a command on a host and return its outcome; after the timeout its processes are killed."""
     return subprocess.run(
         [str(ON_HOST), host, shlex.join(words)],
         stdin=subprocess.DEVNULL,
@@ -84,13 +84,13 @@ def processes_on(host: str) -> list[int]:
 
 
 def cut_off(host: str) -> None:
-    """Take a host off the network, as if its cable were pulled."""
+    """Disconnect a host from the network, as if its cable were pulled."""
     _ip("-n", SWITCH, "link", "set", host, "down")
 
 
 @contextmanager
 def _only_one() -> Iterator[None]:
-    """Keep a second run away: an abstract socket is a lock that even a killed process gives back."""
+    """Exclude a second run: an abstract socket is a lock that even a killed process releases."""
     with socket.socket(socket.AF_UNIX) as lock:
         try:
             lock.bind("\0ptyxrf-test-hosts")
@@ -109,7 +109,7 @@ def _ip(*words: str) -> str:
 def _make_all(names: list[str]) -> None:
     addresses = {name: f"10.77.0.{i + 1}" for i, name in enumerate(names)}
     lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in addresses.items())]
-    # the bridge has a namespace of its own, so that nothing appears among the machine's interfaces
+    # the bridge has its own namespace, so that nothing appears among the machine's interfaces
     _ip("netns", "add", SWITCH)
     _ip("-n", SWITCH, "link", "add", "bridge", "type", "bridge")
     _ip("-n", SWITCH, "link", "set", "bridge", "up")
@@ -127,18 +127,18 @@ def _make_all(names: list[str]) -> None:
 
 
 def _remove_all() -> None:
-    """Remove all that has our prefix; links go with their namespaces."""
+    """Remove all namespaces with the prefix, and with them their links."""
     for namespace in sorted(path.name for path in NAMESPACES.glob(f"{PREFIX}*")):
         _end_processes(namespace)
         _ip("netns", "delete", namespace)
     for folder in ETC.glob(f"{PREFIX}*"):
         shutil.rmtree(folder)
-    with suppress(OSError):  # somebody else's are in it
+    with suppress(OSError):  # it holds those of others
         ETC.rmdir()
 
 
 def _end_processes(namespace: str) -> None:
-    """Kill what runs there and wait until it is gone: a namespace lives on with its processes."""
+    """Kill the processes there and wait for their end: a namespace persists with its processes."""
     end = time.monotonic() + 20
     while numbers := _ip("netns", "pids", namespace).split():
         if time.monotonic() > end:

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from ptyxrf.kernels.amplitude_residual import (
-    CURVATURES,
     DARK,
     DARK_SINGLE,
     amplitude_hessian,
     amplitude_losses_along,
     amplitude_residual,
 )
+from ptyxrf.kernels.words import CURVATURES
 
 CASES = [
     (modes, m, dtype) for modes, m in ((1, 7), (3, 8), (1, 9)) for dtype in (np.complex64, np.complex128)

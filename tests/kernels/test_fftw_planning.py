@@ -108,7 +108,6 @@ def test_wisdom_is_passed_on():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("PTYXRF_WISDOM", str(tmp_path / "wisdom"))
-    monkeypatch.setattr(wisdom_file, "_taken", set())
     return tmp_path / "wisdom"
 
 

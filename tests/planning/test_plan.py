@@ -7,11 +7,12 @@ from itertools import pairwise
 import pytest
 
 from ptyxrf.driver.command.plan_text import plan_text
+from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.pictures.plan_picture import write_plan_picture
 from ptyxrf.driver.planning.load import regular_load
 from ptyxrf.driver.planning.machine import Machine, Network, default_path, read_machine, write_machine
-from ptyxrf.driver.planning.memory import Sizes, memory_of
+from ptyxrf.driver.planning.memory import Share, memory_of
 from ptyxrf.driver.planning.plan import make_plan
 from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.driver.simulation.simulate import simulate
@@ -117,19 +118,21 @@ def test_memory_is_that_of_the_arrays():
     """What the objective holds, array by array, is what the model says for its parts."""
     scan = simulate("cells", m=16, per_side=8, overlap=0.7, sampling="grid", elements=2, fractional=True)
     objective = Objective(scan, precision="single")
-    pixels = scan.shape[0] * scan.shape[1]
-    sizes = Sizes(scan.N, pixels, pixels, *scan.shape, 16, 1, 2, "grid", "joint", True)
-    parts = memory_of(sizes, memory="cached")
+    problem = ProblemSize.of_scan(scan)
+    share = Share.whole(problem)
+    parts = memory_of(problem, share, "cached")
     diffraction = objective.terms.diffraction
     held = diffraction.amplitudes.nbytes + diffraction.kept_bytes + objective.terms.positioned.stack.nbytes
     assert parts["patterns"] == held
-    low = memory_of(sizes)
+    low = memory_of(problem, share)
     assert parts["patterns"] - low["patterns"] == diffraction.kept_bytes
-    assert memory_of(sizes, "double", "cached")["patterns"] == 2 * held
+    assert (
+        memory_of(dataclasses.replace(problem, precision="double"), share, "cached")["patterns"] == 2 * held
+    )
     assert parts["total"] == sum(size for name, size in parts.items() if name != "total")
-    shared = memory_of(dataclasses.replace(sizes, ranks=2))
+    shared = memory_of(problem, dataclasses.replace(share, ranks=2))
     assert shared["total"] > low["total"]
-    alone = memory_of(dataclasses.replace(sizes, method="fluorescence", fractional=False))
+    alone = memory_of(dataclasses.replace(problem, method="fluorescence", fractional=False), share)
     assert alone["patterns"] == alone["reading"] == 0
 
 
@@ -149,10 +152,10 @@ def test_machine_files(tmp_path, monkeypatch):
         (path.read_text().replace("2e-06", "-1", 1), "expected what ptyxrf bench writes"),
     ):
         path.write_text(text)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(DamagedFile, match=message):
             read_machine(path)
-    with pytest.raises(ValueError, match="cannot be read"):
-        read_machine(tmp_path / "absent.json")
+    with pytest.raises(DamagedFile, match="cannot be read"):
+        read_machine(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_path() == tmp_path / "ptyxrf" / "machine.json"
 

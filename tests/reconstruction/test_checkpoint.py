@@ -2,14 +2,19 @@
 
 import random
 import shutil
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scans import joint_scan
 
 import ptyxrf
-from ptyxrf.driver.files.checkpoint_file import check_fields, read_checkpoint, read_fields
+from ptyxrf.driver.command.main import main
+from ptyxrf.driver.files.checkpoint_file import OtherFormat, check_fields, read_checkpoint, read_fields
+from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.objective.links import LinearLink
 from ptyxrf.driver.reconstruction.checkpoint import older_path
@@ -175,10 +180,18 @@ def test_other_settings_are_refused(written, name):
         run(checkpoint=written, resume=True, **{name: CHANGES[name]})
 
 
-def test_another_version_is_refused(written, monkeypatch):
-    monkeypatch.setattr("ptyxrf.driver.reconstruction.checkpoint.FORMAT", 3)
-    with pytest.raises(ValueError, match=r"another version of ptyxrf \(format 2, known is 3\)"):
-        run(checkpoint=written, resume=True)
+def test_a_checkpoint_of_format_1_is_refused(path, monkeypatch, capsys):
+    """In one sentence, by a run that resumes and by `ptyxrf info`; the older checkpoint is not taken."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr("ptyxrf.driver.reconstruction.checkpoint.FORMAT", 1)
+        run(max_iterations=1, checkpoint=path, checkpoint_iterations=1)
+    shutil.copy(path, older_path(path))
+    message = f"{path}: written by another version of ptyxrf (format 1, known is 2)"
+    with pytest.raises(OtherFormat) as raised:
+        run(checkpoint=path, resume=True)
+    assert str(raised.value) == message
+    assert main(["info", str(path)]) == 2
+    assert capsys.readouterr().err == f"ptyxrf: error: {message}\n"
 
 
 def test_another_iteration_of_the_probe_is_refused(path):
@@ -279,7 +292,7 @@ def test_both_damaged_is_an_error(path):
 
 def one_rank(path):
     scan = joint_scan(12, 4)
-    return whole_plane(scan.shape, scan.N), Ranks()
+    return 1 + scan.N_e, whole_plane(scan.shape, scan.N), Ranks()
 
 
 def everything(path):
@@ -311,6 +324,16 @@ def test_no_flipped_byte_passes(path, tmp_path, count):
             everything(damaged)
 
 
+def test_a_flipped_bit_in_a_field_is_found_by_those_who_only_look(path):
+    run(max_iterations=1, checkpoint=path, checkpoint_iterations=1)
+    field = read_fields(path, *one_rank(path))["unknowns"]
+    assert check_fields(path) == field.shape[1:]
+    flip(path, path.read_bytes().index(field[0, 9].tobytes()))
+    with pytest.raises(DamagedFile) as raised:
+        check_fields(path)
+    assert (raised.value.path, raised.value.dataset) == (path, "/entry_1/checkpoint_1/fields/unknowns")
+
+
 def test_a_lost_or_foreign_dataset_is_found(path):
     import h5py
 
@@ -325,6 +348,21 @@ def test_a_lost_or_foreign_dataset_is_found(path):
         file["/entry_1/history_1/loss"][0] = 1.0
     with pytest.raises(ValueError, match="history_1/loss: does not fit its checksum"):
         read_checkpoint(spare)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_another_number_of_fields_is_found(written, tmp_path, count):
+    """HDF5 gives them new checksums, and one field could be spread over all."""
+    import h5py
+
+    path, name = tmp_path / "run.checkpoint.h5", "/entry_1/checkpoint_1/fields/unknowns"
+    shutil.copy(written, path)
+    with h5py.File(path, "r+") as file:
+        values = file[name][:count]
+        del file[name]
+        file[name] = values
+    with pytest.raises(ValueError, match=rf"{name}: expected fields of shape \(\d, .*, got \({count}, "):
+        run(checkpoint=path, resume=True)
 
 
 @pytest.mark.parametrize("kind", ["texts", "truth", "terabytes"])
@@ -348,11 +386,25 @@ def test_fields_that_are_no_real_numbers_are_named(written, tmp_path, kind):
         run(checkpoint=path, resume=True)
 
 
+KILLED = """
+import os, sys
+from ptyxrf.driver.files.whole_file import whole_file
+with whole_file(sys.argv[1]) as temporary:
+    print(temporary, flush=True)
+    os._exit(1)
+"""
+
+
+def killed_while_writing(path):
+    """Return the temporary file that a process has left."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True)
+    return Path(done.stdout.strip())
+
+
 def test_remains_of_a_killed_process_go(path):
     """The temporary file of a checkpoint that was never finished; nobody else's."""
-    from ptyxrf.driver.files.whole_file import _create_beside
-
-    ours, other = _create_beside(path), _create_beside(path.with_name("else.checkpoint.h5"))
+    ours, other = (killed_while_writing(file) for file in (path, path.with_name("else.checkpoint.h5")))
+    assert ours.exists()
     run(max_iterations=1, checkpoint=path)
     assert not ours.exists() and other.exists()
 
@@ -364,7 +416,7 @@ def test_a_failure_while_writing_leaves_the_last_one(path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ptyxrf.driver.files.tiled_file._write", fail)
+    monkeypatch.setattr("ptyxrf.driver.files.tiled_file.open_to_write", fail)
     with pytest.raises(ValueError, match=r"run.checkpoint.h5: cannot be written .*No space left"):
         run(checkpoint=path, checkpoint_iterations=2, resume=True)
     assert path.read_bytes() == before

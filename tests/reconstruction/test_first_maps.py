@@ -9,8 +9,8 @@ import pytest
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction import reconstruct as reconstruct_module
-from ptyxrf.driver.reconstruction.coverage import covers
 from ptyxrf.driver.reconstruction.first_maps import FEW_SWEEPS, MOST_SWEEPS, first_maps
+from ptyxrf.driver.reconstruction.illumination import covers
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 from ptyxrf.driver.reconstruction.schedule import HELD_BUDGET, HELD_ITERATIONS
 from ptyxrf.driver.reconstruction.settings import Settings

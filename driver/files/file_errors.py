@@ -1,0 +1,40 @@
+"""Errors that carry the file, and the dataset, that they are about."""
+
+from __future__ import annotations
+
+import os
+
+
+class FileError(ValueError):
+    """A file cannot be used.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    problem : str
+        What is wrong.
+    dataset : str, optional
+        The dataset or group that is concerned.
+
+    Attributes
+    ----------
+    path, problem, dataset
+        As given. The message is made of them when it is shown.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], problem: str, dataset: str | None = None) -> None:
+        super().__init__(path, problem, dataset)
+        self.path, self.problem, self.dataset = path, problem, dataset
+
+    def __str__(self) -> str:
+        where = f"{self.path}: {self.dataset}" if self.dataset else f"{self.path}"
+        return f"{where}: {self.problem}"
+
+
+class DamagedFile(FileError):
+    """A file cannot be read: it is damaged or truncated, or it does not hold what was expected."""
+
+
+class UnwritableFile(FileError):
+    """A file cannot be written."""
