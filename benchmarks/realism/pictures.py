@@ -114,7 +114,7 @@ def _draw_probe(axes: Axes, probe: NDArray[Any]) -> None:
 
 
 def _draw_arrows(axes: Axes, data: Mapping[str, Any], found: Found) -> None:
-    """Draw at each true position the error of the given one and that of the found one, without their means."""
+    """Draw at each true position the errors of the given and of the found one, without their means."""
     true = data["true"]
     for positions, colour in ((data["nominal"], GIVEN), (found.positions, FOUND)):
         error = positions - true
