@@ -28,7 +28,7 @@ MEASURES = {
 #: Measures that only the runs with element maps have.
 MAPS = ("heavy", "medium", "trace")
 
-#: What makes the data of a case.
+#: What makes the data of a case: the independent model, a measurement, or the model at measured positions.
 SOURCES = ("simulate", "star", "xpp")
 
 #: "ptychography"; "sequential": that, then the fluorescence with the probe found; "joint".
@@ -80,7 +80,8 @@ class Case:
     start : dict
         Starting values of `ptyxrf.reconstruct`.
     mu : str
-        The constants of the simulation that the user gives as `attenuation`; empty: none.
+        The constants of the simulation that the user gives as `attenuation`, perhaps after a minus sign;
+        empty: none.
     goals : tuple of Goal
     """
 
@@ -191,12 +192,13 @@ MEASURED = (
 def _with_maps(scan: str) -> tuple[Case, ...]:
     """Return the cases of a scan whose results have element maps.
 
-    The link is that of the phase in which vacuum is 1, with the constants of absorption, or that of the phase
-    in which it is -i, where those constants are the right ones.
+    Vacuum is 1 in the link of the defaults: the constants of absorption make a wrong model, those of phase
+    one that is right to first order. Where vacuum is -i, those of absorption are right.
     """
     return (
         Case(f"sequential-{scan}", scan=scan, method="sequential", settings=BLIND),
         Case(f"joint-{scan}", scan=scan, method="joint", settings=BLIND, mu="a_e"),
+        Case(f"joint-phase-{scan}", scan=scan, method="joint", settings=BLIND, mu="-p_e"),
         Case(
             f"joint-offset-{scan}",
             scan=scan,

@@ -152,6 +152,7 @@ def _reconstruct(scan: ptyxrf.Scan, case: Case, settings: Mapping[str, Any]) -> 
     positions = scan.positions if positions is None else positions
     if case.method == "sequential":
         refined = scan.replace(probe=result.probe, positions=positions)
+        # the fluorescence has its own defaults; a run that only compiles ends early
         limit = {name: settings[name] for name in ("max_iterations",) if name in settings}
         last = ptyxrf.reconstruct(refined, "fluorescence", **limit)
         sweeps += last.history[-1].sweeps

@@ -145,5 +145,6 @@ def scan_of(case: Case, data: Data, probe: NDArray[Any]) -> ptyxrf.Scan:
             "element_names": module("simulate").NAMES,
         }
     if case.mu:
-        given["attenuation"] = data[case.mu]
+        sign = -1.0 if case.mu.startswith("-") else 1.0
+        given["attenuation"] = sign * data[case.mu.removeprefix("-")]
     return ptyxrf.Scan(data["patterns"], data["nominal"], probe, **given)

@@ -11,6 +11,9 @@ from cases import CASES, MAPS, MEASURES, Goal
 #: The word that marks a median beyond its goal, and that of one within.
 MISSED, MET = "**missed**", "met"
 
+#: Errors below this are those of rounding.
+ROUNDING = 1e-9
+
 Record = Mapping[str, Any]
 Medians = dict[str, dict[str, float]]
 
@@ -68,7 +71,11 @@ def table(records: Sequence[Record]) -> str:
         runs = [record for record in records if record["case"] == name]
         missing = runs[0]["missing"]
         label = f"{name} (without {', '.join(missing)})" if missing else name
-        numbers = [f"{values[column]:.3g}" if column in values else "–" for column in columns]
+        numbers = [_number(values[column]) if column in values else "–" for column in columns]
         goals = "; ".join(verdict(goal, values, found) for goal in CASES[name].goals)
         lines.append("| " + " | ".join([label, *numbers, str(len(runs)), goals or "–"]) + " |")
     return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return "0" if abs(value) < ROUNDING else f"{value:.3g}"
