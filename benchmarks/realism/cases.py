@@ -1,0 +1,215 @@
+"""The cases as data: what is recorded, what the user gives, how it is reconstructed, and what is expected.
+
+The settings are those that a case deserves. One that this version of ptyxrf does not have is left out of the
+run, and the row says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Measures of a run, which are the columns of the table, with their headings. "affine": after an affine
+#: distortion of object or positions has been removed, which patterns hardly determine.
+MEASURES = {
+    "object": "object",
+    "object_affine": "object, affine removed",
+    "positions": "positions",
+    "positions_affine": "positions, affine removed",
+    "heavy": "heavy map",
+    "medium": "medium map",
+    "trace": "trace map",
+    "loss": "loss",
+    "seconds": "seconds",
+    "sweeps": "sweeps",
+}
+
+#: Measures that only the runs with element maps have.
+MAPS = ("heavy", "medium", "trace")
+
+#: What makes the data of a case: the independent model, a measurement, or the model at measured positions.
+SOURCES = ("simulate", "star", "xpp")
+
+#: "ptychography"; "sequential": that, then the fluorescence with the probe found; "joint".
+METHODS = ("ptychography", "sequential", "joint")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound of the median of a measure.
+
+    Attributes
+    ----------
+    measure : str
+        One of `MEASURES`.
+    most : float
+        The measure must be at most this, or, with `of`, below this multiple of the other case's median.
+    of : str
+        Name of another case, or empty.
+    """
+
+    measure: str
+    most: float
+    of: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of scan and the reconstruction that a user would make of it.
+
+    Attributes
+    ----------
+    name : str
+    source : str
+        One of `SOURCES`.
+    scan : str
+        The case of ../shared/realism/simulate.py that is simulated.
+    options : dict
+        Options of the simulation beside those of the case.
+    mask : bool
+        The user gives the mask of the detector.
+    ion_chamber : bool
+        The user gives the reading of the ion chamber as the exposure.
+    method : str
+        One of `METHODS`.
+    modes : int
+        Probe modes of the reconstruction.
+    settings : dict
+        Settings of `ptyxrf.reconstruct` beside the method and the number of modes.
+    start : dict
+        Starting values of `ptyxrf.reconstruct`.
+    mu : str
+        The constants of the simulation that the user gives as `attenuation`, perhaps after a minus sign;
+        empty: none.
+    goals : tuple of Goal
+    """
+
+    name: str
+    source: str = "simulate"
+    scan: str = "base"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    mask: bool = False
+    ion_chamber: bool = False
+    method: str = "ptychography"
+    modes: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    start: Mapping[str, Any] = field(default_factory=dict)
+    mu: str = ""
+    goals: tuple[Goal, ...] = ()
+
+    @property
+    def joint(self) -> bool:
+        """Whether the case has element maps; those cases run when they are asked for."""
+        return self.method != "ptychography"
+
+
+BLIND = {"refine_probe": True}
+EACH = BLIND | {"refine_positions": "each"}
+AFFINE = BLIND | {"refine_positions": "affine"}
+BOTH = BLIND | {"refine_positions": "both"}
+SEARCH = BLIND | {"probe_start": "search"}
+#: Of runs that end after a number of sweeps and for no other reason.
+SWEEPS_300 = {
+    "max_sweeps": 300.0,
+    "max_iterations": 1000,
+    "loss_tolerance": 0.0,
+    "gradient_tolerance": 0.0,
+    "noise_stop": False,
+}
+
+
+def _guess(factor: str) -> Case:
+    """Return the case of a probe guess with a wrong defocus, whose search may take three plain runs."""
+    goals = Goal("object", 0.065), Goal("seconds", 3.0, of="base")
+    return Case(f"guess{factor}", scan=f"guess{factor}", settings=SEARCH, goals=goals)
+
+
+PTYCHOGRAPHY = (
+    Case("base", settings=BLIND, goals=(Goal("object", 0.062),)),
+    Case("weak", scan="weak", settings=BLIND),
+    Case("mask", scan="mask", mask=True, settings=BLIND, goals=(Goal("object", 0.064),)),
+    Case(
+        "bg0.1",
+        scan="bg0.1",
+        settings=BLIND | {"refine_pattern_background": True},
+        goals=(Goal("object", 0.066),),
+    ),
+    Case("flux5-ion", scan="flux5", ion_chamber=True, settings=BLIND),
+    Case(
+        "flux5", scan="flux5", settings=BLIND | {"refine_intensities": True}, goals=(Goal("object", 0.064),)
+    ),
+    Case("modes3", scan="modes3", modes=3, settings=BLIND),
+    Case("fly4", scan="fly4", modes=3, settings=BLIND, goals=(Goal("object", 0.095),)),
+    Case(
+        "pos1",
+        scan="pos1",
+        settings=EACH,
+        goals=(Goal("positions_affine", 0.10), Goal("object_affine", 0.066)),
+    ),
+    Case("pos2", scan="pos2", settings=EACH),
+    Case(
+        "pos3",
+        scan="pos3",
+        settings=EACH,
+        goals=(Goal("positions", 0.30), Goal("object_affine", 0.085)),
+    ),
+    Case("affine", scan="affine", settings=AFFINE),
+    Case(
+        "affdrift",
+        scan="affdrift",
+        settings=BOTH,
+        goals=(Goal("object_affine", 0.09), Goal("positions_affine", 0.20)),
+    ),
+    _guess("0.25"),
+    _guess("0"),
+    _guess("-0.5"),
+    _guess("-1"),
+    Case("photons3e3-amplitude", options={"photons": 3e3}, settings=BLIND),
+    Case(
+        "photons3e3",
+        options={"photons": 3e3},
+        settings=BLIND | {"pattern_loss": "poisson"},
+        goals=(Goal("object", 1.0, of="photons3e3-amplitude"),),
+    ),
+    Case(
+        "all",
+        scan="all",
+        mask=True,
+        ion_chamber=True,
+        modes=3,
+        settings=BOTH | {"refine_intensities": True, "refine_pattern_background": True},
+        goals=(Goal("object_affine", 0.11), Goal("positions_affine", 0.25)),
+    ),
+)
+
+MEASURED = (
+    Case("star", source="star", modes=3, settings=EACH | SWEEPS_300, goals=(Goal("loss", 64.0),)),
+    Case("xpp", source="xpp", settings=EACH, goals=(Goal("positions", 0.1),)),
+)
+
+
+def _with_maps(scan: str) -> tuple[Case, ...]:
+    """Return the cases of a scan whose results have element maps.
+
+    Vacuum is 1 in the link of the defaults: the constants of absorption make a wrong model, those of phase
+    one that is right to first order. Where vacuum is -i, those of absorption are right.
+    """
+    return (
+        Case(f"sequential-{scan}", scan=scan, method="sequential", settings=BLIND),
+        Case(f"joint-{scan}", scan=scan, method="joint", settings=BLIND, mu="a_e"),
+        Case(f"joint-phase-{scan}", scan=scan, method="joint", settings=BLIND, mu="-p_e"),
+        Case(
+            f"joint-offset-{scan}",
+            scan=scan,
+            method="joint",
+            settings=BLIND | {"link_offset": -1.0},
+            start={"real_part": 0.0},
+            mu="a_e",
+        ),
+    )
+
+
+JOINT = (*_with_maps("base"), *_with_maps("weak"))
+
+CASES = {case.name: case for case in (*PTYCHOGRAPHY, *MEASURED, *JOINT)}

@@ -1,0 +1,185 @@
+"""One run: make the scan of a case, reconstruct it as its user would, and score the result."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cases import CASES, MAPS, Case
+from numpy.typing import NDArray
+from pictures import draw
+from scans import Data, data_of, scan_of
+from shared import module
+
+import ptyxrf
+from ptyxrf.driver.simulation.probe_modes import probe_modes
+
+#: Power of a probe mode of the start as a fraction of that of the mode before.
+FALLOFF = 0.1
+
+Record = dict[str, Any]
+
+#: Cases whose kernels this process has compiled.
+_compiled: set[tuple[str, str]] = set()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that another process can make.
+
+    Attributes
+    ----------
+    case : str
+        Its name.
+    seed, specimen : int
+    changes : dict
+        Settings that replace those of the case.
+    stored : Path
+        Folder of scans.
+    picture : Path or None
+        File of the picture that is drawn.
+    """
+
+    case: str
+    seed: int
+    specimen: int
+    changes: Mapping[str, Any]
+    stored: Path
+    picture: Path | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reconstruction found, in the units of its scan.
+
+    Attributes
+    ----------
+    object : (n_rows, n_cols) array of complex
+    probe : (K, m, m) array of complex
+    positions : (N, 2) array of float
+        Refined, or as given.
+    elements : (N_e, n_rows, n_cols) array of float or None
+    loss : float
+        Of the patterns, in mean counts.
+    sweeps : float
+        Over the patterns, and over the fluorescence where it is fitted alone.
+    """
+
+    object: NDArray[Any]
+    probe: NDArray[Any]
+    positions: NDArray[np.float64]
+    elements: NDArray[Any] | None
+    loss: float
+    sweeps: float
+
+
+def known_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return those settings that this version of ptyxrf has, and the names of the others.
+
+    A setting of the right name that does not take the value counts as missing, too.
+    """
+    declared = ptyxrf.Settings.declared()
+    known, missing = {}, []
+    for name, value in settings.items():
+        try:
+            known[name] = declared[name].checked(name, value)
+        except (KeyError, ValueError):
+            missing.append(name)
+    return known, missing
+
+
+def wanted_settings(case: Case, changes: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], int]:
+    """Return the settings of a run, the names of missing ones, and the probe modes that its start needs.
+
+    Where the number of modes is no setting, a start with so many modes does the same.
+    """
+    modes = {"modes": case.modes} if case.modes > 1 else {}
+    settings, missing = known_settings({**case.settings, **modes, **changes})
+    if "modes" not in missing:
+        return settings, missing, 1
+    missing.remove("modes")
+    return settings, missing, int(changes.get("modes", case.modes))
+
+
+def run(job: Job) -> Record:
+    """Make a run and return its measures.
+
+    Returns
+    -------
+    dict
+        "case", "seed", "specimen", "missing" (names of settings that ptyxrf does not have) and those of
+        `cases.MEASURES` that the case has.
+    """
+    case = CASES[job.case]
+    data = data_of(case, job.seed, job.specimen, job.stored)
+    settings, missing, modes = wanted_settings(case, job.changes)
+    guess = data["guess"] if modes == 1 else probe_modes(data["guess"], modes, falloff=FALLOFF)
+    scan = scan_of(case, data, guess)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the linear link expects weak contrast
+        if (case.name, str(settings)) not in _compiled:
+            _reconstruct(scan, case, settings | {"max_iterations": 1})
+            _compiled.add((case.name, str(settings)))
+        began = time.process_time()
+        found = _reconstruct(scan, case, settings)
+        seconds = time.process_time() - began
+    record: Record = {
+        "case": case.name,
+        "seed": job.seed,
+        "specimen": job.specimen,
+        "missing": missing,
+        "loss": found.loss,
+        "seconds": seconds,
+        "sweeps": found.sweeps,
+        **_scores(data, found),
+    }
+    if job.picture is not None:
+        draw(job.picture, case.name, data, found, record)
+    return record
+
+
+def _reconstruct(scan: ptyxrf.Scan, case: Case, settings: Mapping[str, Any]) -> Found:
+    """Reconstruct a scan by the method of a case."""
+    method = "ptychography" if case.method == "sequential" else case.method
+    result = last = ptyxrf.reconstruct(scan, method, start=case.start, **settings)
+    sweeps = result.history[-1].sweeps
+    positions = getattr(result, "positions", None)
+    positions = scan.positions if positions is None else positions
+    if case.method == "sequential":
+        refined = scan.replace(probe=result.probe, positions=positions)
+        # the fluorescence has its own defaults; a run that only compiles ends early
+        limit = {name: settings[name] for name in ("max_iterations",) if name in settings}
+        last = ptyxrf.reconstruct(refined, "fluorescence", **limit)
+        sweeps += last.history[-1].sweeps
+    return Found(
+        object=result.object,
+        probe=result.probe,
+        positions=positions,
+        elements=last.elements if case.joint else None,
+        loss=result.history[-1].ptychography_loss / result.settings["mean_count"],
+        sweeps=sweeps,
+    )
+
+
+def _scores(data: Data, found: Found) -> dict[str, float]:
+    """Return the errors of a result: none without a truth; those of a diverged object are not numbers."""
+    if "obj" not in data:
+        return {}
+    score = module("score")
+    scores = {
+        "positions": score.pos_error(found.positions, data["true"]),
+        "positions_affine": score.pos_error(found.positions, data["true"], True),
+    }
+    try:
+        plain = score.score(data, found.object, w=found.elements)
+        affine = score.score(data, found.object, affine=True)
+    except np.linalg.LinAlgError:
+        return scores | {"object": np.nan, "object_affine": np.nan}
+    scores |= {"object": plain["err"], "object_affine": affine["err"]}
+    maps = plain.get("maps", ())
+    return scores | {name: error for name, (error, *_) in zip(MAPS, maps, strict=False)}
