@@ -69,8 +69,9 @@ def assemble(
         lambda: beam.free(layout.held).probe,
     )
     passes = Passes(terms, link, fields, units, scan.N)
-    own = [*KINDS[settings.refine_positions], *[LogAmplitude] * settings.refine_intensities]
-    kinds: list[Unknown] = [kind(diagonals, real, passes.z) for kind in own]
+    kinds: list[Unknown] = [kind(diagonals, real, passes.z) for kind in KINDS[settings.refine_positions]]
+    if settings.refine_intensities:
+        kinds.append(LogAmplitude(diagonals, real, passes.z))
     if settings.refine_probe:
         dtype = np.result_type(real, np.complex64)
         kinds.append(ProbeModes(diagonals, dtype, settings.probe_floor, passes.z, lambda: terms.alpha))
