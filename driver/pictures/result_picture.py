@@ -19,6 +19,7 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.driver.pictures.colours import BLANK, DIVERGING, colour_limits, hue_image, hue_wheel
 from ptyxrf.driver.pictures.pixels import DrawnPixels, drawn_pixels, gather_drawn_pixels, nearest_points
+from ptyxrf.driver.pictures.position_panels import draw_arrows, draw_histogram
 from ptyxrf.driver.pictures.sheet import COLUMNS, Sheet, add_colour_bar, finish_curves, finish_map
 from ptyxrf.driver.reconstruction.alignment import without_null_directions
 from ptyxrf.driver.reconstruction.illumination import ILLUMINATED
@@ -82,6 +83,7 @@ class _Picture:
         self._draw_losses(sheet.panel())
         if self.has_errors:
             self._draw_errors(sheet.panel())
+        self._draw_beam(sheet)
         if self.has_maps:
             for e in range(len(self.pixels.elements)):
                 self._draw_measured(sheet.panel(), e)
@@ -96,10 +98,17 @@ class _Picture:
         small = 1 + (self.misfits is not None)
         rest = COLUMNS - small
         rows.append((1.0, [1] * small + ([rest - rest // 2, rest // 2] if self.has_errors else [rest])))
+        if self._beam_cells():
+            rows.append((1.0, self._beam_cells()))
         if self.has_maps:
             panels = len(self.pixels.elements) * (4 if self.has_true_maps else 2)
             rows += [(ratio, [1] * min(COLUMNS, panels - first)) for first in range(0, panels, COLUMNS)]
         return rows
+
+    def _beam_cells(self) -> list[int]:
+        """Return the layout of what was refined of the beam at each position."""
+        cells = [1, 2] if self.result.positions is not None else []
+        return cells + ([1] if self.result.intensities is not None else [])
 
     def _title(self, sheet: Sheet) -> None:
         result, last = self.result, self.result.history[-1]
@@ -193,6 +202,16 @@ class _Picture:
         key = axes.inset_axes((0.83, 0.02, 0.15, 0.15))
         key.imshow(hue_wheel(), interpolation="antialiased")
         key.axis("off")
+
+    def _draw_beam(self, sheet: Sheet) -> None:
+        """Draw where positions went and how the intensity varies, where these were refined."""
+        recorded, refined, intensities = self.scan.positions, self.result.positions, self.result.intensities
+        if refined is not None:
+            draw_arrows(sheet.panel(), recorded, refined, "from recorded to refined")
+            draw_histogram(sheet.panel(), recorded, refined)
+        if intensities is not None:
+            limits = Normalize(*colour_limits(intensities))
+            self._at_positions(sheet.panel(), intensities, "intensity of the beam", limits, "cividis")
 
     def _draw_losses(self, axes: Axes) -> None:
         history = self.result.history
