@@ -1,10 +1,12 @@
 """The amplitudes of a chunk of a pattern in explicit vector code: residual, Hessian, losses along a line.
 
-All take chunk c of position j. Layouts and names are those of `ptyxrf.kernels.simd.arguments`; the formulas
+Layouts and names are those of `ptyxrf.kernels.simd.arguments`; the formulas
 those of `ptyxrf.kernels.amplitude_residual`.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +17,44 @@ from ptyxrf.kernels.simd.arguments import Patterns, Scratch, State
 from ptyxrf.kernels.simd.fourier import FieldPlan
 
 
+class Chunk(NamedTuple):
+    """A chunk of a pattern.
+
+    Attributes
+    ----------
+    at, far : int
+        Where it begins in a field and in psi.
+    measured, ratio : (m W,) array of real
+        Amplitudes, and what is kept of c/|psi|^2.
+    """
+
+    at: int
+    far: int
+    measured: NDArray
+    ratio: NDArray
+
+
 @compiled
-def _kept_at(plan: FieldPlan, state: State, j: int, c: int) -> int:
-    """Return where chunk c of position j begins in `ratio`; in `psi` it is 2 K times as far."""
-    return plan.pattern * (0 if state.recompute else j) + plan.part * c
+def chunk_of(plan: FieldPlan, patterns: Patterns, state: State, j: int, c: int) -> Chunk:
+    """Return chunk c of position j."""
+    here = plan.pattern * j + plan.part * c
+    kept = plan.part * c if state.recompute else here
+    return Chunk(
+        plan.chunk * c,
+        2 * plan.modes * kept,
+        patterns.amplitudes[here : here + plan.part],
+        state.ratio[kept : kept + plan.part],
+    )
 
 
 @compiled
 def residual_chunk(
-    plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, j: int, c: int
+    plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, chunk: Chunk
 ) -> float:
     """Keep psi and c/|psi|^2, turn the field into psi - b q, and return twice the loss."""
-    part, plane, modes, at = plan.part, plan.plane, plan.modes, plan.chunk * c
+    part, plane, modes = plan.part, plan.plane, plan.modes
+    at, far, measured, ratio = chunk
     field, work, psi, low, high = scratch.field, scratch.work, state.psi, patterns.low, patterns.high
-    kept = _kept_at(plan, state, j, c)
-    far = 2 * modes * kept
-    ratio = state.ratio[kept : kept + part]
-    here = plan.pattern * j + part * c
-    measured = patterns.amplitudes[here : here + part]
     zero, one = measured.dtype.type(0), measured.dtype.type(1)
     dark = measured.dtype.type(DARK_SINGLE if measured.itemsize == 4 else DARK)
     total = zero
@@ -87,16 +109,14 @@ def residual_chunk(
 
 
 @compiled
-def hessian_chunk(plan: FieldPlan, state: State, scratch: Scratch, j: int, c: int) -> None:
+def hessian_chunk(plan: FieldPlan, state: State, scratch: Scratch, chunk: Chunk) -> None:
     """Replace the directions dpsi by (1 - c) dpsi + c q Re(sum conj(q) dpsi).
 
     With r = c/|psi|^2: 1 - c = 1 - r |psi|^2 and c q q^* = r psi psi^*.
     """
-    part, plane, modes, at = plan.part, plan.plane, plan.modes, plan.chunk * c
+    part, plane, modes = plan.part, plan.plane, plan.modes
+    at, far, _, ratio = chunk
     field, work, psi = scratch.field, scratch.work, state.psi
-    kept = _kept_at(plan, state, j, c)
-    far = 2 * modes * kept
-    ratio = state.ratio[kept : kept + part]
     zero, one = ratio.dtype.type(0), ratio.dtype.type(1)
     if modes == 1:
         p_re, p_im = psi[far : far + part], psi[far + part : far + 2 * part]
@@ -136,15 +156,13 @@ def hessian_chunk(plan: FieldPlan, state: State, scratch: Scratch, j: int, c: in
 
 @compiled
 def losses_chunk(
-    plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, j: int, c: int, quadratic: bool,
-    steps: NDArray, losses: NDArray,
+    plan: FieldPlan, state: State, scratch: Scratch, chunk: Chunk, quadratic: bool, steps: NDArray,
+    losses: NDArray,
 ) -> None:  # fmt: skip
     """losses[s] += loss of psi + t field + t^2 bends at t = steps[s]; bends = 0 unless `quadratic`."""
-    part, plane, modes, at = plan.part, plan.plane, plan.modes, plan.chunk * c
+    part, plane, modes = plan.part, plan.plane, plan.modes
+    at, far, measured, _ = chunk
     field, bends, work, psi = scratch.field, scratch.bends, scratch.work, state.psi
-    far = 2 * modes * _kept_at(plan, state, j, c)
-    here = plan.pattern * j + part * c
-    measured = patterns.amplitudes[here : here + part]
     zero, two = measured.dtype.type(0), measured.dtype.type(2)
     work[: (5 if quadratic else 3) * part] = zero
     c0, c1, c2 = work[:part], work[part : 2 * part], work[2 * part : 3 * part]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
-from ptyxrf.kernels.simd.amplitudes import hessian_chunk, losses_chunk, residual_chunk
+from ptyxrf.kernels.simd.amplitudes import chunk_of, hessian_chunk, losses_chunk, residual_chunk
 from ptyxrf.kernels.simd.arguments import Patterns, Positions, ProbeChange, Scratch, State, Window
 from ptyxrf.kernels.simd.fourier import FieldPlan, backward_chunks, exchange, forward_chunks, merge_field
 from ptyxrf.kernels.simd.operations import add_row, multiply_row, prefetch, width
@@ -178,7 +178,7 @@ def compute_again(
     forward_rows(plan, scratch.field, 0, plan.chunks, scale, patch, probe, False, patch, probe)
     forward_columns(plan, scratch.field, 0, plan.chunks)
     for c in range(plan.chunks):
-        residual_chunk(plan, patterns, state, scratch, j, c)
+        residual_chunk(plan, patterns, state, scratch, chunk_of(plan, patterns, state, j, c))
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def gradients(
             prefetch_part(patterns.amplitudes, following, plan.pattern, fetched, 3 * groups)
             fetched += 1
             for c in range(first, last):
-                total += residual_chunk(plan, patterns, state, scratch, j, c)
+                total += residual_chunk(plan, patterns, state, scratch, chunk_of(plan, patterns, state, j, c))
             backward_columns(plan, field, first, last)
         losses[j] = 0.5 * total
         for first in range(0, chunks, GROUP):
@@ -265,7 +265,7 @@ def products(
             prefetch_state(plan, state, j + 1, fetched, 3 * groups)
             fetched += 1
             for c in range(first, last):
-                hessian_chunk(plan, state, scratch, j, c)
+                hessian_chunk(plan, state, scratch, chunk_of(plan, patterns, state, j, c))
             backward_columns(plan, field, first, last)
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
@@ -295,4 +295,5 @@ def losses_along(
         forward_rows(plan, field, 0, chunks, scale, changed, probe, moves, patch, moved)
         forward_columns(plan, field, 0, chunks)
         for c in range(chunks):
-            losses_chunk(plan, patterns, state, scratch, j, c, moves, steps, losses)
+            chunk = chunk_of(plan, patterns, state, j, c)
+            losses_chunk(plan, state, scratch, chunk, moves, steps, losses)
