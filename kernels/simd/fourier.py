@@ -284,7 +284,7 @@ def forward_chunks(plan: FieldPlan, data: NDArray, start: int, chunks: int) -> N
     some = _together(data, plan.m)
     for c in range(0, chunks, some):
         here, count = start + plan.chunk * c, min(some, chunks - c)
-        length, at = plan.m, 0
+        length, at = plan.m, np.int64(0)  # of a literal 0 all levels would be compiled once more
         for radix in plan.factors:
             _level(plan, data, here, count, length, radix, at, False)
             length //= radix
@@ -307,13 +307,13 @@ def backward_chunks(plan: FieldPlan, data: NDArray, start: int, chunks: int) -> 
 
 
 @compiled
-def exchange(plan: FieldPlan, field: NDArray, at: int, first: int, last: int) -> None:
-    """Transpose a field across its diagonal: the squares on and beyond it in chunks first..last-1."""
+def exchange(plan: FieldPlan, field: NDArray, k: int, first: int, last: int) -> None:
+    """Transpose field k across its diagonal: the squares on and beyond it in chunks first..last-1."""
     w = width(field)
-    square = w * w
+    at, square = plan.field * k, w * w
     for c in range(first, last):
-        for k in range(c, plan.chunks):
-            one, other = at + plan.chunk * c + k * square, at + plan.chunk * k + c * square
+        for d in range(c, plan.chunks):
+            one, other = at + plan.chunk * c + d * square, at + plan.chunk * d + c * square
             exchange_squares(field, one, other)
             exchange_squares(field, one + plan.plane, other + plan.plane)
 
@@ -324,29 +324,29 @@ def exchange(plan: FieldPlan, field: NDArray, at: int, first: int, last: int) ->
 
 
 @compiled
-def forward_field(plan: FieldPlan, field: NDArray, at: int) -> None:
-    """Unnormalised DFT of a field that begins at number `at`, in place, into the far layout."""
-    forward_chunks(plan, field, at, plan.chunks)
-    exchange(plan, field, at, 0, plan.chunks)
-    forward_chunks(plan, field, at, plan.chunks)
+def forward_field(plan: FieldPlan, field: NDArray, k: int) -> None:
+    """Unnormalised DFT of field k, in place, into the far layout."""
+    forward_chunks(plan, field, plan.field * k, plan.chunks)
+    exchange(plan, field, k, 0, plan.chunks)
+    forward_chunks(plan, field, plan.field * k, plan.chunks)
 
 
 @compiled
-def backward_field(plan: FieldPlan, field: NDArray, at: int) -> None:
+def backward_field(plan: FieldPlan, field: NDArray, k: int) -> None:
     """Undo `forward_field` but for a factor m^2."""
-    backward_chunks(plan, field, at, plan.chunks)
-    exchange(plan, field, at, 0, plan.chunks)
-    backward_chunks(plan, field, at, plan.chunks)
+    backward_chunks(plan, field, plan.field * k, plan.chunks)
+    exchange(plan, field, k, 0, plan.chunks)
+    backward_chunks(plan, field, plan.field * k, plan.chunks)
 
 
 @compiled
-def split_field(plan: FieldPlan, source: NDArray, start: int, field: NDArray, at: int) -> None:
-    """Field = m x m complex numbers that begin at number `start` of a flat array."""
+def split_field(plan: FieldPlan, source: NDArray, start: int, field: NDArray, k: int) -> None:
+    """Field k = m x m complex numbers that begin at number `start` of a flat array."""
     w = width(field)
     m = plan.m
     full = m // w
     for i in range(m):
-        here = at + i * w
+        here = plan.field * k + i * w
         there = start + i * m
         for _ in range(full):
             split_row(source, there, field, here, plan.plane, 0)
@@ -357,13 +357,13 @@ def split_field(plan: FieldPlan, source: NDArray, start: int, field: NDArray, at
 
 
 @compiled
-def merge_field(plan: FieldPlan, field: NDArray, at: int, target: NDArray, start: int) -> None:
+def merge_field(plan: FieldPlan, field: NDArray, k: int, target: NDArray, start: int) -> None:
     """Undo `split_field`."""
     w = width(field)
     m = plan.m
     full = m // w
     for i in range(m):
-        here = at + i * w
+        here = plan.field * k + i * w
         there = start + i * m
         for _ in range(full):
             merge_row(field, here, plan.plane, target, there, 0)

@@ -42,17 +42,17 @@ def probe_of(plan: FieldPlan, probes: NDArray, version: int) -> Window:
 
 @compiled
 def multiply(
-    plan: FieldPlan, field: NDArray, at: int, first: int, last: int, scale: float, patch: Window,
+    plan: FieldPlan, field: NDArray, k: int, first: int, last: int, scale: float, patch: Window,
     probe: Window, adding: bool,
 ) -> None:  # fmt: skip
-    """Chunks first..last-1 of a field = (or +=) scale probe patch."""
+    """Chunks first..last-1 of field k = (or +=) scale probe patch."""
     w = width(field)
     m, plane = plan.m, plan.plane
     full = min(last, m // w)
     for i in range(m):
         there = patch.start + i * patch.pitch + first * w
         here = probe.start + i * probe.pitch + first * w
-        row = at + plan.chunk * first + i * w
+        row = plan.field * k + plan.chunk * first + i * w
         for _ in range(first, full):
             if adding:
                 multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, 0, True)
@@ -71,10 +71,10 @@ def multiply(
 
 @compiled
 def multiply_adjoint(
-    plan: FieldPlan, field: NDArray, at: int, first: int, last: int, scale: float, factor: Window,
+    plan: FieldPlan, field: NDArray, k: int, first: int, last: int, scale: float, factor: Window,
     target: Window,
 ) -> None:  # fmt: skip
-    """Target += scale conj(factor) field for chunks first..last-1.
+    """Target += scale conj(factor) field k, for chunks first..last-1.
 
     Factor the probe and target the patch, or the reverse.
     """
@@ -84,7 +84,7 @@ def multiply_adjoint(
     for i in range(m):
         there = target.start + i * target.pitch + first * w
         here = factor.start + i * factor.pitch + first * w
-        row = at + plan.chunk * first + i * w
+        row = plan.field * k + plan.chunk * first + i * w
         for _ in range(first, full):
             add_row(field, row, plane, factor.numbers, here, scale, target.numbers, there, 0)
             there += w
@@ -124,22 +124,21 @@ def forward_rows(
 ) -> None:  # fmt: skip
     """DFT of one dimension of scale probe patch; where the probe moves, of scale moved still added to it."""
     for k in range(plan.modes):
-        at, mode = plan.field * k, plan.m * plan.m * k
+        mode = plan.m * plan.m * k
         mode_k = Window(probe.numbers, probe.start + mode, probe.pitch)
-        multiply(plan, field, at, first, last, scale, patch, mode_k, False)
+        multiply(plan, field, k, first, last, scale, patch, mode_k, False)
         if moves:
             moved_k = Window(moved.numbers, moved.start + mode, moved.pitch)
-            multiply(plan, field, at, first, last, scale, still, moved_k, True)
-        forward_chunks(plan, field, at + plan.chunk * first, last - first)
+            multiply(plan, field, k, first, last, scale, still, moved_k, True)
+        forward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
 @compiled
 def forward_columns(plan: FieldPlan, field: NDArray, first: int, last: int) -> None:
     """Transpose and transform the other dimension: what `forward_rows` left becomes far fields."""
     for k in range(plan.modes):
-        at = plan.field * k
-        exchange(plan, field, at, first, last)
-        forward_chunks(plan, field, at + plan.chunk * first, last - first)
+        exchange(plan, field, k, first, last)
+        forward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
 @compiled
@@ -159,14 +158,14 @@ def backward_rows_overlap_add(
     Where the probe moves, sums += scale conj(patch) field.
     """
     for k in range(plan.modes):
-        at, mode = plan.field * k, plan.m * plan.m * k
-        exchange(plan, field, at, first, last)
-        backward_chunks(plan, field, at + plan.chunk * first, last - first)
+        mode = plan.m * plan.m * k
+        exchange(plan, field, k, first, last)
+        backward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
         mode_k = Window(probe.numbers, probe.start + mode, probe.pitch)
-        multiply_adjoint(plan, field, at, first, last, scale, mode_k, target)
+        multiply_adjoint(plan, field, k, first, last, scale, mode_k, target)
         if moves:
             sums_k = Window(sums.numbers, sums.start + mode, sums.pitch)
-            multiply_adjoint(plan, field, at, first, last, scale, patch, sums_k)
+            multiply_adjoint(plan, field, k, first, last, scale, patch, sums_k)
 
 
 @compiled
@@ -229,7 +228,7 @@ def gradients(
         if len(probe_change.exits) > 0:
             for k in range(plan.modes):
                 start = (j * plan.modes + k) * plan.m * plan.m
-                merge_field(plan, field, k * plan.field, probe_change.exits, start)
+                merge_field(plan, field, k, probe_change.exits, start)
 
 
 @compiled
