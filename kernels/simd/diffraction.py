@@ -65,7 +65,7 @@ class VectorDiffraction(Diffraction):
                 self._exits = aligned_empty((self.count, self.modes, self.m, self.m), self.probe.dtype)
             sums, slots = probe_sum.target(first, last)
             exits = change.exits if self._exits is None else self._exits.reshape(-1)
-            change = change._replace(moves=True, slots=slots, sums=sums.reshape(-1), exits=exits)
+            change = ProbeChange(True, slots, change.moved, sums.reshape(-1), exits)
         passes.gradients(
             self._plan, self._positions(first, last, tile.shape[1]), change, self._patterns, self._state,
             self._scratch, tile.reshape(-1), gradient.reshape(-1), self.pattern_losses,
@@ -81,9 +81,8 @@ class VectorDiffraction(Diffraction):
         if probe_sum is not None:
             moved, slots = self.probe.direction(first, last)
             sums, slots = probe_sum.target(first, last)
-            probe_change = probe_change._replace(
-                moves=True, slots=slots, moved=moved.reshape(-1), sums=sums.reshape(-1)
-            )
+            exits = probe_change.exits  # those of the gradient are added below
+            probe_change = ProbeChange(True, slots, moved.reshape(-1), sums.reshape(-1), exits)
         passes.products(
             self._plan, self._positions(first, last, change.shape[1]), probe_change, self._patterns,
             self._state, self._scratch, self._tile.reshape(-1), change.reshape(-1), product.reshape(-1),
@@ -104,7 +103,8 @@ class VectorDiffraction(Diffraction):
             if self._scratch.bends is self._scratch.field:  # the same while the probe is known
                 self._scratch = self._scratch._replace(bends=np.zeros_like(self._scratch.field))
             moved, slots = self.probe.direction(first, last)
-            probe_change = probe_change._replace(moves=True, slots=slots, moved=moved.reshape(-1))
+            _, _, _, sums, exits = probe_change
+            probe_change = ProbeChange(True, slots, moved.reshape(-1), sums, exits)
         passes.losses_along(
             self._plan, self._positions(first, last, change.shape[1]), probe_change, self._patterns,
             self._state, self._scratch, self._tile.reshape(-1), change.reshape(-1),
