@@ -28,16 +28,9 @@ GROUP = 4
 
 
 @compiled
-def patch_of(positions: Positions, b: int, image: NDArray) -> Window:
-    """Return the patch of an object at a position."""
-    corner, pitch = positions.corners[positions.first + b], positions.pitch
-    return Window(image, corner[0] * pitch + corner[1], pitch)
-
-
-@compiled
-def probe_of(plan: FieldPlan, probes: NDArray, version: int) -> Window:
-    """Return the first mode of a version of the probe."""
-    return Window(probes, version * plan.modes * plan.m * plan.m, plan.m)
+def corner_of(positions: Positions, j: int) -> int:
+    """Return the number of the first pixel of a patch."""
+    return positions.corners[j, 0] * positions.pitch + positions.corners[j, 1]
 
 
 @compiled
@@ -197,12 +190,13 @@ def gradients(
     """
     field, chunks, moves = scratch.field, plan.chunks, probe_change.moves
     groups = -(-chunks // GROUP)
+    pitch, size = positions.pitch, plan.modes * plan.m * plan.m
     for b in range(len(positions.which)):
         j = positions.first + b
-        scale = positions.scales[j]
-        patch, goal = patch_of(positions, b, tile), patch_of(positions, b, target)
-        probe = probe_of(plan, positions.probes, positions.which[b])
-        sums = probe_of(plan, probe_change.sums, probe_change.slots[b])
+        scale, corner = positions.scales[j], corner_of(positions, j)
+        patch, goal = Window(tile, corner, pitch), Window(target, corner, pitch)
+        probe = Window(positions.probes, positions.which[b] * size, plan.m)
+        sums = Window(probe_change.sums, probe_change.slots[b] * size, plan.m)
         following = (j + 1) * plan.pattern
         fetched = 0
         for first in range(0, chunks, GROUP):
@@ -242,14 +236,15 @@ def products(
     """
     field, chunks, moves = scratch.field, plan.chunks, probe_change.moves
     groups = -(-chunks // GROUP)
+    pitch, size = positions.pitch, plan.modes * plan.m * plan.m
     for b in range(len(positions.which)):
         j = positions.first + b
-        scale = positions.scales[j]
-        patch, goal = patch_of(positions, b, tile), patch_of(positions, b, target)
-        changed = patch_of(positions, b, change)
-        probe = probe_of(plan, positions.probes, positions.which[b])
-        moved = probe_of(plan, probe_change.moved, probe_change.slots[b])
-        sums = probe_of(plan, probe_change.sums, probe_change.slots[b])
+        scale, corner = positions.scales[j], corner_of(positions, j)
+        patch, goal = Window(tile, corner, pitch), Window(target, corner, pitch)
+        changed = Window(change, corner, pitch)
+        probe = Window(positions.probes, positions.which[b] * size, plan.m)
+        moved = Window(probe_change.moved, probe_change.slots[b] * size, plan.m)
+        sums = Window(probe_change.sums, probe_change.slots[b] * size, plan.m)
         if state.recompute:
             compute_again(plan, patterns, state, scratch, j, scale, patch, probe)
         fetched = 0
@@ -280,12 +275,13 @@ def losses_along(
 ) -> None:  # fmt: skip
     """losses[s] += loss at z + t dz, and P + t dP where the probe moves, at t = steps[s]."""
     field, bends, chunks, moves = scratch.field, scratch.bends, plan.chunks, probe_change.moves
+    pitch, size = positions.pitch, plan.modes * plan.m * plan.m
     for b in range(len(positions.which)):
         j = positions.first + b
-        scale = positions.scales[j]
-        patch, changed = patch_of(positions, b, tile), patch_of(positions, b, change)
-        probe = probe_of(plan, positions.probes, positions.which[b])
-        moved = probe_of(plan, probe_change.moved, probe_change.slots[b])
+        scale, corner = positions.scales[j], corner_of(positions, j)
+        patch, changed = Window(tile, corner, pitch), Window(change, corner, pitch)
+        probe = Window(positions.probes, positions.which[b] * size, plan.m)
+        moved = Window(probe_change.moved, probe_change.slots[b] * size, plan.m)
         if state.recompute:
             compute_again(plan, patterns, state, scratch, j, scale, patch, probe)
         if moves:
