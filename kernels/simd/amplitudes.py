@@ -53,7 +53,7 @@ def residual_chunk(
 ) -> float:
     """Keep psi and c/|psi|^2, turn the field into psi - b q, and return twice the loss."""
     part, plane, modes = plan.part, plan.plane, plan.modes
-    at, far, measured, ratio = chunk
+    at, far, measured, ratio = chunk.at, chunk.far, chunk.measured, chunk.ratio
     field, work, psi, low, high = scratch.field, scratch.work, state.psi, patterns.low, patterns.high
     zero, one = measured.dtype.type(0), measured.dtype.type(1)
     dark = measured.dtype.type(DARK_SINGLE if measured.itemsize == 4 else DARK)
@@ -115,7 +115,7 @@ def hessian_chunk(plan: FieldPlan, state: State, scratch: Scratch, chunk: Chunk)
     With r = c/|psi|^2: 1 - c = 1 - r |psi|^2 and c q q^* = r psi psi^*.
     """
     part, plane, modes = plan.part, plan.plane, plan.modes
-    at, far, _, ratio = chunk
+    at, far, ratio = chunk.at, chunk.far, chunk.ratio
     field, work, psi = scratch.field, scratch.work, state.psi
     zero, one = ratio.dtype.type(0), ratio.dtype.type(1)
     if modes == 1:
@@ -161,7 +161,7 @@ def losses_chunk(
 ) -> None:  # fmt: skip
     """losses[s] += loss of psi + t field + t^2 bends at t = steps[s]; bends = 0 unless `quadratic`."""
     part, plane, modes = plan.part, plan.plane, plan.modes
-    at, far, measured, _ = chunk
+    at, far, measured = chunk.at, chunk.far, chunk.measured
     field, bends, work, psi = scratch.field, scratch.bends, scratch.work, state.psi
     zero, two = measured.dtype.type(0), measured.dtype.type(2)
     work[: (5 if quadratic else 3) * part] = zero

@@ -98,11 +98,10 @@ def prefetch_part(array: NDArray, start: int, count: int, part: int, parts: int)
 
 
 @compiled
-def prefetch_state(plan: FieldPlan, state: State, j: int, part: int, parts: int) -> None:
-    """Ask for one of some parts of what is kept of a position."""
-    far = 2 * plan.modes * plan.pattern
-    prefetch_part(state.psi, j * far, far, part, parts)
-    prefetch_part(state.ratio, j * plan.pattern, plan.pattern, part, parts)
+def prefetch_state(psi: NDArray, ratio: NDArray, j: int, far: int, size: int, part: int, parts: int) -> None:
+    """Ask for one of some parts of what is kept of a position: `far` numbers of psi and `size` ratios."""
+    prefetch_part(psi, j * far, far, part, parts)
+    prefetch_part(ratio, j * size, size, part, parts)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -235,6 +234,7 @@ def products(
     Where the probe moves, P_j dz_j + dP_j z_j with dP in `moved`, and sums += conj(z_j) F^* H F (...).
     """
     field, chunks, moves = scratch.field, plan.chunks, probe_change.moves
+    psi, ratio, far = state.psi, state.ratio, 2 * plan.modes * plan.pattern
     groups = -(-chunks // GROUP)
     pitch, size = positions.pitch, plan.modes * plan.m * plan.m
     for b in range(len(positions.which)):
@@ -251,12 +251,12 @@ def products(
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
             forward_rows(plan, field, first, last, scale, changed, probe, moves, patch, moved)
-            prefetch_state(plan, state, j + 1, fetched, 3 * groups)
+            prefetch_state(psi, ratio, j + 1, far, plan.pattern, fetched, 3 * groups)
             fetched += 1
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
             forward_columns(plan, field, first, last)
-            prefetch_state(plan, state, j + 1, fetched, 3 * groups)
+            prefetch_state(psi, ratio, j + 1, far, plan.pattern, fetched, 3 * groups)
             fetched += 1
             for c in range(first, last):
                 hessian_chunk(plan, state, scratch, chunk_of(plan, patterns, state, j, c))
@@ -264,7 +264,7 @@ def products(
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
             backward_rows_overlap_add(plan, field, first, last, scale, probe, goal, moves, patch, sums)
-            prefetch_state(plan, state, j + 1, fetched, 3 * groups)
+            prefetch_state(psi, ratio, j + 1, far, plan.pattern, fetched, 3 * groups)
             fetched += 1
 
 
