@@ -19,6 +19,9 @@ from ptyxrf.kernels.implementation import resolve_engine
 from ptyxrf.kernels.reductions import dots
 from ptyxrf.parallel.startup import first_on_each_node
 
+#: Settings that decide which kernels there are.
+DECISIVE = ("method", "precision", "curvature", "refine_probe", "refine_positions", "refine_intensities")
+
 log = logging.getLogger("ptyxrf")
 
 
@@ -39,31 +42,16 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
     model = Model() if model is None else model
     if not any(Path(dots.stats.cache_path).glob("*.nbi")):  # Numba's cache has no kernel
         log.info("compiling kernels: once on each machine, about a minute")
-    kind = (
-        model.method,
-        model.precision,
-        model.curvature,
-        model.refine_probe,
-        scan.sampling,
-        bool(scan.fractions.any()),
-        resolve_engine(model.engine, scan.m),
-    )
-    first_on_each_node(comm, lambda: _compile(*kind))
+    engine = resolve_engine(model.engine, scan.m)
+    kind = Model(engine=engine, **{name: getattr(model, name) for name in DECISIVE})
+    first_on_each_node(comm, lambda: _compile(kind, scan.sampling, bool(scan.fractions.any())))
 
 
 @cache
-def _compile(
-    method: str, precision: str, curvature: str, refine_probe: bool, sampling: str | None, fractional: bool,
-    engine: str,
-) -> None:  # fmt: skip
+def _compile(model: Model, sampling: str | None, fractional: bool) -> None:
     """Evaluate a tiny objective of the same kind, and take steps of both solvers on it."""
     objective = Objective(
-        _tiny_scan(sampling, fractional, 4 if engine == "vector" else 11),
-        method,
-        precision=precision,
-        curvature=curvature,
-        refine_probe=refine_probe,
-        engine=engine,
+        _tiny_scan(sampling, fractional, 4 if model.engine == "vector" else 11), settings=model
     )
     objective.scale_weights()
     for solver in (QuasiNewton, TruncatedNewton):
