@@ -145,7 +145,7 @@ def _iterate(
         if reason is None:
             number, state = state.number, minimiser.step(state)
             if state.number > number:
-                moved = objective.follow_positions(state.vector, search=schedule.searches(state))
+                moved = objective.beam.followed(state.vector, search=schedule.searches(state))
                 state = state if moved is None else minimiser.reset(state, moved)
                 reason = reporter.report(state)
     return state, reason
@@ -211,8 +211,8 @@ def _result(
         settings=settings.as_dict() | derived,
         predicted_fluorescence=objective.predicted_fluorescence(state.vector),
         pattern_misfit=objective.pattern_misfit(),
-        positions=objective.positions_of(state.vector) if settings.refine_positions != "none" else None,
-        intensities=objective.intensities_of(state.vector) if settings.refine_intensities else None,
+        positions=objective.beam.positions(state.vector) if settings.refine_positions != "none" else None,
+        intensities=objective.beam.intensities(state.vector) if settings.refine_intensities else None,
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
     )
 
