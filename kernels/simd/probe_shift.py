@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from ptyxrf.kernels.aligned import aligned_empty
 from ptyxrf.kernels.compiled import compiled
 from ptyxrf.kernels.simd.fourier import (
+    FieldPlan,
     VectorPlan,
     backward_field,
     forward_field,
     merge_field,
-    plane_size,
     split_field,
 )
 from ptyxrf.kernels.simd.operations import width
@@ -26,50 +26,50 @@ from ptyxrf.kernels.simd.operations import width
 
 @compiled
 def shift_probes(
-    spectrum: NDArray, row_ramps: NDArray, column_ramps: NDArray, m: int, chunks: int, factors: NDArray,
-    roots: NDArray, field: NDArray, fields: NDArray,
+    plan: FieldPlan, spectrum: NDArray, row_ramps: NDArray, column_ramps: NDArray, field: NDArray,
+    fields: NDArray,
 ) -> None:  # fmt: skip
     """fields[b, k] = inverse DFT of spectrum[k] * (row_ramps[b] outer column_ramps[b])."""
     w = width(field)
-    plane = plane_size(field, chunks)
+    m, plane = plan.m, plan.plane
     flat = fields.reshape(-1)
     for b in range(fields.shape[0]):
         for k in range(fields.shape[1]):
-            for c in range(chunks):
+            for c in range(plan.chunks):
                 rows_re, rows_im = row_ramps[b, 0, c * w : (c + 1) * w], row_ramps[b, 1, c * w : (c + 1) * w]
                 for i in range(m):
                     re, im = column_ramps[b, 0, i], column_ramps[b, 1, i]
                     source_re, source_im = spectrum[k, c, 0, i], spectrum[k, c, 1, i]
-                    here = 2 * plane * c + i * w
+                    here = plan.chunk * c + i * w
                     out_re, out_im = field[here : here + w], field[here + plane : here + plane + w]
                     for l in range(w):  # noqa: E741
                         ramp_re = re * rows_re[l] - im * rows_im[l]
                         ramp_im = re * rows_im[l] + im * rows_re[l]
                         out_re[l] = ramp_re * source_re[l] - ramp_im * source_im[l]
                         out_im[l] = ramp_re * source_im[l] + ramp_im * source_re[l]
-            backward_field(field, 0, m, chunks, factors, roots)
-            merge_field(field, 0, chunks, flat, (b * fields.shape[1] + k) * m * m, m)
+            backward_field(plan, field, 0)
+            merge_field(plan, field, 0, flat, (b * fields.shape[1] + k) * m * m)
 
 
 @compiled
 def shift_probes_adjoint(
-    fields: NDArray, row_ramps: NDArray, column_ramps: NDArray, m: int, chunks: int, factors: NDArray,
-    roots: NDArray, field: NDArray, spectrum: NDArray,
+    plan: FieldPlan, fields: NDArray, row_ramps: NDArray, column_ramps: NDArray, field: NDArray,
+    spectrum: NDArray,
 ) -> None:  # fmt: skip
     """Adjoint of `shift_probes`: spectrum[k] += sum_b conj(ramps of b) * DFT of fields[b, k]."""
     w = width(field)
-    plane = plane_size(field, chunks)
+    m, plane = plan.m, plan.plane
     flat = fields.reshape(-1)
     for b in range(fields.shape[0]):
         for k in range(fields.shape[1]):
-            split_field(flat, (b * fields.shape[1] + k) * m * m, m, field, 0, chunks)
-            forward_field(field, 0, m, chunks, factors, roots)
-            for c in range(chunks):
+            split_field(plan, flat, (b * fields.shape[1] + k) * m * m, field, 0)
+            forward_field(plan, field, 0)
+            for c in range(plan.chunks):
                 rows_re, rows_im = row_ramps[b, 0, c * w : (c + 1) * w], row_ramps[b, 1, c * w : (c + 1) * w]
                 for i in range(m):
                     re, im = column_ramps[b, 0, i], column_ramps[b, 1, i]
                     target_re, target_im = spectrum[k, c, 0, i], spectrum[k, c, 1, i]
-                    here = 2 * plane * c + i * w
+                    here = plan.chunk * c + i * w
                     from_re, from_im = field[here : here + w], field[here + plane : here + plane + w]
                     for l in range(w):  # noqa: E741
                         ramp_re = re * rows_re[l] - im * rows_im[l]
@@ -99,7 +99,7 @@ class VectorShifts:
         self._rows[:, 0, :m], self._rows[:, 1, :m] = ramps[:, 0].real, ramps[:, 0].imag
         self._columns = np.stack((ramps[:, 1].real, ramps[:, 1].imag), axis=1).astype(plan.real)
         self._field = plan.fields(1)
-        self._transform = (m, plan.chunks, plan.factors, plan.roots, self._field)
+        self._field_plan = plan.of_fields(1)
 
     def spectrum(self, probe: NDArray) -> NDArray[Any]:
         """Return the spectrum of a (K, m, m) probe, with the 1/m^2 of the inverse transform folded in."""
@@ -114,7 +114,8 @@ class VectorShifts:
 
     def shift(self, spectrum: NDArray, first: int, last: int, fields: NDArray) -> None:
         """Fields (B, K, m, m) = S_j P for the positions first..last-1."""
-        shift_probes(spectrum, self._rows[first:last], self._columns[first:last], *self._transform, fields)
+        rows, columns = self._rows[first:last], self._columns[first:last]
+        shift_probes(self._field_plan, spectrum, rows, columns, self._field, fields)
 
     def no_sum(self) -> NDArray[Any]:
         """Return what `add_shifted_back` adds to, empty."""
@@ -122,9 +123,8 @@ class VectorShifts:
 
     def add_shifted_back(self, fields: NDArray, first: int, last: int, total: NDArray) -> None:
         """Total += sum_j S_j^* fields_j over the positions first..last-1."""
-        shift_probes_adjoint(
-            fields, self._rows[first:last], self._columns[first:last], *self._transform, total
-        )
+        rows, columns = self._rows[first:last], self._columns[first:last]
+        shift_probes_adjoint(self._field_plan, fields, rows, columns, self._field, total)
 
     def finished(self, total: NDArray) -> NDArray[Any]:
         """Return the (K, m, m) sum."""
