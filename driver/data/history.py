@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, SupportsIndex, overload
 
@@ -46,6 +46,9 @@ class IterationRecord:
         Phi, in the units of the data.
     ptychography_loss, fluorescence_loss : float
         Phi_p and Phi_f (with its weights); NaN where the method does not have the modality.
+    ptychography_floor : float
+        The Phi_p that noise leaves, at the model of the end; the same in every record of a finished
+        reconstruction, NaN before and where the noise is not known.
     gradient_norm : float
         Norm of the gradient, without the components that a bound holds.
     inner_steps : int
@@ -68,6 +71,7 @@ class IterationRecord:
     loss: float
     ptychography_loss: float = math.nan
     fluorescence_loss: float = math.nan
+    ptychography_floor: float = math.nan
     gradient_norm: float = math.nan
     inner_steps: int = 0
     products: int = 0
@@ -106,6 +110,10 @@ class History(list[IterationRecord]):
         if any(key in record.errors for record in self):
             return np.array([record.errors.get(key, math.nan) for record in self])
         raise KeyError(f"{key}: expected one of {', '.join(COLUMNS)} or the name of an error")
+
+    def with_floor(self, floor: float) -> History:
+        """Return the history with the loss that noise leaves beside the loss of the patterns."""
+        return History(replace(record, ptychography_floor=floor) for record in self)
 
     def to_numpy(self) -> NDArray[Any]:
         """Return the numbers of all records as a structured array, errors included."""

@@ -19,6 +19,7 @@ from ptyxrf.driver.data.words import METHODS
 from ptyxrf.driver.files.cxi import ENTRY, FLUORESCENCE, GEOMETRY, ILLUMINATION, SAMPLE
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
 from ptyxrf.driver.files.hdf5_writer import Hdf5Writer, creating, writing
+from ptyxrf.driver.files.quality_record import read_quality, write_quality
 from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
 from ptyxrf.driver.files.whole_file import check_space
 from ptyxrf.parallel.gather import gather_positions
@@ -37,6 +38,9 @@ COLUMNS = {
     for record_field in fields(IterationRecord)
     if record_field.type in ("int", "float")
 }
+
+#: Columns that histories of earlier versions do not have; they are written where they hold numbers.
+LATER_COLUMNS = ("ptychography_floor",)
 
 #: Longest list of settings that is repeated as an attribute (HDF5 holds attributes of 64 kB).
 ATTRIBUTE_LENGTH = 1000
@@ -153,6 +157,7 @@ def _write_frame(
         else:
             writer.optional(PREDICTED, predicted, interpretation="spectrum")
     writer.optional(MISFIT, result.pattern_misfit)
+    write_quality(writer, result.quality)
     if scan is not None:
         writer.group(SAMPLE, "NXsample")
         writer.group(GEOMETRY, "NXcollection")
@@ -183,7 +188,11 @@ def write_history(writer: Hdf5Writer, history: History) -> None:
     """Write the history as columns of one length; viewers plot the loss over the iterations."""
     writer.group(HISTORY, "NXdata", signal="loss", axes=["iteration"])
     for name, dtype in COLUMNS.items():
-        writer.array(f"{HISTORY}/{name}", history[name].astype(dtype))
+        column = history[name].astype(dtype)
+        if name not in LATER_COLUMNS:
+            writer.array(f"{HISTORY}/{name}", column)
+        elif not np.isnan(column).all():
+            writer.optional(f"{HISTORY}/{name}", column)
     writer.texts(f"{HISTORY}/note", list(history["note"]))
     names = list(dict.fromkeys(name for record in history for name in record.errors))
     if not names:
@@ -225,7 +234,8 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     Returns
     -------
     Result
-        With the dtypes that were written; settings as JSON has them (lists for tuples and arrays).
+        With the dtypes that were written; settings as JSON has them (lists for tuples and arrays). Files of
+        earlier versions have no quality.
 
     Raises
     ------
@@ -246,6 +256,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
             settings=_settings(reader),
             predicted_fluorescence=_optional_values(reader, PREDICTED, gaps=True),  # elements without data
             pattern_misfit=_optional_values(reader, MISFIT),
+            quality=read_quality(reader),
         )
 
 
@@ -318,6 +329,8 @@ def read_history(reader: Hdf5Reader) -> History:
     """Return what `write_history` wrote."""
     columns: dict[str, list[Any]] = {}
     for name, dtype in COLUMNS.items():
+        if name in LATER_COLUMNS and reader.optional_dataset(f"{HISTORY}/{name}") is None:
+            continue
         column = np.asarray(reader.array(f"{HISTORY}/{name}"))
         if column.ndim != 1 or column.dtype.kind != dtype.kind:
             raise reader.error(

@@ -159,6 +159,14 @@ def losses_chunk(
         losses[s] += 0.5 * total
 
 
-# ---------------------------------------------------------------------------------------------------------
-# Steps of all modes, for the chunks first..last-1
-# ---------------------------------------------------------------------------------------------------------
+@compiled
+def intensity_chunk(
+    field: NDArray, at: int, plane: int, gap: int, part: int, modes: int, power: NDArray
+) -> None:
+    """Power = sum_k |psi_k|^2 of a chunk."""
+    power[:] = power.dtype.type(0)
+    for k in range(modes):
+        here = at + k * gap
+        re, im = field[here : here + part], field[here + plane : here + plane + part]
+        for l in range(part):  # noqa: E741
+            power[l] += re[l] * re[l] + im[l] * im[l]

@@ -34,7 +34,7 @@ class VectorDiffraction(Diffraction):
     """The term for patterns whose size has the prime factors 2, 3, 5 and 7 only; see `Diffraction`."""
 
     def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
-        plan = VectorPlan.of(self.m, self.real)
+        self._plan = plan = VectorPlan.of(self.m, self.real)
         self.amplitudes = _ordered(amplitudes, plan)
         self._low_memory = not keep_far_fields
         self._size = plan.m * plan.padded  # numbers of a pattern in the far layout
@@ -126,3 +126,15 @@ class VectorDiffraction(Diffraction):
             self._field, bends, self._work, np.asarray(steps, dtype=self.real), losses, with_probe,
             self._tile.reshape(-1), moved.reshape(-1), slots,
         )  # fmt: skip
+
+    def intensities(self, tile: NDArray, first: int, last: int) -> NDArray[Any]:
+        """See `Diffraction.intensities`."""
+        out = np.empty((last - first, *self.amplitudes.shape[1:]), self.real)
+        vector_patterns.intensities(
+            tile.reshape(-1), *self._positions(first, last, tile.shape[1]), self._field, out.reshape(-1)
+        )
+        return out
+
+    def in_order(self, values: NDArray[Any]) -> NDArray[Any]:
+        """See `Diffraction.in_order`."""
+        return self._plan.from_far(values)

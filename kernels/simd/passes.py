@@ -19,7 +19,12 @@ from __future__ import annotations
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
-from ptyxrf.kernels.simd.amplitudes import hessian_chunk, losses_chunk, residual_chunk
+from ptyxrf.kernels.simd.amplitudes import (
+    hessian_chunk,
+    intensity_chunk,
+    losses_chunk,
+    residual_chunk,
+)
 from ptyxrf.kernels.simd.fourier import backward_chunks, exchange, forward_chunks, merge_field, plane_size
 from ptyxrf.kernels.simd.operations import add_row, multiply_row, prefetch, width
 
@@ -349,3 +354,25 @@ def losses_along(
                 field, bends, 2 * plane * c, plane, gap, part, modes, moves, amplitudes[here : here + part],
                 psi, 2 * modes * place, steps, losses, work,
             )  # fmt: skip
+
+
+@compiled
+def intensities(
+    tile: NDArray, pitch: int, corners: NDArray, probes: NDArray, which: NDArray, scales: NDArray, m: int,
+    chunks: int, modes: int, factors: NDArray, roots: NDArray, field: NDArray, out: NDArray,
+) -> None:  # fmt: skip
+    """Out = sum_k |psi_k|^2 of each position, in the far layout (B, C, m, W)."""
+    w = width(field)
+    plane = plane_size(field, chunks)
+    part = m * w
+    for b in range(len(corners)):
+        forward_rows(
+            tile, corners[b], pitch, probes, which[b] * modes * m * m, scales[b], m, modes, field, chunks, 0,
+            chunks, factors, roots, False, tile, probes, 0,
+        )  # fmt: skip
+        forward_columns(field, m, modes, chunks, 0, chunks, factors, roots)
+        for c in range(chunks):
+            place = (b * chunks + c) * part
+            intensity_chunk(
+                field, 2 * plane * c, plane, 2 * plane * chunks, part, modes, out[place : place + part]
+            )
