@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 class Quality:
     """The misfit of the patterns over their noise floor, and what it means; the same on every rank.
 
-    The misfit of a pixel is the square of |psi| - b, the amplitudes of model and data. Its floor is what Poisson
-    noise leaves of it on average, less the part that the unknowns fit. A right model has a ratio near 1; wrong
-    positions, a wrong probe or too few modes have more.
+    The misfit of a pixel is the square of |psi| - b, the amplitudes of model and data. Its floor is what
+    Poisson noise leaves of it on average, less the part that the unknowns fit. A right model has a ratio near
+    1; wrong positions, a wrong probe or too few modes have more.
 
     Attributes
     ----------

@@ -119,11 +119,9 @@ class _Picture:
             f"{last.seconds:.1f} s",
             result.reason.value,
         ]
-        sheet.title(f"{result.method} · {name}", "   ".join(details), self._verdict)
-
-    @property
-    def _verdict(self) -> str:
-        return "" if self.quality is None else self.quality.verdict
+        quality = self.quality
+        verdict, poor = ("", False) if quality is None else (quality.verdict, quality.good is False)
+        sheet.title(f"{result.method} · {name}", "   ".join(details), verdict, poor=poor)
 
     # maps -------------------------------------------------------------------------------------------------
 

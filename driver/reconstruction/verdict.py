@@ -19,6 +19,8 @@ DEVIATIONS = 4.0
 MOST_UNKNOWNS = 0.5
 #: A pattern is far worse than the rest from this multiple of the median on, by so many standard deviations.
 WORSE_POSITION, POSITION_DEVIATIONS = 2.0, 6.0
+#: Some patterns are at fault where at most this fraction of them have most of the excess.
+FEW_POSITIONS, FAR_PART = 0.05, 0.5
 #: A detector pixel is far worse than the rest from this multiple of what all but this percentage of the
 #: pixels have, by so many standard deviations: a mask that is wrong in more shows in the misfit in all.
 WORSE_PIXEL, REST_OF_PIXELS, PIXEL_DEVIATIONS = 3.0, 2.0, 10.0
@@ -77,15 +79,25 @@ class Misfit:
         """(N,): misfit over floor of each pattern."""
         return self.positions[0] / self.floor
 
+    @cached_property
+    def _far(self) -> NDArray[np.bool_]:
+        """(N,): which patterns fit far worse than the rest."""
+        usual = float(np.median(self.per_position))
+        excess = self.positions[0] - usual * self.floor
+        noise = max(usual, 1.0) * np.sqrt(self.positions[1])
+        return (self.per_position > WORSE_POSITION * usual) & (excess > POSITION_DEVIATIONS * noise)
+
     @property
     def far_positions(self) -> int:
         """How many patterns fit far worse than the rest."""
-        usual = float(np.median(self.per_position))
-        excess = self.positions[0] - usual * self.floor
-        far = (self.per_position > WORSE_POSITION * usual) & (
-            excess > POSITION_DEVIATIONS * max(usual, 1.0) * np.sqrt(self.positions[1])
-        )
-        return int(far.sum())
+        return int(self._far.sum())
+
+    @property
+    def far_part(self) -> float:
+        """The part of the excess that lies in these patterns, where they are few."""
+        excess = self.positions[0] - self.floor
+        few = self.far_positions <= FEW_POSITIONS * len(excess)
+        return float(excess[self._far].sum()) / max(float(excess.sum()), 1e-300) if few else 0.0
 
     @property
     def far_pixels(self) -> int:
@@ -123,13 +135,9 @@ def verdict_of(misfit: Misfit) -> tuple[str, bool | None]:
     if misfit.poor:
         return f"Poor fit: {figure}; {_doubts(misfit)}.", False
     if pixels := misfit.far_pixels:
-        return f"Doubtful fit: {figure}, {_far_pixels(pixels)}.", False
+        return f"Doubtful fit: {figure}, but {_far_pixels(pixels)}.", False
     if positions := misfit.far_positions:
-        return (
-            f"Doubtful fit: {figure}, but {_several(positions, 'pattern')} misfit more than "
-            f"{WORSE_POSITION:g} times as much as the rest: doubt their positions and intensities.",
-            False,
-        )
+        return f"Doubtful fit: {figure}, but {_far_positions(positions)}.", False
     if misfit.share > MOST_UNKNOWNS:
         return (
             f"No verdict: {figure}, but there are too few data to tell: {misfit.share:.2g} unknowns for each "
@@ -144,7 +152,13 @@ def _several(count: int, what: str) -> str:
 
 
 def _far_pixels(count: int) -> str:
-    return f"but {_several(count, 'detector pixel')} misfit far more than that: doubt the mask (hot or dead pixels)"
+    several = _several(count, "detector pixel")
+    return f"{several} misfit far more than the rest: doubt the mask (hot or dead pixels)"
+
+
+def _far_positions(count: int) -> str:
+    several = _several(count, "pattern")
+    return f"{several} misfit far more than the rest: doubt their positions and intensities"
 
 
 def _doubts(misfit: Misfit) -> str:
@@ -152,11 +166,13 @@ def _doubts(misfit: Misfit) -> str:
     ratios = misfit.per_position
     excess = max(float(np.median(ratios)) - 1, 1e-300)
     concentrated = float(np.percentile(ratios, 95)) - 1 > CONCENTRATED * excess
-    text = "" if misfit.converged else "the run ended on its budget: give it more sweeps, then "
+    text = "" if misfit.converged else "the run ended before it converged: give it more sweeps, then "
+    if misfit.far_positions and misfit.far_part > FAR_PART:
+        return text + _far_positions(misfit.far_positions)
     if misfit.intensity_part > INTENSITY_PART:
         return f"{text}doubt the intensities of the patterns (exposure, beam)"
     if pixels := misfit.far_pixels:
-        return text + _far_pixels(pixels).removeprefix("but ")
+        return text + _far_pixels(pixels)
     if np.median(ratios) > FAILED_START and not concentrated:
         return f"{text}doubt the probe at the start (its defocus), then the positions"
     if concentrated:
