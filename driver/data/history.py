@@ -46,9 +46,6 @@ class IterationRecord:
         Phi, in the units of the data.
     ptychography_loss, fluorescence_loss : float
         Phi_p and Phi_f (with its weights); NaN where the method does not have the modality.
-    ptychography_floor : float
-        The Phi_p that noise leaves, at the model of the end; the same in every record of a finished
-        reconstruction, NaN before and where the noise is not known.
     gradient_norm : float
         Norm of the gradient, without the components that a bound holds.
     inner_steps : int
@@ -65,13 +62,15 @@ class IterationRecord:
         How the iteration ended, and what else happened.
     errors : dict
         Errors against the truth, where it is known (see `ptyxrf.driver.reconstruction.accuracy`).
+    ptychography_floor : float
+        The Phi_p that noise leaves, at the model of the end; the same in every record of a finished
+        reconstruction, NaN before and where the noise is not known.
     """
 
     iteration: int
     loss: float
     ptychography_loss: float = math.nan
     fluorescence_loss: float = math.nan
-    ptychography_floor: float = math.nan
     gradient_norm: float = math.nan
     inner_steps: int = 0
     products: int = 0
@@ -81,6 +80,7 @@ class IterationRecord:
     seconds: float = 0.0
     note: str = ""
     errors: dict[str, float] = field(default_factory=dict)
+    ptychography_floor: float = math.nan
 
 
 #: Columns of a history.
