@@ -77,6 +77,59 @@ def floors_at(means: NDArray, table: NDArray) -> NDArray:
 
 
 @compiled
+def add_residuals(
+    amplitudes: NDArray, unit: float, means: NDArray, floors: NDArray, sums: NDArray, pixels: NDArray
+) -> None:
+    """Add what does not depend on the class of a pixel; arguments are those of one pattern."""
+    s0 = s1 = s2 = s3 = s4 = 0.0
+    for l in range(len(means)):  # noqa: E741
+        good = 1.0 if amplitudes[l] >= 0 else 0.0
+        amplitude, root = unit * amplitudes[l], np.sqrt(means[l])
+        square = good * (root - amplitude) * (root - amplitude)
+        s0 += square
+        s1 += floors[l]
+        s2 += good * means[l]
+        s3 += good * amplitude * amplitude
+        s4 += good * root * amplitude
+        pixels[0, l] += square
+        pixels[1, l] += floors[l]
+        pixels[2, l] += good
+    sums[:5] += np.array((s0, s1, s2, s3, s4))
+
+
+@compiled
+def add_rooms(
+    amplitudes: NDArray, unit: float, means: NDArray, rooms: NDArray, floors: NDArray, classes: NDArray,
+    sums: NDArray, pixels: NDArray, counts: NDArray,
+) -> None:  # fmt: skip
+    """Add the sums of the classes; arguments are those of one pattern, rooms and floors 0 under the mask."""
+    first, second, third = classes
+    e0 = e1 = e2 = d0 = d1 = d2 = r0 = r1 = r2 = 0.0
+    for l in range(len(means)):  # noqa: E741
+        good = 1.0 if amplitudes[l] >= 0 else 0.0
+        amplitude, mean = unit * amplitudes[l], means[l]
+        more, missing = rooms[l] - floors[l], good * (amplitude * amplitude - mean)
+        # selections instead of branches: the loop becomes vector code
+        in0 = 1.0 if mean < first else 0.0
+        in1 = (1.0 if mean < second else 0.0) - in0
+        in2 = (1.0 if mean < third else 0.0) - in0 - in1
+        e0 += in0 * more
+        e1 += in1 * more
+        e2 += in2 * more
+        d0 += in0 * missing
+        d1 += in1 * missing
+        d2 += in2 * missing
+        r0 += in0 * rooms[l]
+        r1 += in1 * rooms[l]
+        r2 += in2 * rooms[l]
+        pixels[3, l] += in0 * more
+        pixels[4, l] += in1 * more
+        pixels[5, l] += in2 * more
+    sums[5:] += np.array((e0, e1, e2))
+    counts += np.array(((d0, r0), (d1, r1), (d2, r2)))
+
+
+@compiled
 def add_misfit(
     intensities: NDArray, amplitudes: NDArray, scales: NDArray, classes: NDArray, table: NDArray,
     positions: NDArray, pixels: NDArray, counts: NDArray,
@@ -103,46 +156,12 @@ def add_misfit(
     """
     size = intensities.shape[1]
     floors, rooms, means = np.empty(size), np.empty(size), np.empty(size)
-    first, second, third = classes
     for b in range(len(scales)):
-        scale, unit = scales[b], np.sqrt(scales[b])
+        scale, unit, measured = scales[b], np.sqrt(scales[b]), amplitudes[b]
         for l in range(size):  # noqa: E741
             means[l] = scale * intensities[b, l]
-            floors[l], rooms[l] = floor_at(means[l], table)
-        s0 = s1 = s2 = s3 = s4 = 0.0
-        e0 = e1 = e2 = d0 = d1 = d2 = r0 = r1 = r2 = 0.0
-        for l in range(size):  # noqa: E741
-            good = 1.0 if amplitudes[b, l] >= 0 else 0.0
-            amplitude = unit * amplitudes[b, l]
-            mean = means[l]
-            root = np.sqrt(mean)
-            square = good * (root - amplitude) * (root - amplitude)
-            floor = good * floors[l]
-            s0 += square
-            s1 += floor
-            s2 += good * mean
-            s3 += good * amplitude * amplitude
-            s4 += good * root * amplitude
-            pixels[0, l] += square
-            pixels[1, l] += floor
-            pixels[2, l] += good
-            room = good * rooms[l]
-            more = room - floor
-            missing = good * (amplitude * amplitude - mean)
-            in0 = 1.0 if mean < first else 0.0
-            in1 = (1.0 if mean < second else 0.0) - in0
-            in2 = (1.0 if mean < third else 0.0) - in0 - in1
-            e0 += in0 * more
-            e1 += in1 * more
-            e2 += in2 * more
-            pixels[3, l] += in0 * more
-            pixels[4, l] += in1 * more
-            pixels[5, l] += in2 * more
-            d0 += in0 * missing
-            d1 += in1 * missing
-            d2 += in2 * missing
-            r0 += in0 * room
-            r1 += in1 * room
-            r2 += in2 * room
-        positions[b] += np.array((s0, s1, s2, s3, s4, e0, e1, e2))
-        counts += np.array(((d0, r0), (d1, r1), (d2, r2)))
+            floor, room = floor_at(means[l], table)
+            good = 1.0 if measured[l] >= 0 else 0.0
+            floors[l], rooms[l] = good * floor, good * room
+        add_residuals(measured, unit, means, floors, positions[b], pixels)
+        add_rooms(measured, unit, means, rooms, floors, classes, positions[b], pixels, counts)

@@ -16,8 +16,8 @@ QUALITY = f"{ENTRY}/process_1/quality"
 #: How the file holds whether a fit is good.
 GOOD = {True: 1, False: 0, None: -1}
 NUMBERS = ("misfit_over_floor", "noise_floor", "relative_misfit")
-#: Arrays, which are there where there is a floor, and their dimensions.
-ARRAYS = {"per_position": 1, "per_pixel": 2}
+#: Arrays, which are there where there is a floor.
+ARRAYS = ("per_position", "per_pixel")
 
 
 def write_quality(writer: Hdf5Writer, quality: Quality | None) -> None:
@@ -48,10 +48,16 @@ def read_quality(reader: Hdf5Reader) -> Quality | None:
     meanings = {number: good for good, number in GOOD.items()}
     if code not in meanings:
         raise reader.error(f"{QUALITY}/good", f"expected 1, 0 or -1, got {code}")
-    numbers = {name: float(_scalar(reader, f"{QUALITY}/{name}", "f")) for name in NUMBERS}
-    arrays = {name: _array(reader, f"{QUALITY}/{name}", ndim) for name, ndim in ARRAYS.items()}
-    verdict = reader.text(f"{QUALITY}/verdict")
-    return Quality(**numbers, **arrays, verdict=verdict, good=meanings[int(code)])
+    ratio, floor, relative = (float(_scalar(reader, f"{QUALITY}/{name}", "f")) for name in NUMBERS)
+    return Quality(
+        misfit_over_floor=ratio,
+        noise_floor=floor,
+        relative_misfit=relative,
+        per_position=_array(reader, f"{QUALITY}/per_position", 1),
+        per_pixel=_array(reader, f"{QUALITY}/per_pixel", 2),
+        verdict=reader.text(f"{QUALITY}/verdict"),
+        good=meanings[int(code)],
+    )
 
 
 def _scalar(reader: Hdf5Reader, name: str, kind: str) -> Any:
