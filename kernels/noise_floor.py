@@ -58,7 +58,7 @@ def floor_table() -> NDArray[np.float64]:
 def floor_at(mean: float, table: NDArray) -> tuple[float, float]:
     """Return F and H at a mean count."""
     root = np.sqrt(mean)
-    if root >= LARGEST_ROOT:
+    if not root < LARGEST_ROOT:  # NaN has no place in the table
         return 0.25, 0.25
     place = root * PER_UNIT
     i = int(place)

@@ -131,53 +131,49 @@ def verdict_of(misfit: Misfit) -> tuple[str, bool | None]:
     ----------
     misfit : Misfit
     """
+    if not math.isfinite(misfit.ratio):
+        return "Poor fit: the misfit of the patterns is not finite.", False
     figure = f"the misfit of the patterns is {misfit.ratio:.3g} times what their noise explains"
+    first = "" if misfit.converged else "; the run ended before it converged, so give it more sweeps first"
     if misfit.poor:
-        return f"Poor fit: {figure}; {_doubts(misfit)}.", False
+        return f"Poor fit: {figure}; {_doubts(misfit)}{first}.", False
     if pixels := misfit.far_pixels:
-        return f"Doubtful fit: {figure}, but {_far_pixels(pixels)}.", False
+        return f"Doubtful fit: {figure}, but {_far_pixels(pixels)}{first}.", False
     if positions := misfit.far_positions:
-        return f"Doubtful fit: {figure}, but {_far_positions(positions)}.", False
+        return f"Doubtful fit: {figure}, but {_far_positions(positions)}{first}.", False
     if misfit.share > MOST_UNKNOWNS:
-        return (
-            f"No verdict: {figure}, but there are too few data to tell: {misfit.share:.2g} unknowns for each "
-            "good pixel.",
-            None,
-        )
+        few = f"there are too few data to tell: {misfit.share:.2g} unknowns for each good pixel"
+        return f"No verdict: {figure}, but {few}.", None
     return f"Good fit: {figure}.", True
 
 
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
 def _far_pixels(count: int) -> str:
-    several = _several(count, "detector pixel")
-    return f"{several} misfit far more than the rest: doubt the mask (hot or dead pixels)"
+    several = "1 detector pixel misfits" if count == 1 else f"{count} detector pixels misfit"
+    return f"{several} far more than the rest: doubt the mask (hot or dead pixels)"
 
 
 def _far_positions(count: int) -> str:
-    several = _several(count, "pattern")
-    return f"{several} misfit far more than the rest: doubt their positions and intensities"
+    if count == 1:
+        return "1 pattern misfits far more than the rest: doubt its position and intensity"
+    return f"{count} patterns misfit far more than the rest: doubt their positions and intensities"
 
 
 def _doubts(misfit: Misfit) -> str:
     """Return what to doubt where the misfit in all is too large."""
     ratios = misfit.per_position
-    excess = max(float(np.median(ratios)) - 1, 1e-300)
-    concentrated = float(np.percentile(ratios, 95)) - 1 > CONCENTRATED * excess
-    text = "" if misfit.converged else "the run ended before it converged: give it more sweeps, then "
+    usual = float(np.median(ratios))
+    concentrated = float(np.percentile(ratios, 95)) - 1 > CONCENTRATED * max(usual - 1, 0.0)
     if misfit.far_positions and misfit.far_part > FAR_PART:
-        return text + _far_positions(misfit.far_positions)
+        return _far_positions(misfit.far_positions)
     if misfit.intensity_part > INTENSITY_PART:
-        return f"{text}doubt the intensities of the patterns (exposure, beam)"
+        return "doubt the intensities of the patterns (exposure, beam)"
     if pixels := misfit.far_pixels:
-        return text + _far_pixels(pixels)
-    if np.median(ratios) > FAILED_START and not concentrated:
-        return f"{text}doubt the probe at the start (its defocus), then the positions"
+        return _far_pixels(pixels)
+    if usual > FAILED_START and not concentrated:
+        return "doubt the probe at the start (its defocus), then the positions"
     if concentrated:
-        return f"{text}doubt the positions, then the number of probe modes"
-    return f"{text}doubt the positions (drift), the number of probe modes, or a background on the detector"
+        return "doubt the positions, then the number of probe modes"
+    return "doubt the positions (drift), the number of probe modes, or a background on the detector"
 
 
 def without_floor(relative_misfit: float, *, noiseless: bool) -> Quality:

@@ -148,6 +148,13 @@ def test_dead_and_hot_pixels_are_counted():
     assert set(worst) == {8 * 16 + 8, 1}
 
 
+def test_what_is_not_finite_is_poor():
+    objective, vector = at_truth(example())
+    vector[3] = np.nan
+    quality = measure_quality(objective, vector, converged=True)
+    assert quality.good is False and "not finite" in quality.verdict
+
+
 def test_an_unfinished_run_is_told_to_go_on():
     objective = Objective(example(300.0), "ptychography")
     for converged in (False, True):
