@@ -55,25 +55,18 @@ def floor_table() -> NDArray[np.float64]:
 
 
 @compiled
-def floor_at(mean: float, table: NDArray) -> tuple[float, float]:
-    """Return F and H at a mean count."""
-    root = np.sqrt(mean)
-    if not root < LARGEST_ROOT:  # NaN has no place in the table
-        return 0.25, 0.25
-    place = root * PER_UNIT
-    i = int(place)
-    t = place - i
-    floor = mean * (table[i, 0] + t * (table[i + 1, 0] - table[i, 0]))
-    return floor, table[i, 1] + t * (table[i + 1, 1] - table[i, 1])
-
-
-@compiled
-def floors_at(means: NDArray, table: NDArray) -> NDArray:
-    """Return F and H for an array (L,) of mean counts, as (2, L)."""
-    out = np.empty((2, len(means)))
+def look_up(means: NDArray, table: NDArray, floors: NDArray, rooms: NDArray) -> None:
+    """Set arrays to F and H at mean counts (L,)."""
+    largest, most = LARGEST_ROOT * PER_UNIT, LARGEST_ROOT * LARGEST_ROOT
     for l in range(len(means)):  # noqa: E741
-        out[0, l], out[1, l] = floor_at(means[l], table)
-    return out
+        place = np.sqrt(means[l]) * PER_UNIT
+        rooms[l] = place if place < largest else largest  # NaN, too, has a place in the table
+    for l in range(len(means)):  # noqa: E741
+        i = int(rooms[l])
+        t = rooms[l] - i
+        mean = means[l] if means[l] < most else most
+        floors[l] = mean * (table[i, 0] + t * (table[i + 1, 0] - table[i, 0]))
+        rooms[l] = table[i, 1] + t * (table[i + 1, 1] - table[i, 1])
 
 
 @compiled
@@ -160,8 +153,10 @@ def add_misfit(
         scale, unit, measured = scales[b], np.sqrt(scales[b]), amplitudes[b]
         for l in range(size):  # noqa: E741
             means[l] = scale * intensities[b, l]
-            floor, room = floor_at(means[l], table)
+        look_up(means, table, floors, rooms)
+        for l in range(size):  # noqa: E741
             good = 1.0 if measured[l] >= 0 else 0.0
-            floors[l], rooms[l] = good * floor, good * room
+            floors[l] *= good
+            rooms[l] *= good
         add_residuals(measured, unit, means, floors, positions[b], pixels)
         add_rooms(measured, unit, means, rooms, floors, classes, positions[b], pixels, counts)
