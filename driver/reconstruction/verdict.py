@@ -137,13 +137,13 @@ def verdict_of(misfit: Misfit) -> tuple[str, bool | None]:
     first = "" if misfit.converged else "; the run ended before it converged, so give it more sweeps first"
     if misfit.poor:
         return f"Poor fit: {figure}; {_doubts(misfit)}{first}.", False
+    if misfit.share > MOST_UNKNOWNS:
+        few = f"there are too few data to tell: {misfit.share:.2g} unknowns for each good pixel"
+        return f"No verdict: {figure}, but {few}.", None
     if pixels := misfit.far_pixels:
         return f"Doubtful fit: {figure}, but {_far_pixels(pixels)}{first}.", False
     if positions := misfit.far_positions:
         return f"Doubtful fit: {figure}, but {_far_positions(positions)}{first}.", False
-    if misfit.share > MOST_UNKNOWNS:
-        few = f"there are too few data to tell: {misfit.share:.2g} unknowns for each good pixel"
-        return f"No verdict: {figure}, but {few}.", None
     return f"Good fit: {figure}.", True
 
 
