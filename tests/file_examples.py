@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from ptyxrf.driver.data.history import IterationRecord, Reason
+from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 
 
@@ -44,4 +45,11 @@ def example_result(elements=3, dtype=np.complex64, history=2):
         settings={"alpha": [1.5, 2.5], "name": "statistical", "bound": None, "steps": 3, "refine": False},
         predicted_fluorescence=rng.random((elements, 24, 23)) if elements else None,
         pattern_misfit=rng.random(12),
+        quality=example_quality(rng),
     )
+
+
+def example_quality(rng):
+    per_pixel = rng.random((12, 12))
+    per_pixel[3, 4] = math.nan
+    return Quality(1.7, rng.random(12), per_pixel, 2.5, 0.03, "Poor fit: doubt the é.", False)

@@ -7,7 +7,7 @@ values, gradients and products come out in the units of the data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -229,13 +229,7 @@ class Objective:
         return float(losses.sum()), gradient
 
     def hessian_product(self, direction: NDArray) -> NDArray[Any]:
-        """Return the Hessian at the point last evaluated times a (size,) direction.
-
-        Raises
-        ------
-        ValueError
-            No point has been evaluated, or the direction has a wrong shape.
-        """
+        """Return the Hessian at the point last evaluated times a (size,) direction."""
         return self.product_with_dots(self.layout.checked(direction), None)[0]
 
     def product_with_dots(
@@ -367,3 +361,9 @@ class Objective:
         self._require_point()
         diffraction = self.terms.diffraction
         return None if diffraction is None else diffraction.pattern_losses * self.mean_count
+
+    def intensities(self, vector: NDArray) -> Iterator[tuple[int, int, NDArray[Any]]]:
+        """Yield (first, last, intensities) of the patterns at a vector: see `Passes.intensities`."""
+        vector = self.layout.checked(vector)
+        self.beam.place(vector)
+        return self._passes.intensities(self.fields.view(vector))

@@ -12,6 +12,7 @@ import numpy as np
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.reconstruction.quality import measure_quality
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton
 from ptyxrf.driver.solver.settings import SolverSettings, Stops
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
@@ -59,6 +60,7 @@ def _compile(model: Model, sampling: str | None, fractional: bool) -> None:
         state = minimiser.start(objective.initial)
         for _ in range(2):  # the first quasi-Newton step has no pairs yet
             state = minimiser.step(state)
+    measure_quality(objective, state.vector, converged=True)
 
 
 def _tiny_scan(sampling: str | None, fractional: bool, m: int) -> Scan:

@@ -23,6 +23,7 @@ from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, Resumed, RunSta
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.first_maps import first_maps
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
+from ptyxrf.driver.reconstruction.quality import measure_quality
 from ptyxrf.driver.reconstruction.reporting import Callback, Reporter, check_start
 from ptyxrf.driver.reconstruction.schedule import Schedule
 from ptyxrf.driver.reconstruction.settings import Settings
@@ -196,6 +197,10 @@ def _result(
     resumed: Resumed | None,
 ) -> Result:
     """Return this rank's part of the result."""
+    quality = measure_quality(objective, state.vector, converged=reason.converged)
+    history = reporter.history
+    if quality is not None:
+        history = history.with_floor(quality.noise_floor)
     derived = {
         "alpha_used": (unit * objective.alpha).tolist(),
         "mean_count": objective.mean_count,
@@ -205,7 +210,7 @@ def _result(
         object=objective.complex_object(state.vector),
         elements=objective.elements_of(state.vector).copy(),
         probe=objective.probe_of(state.vector),
-        history=reporter.history,
+        history=history,
         reason=reason,
         method=settings.method,
         settings=settings.as_dict() | derived,
@@ -213,6 +218,7 @@ def _result(
         pattern_misfit=objective.pattern_misfit(),
         positions=objective.beam.positions(state.vector) if settings.refine_positions != "none" else None,
         intensities=objective.beam.intensities(state.vector) if settings.refine_intensities else None,
+        quality=quality,
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
     )
 

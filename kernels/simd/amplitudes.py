@@ -192,3 +192,15 @@ def losses_chunk(
             difference = np.sqrt(max(power, zero)) - measured[l]  # rounding may leave power < 0
             total += difference * difference if measured[l] >= zero else zero
         losses[s] += 0.5 * total
+
+
+@compiled
+def intensity_chunk(plan: FieldPlan, field: NDArray, at: int, power: NDArray) -> None:
+    """Power = sum_k |psi_k|^2 of a chunk that begins at number `at` of a field."""
+    part, plane = plan.part, plan.plane
+    power[:] = power.dtype.type(0)
+    for k in range(plan.modes):
+        here = at + k * plan.field
+        re, im = field[here : here + part], field[here + plane : here + plane + part]
+        for l in range(part):  # noqa: E741
+            power[l] += re[l] * re[l] + im[l] * im[l]

@@ -111,3 +111,14 @@ class VectorDiffraction(Diffraction):
             self._state, self._scratch, self._tile.reshape(-1), change.reshape(-1),
             np.asarray(steps, dtype=self.real), losses,
         )  # fmt: skip
+
+    def intensities(self, tile: NDArray, first: int, last: int) -> NDArray[Any]:
+        """See `Diffraction.intensities`."""
+        out = np.empty((last - first, *self.amplitudes.shape[1:]), self.real)
+        positions = self._positions(first, last, tile.shape[1])
+        passes.intensities(self._plan, positions, self._scratch, tile.reshape(-1), out.reshape(-1))
+        return out
+
+    def in_order(self, values: NDArray[Any]) -> NDArray[Any]:
+        """See `Diffraction.in_order`."""
+        return VectorPlan.of(self.m, self.real).from_far(values)

@@ -13,7 +13,13 @@ from __future__ import annotations
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
-from ptyxrf.kernels.simd.amplitudes import chunk_of, hessian_chunk, losses_chunk, residual_chunk
+from ptyxrf.kernels.simd.amplitudes import (
+    chunk_of,
+    hessian_chunk,
+    intensity_chunk,
+    losses_chunk,
+    residual_chunk,
+)
 from ptyxrf.kernels.simd.arguments import Patterns, Positions, ProbeChange, Scratch, State, Window
 from ptyxrf.kernels.simd.fourier import FieldPlan, backward_chunks, exchange, forward_chunks, merge_field
 from ptyxrf.kernels.simd.operations import add_row, multiply_row, prefetch, width
@@ -292,3 +298,18 @@ def losses_along(
         for c in range(chunks):
             chunk = chunk_of(plan, patterns, state, j, c)
             losses_chunk(plan, state, scratch, chunk, moves, steps, losses)
+
+
+@compiled
+def intensities(plan: FieldPlan, positions: Positions, scratch: Scratch, tile: NDArray, out: NDArray) -> None:
+    """Out = sum_k |psi_k|^2 of each position, in the far layout (B, C, m, W)."""
+    field, chunks, size = scratch.field, plan.chunks, plan.modes * plan.m * plan.m
+    for b in range(len(positions.which)):
+        j = positions.first + b
+        patch = Window(tile, corner_of(positions, j), positions.pitch)
+        probe = Window(positions.probes, positions.which[b] * size, plan.m)
+        forward_rows(plan, field, 0, chunks, positions.scales[j], patch, probe, False, patch, probe)
+        forward_columns(plan, field, 0, chunks)
+        for c in range(chunks):
+            place = (b * chunks + c) * plan.part
+            intensity_chunk(plan, field, plan.chunk * c, out[place : place + plan.part])
