@@ -19,8 +19,6 @@ from shared import module
 import ptyxrf
 from ptyxrf.driver.simulation.probe_modes import probe_modes
 
-#: Power of a probe mode of the start as a fraction of that of the mode before.
-
 Record = dict[str, Any]
 
 #: Cases whose kernels this process has compiled.

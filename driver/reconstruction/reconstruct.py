@@ -25,6 +25,7 @@ from ptyxrf.driver.reconstruction.first_maps import first_maps
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
 from ptyxrf.driver.reconstruction.quality import measure_quality
 from ptyxrf.driver.reconstruction.reporting import Callback, Reporter, check_start
+from ptyxrf.driver.reconstruction.scale import object_factor
 from ptyxrf.driver.reconstruction.schedule import Schedule
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.minimiser import Minimiser
@@ -201,15 +202,19 @@ def _result(
     history = reporter.history
     if quality is not None:
         history = history.with_floor(quality.noise_floor)
+    factor = 1.0
+    if settings.refine_probe and settings.method == "ptychography":
+        factor = object_factor(objective, state.vector, settings.scale_from)
     derived = {
+        "object_factor": factor,
         "alpha_used": (unit * objective.alpha).tolist(),
         "mean_count": objective.mean_count,
         "resumed_after": [] if resumed is None else resumed.after,
     }
     return Result(
-        object=objective.complex_object(state.vector),
+        object=objective.complex_object(state.vector) * objective.real.type(factor),
         elements=objective.elements_of(state.vector).copy(),
-        probe=objective.probe_of(state.vector),
+        probe=objective.probe_of(state.vector) / objective.real.type(factor),
         history=history,
         reason=reason,
         method=settings.method,
