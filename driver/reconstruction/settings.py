@@ -121,7 +121,7 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
     def check(self) -> None:
         """Refuse a delay of the refinement without a refinement."""
         super().check()
-        if self.scale_from == "vacuum" and self.method != "ptychography":
+        if self.scale_from == "vacuum" and self.method in ("joint", "fluorescence"):
             raise ValueError(
                 f"scale_from: expected 'probe' for method {self.method!r}, whose maps depend on the scale, "
                 "got 'vacuum'"

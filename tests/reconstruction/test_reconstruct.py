@@ -164,6 +164,7 @@ def test_the_probe_waits_for_its_iteration():
     given = scan.replace(probe=scan.probe * 1.1)
     options = {
         "refine_probe": True, "probe_from_iteration": 3, "rescale_probe": False, "precision": "double",
+        "scale_from": "probe",
     }  # fmt: skip
     before = reconstruct(given, "ptychography", max_iterations=3, **options)
     np.testing.assert_allclose(before.probe, given.probe, rtol=1e-14)
