@@ -152,7 +152,7 @@ PTYCHOGRAPHY = (
         "pos3",
         scan="pos3",
         settings=EACH,
-        goals=(Goal("positions", 0.30), Goal("object_affine", 0.085)),
+        goals=(Goal("positions_affine", 0.30), Goal("object_affine", 0.085)),
     ),
     Case("affine", scan="affine", settings=AFFINE),
     Case(

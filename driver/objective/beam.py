@@ -141,7 +141,9 @@ class Beam:
         places = terms.start + self.moves(moved)[:, :2]
         far = np.abs(places - terms.corners - 0.5).max(initial=0.0) > FAR
         corners = self._within(np.floor(places), terms.data.corners)
-        if not terms.data.ranks.any(far and not np.array_equal(corners, terms.corners)):
+        # both of all ranks, so that the corners do not depend on who owns the position that is far
+        other = not np.array_equal(corners, terms.corners)
+        if not all(terms.data.ranks.any(flag) for flag in (far, other)):
             return found
         terms.place_corners(corners)
         return moved
