@@ -63,7 +63,7 @@ def example(sampling="grid", modes=1, fractional=True, blur="convolution"):
         positions,
         probe,
         shape=SHAPE,
-        fluorescence=model.counts(w, probe),
+        fluorescence=model.counts({"elements": w}),
         attenuation=attenuation,
         sensitivity=model.sensitivity,
         background=model.background,
