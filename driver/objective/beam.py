@@ -163,6 +163,7 @@ class Beam:
             if diffraction.pattern_losses[j] < least:
                 best, least = corner, float(diffraction.pattern_losses[j])
         terms.corners[j] = here
+        diffraction.gradient(z, scratch, j, j + 1, None)  # the term remembers the point again
         return best - here
 
     def memory(self) -> dict[str, NDArray[Any]]:

@@ -127,7 +127,7 @@ MOVING = [(LibraryShifts, m) for m in (7, 8, 16)]
 
 
 class MovingBeam:
-    """Fractions beyond a pixel, gains, a change of all, and fields to project on; exact in double precision."""
+    """Fractions beyond a pixel, gains, a change of all, and fields to add."""
 
     def __init__(self, kind, m, modes, dtype):
         rng = np.random.default_rng(m + modes)

@@ -582,6 +582,27 @@ def test_diagonals_of_positions_and_intensities():
     assert naive.relative(objective.diagonals.intensities(z), powers[order]) < 1e-12
 
 
+@pytest.mark.parametrize("m", [7, 8, 11])
+def test_a_search_in_vain_leaves_the_point(m):
+    """Losses, far fields and products are those of before; nothing has to be evaluated again."""
+    scan = make_scan(DEFAULTS | {"method": "ptychography", "m": m})
+    corner = scan.positions[2].astype(int)
+    real = np.ones(scan.shape)
+    real[corner[0] : corner[0] + m, corner[1] : corner[1] + m] = 3.0  # the brightest place there is
+    patterns = np.array(scan.patterns)
+    patterns[2] *= 1e6
+    objective = Objective(
+        scan.replace(patterns=patterns), "ptychography", refine_positions="each", refine_probe=True
+    )
+    vector = objective.scatter(**objective.gather(objective.initial) | {"real_part": real})
+    direction = objective.scatter(**random_point(objective, np.random.default_rng(2)))
+    objective.value_and_gradient(vector)
+    misfit, product = objective.pattern_misfit().copy(), objective.hessian_product(direction)
+    assert objective.follow_positions(vector, search=True) is None
+    assert naive.relative(objective.pattern_misfit(), misfit) < 1e-14
+    assert naive.relative(objective.hessian_product(direction), product) < 1e-13
+
+
 def test_a_start_of_the_beam():
     scan = make_scan(EVERYTHING)
     start = {
