@@ -63,7 +63,8 @@ def reconstruct(
     scan : Scan
     {settings}
     start : mapping, optional
-        Starting values: ``real_part``, ``imaginary_part``, ``elements``, ``probe`` (arrays or numbers).
+        Starting values: ``real_part``, ``imaginary_part``, ``elements``, ``probe`` (arrays or numbers), and
+        ``displacement`` (N, 2), ``distortion`` (2, 2), ``log_amplitude`` (N, 1).
     callback : callable, optional
         Given the `IterationRecord` of each iteration and a `View` of the object at it; a true answer, on any
         rank, stops the reconstruction.
