@@ -128,6 +128,6 @@ def blur_work(n: int, m: int, precision: str) -> dict[str, Callable[[], Any]]:
 
     return {
         "transforms": transforms,
-        "gradient": lambda: [term.gradient(maps, out, False)],
-        "product": lambda: term.product(change, out, False),
+        "gradient": lambda: [term.gradient(maps, out, None)],
+        "product": lambda: term.product(change, out, None),
     }

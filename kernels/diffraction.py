@@ -137,3 +137,24 @@ class Diffraction(ABC):
         with_probe : bool
             Whether the probe changes too.
         """
+
+    @abstractmethod
+    def intensities(self, tile: NDArray, first: int, last: int) -> NDArray[Any]:
+        """Return the intensities t_j sum_k |psi_jk|^2 of some positions; nothing is kept of them.
+
+        Parameters
+        ----------
+        tile : (rows, columns) array of complex
+            z; it does not become the point of products.
+        first, last : int
+            As for `gradient`.
+
+        Returns
+        -------
+        (last - first, ...) array
+            In the order of `amplitudes`; numbers beyond a pattern mean nothing.
+        """
+
+    @abstractmethod
+    def in_order(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return an (m, m) pattern, zero frequency at [0, 0], from numbers in the order of `amplitudes`."""

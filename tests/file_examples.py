@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from ptyxrf.driver.data.history import IterationRecord, Reason
+from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 
 
@@ -46,4 +47,11 @@ def example_result(elements=3, dtype=np.complex64, history=2, *, beam=True):
         pattern_misfit=rng.random(12),
         positions=10 * rng.random((12, 2)) if beam else None,
         intensities=1 + rng.random(12) if beam else None,
+        quality=example_quality(rng),
     )
+
+
+def example_quality(rng):
+    per_pixel = rng.random((12, 12))
+    per_pixel[3, 4] = math.nan
+    return Quality(1.7, rng.random(12), per_pixel, 2.5, 0.03, "Poor fit: doubt the é.", False)

@@ -19,6 +19,7 @@ from ptyxrf.kernels.bfgs_passes import first_loop, learn_pair, second_loop
 from ptyxrf.kernels.checksum import checksum
 from ptyxrf.kernels.fftw.probe_shift import ramp_spectra, ramp_spectra_adjoint
 from ptyxrf.kernels.fluorescence_scan import patch_sums, patch_sums_adjoint, weigh_maps
+from ptyxrf.kernels.noise_floor import CLASSES, add_misfit, floor_table
 from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
 from ptyxrf.kernels.patches import (
     add_illumination,
@@ -75,6 +76,21 @@ def losses_along(term: Any, change: Any, steps: Any, first: int, last: int) -> N
     term.losses_along(change, steps, np.zeros(len(steps)), first, last, False)
 
 
+def intensities(term: Any, tile: Any, first: int, last: int) -> None:
+    """Intensities of a batch in vector code."""
+    term.intensities(tile, first, last)
+
+
+def misfit(term: Any, first: int, last: int) -> None:
+    """Misfit and noise floor of a batch, here at the data."""
+    amplitudes = term.amplitudes[first:last].reshape(last - first, -1)
+    positions, pixels = np.zeros((last - first, 8)), np.zeros((6, amplitudes.shape[1]))
+    add_misfit(
+        amplitudes, amplitudes, np.ones(last - first), CLASSES, floor_table(), positions, pixels,
+        np.zeros((3, 2)),
+    )  # fmt: skip
+
+
 def shift_probes(shifts: Any, far_spectrum: Any, first: int, last: int, fields: Any) -> None:
     """The probe at each position of a batch, in vector code."""
     shifts.shift(far_spectrum, first, last, fields)
@@ -122,6 +138,8 @@ PATTERNS = [
     Kernel(gradients, "low_term tile out first last", "nothing kept"),
     Kernel(products, "term change out first last"),
     Kernel(losses_along, "term change steps first last"),
+    Kernel(intensities, "term tile first last"),
+    Kernel(misfit, "term first last"),
     Kernel(shift_probes, "shifts far_spectrum first last fields"),
     Kernel(shift_probes_adjoint, "shifts fields first last far_sum"),
     Kernel(transform, "fourier fields"),

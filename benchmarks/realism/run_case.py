@@ -19,9 +19,6 @@ from shared import module
 import ptyxrf
 from ptyxrf.driver.simulation.probe_modes import probe_modes
 
-#: Power of a probe mode of the start as a fraction of that of the mode before.
-FALLOFF = 0.1
-
 Record = dict[str, Any]
 
 #: Cases whose kernels this process has compiled.
@@ -118,7 +115,7 @@ def run(job: Job) -> Record:
     case = CASES[job.case]
     data = data_of(case, job.seed, job.specimen, job.stored)
     settings, missing, modes = wanted_settings(case, job.changes)
-    guess = data["guess"] if modes == 1 else probe_modes(data["guess"], modes, falloff=FALLOFF)
+    guess = data["guess"] if modes == 1 else probe_modes(data["guess"], modes)
     scan = scan_of(case, data, guess)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the linear link expects weak contrast

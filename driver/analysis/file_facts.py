@@ -8,6 +8,7 @@ import numpy as np
 
 from ptyxrf.driver.data.count_maps import CountMaps
 from ptyxrf.driver.data.history import IterationRecord
+from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.files.checkpoint_file import Content
 
@@ -27,6 +28,16 @@ def _progress(history: list[IterationRecord]) -> dict[str, Any]:
     }
 
 
+def _quality_facts(quality: Quality | None) -> dict[str, Any] | None:
+    """Return the figures and the verdict of a fit; null where there is no figure."""
+    if quality is None:
+        return None
+    names = ("misfit_over_floor", "noise_floor", "relative_misfit")
+    figures = {name: getattr(quality, name) for name in names}
+    figures = {name: value if np.isfinite(value) else None for name, value in figures.items()}
+    return {**figures, "verdict": quality.verdict, "good": quality.good}
+
+
 def result_facts(result: Result) -> dict[str, Any]:
     """Return the contents of a result, or raise ValueError where its history is empty."""
     if not result.history:
@@ -36,6 +47,7 @@ def result_facts(result: Result) -> dict[str, Any]:
         "method": result.method,
         "reason": result.reason.value,
         "converged": result.reason.converged,
+        "quality": _quality_facts(result.quality),
         "object_pixels": list(result.object.shape),
         "object_dtype": str(result.object.dtype),
         "elements": len(result.elements),

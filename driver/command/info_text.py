@@ -173,6 +173,7 @@ def result_text(facts: dict[str, Any]) -> str:
             ("probe", _modes(facts["probe_modes"])),
             *_progress_lines(facts),
             ("ended", facts["reason"]),
+            *([] if facts["quality"] is None else [("quality", facts["quality"]["verdict"])]),
             *_detail_lines(facts),
         ]
     )

@@ -61,6 +61,8 @@ def _run(options: argparse.Namespace) -> int:
                 on_first_rank(comm, lambda: remove_checkpoints(settings.checkpoint))
     except Stopped:
         raise Failure(STOPPED, "stopped by SIGTERM; go on with --resume") from None
+    if result.quality is not None and result.quality.good is False:
+        warnings.warn(result.quality.verdict, stacklevel=1)
     if not options.quiet:
         if settings.method is None:
             there = "no " if scan.fluorescence is None else ""
@@ -118,7 +120,7 @@ def summary(result: Result) -> str:
     lines = [
         f"{result.method}: {loss_text(result)} after {last.iteration} iterations, {last.sweeps:.1f} sweeps, "
         f"{last.seconds:.1f} s",
-        result.reason.value,
+        result.ending,
     ]
     if resumed := result.settings["resumed_after"]:
         lines.append(f"resumed after iteration {', '.join(map(str, resumed))}")

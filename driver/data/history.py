@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, SupportsIndex, overload
 
@@ -62,6 +62,9 @@ class IterationRecord:
         How the iteration ended, and what else happened.
     errors : dict
         Errors against the truth, where it is known (see `ptyxrf.driver.reconstruction.accuracy`).
+    ptychography_floor : float
+        The Phi_p that noise leaves, at the model of the end; the same in every record of a finished
+        reconstruction, NaN before and where the noise is not known.
     """
 
     iteration: int
@@ -77,6 +80,7 @@ class IterationRecord:
     seconds: float = 0.0
     note: str = ""
     errors: dict[str, float] = field(default_factory=dict)
+    ptychography_floor: float = math.nan
 
 
 #: Columns of a history.
@@ -106,6 +110,10 @@ class History(list[IterationRecord]):
         if any(key in record.errors for record in self):
             return np.array([record.errors.get(key, math.nan) for record in self])
         raise KeyError(f"{key}: expected one of {', '.join(COLUMNS)} or the name of an error")
+
+    def with_floor(self, floor: float) -> History:
+        """Return the history with the loss that noise leaves beside the loss of the patterns."""
+        return History(replace(record, ptychography_floor=floor) for record in self)
 
     def to_numpy(self) -> NDArray[Any]:
         """Return the numbers of all records as a structured array, errors included."""

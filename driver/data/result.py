@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.history import History, IterationRecord, Reason
+from ptyxrf.driver.data.quality import Quality
 from ptyxrf.parallel.gather import gather_positions, gather_tiles
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.tile import Tile
@@ -45,6 +46,9 @@ class Result:
         A_e w_e + B_e, of the shape of the scan's fluorescence.
     pattern_misfit : (N,) array of float, optional
         1/2 || M_j (|psi_j| - b_j) ||^2 for each position.
+    quality : Quality, optional
+        How the misfit of the patterns compares with their noise; the same on every rank. None for the method
+        "fluorescence", and for results of earlier versions.
     shared : (Tile, Ranks), optional
         The pixels and positions of this rank's part, and the ranks that share the result. None: the arrays
         are whole.
@@ -65,6 +69,7 @@ class Result:
         settings: dict[str, Any] | None = None,
         predicted_fluorescence: NDArray[np.float64] | None = None,
         pattern_misfit: NDArray[np.float64] | None = None,
+        quality: Quality | None = None,
         shared: tuple[Tile, Ranks] | None = None,
         positions: NDArray[np.float64] | None = None,
         intensities: NDArray[np.float64] | None = None,
@@ -74,7 +79,7 @@ class Result:
         self._predicted, self._misfit = predicted_fluorescence, pattern_misfit
         self.history, self.reason, self.method = History(history), reason, method
         self.settings: dict[str, Any] = {} if settings is None else settings
-        self.shared = shared
+        self.quality, self.shared = quality, shared
 
     @property
     def is_whole(self) -> bool:
@@ -102,6 +107,7 @@ class Result:
             settings=self.settings,
             positions=self.positions,
             intensities=self.intensities,
+            quality=self.quality,
             **(own | arrays),  # type: ignore[arg-type]
         )
 
@@ -159,6 +165,12 @@ class Result:
         """Loss at the end."""
         return self.history[-1].loss
 
+    @property
+    def ending(self) -> str:
+        """Why the solver stopped, and how good the fit is."""
+        verdict = "" if self.quality is None else f" {self.quality.verdict}"
+        return f"{self.reason.value}{verdict}"
+
     def __repr__(self) -> str:
         (rows, columns), where = self._object.shape, ""
         if self.shared is not None:
@@ -166,7 +178,7 @@ class Result:
             (rows, columns), where = tile.grid, f" on {ranks.size} ranks"
         return (
             f"<Result: {self.method}, object {rows} x {columns}{where}, {len(self._elements)} elements, "
-            f"{self.history[-1].iteration} iterations, loss {self.loss:.6g}: {self.reason.value}>"
+            f"{self.history[-1].iteration} iterations, loss {self.loss:.6g}: {self.ending}>"
         )
 
 

@@ -19,6 +19,7 @@ from ptyxrf.driver.data.words import METHODS
 from ptyxrf.driver.files.cxi import ENTRY, FLUORESCENCE, GEOMETRY, ILLUMINATION, SAMPLE
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
 from ptyxrf.driver.files.hdf5_writer import Hdf5Writer, creating, writing
+from ptyxrf.driver.files.quality_record import read_quality, write_quality
 from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
 from ptyxrf.driver.files.whole_file import check_space
 from ptyxrf.parallel.gather import gather_positions
@@ -38,6 +39,9 @@ COLUMNS = {
     for record_field in fields(IterationRecord)
     if record_field.type in ("int", "float")
 }
+
+#: Columns that histories of earlier versions do not have; they are written where they hold numbers.
+LATER_COLUMNS = ("ptychography_floor",)
 
 #: Longest list of settings that is repeated as an attribute (HDF5 holds attributes of 64 kB).
 ATTRIBUTE_LENGTH = 1000
@@ -156,6 +160,7 @@ def _write_frame(
     writer.optional(MISFIT, result.pattern_misfit)
     writer.optional(POSITIONS, result.positions, units="pixel")
     writer.optional(INTENSITIES, result.intensities)
+    write_quality(writer, result.quality)
     if scan is not None:
         writer.group(SAMPLE, "NXsample")
         writer.group(GEOMETRY, "NXcollection")
@@ -186,7 +191,11 @@ def write_history(writer: Hdf5Writer, history: History) -> None:
     """Write the history as columns of one length; viewers plot the loss over the iterations."""
     writer.group(HISTORY, "NXdata", signal="loss", axes=["iteration"])
     for name, dtype in COLUMNS.items():
-        writer.array(f"{HISTORY}/{name}", history[name].astype(dtype))
+        column = history[name].astype(dtype)
+        if name not in LATER_COLUMNS:
+            writer.array(f"{HISTORY}/{name}", column)
+        elif not np.isnan(column).all():
+            writer.optional(f"{HISTORY}/{name}", column)
     writer.texts(f"{HISTORY}/note", list(history["note"]))
     names = list(dict.fromkeys(name for record in history for name in record.errors))
     if not names:
@@ -228,7 +237,8 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     Returns
     -------
     Result
-        With the dtypes that were written; settings as JSON has them (lists for tuples and arrays).
+        With the dtypes that were written; settings as JSON has them (lists for tuples and arrays). Files of
+        earlier versions have no quality.
 
     Raises
     ------
@@ -253,6 +263,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
             pattern_misfit=_optional_values(reader, MISFIT),
             positions=_optional_values(reader, POSITIONS),
             intensities=_optional_values(reader, INTENSITIES),
+            quality=read_quality(reader),
         )
 
 
@@ -325,6 +336,8 @@ def read_history(reader: Hdf5Reader) -> History:
     """Return what `write_history` wrote."""
     columns: dict[str, list[Any]] = {}
     for name, dtype in COLUMNS.items():
+        if name in LATER_COLUMNS and reader.optional_dataset(f"{HISTORY}/{name}") is None:
+            continue
         column = np.asarray(reader.array(f"{HISTORY}/{name}"))
         if column.ndim != 1 or column.dtype.kind != dtype.kind:
             raise reader.error(

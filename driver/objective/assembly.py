@@ -75,7 +75,7 @@ def assemble(
     if settings.refine_probe:
         dtype = np.result_type(real, np.complex64)
         kinds.append(ProbeModes(diagonals, dtype, settings.probe_floor, passes.z, lambda: terms.alpha))
-    beam = Beam(terms, initial_probe, kinds, settings.position_margin)
+    beam = Beam(terms, initial_probe, kinds, passes.z, settings.position_margin)
     layout = Unknowns(data.ranks, [fields, *kinds], real)
     return Parts(units, terms, diagonals, fields, beam, passes, layout)
 

@@ -34,12 +34,17 @@ class Beam:
         In use where the probe is no unknown.
     kinds : sequence of Unknown
         Those of `ProbeModes`, `Displacement`, `Distortion` and `LogAmplitude` that are unknown.
+    z : (rows, columns) array of complex
+        The object on the covered pixels, as it is at the point last evaluated.
     margin : int
         Pixels by which the corner of a patch may leave that of the scan.
     """
 
-    def __init__(self, terms: Terms, initial_probe: NDArray[Any], kinds: list[Unknown], margin: int) -> None:
-        self._terms, self._initial_probe, self._margin, self.kinds = terms, initial_probe, margin, kinds
+    def __init__(
+        self, terms: Terms, initial_probe: NDArray[Any], kinds: list[Unknown], z: NDArray[Any], margin: int
+    ) -> None:
+        self._terms, self._initial_probe, self._z, self._margin = terms, initial_probe, z, margin
+        self.kinds = kinds
 
         def only(kind: type[Any]) -> Any:
             return next((one for one in kinds if isinstance(one, kind)), None)
@@ -73,6 +78,22 @@ class Beam:
             moves[:, 2:] = self._log_amplitude.projected(self._log_amplitude.view(vector))
         return moves
 
+    def positions(self, vector: NDArray) -> NDArray[np.float64]:
+        """Return the (N, 2) scan positions, in pixels, on every rank."""
+        return self._terms.data.scan.positions + self._whole_moves(vector)[:, :2]
+
+    def intensities(self, vector: NDArray) -> NDArray[np.float64]:
+        """Return the (N,) intensities, relative like the exposure, on every rank."""
+        exposure = self._terms.data.scan.exposure
+        intensities = exposure * np.exp(2 * self._whole_moves(vector)[:, 2])
+        return intensities * (exposure.mean() / intensities.mean())
+
+    def _whole_moves(self, vector: NDArray) -> NDArray[np.float64]:
+        data = self._terms.data
+        whole = np.zeros((data.scan.N, 3))
+        whole[data.tile.positions] = self.moves(vector)
+        return data.ranks.sum(whole)
+
     def place(self, vector: NDArray) -> None:
         """Give the terms probe, positions and intensities of a vector."""
         self._terms.set_beam(self.probe(vector), None if self._fixed else self.moves(vector))
@@ -95,22 +116,35 @@ class Beam:
 
     # ---------------------------------------------------------------- corners
 
-    def follow(self, vector: NDArray) -> bool:
-        """Let the corners of the patches follow the positions; return whether any has moved.
+    def followed(self, vector: NDArray, *, search: bool) -> NDArray[Any] | None:
+        """Let the patches follow the positions of the point last evaluated.
 
-        The shift of the probe is circular: what leaves its window comes in at the other edge. Corners follow
-        as far as the margin and the object reach.
+        The shift of the probe is circular: what leaves its window comes in at the other edge. The corners of
+        patches follow as far as the margin and the object reach.
+
+        Parameters
+        ----------
+        vector : array
+            That point.
+        search : bool
+            Look for a better place for positions that are stuck, too.
+
+        Returns
+        -------
+        array or None
+            The vector to go on from, where it or the objective has changed.
         """
         if self._displacement is None and self._distortion is None:
-            return False
-        terms, displacements = self._terms, self.moves(vector)[:, :2]
-        away = np.abs(terms.start + displacements - terms.corners - 0.5).max(initial=0.0)
-        if not terms.data.ranks.any(away > FAR):
-            return False
-        before = terms.corners.copy()
-        corners = np.floor(terms.start + displacements)
-        terms.place_corners(self._within(corners, terms.data.corners))
-        return bool(terms.data.ranks.any(not np.array_equal(before, terms.corners)))
+            return None
+        found = self._searched(vector) if search else None
+        terms, moved = self._terms, vector if found is None else found
+        places = terms.start + self.moves(moved)[:, :2]
+        far = np.abs(places - terms.corners - 0.5).max(initial=0.0) > FAR
+        corners = self._within(np.floor(places), terms.data.corners)
+        if not terms.data.ranks.any(far and not np.array_equal(corners, terms.corners)):
+            return found
+        terms.place_corners(corners)
+        return moved
 
     def _within(self, corners: NDArray[Any], scanned: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return corners (n, 2) on the tile, within the object and the margin around those of the scan."""
@@ -121,18 +155,11 @@ class Beam:
             np.int64
         )
 
-    def searched(self, vector: NDArray, z: NDArray[Any]) -> NDArray[Any] | None:
+    def _searched(self, vector: NDArray) -> NDArray[Any] | None:
         """Return a vector with a better place for each position that is stuck, or None where there is none.
 
         The loss of a pattern has minima some pixels from its place. A position whose loss is far above the
         median of all tries the whole pixels around the place that the scan has for it.
-
-        Parameters
-        ----------
-        vector : array
-            The point last evaluated.
-        z : (rows, columns) array of complex
-            The object there, on the covered pixels.
         """
         terms, displacement, diffraction = self._terms, self._displacement, self._terms.diffraction
         if displacement is None or diffraction is None:
@@ -142,18 +169,18 @@ class Beam:
         limit = STUCK * float(np.median(terms.data.ranks.sum(losses)))
         steps = np.zeros((len(diffraction.pattern_losses), 2), np.int64)
         for j in np.flatnonzero(diffraction.pattern_losses > limit):
-            steps[j] = self._best_step(int(j), z)
+            steps[j] = self._best_step(int(j))
         if not terms.data.ranks.any(bool(steps.any())):
             return None
         moved = vector.copy()
         displacement.view(moved)[...] += steps
         return moved
 
-    def _best_step(self, j: int, z: NDArray[Any]) -> NDArray[np.int64]:
+    def _best_step(self, j: int) -> NDArray[np.int64]:
         """Return the whole pixels (2,) by which the loss of a pattern is least, for the present object."""
         terms, diffraction = self._terms, self._terms.diffraction
         assert diffraction is not None
-        here, scratch = terms.corners[j].copy(), np.zeros_like(z)
+        here, z, scratch = terms.corners[j].copy(), self._z, np.zeros_like(self._z)
         best, least = here, float(diffraction.pattern_losses[j])
         grid = np.arange(-SEARCHED, SEARCHED + 1)
         around = terms.data.corners[j] + np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)

@@ -7,7 +7,7 @@ values, gradients and products come out in the units of the data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,8 @@ class Objective:
         What this rank owns and covers.
     ranks : Ranks
         The communicator, with a count of what was sent.
+    beam : Beam
+        What a vector says of probe, positions and intensities.
     mean_count : float
         mean(d); Phi_p / mean_count is the loss with amplitudes divided by the root of the mean count.
     size : int
@@ -114,7 +116,7 @@ class Objective:
             check_range(scan, data.counts, probe, self.real)
         parts = assemble(data, settings, self.link, probe, self.real)
         self.units, self.terms, self.diagonals = parts.units, parts.terms, parts.diagonals
-        self.fields, self._beam, self._passes = parts.fields, parts.beam, parts.passes
+        self.fields, self.beam, self._passes = parts.fields, parts.beam, parts.passes
         self.layout, self.mean_count = parts.layout, parts.units.mean_count
         self.unknowns, self.size = self.layout.names, self.layout.size
         self.preconditioner = Preconditioner(self.layout, identity=not settings.preconditioner)
@@ -122,7 +124,7 @@ class Objective:
         self.initial = self.scatter(**{name: values[name] for name in self.unknowns})
         # the object of the method fluorescence has the real part of the start
         self._initial_real_part = self.fields.owned("real_part", values["real_part"])
-        self._beam.place(self.initial)
+        self.beam.place(self.initial)
         self.alpha = alpha_of(
             settings,
             data,
@@ -169,7 +171,7 @@ class Objective:
 
     @property
     def _free(self) -> Free:
-        return self._beam.free(self.held)
+        return self.beam.free(self.held)
 
     def scatter(self, **arrays: ArrayLike) -> NDArray[Any]:
         """Make this rank's (size,) vector of unknowns from global arrays, the same on every rank.
@@ -178,7 +180,8 @@ class Objective:
         ----------
         **arrays
             Every unknown by name: ``real_part`` and ``imaginary_part`` (n_rows, n_cols), ``elements``
-            (N_e, n_rows, n_cols), ``probe`` (K, m, m) complex. A number fills a map.
+            (N_e, n_rows, n_cols), ``probe`` (K, m, m) complex, ``displacement`` (N, 2), ``distortion``
+            (2, 2), ``log_amplitude`` (N, 1). A number fills a map.
 
         Raises
         ------
@@ -212,7 +215,7 @@ class Objective:
         """
         vector, gradient = self.layout.checked(vector), np.empty(self.size, self.real)
         self.preconditioner.moved()
-        self._beam.place(vector)
+        self.beam.place(vector)
         shares, of_beam = self._passes.gradient(
             self.fields.view(vector), self.fields.view(gradient), self._free
         )
@@ -227,13 +230,7 @@ class Objective:
         return float(losses.sum()), gradient
 
     def hessian_product(self, direction: NDArray) -> NDArray[Any]:
-        """Return the Hessian at the point last evaluated times a (size,) direction.
-
-        Raises
-        ------
-        ValueError
-            No point has been evaluated, or the direction has a wrong shape.
-        """
+        """Return the Hessian at the point last evaluated times a (size,) direction."""
         return self.product_with_dots(self.layout.checked(direction), None)[0]
 
     def product_with_dots(
@@ -241,7 +238,7 @@ class Objective:
     ) -> tuple[NDArray[Any], tuple[float, float, float]]:
         """Return H direction and (residual . direction, product . direction, residual . residual)."""
         self._require_point()
-        self._beam.aim(direction, self._free)
+        self.beam.aim(direction, self._free)
         product = np.empty(self.size, self.real)
         of_beam = self._passes.product(self.fields.view(direction), self.fields.view(product), self._free)
         self._complete(product, of_beam)
@@ -271,7 +268,7 @@ class Objective:
         """
         self._require_point()
         direction, lengths = self.layout.checked(direction), np.asarray(steps, dtype=np.float64)
-        self._beam.aim(direction, self._free)
+        self.beam.aim(direction, self._free)
         shares = self._passes.losses_along(self.fields.view(direction), lengths, self._free)
         # with a moving probe there are two transforms for each pattern instead of one
         self.work.forwards += 2 if self._free.beam and self.data.patterns is not None else 1
@@ -283,7 +280,7 @@ class Objective:
 
     def _complete(self, vector: NDArray, of_beam: BeamGradient) -> None:
         """Set the beam's part of a gradient or a product, and zero what is held."""
-        self._beam.complete(vector, of_beam)
+        self.beam.complete(vector, of_beam)
         for kind in self.layout.kinds:
             kind.hold(vector, self.held)
 
@@ -338,60 +335,25 @@ class Objective:
         """Return the (N_e, rows, columns) element maps of a vector on the owned pixels; N_e = 0 without."""
         return self.fields.view(self.layout.checked(vector))[self.fields.elements]
 
-    def positions_of(self, vector: NDArray) -> NDArray[np.float64]:
-        """Return the (N, 2) positions of a vector, in pixels, on every rank."""
-        return self.scan.positions + self._whole_moves(vector)[:, :2]
-
-    def intensities_of(self, vector: NDArray) -> NDArray[np.float64]:
-        """Return the (N,) intensities of a vector, relative like the exposure, on every rank."""
-        intensities = self.scan.exposure * np.exp(2 * self._whole_moves(vector)[:, 2])
-        return intensities * (self.scan.exposure.mean() / intensities.mean())
-
-    def _whole_moves(self, vector: NDArray) -> NDArray[np.float64]:
-        whole = np.zeros((self.scan.N, 3))
-        whole[self.tile.positions] = self._beam.moves(self.layout.checked(vector))
-        return self.ranks.sum(whole)
-
-    def follow_positions(self, vector: NDArray, *, search: bool) -> NDArray[Any] | None:
-        """Let the patches follow the positions of the point last evaluated.
-
-        Parameters
-        ----------
-        vector : (size,) array
-            That point.
-        search : bool
-            Look for a better place for positions that are stuck, too.
-
-        Returns
-        -------
-        array or None
-            The vector to go on from, where it or the objective has changed.
-        """
-        if not self._free.moves:
-            return None
-        found = self._beam.searched(vector, self._passes.z) if search else None
-        followed = self._beam.follow(vector if found is None else found)
-        return vector if found is None and followed else found
-
     def memory(self) -> dict[str, NDArray[Any]]:
         """Return what a resumed run needs beside vectors: arrays, the same on every rank."""
-        return self.preconditioner.state() | self._beam.memory()
+        return self.preconditioner.state() | self.beam.memory()
 
     def restore_memory(self, memory: dict[str, NDArray[Any]]) -> None:
         """Take what `memory` has returned in an earlier run."""
-        self._beam.restore(memory)
+        self.beam.restore(memory)
         self.preconditioner.restore(memory)
 
     def probe_of(self, vector: NDArray) -> NDArray[Any]:
         """Return the (K, m, m) probe of a vector."""
-        return np.array(self._beam.probe(self.layout.checked(vector)))
+        return np.array(self.beam.probe(self.layout.checked(vector)))
 
     def predicted_fluorescence(self, vector: NDArray) -> NDArray[np.float64] | None:
         """Return A_e w_e + B_e on the owned pixels, or at ``tile.positions``; None without fluorescence."""
         if self.data.counts is None:
             return None
         vector = self.layout.checked(vector)
-        self._beam.place(vector)
+        self.beam.place(vector)
         counts = self.units.net_counts(self._passes.blurred(self.fields.view(vector)))
         return counts + self.scan.background.reshape(-1, *([1] * (counts.ndim - 1)))
 
@@ -400,3 +362,9 @@ class Objective:
         self._require_point()
         diffraction = self.terms.diffraction
         return None if diffraction is None else diffraction.pattern_losses * self.mean_count
+
+    def intensities(self, vector: NDArray) -> Iterator[tuple[int, int, NDArray[Any]]]:
+        """Yield (first, last, intensities) of the patterns at a vector: see `Passes.intensities`."""
+        vector = self.layout.checked(vector)
+        self.beam.place(vector)
+        return self._passes.intensities(self.fields.view(vector))

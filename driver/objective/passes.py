@@ -6,6 +6,7 @@ loop over what an `Exchange` says can be computed next; messages travel between 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -197,6 +198,23 @@ class Passes:
         """Return the counts of the fluorescence for owned fields, in internal units."""
         assert self.terms.fluorescence is not None
         return self.terms.fluorescence.blur(self._change.fill(fields)[self._elements])
+
+    def intensities(self, fields: NDArray) -> Iterator[tuple[int, int, NDArray[Any]]]:
+        """Yield the intensities of the patterns for owned fields; the point of the other passes stays.
+
+        Yields
+        ------
+        first, last : int
+            The positions first to last - 1.
+        intensities : (last - first, ...) array
+            In the order of the term's amplitudes, in internal units.
+        """
+        diffraction = self.terms.diffraction
+        assert diffraction is not None
+        covered = self._change.fill(fields)
+        self.link.forward(covered, Window.same(self.tile.covered.within(self.tile.covered)), self._change_z)
+        for first, last in self.terms.positioned.batches():
+            yield first, last, diffraction.intensities(self._change_z, first, last)
 
     # ---------------------------------------------------------------- parts
 

@@ -78,7 +78,7 @@ class Terms:
         self.positioned = positioned_probe(
             fractions, scan.K, scan.m, self._complex, engine, keep=keep_probes, moving=moving
         )
-        self._plan_patterns(data, engine, moving)
+        self._plan_patterns(data, engine)
         self.diffraction: Diffraction | None = None
         if data.patterns is not None:
             self.diffraction = diffraction_term(
@@ -94,12 +94,10 @@ class Terms:
         if data.counts is not None:
             self.fluorescence = self._fluorescence(data, curvature == "full")
 
-    def _plan_patterns(self, data: LocalData, engine: str, moving: bool) -> None:
+    def _plan_patterns(self, data: LocalData, engine: str) -> None:
         """Plan the library's transforms; vector code needs none, nor does fluorescence at whole pixels."""
         scan, ranks = data.scan, data.ranks
-        needed = moving or (
-            engine == "library" and (data.patterns is not None or not self.positioned.integer)
-        )
+        needed = engine == "library" and (data.patterns is not None or not self.positioned.integer)
         fourier = PatternFourier(scan.K, scan.m, self._complex)
         prepare_plans(
             ranks.comm,

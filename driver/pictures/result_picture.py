@@ -19,6 +19,7 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.driver.pictures.colours import BLANK, DIVERGING, colour_limits, hue_image, hue_wheel
 from ptyxrf.driver.pictures.pixels import DrawnPixels, drawn_pixels, gather_drawn_pixels, nearest_points
+from ptyxrf.driver.pictures.position_panels import draw_arrows, draw_histogram
 from ptyxrf.driver.pictures.sheet import COLUMNS, Sheet, add_colour_bar, finish_curves, finish_map
 from ptyxrf.driver.reconstruction.alignment import without_null_directions
 from ptyxrf.driver.reconstruction.illumination import ILLUMINATED
@@ -53,6 +54,11 @@ def error_labels(scan: Scan) -> dict[str, str]:
     return labels | {f"mse_{name}_illuminated": name for name in scan.element_names}
 
 
+def misfit_limits(ratios: NDArray[Any]) -> tuple[float, float]:
+    """Return colour limits for misfits over their floor: 0 to at least 2, so that good fits look alike."""
+    return 0.0, max(2.0, colour_limits(ratios)[1] if ratios.size else 2.0)
+
+
 class _Picture:
     """The panels of one result; every map is cropped to the illuminated area and blank outside it."""
 
@@ -70,18 +76,19 @@ class _Picture:
         self.has_true_maps = self.has_maps and len(pixels.true_elements) > 0
         part = result.part
         self.misfits = part.pattern_misfit if self.has_object else None
+        self.quality = result.quality if self.has_object else None
+        self.has_floor = self.quality is not None and self.quality.per_position is not None
 
     def draw(self) -> Figure:
         sheet = Sheet(self._rows())
         if self.has_object:
             self._draw_object(sheet)
         self._draw_probe(sheet.panel())
-        if self.misfits is not None:
-            limits = Normalize(*colour_limits(self.misfits))
-            self._at_positions(sheet.panel(), self.misfits, "misfit of each pattern", limits, "magma")
+        self._draw_misfit(sheet)
         self._draw_losses(sheet.panel())
         if self.has_errors:
             self._draw_errors(sheet.panel())
+        self._draw_beam(sheet)
         if self.has_maps:
             for e in range(len(self.pixels.elements)):
                 self._draw_measured(sheet.panel(), e)
@@ -90,16 +97,26 @@ class _Picture:
         return sheet.figure
 
     def _rows(self) -> list[tuple[float, list[int]]]:
-        """Return the layout: object; probe, misfit and curves; four maps of the elements to a row."""
+        """Return the layout: object; probe, misfits and curves; four maps of the elements to a row."""
         ratio = min(max(self.shape[0] / self.shape[1], RATIOS[0]), RATIOS[1])
         rows: list[tuple[float, list[int]]] = [(ratio, [2, 2])] if self.has_object else []
-        small = 1 + (self.misfits is not None)
+        small = 3 if self.has_floor else 1 + (self.misfits is not None)
         rest = COLUMNS - small
-        rows.append((1.0, [1] * small + ([rest - rest // 2, rest // 2] if self.has_errors else [rest])))
+        if self.has_errors and rest == 1:  # the errors have a row of their own
+            rows += [(1.0, [1] * COLUMNS), (0.25, [COLUMNS])]
+        else:
+            rows.append((1.0, [1] * small + ([rest - rest // 2, rest // 2] if self.has_errors else [rest])))
+        if self._beam_cells():
+            rows.append((1.0, self._beam_cells()))
         if self.has_maps:
             panels = len(self.pixels.elements) * (4 if self.has_true_maps else 2)
             rows += [(ratio, [1] * min(COLUMNS, panels - first)) for first in range(0, panels, COLUMNS)]
         return rows
+
+    def _beam_cells(self) -> list[int]:
+        """Return the layout of what was refined of the beam at each position."""
+        cells = [1, 2] if self.result.positions is not None else []
+        return cells + ([1] if self.result.intensities is not None else [])
 
     def _title(self, sheet: Sheet) -> None:
         result, last = self.result, self.result.history[-1]
@@ -111,7 +128,9 @@ class _Picture:
             f"{last.seconds:.1f} s",
             result.reason.value,
         ]
-        sheet.title(f"{result.method} · {name}", "   ".join(details))
+        quality = self.quality
+        verdict, poor = ("", False) if quality is None else (quality.verdict, quality.good is False)
+        sheet.title(f"{result.method} · {name}", "   ".join(details), verdict, poor=poor)
 
     # maps -------------------------------------------------------------------------------------------------
 
@@ -194,6 +213,33 @@ class _Picture:
         key.imshow(hue_wheel(), interpolation="antialiased")
         key.axis("off")
 
+    def _draw_beam(self, sheet: Sheet) -> None:
+        """Draw where positions went and how the intensity varies, where these were refined."""
+        recorded, refined, intensities = self.scan.positions, self.result.positions, self.result.intensities
+        if refined is not None:
+            draw_arrows(sheet.panel(), recorded, refined, "from recorded to refined")
+            draw_histogram(sheet.panel(), recorded, refined)
+        if intensities is not None:
+            limits = Normalize(*colour_limits(intensities))
+            self._at_positions(sheet.panel(), intensities, "intensity of the beam", limits, "cividis")
+
+    def _draw_misfit(self, sheet: Sheet) -> None:
+        """Draw the misfit of each pattern and detector pixel over its floor, or without one the losses."""
+        if self.quality is not None and self.has_floor:
+            positions, pixels = np.asarray(self.quality.per_position), np.asarray(self.quality.per_pixel)
+            limits = Normalize(*misfit_limits(positions))
+            self._at_positions(sheet.panel(), positions, "misfit / noise: patterns", limits, "magma")
+            axes, limits = sheet.panel(), Normalize(*misfit_limits(pixels[np.isfinite(pixels)]))
+            colour_map = matplotlib.colormaps["magma"].with_extremes(bad=BLANK)
+            picture = axes.imshow(np.ma.masked_invalid(pixels), cmap=colour_map, norm=limits)
+            axes.set_title("misfit / noise: detector pixels", size=10.5, loc="left", pad=5)
+            axes.set(xticks=[], yticks=[], anchor="NW")
+            axes.spines[:].set_visible(False)
+            add_colour_bar(axes, picture, "")
+        elif self.misfits is not None:
+            limits = Normalize(*colour_limits(self.misfits))
+            self._at_positions(sheet.panel(), self.misfits, "misfit of each pattern", limits, "magma")
+
     def _draw_losses(self, axes: Axes) -> None:
         history = self.result.history
         sweeps, curves = history["sweeps"], {"loss": history["loss"]}
@@ -204,7 +250,10 @@ class _Picture:
             shown = [value if value > 0 else math.nan for value in values]
             if any(map(math.isfinite, shown)):
                 axes.plot(sweeps, shown, style, label=name, linewidth=2.2 if name == "loss" else 1.3)
-        finish_curves(axes, "loss", legend=len(curves) > 1)
+        floor = math.nan if self.quality is None else self.quality.noise_floor
+        if floor > 0:
+            axes.axhline(floor, color="0.5", linestyle="--", linewidth=1.0, label="noise of the patterns")
+        finish_curves(axes, "loss", legend=len(curves) > 1 or floor > 0)
 
     def _draw_errors(self, axes: Axes) -> None:
         history = self.result.history

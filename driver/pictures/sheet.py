@@ -21,7 +21,7 @@ GAP = 0.85
 #: Left margin.
 LEFT = 0.4
 #: Height of the title of the sheet.
-HEADER = 0.95
+HEADER = 1.15
 #: Space below a row.
 ROW_GAP = 0.6
 #: Cells in a row.
@@ -66,12 +66,15 @@ class Sheet:
         """Return the next panel."""
         return self.figure.add_axes(next(self._places))
 
-    def title(self, line: str, details: str) -> None:
-        """Write the title of the sheet and a line of details below it."""
+    def title(self, line: str, details: str, verdict: str = "", *, poor: bool = False) -> None:
+        """Write the title of the sheet, and below it a line of details and the verdict on the fit."""
         width, height = self.figure.get_size_inches()
         left = LEFT / width
         self.figure.text(left, 1 - 0.25 / height, line, size=15, weight="bold", va="center")
         self.figure.text(left, 1 - 0.53 / height, details, size=10.5, va="center", color="0.3")
+        self.figure.text(
+            left, 1 - 0.75 / height, verdict, size=10.5, va="center", color="C3" if poor else "0.3"
+        )
 
 
 def scale_bar_length(extent: float) -> float:

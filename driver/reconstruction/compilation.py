@@ -12,12 +12,16 @@ import numpy as np
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.reconstruction.quality import measure_quality
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton
 from ptyxrf.driver.solver.settings import SolverSettings, Stops
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 from ptyxrf.kernels.implementation import resolve_engine
 from ptyxrf.kernels.reductions import dots
 from ptyxrf.parallel.startup import first_on_each_node
+
+#: Settings that decide which kernels there are.
+DECISIVE = ("method", "precision", "curvature", "refine_probe", "refine_positions", "refine_intensities")
 
 log = logging.getLogger("ptyxrf")
 
@@ -39,31 +43,16 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
     model = Model() if model is None else model
     if not any(Path(dots.stats.cache_path).glob("*.nbi")):  # Numba's cache has no kernel
         log.info("compiling kernels: once on each machine, about a minute")
-    kind = (
-        model.method,
-        model.precision,
-        model.curvature,
-        model.refine_probe,
-        scan.sampling,
-        bool(scan.fractions.any()),
-        resolve_engine(model.engine, scan.m),
-    )
-    first_on_each_node(comm, lambda: _compile(*kind))
+    engine = resolve_engine(model.engine, scan.m)
+    kind = Model(engine=engine, **{name: getattr(model, name) for name in DECISIVE})
+    first_on_each_node(comm, lambda: _compile(kind, scan.sampling, bool(scan.fractions.any())))
 
 
 @cache
-def _compile(
-    method: str, precision: str, curvature: str, refine_probe: bool, sampling: str | None, fractional: bool,
-    engine: str,
-) -> None:  # fmt: skip
+def _compile(model: Model, sampling: str | None, fractional: bool) -> None:
     """Evaluate a tiny objective of the same kind, and take steps of both solvers on it."""
     objective = Objective(
-        _tiny_scan(sampling, fractional, 4 if engine == "vector" else 11),
-        method,
-        precision=precision,
-        curvature=curvature,
-        refine_probe=refine_probe,
-        engine=engine,
+        _tiny_scan(sampling, fractional, 4 if model.engine == "vector" else 11), settings=model
     )
     objective.scale_weights()
     for solver in (QuasiNewton, TruncatedNewton):
@@ -71,6 +60,7 @@ def _compile(
         state = minimiser.start(objective.initial)
         for _ in range(2):  # the first quasi-Newton step has no pairs yet
             state = minimiser.step(state)
+    measure_quality(objective, state.vector, converged=True)
 
 
 def _tiny_scan(sampling: str | None, fractional: bool, m: int) -> Scan:

@@ -23,7 +23,9 @@ from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, Resumed, RunSta
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.first_maps import first_maps
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
+from ptyxrf.driver.reconstruction.quality import measure_quality
 from ptyxrf.driver.reconstruction.reporting import Callback, Reporter, check_start
+from ptyxrf.driver.reconstruction.scale import object_factor
 from ptyxrf.driver.reconstruction.schedule import Schedule
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.minimiser import Minimiser
@@ -63,8 +65,7 @@ def reconstruct(
     scan : Scan
     {settings}
     start : mapping, optional
-        Starting values: ``real_part``, ``imaginary_part``, ``elements``, ``probe`` (arrays or numbers), and
-        ``displacement`` (N, 2), ``distortion`` (2, 2), ``log_amplitude`` (N, 1).
+        Starting values by the names of the unknowns, as in ``Objective.scatter``: arrays or numbers.
     callback : callable, optional
         Given the `IterationRecord` of each iteration and a `View` of the object at it; a true answer, on any
         rank, stops the reconstruction.
@@ -146,7 +147,7 @@ def _iterate(
         if reason is None:
             number, state = state.number, minimiser.step(state)
             if state.number > number:
-                moved = objective.follow_positions(state.vector, search=schedule.searches(state))
+                moved = objective.beam.followed(state.vector, search=schedule.searches(state))
                 state = state if moved is None else minimiser.reset(state, moved)
                 reason = reporter.report(state)
     return state, reason
@@ -197,23 +198,32 @@ def _result(
     resumed: Resumed | None,
 ) -> Result:
     """Return this rank's part of the result."""
+    quality = measure_quality(objective, state.vector, converged=reason.converged)
+    history = reporter.history
+    if quality is not None:
+        history = history.with_floor(quality.noise_floor)
+    factor = 1.0
+    if settings.refine_probe and settings.method == "ptychography":
+        factor = object_factor(objective, state.vector, settings.scale_from)
     derived = {
+        "object_factor": factor,
         "alpha_used": (unit * objective.alpha).tolist(),
         "mean_count": objective.mean_count,
         "resumed_after": [] if resumed is None else resumed.after,
     }
     return Result(
-        object=objective.complex_object(state.vector),
+        object=objective.complex_object(state.vector) * objective.real.type(factor),
         elements=objective.elements_of(state.vector).copy(),
-        probe=objective.probe_of(state.vector),
-        history=reporter.history,
+        probe=objective.probe_of(state.vector) / objective.real.type(factor),
+        history=history,
         reason=reason,
         method=settings.method,
         settings=settings.as_dict() | derived,
         predicted_fluorescence=objective.predicted_fluorescence(state.vector),
         pattern_misfit=objective.pattern_misfit(),
-        positions=objective.positions_of(state.vector) if settings.refine_positions != "none" else None,
-        intensities=objective.intensities_of(state.vector) if settings.refine_intensities else None,
+        positions=objective.beam.positions(state.vector) if settings.refine_positions != "none" else None,
+        intensities=objective.beam.intensities(state.vector) if settings.refine_intensities else None,
+        quality=quality,
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
     )
 

@@ -86,6 +86,14 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
     preconditioner: bool = redeclared(
         Model, "preconditioner", None, "yes, but not with the solver of the paper"
     )
+    scale_from: str = setting(
+        None,
+        Choice(("vacuum", "probe")),
+        "what fixes the scale between object and a refined probe: vacuum transmits 1 (the most frequent "
+        "modulus of the object), or the probe keeps the power of its start (default: vacuum, but probe where "
+        "maps depend on the scale)",
+        path=False,
+    )
     positions_from_iteration: int = setting(
         0, COUNT_OR_ZERO, "iterations that keep the scan positions, where these are refined"
     )
@@ -113,6 +121,11 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
     def check(self) -> None:
         """Refuse a delay of the refinement without a refinement."""
         super().check()
+        if self.scale_from == "vacuum" and self.method in ("joint", "fluorescence"):
+            raise ValueError(
+                f"scale_from: expected 'probe' for method {self.method!r}, whose maps depend on the scale, "
+                "got 'vacuum'"
+            )
         if self.positions_from_iteration > 0 and self.refine_positions == "none":
             raise ValueError(
                 f"positions_from_iteration: expected refine_positions beside "
@@ -160,6 +173,7 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
             "memory": "low" if solver == "quasi-newton" else "cached",
             "rescale_probe": self.refine_probe,
             "fluorescence_first": first,
+            "scale_from": "vacuum" if self.method == "ptychography" else "probe",
         }
         return self.replace(
             **{name: value for name, value in defaults.items() if getattr(self, name) is None}

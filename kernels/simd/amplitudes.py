@@ -1,28 +1,60 @@
 """The amplitudes of a chunk of a pattern in explicit vector code: residual, Hessian, losses along a line.
 
-Layouts and names are those of `ptyxrf.kernels.simd.passes`; the formulas those of
-`ptyxrf.kernels.amplitude_residual`.
+Layouts and names are those of `ptyxrf.kernels.simd.arguments`; the formulas
+those of `ptyxrf.kernels.amplitude_residual`.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.amplitude_residual import DARK, DARK_SINGLE
 from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.simd.arguments import Patterns, Scratch, State
+from ptyxrf.kernels.simd.fourier import FieldPlan
+
+
+class Chunk(NamedTuple):
+    """A chunk of a pattern.
+
+    Attributes
+    ----------
+    at, far : int
+        Where it begins in a field and in psi.
+    measured, ratio : (m W,) array of real
+        Amplitudes, and what is kept of c/|psi|^2.
+    """
+
+    at: int
+    far: int
+    measured: NDArray
+    ratio: NDArray
+
+
+@compiled
+def chunk_of(plan: FieldPlan, patterns: Patterns, state: State, j: int, c: int) -> Chunk:
+    """Return chunk c of position j."""
+    here = plan.pattern * j + plan.part * c
+    kept = plan.part * c if state.recompute else here
+    return Chunk(
+        plan.chunk * c,
+        2 * plan.modes * kept,
+        patterns.amplitudes[here : here + plan.part],
+        state.ratio[kept : kept + plan.part],
+    )
 
 
 @compiled
 def residual_chunk(
-    field: NDArray, at: int, plane: int, gap: int, part: int, modes: int, measured: NDArray, low: float,
-    high: float, ratio: NDArray, psi: NDArray, far: int, work: NDArray,
-) -> float:  # fmt: skip
-    """Keep psi and c/|psi|^2 of a chunk, turn the field into psi - b q, and return twice the loss.
-
-    The chunk begins at number `at` of the field, its imaginary part `plane` and the next mode `gap` on; psi
-    of the chunk begins at number `far`.
-    """
+    plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, chunk: Chunk
+) -> float:
+    """Keep psi and c/|psi|^2, turn the field into psi - b q, and return twice the loss."""
+    part, plane, modes = plan.part, plan.plane, plan.modes
+    at, far, measured, ratio = chunk.at, chunk.far, chunk.measured, chunk.ratio
+    field, work, psi, low, high = scratch.field, scratch.work, state.psi, patterns.low, patterns.high
     zero, one = measured.dtype.type(0), measured.dtype.type(1)
     dark = measured.dtype.type(DARK_SINGLE if measured.itemsize == 4 else DARK)
     total = zero
@@ -49,7 +81,7 @@ def residual_chunk(
     power = work[:part]
     power[:] = zero
     for k in range(modes):
-        start, here = far + 2 * k * part, at + k * gap
+        start, here = far + 2 * k * part, at + k * plan.field
         p_re, p_im = psi[start : start + part], psi[start + part : start + 2 * part]
         re, im = field[here : here + part], field[here + plane : here + plane + part]
         for l in range(part):  # noqa: E741
@@ -68,7 +100,7 @@ def residual_chunk(
         total += difference * difference
         power[l] = difference * inverse
     for k in range(modes):
-        here = at + k * gap
+        here = at + k * plan.field
         re, im = field[here : here + part], field[here + plane : here + plane + part]
         for l in range(part):  # noqa: E741
             re[l] *= power[l]
@@ -77,14 +109,14 @@ def residual_chunk(
 
 
 @compiled
-def hessian_chunk(
-    field: NDArray, at: int, plane: int, gap: int, part: int, modes: int, ratio: NDArray, psi: NDArray,
-    far: int, work: NDArray,
-) -> None:  # fmt: skip
-    """Replace the directions dpsi in a chunk by (1 - c) dpsi + c q Re(sum conj(q) dpsi).
+def hessian_chunk(plan: FieldPlan, state: State, scratch: Scratch, chunk: Chunk) -> None:
+    """Replace the directions dpsi by (1 - c) dpsi + c q Re(sum conj(q) dpsi).
 
-    Indices as of `residual_chunk`. With r = c/|psi|^2: 1 - c = 1 - r |psi|^2 and c q q^* = r psi psi^*.
+    With r = c/|psi|^2: 1 - c = 1 - r |psi|^2 and c q q^* = r psi psi^*.
     """
+    part, plane, modes = plan.part, plan.plane, plan.modes
+    at, far, ratio = chunk.at, chunk.far, chunk.ratio
+    field, work, psi = scratch.field, scratch.work, state.psi
     zero, one = ratio.dtype.type(0), ratio.dtype.type(1)
     if modes == 1:
         p_re, p_im = psi[far : far + part], psi[far + part : far + 2 * part]
@@ -103,7 +135,7 @@ def hessian_chunk(
     power[:] = zero
     along[:] = zero
     for k in range(modes):
-        start, here = far + 2 * k * part, at + k * gap
+        start, here = far + 2 * k * part, at + k * plan.field
         p_re, p_im = psi[start : start + part], psi[start + part : start + 2 * part]
         re, im = field[here : here + part], field[here + plane : here + plane + part]
         for l in range(part):  # noqa: E741
@@ -114,7 +146,7 @@ def hessian_chunk(
         power[l] = one - r * power[l] if r >= zero else zero
         along[l] = r * along[l] if r >= zero else zero
     for k in range(modes):
-        start, here = far + 2 * k * part, at + k * gap
+        start, here = far + 2 * k * part, at + k * plan.field
         p_re, p_im = psi[start : start + part], psi[start + part : start + 2 * part]
         re, im = field[here : here + part], field[here + plane : here + plane + part]
         for l in range(part):  # noqa: E741
@@ -124,16 +156,19 @@ def hessian_chunk(
 
 @compiled
 def losses_chunk(
-    field: NDArray, bends: NDArray, at: int, plane: int, gap: int, part: int, modes: int, quadratic: bool,
-    measured: NDArray, psi: NDArray, far: int, steps: NDArray, losses: NDArray, work: NDArray,
+    plan: FieldPlan, state: State, scratch: Scratch, chunk: Chunk, quadratic: bool, steps: NDArray,
+    losses: NDArray,
 ) -> None:  # fmt: skip
-    """losses[s] += loss of psi + t field + t^2 bends at t = steps[s], over a chunk of a pattern."""
+    """losses[s] += loss of psi + t field + t^2 bends at t = steps[s]; bends = 0 unless `quadratic`."""
+    part, plane, modes = plan.part, plan.plane, plan.modes
+    at, far, measured = chunk.at, chunk.far, chunk.measured
+    field, bends, work, psi = scratch.field, scratch.bends, scratch.work, state.psi
     zero, two = measured.dtype.type(0), measured.dtype.type(2)
     work[: (5 if quadratic else 3) * part] = zero
     c0, c1, c2 = work[:part], work[part : 2 * part], work[2 * part : 3 * part]
     c3, c4 = work[3 * part : 4 * part], work[4 * part : 5 * part]
     for k in range(modes):
-        start, here = far + 2 * k * part, at + k * gap
+        start, here = far + 2 * k * part, at + k * plan.field
         p_re, p_im = psi[start : start + part], psi[start + part : start + 2 * part]
         re, im = field[here : here + part], field[here + plane : here + plane + part]
         for l in range(part):  # noqa: E741
@@ -159,6 +194,13 @@ def losses_chunk(
         losses[s] += 0.5 * total
 
 
-# ---------------------------------------------------------------------------------------------------------
-# Steps of all modes, for the chunks first..last-1
-# ---------------------------------------------------------------------------------------------------------
+@compiled
+def intensity_chunk(plan: FieldPlan, field: NDArray, at: int, power: NDArray) -> None:
+    """Power = sum_k |psi_k|^2 of a chunk that begins at number `at` of a field."""
+    part, plane = plan.part, plan.plane
+    power[:] = power.dtype.type(0)
+    for k in range(plan.modes):
+        here = at + k * plan.field
+        re, im = field[here : here + part], field[here + plane : here + plane + part]
+        for l in range(part):  # noqa: E741
+            power[l] += re[l] * re[l] + im[l] * im[l]

@@ -15,7 +15,8 @@ from ptyxrf.kernels.aligned import aligned_empty
 from ptyxrf.kernels.diffraction import Diffraction
 from ptyxrf.kernels.patches import add_patches, sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum
-from ptyxrf.kernels.simd import passes as vector_patterns
+from ptyxrf.kernels.simd import passes
+from ptyxrf.kernels.simd.arguments import Patterns, Positions, ProbeChange, Scratch, State
 from ptyxrf.kernels.simd.fourier import VectorPlan
 
 
@@ -36,58 +37,38 @@ class VectorDiffraction(Diffraction):
     def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
         plan = VectorPlan.of(self.m, self.real)
         self.amplitudes = _ordered(amplitudes, plan)
-        self._low_memory = not keep_far_fields
-        self._size = plan.m * plan.padded  # numbers of a pattern in the far layout
+        fields = self._plan = plan.of_fields(self.modes)
         positions = self.count if keep_far_fields else 1
-        self._psi = aligned_empty((positions * 2 * self.modes * self._size,), self.real)
-        self._ratio = aligned_empty((positions * self._size,), self.real)
-        self.kept_bytes = self._psi.nbytes + self._ratio.nbytes if keep_far_fields else 0
-        self._field = plan.fields(self.modes)
-        self._bends: NDArray[Any] | None = None
-        self._work = aligned_empty((5 * plan.m * plan.lanes,), self.real)
-        self._transform = (plan.m, plan.chunks, self.modes, plan.factors, plan.roots)
-        self._nothing = np.zeros(0, self.probe.dtype)
-        self._no_slots = np.zeros(self.count, np.int64)
+        psi = aligned_empty((positions * 2 * self.modes * fields.pattern,), self.real)
+        ratio = aligned_empty((positions * fields.pattern,), self.real)
+        self.kept_bytes = psi.nbytes + ratio.nbytes if keep_far_fields else 0
+        self._patterns = Patterns(self.amplitudes.reshape(-1), self.low, self.high)
+        self._state = State(psi, ratio, not keep_far_fields)
+        field = plan.fields(self.modes)
+        self._scratch = Scratch(field, field, aligned_empty((5 * fields.part,), self.real))
+        nothing = np.zeros(0, self.probe.dtype)
+        self._at_rest = ProbeChange(False, np.zeros(self.count, np.int64), nothing, nothing, nothing)
 
-    def _positions(self, start: int, end: int, pitch: int) -> tuple[Any, ...]:
-        """Return what the passes want to know of some positions: their place, probes, scales, transforms."""
-        corners = self.corners[start:end]
-        versions, which = self.probe.versions(start, end)
-        return (
-            pitch,
-            corners[:, 0] * pitch + corners[:, 1],
-            versions.reshape(-1),
-            which,
-            self.scales[start:end],
-            *self._transform,
-        )
-
-    def _kept(self, start: int) -> tuple[Any, ...]:
-        """Return the amplitudes, bounds of the curvature, and what is kept, from a position on."""
-        flat = self.amplitudes.reshape(-1)[start * self._size :]
-        if self._low_memory:
-            return flat, self.low, self.high, True, self._psi, self._ratio
-        psi = self._psi[2 * self.modes * self._size * start :]
-        return flat, self.low, self.high, False, psi, self._ratio[self._size * start :]
+    def _positions(self, first: int, last: int, pitch: int) -> Positions:
+        """Return what the passes want to know of the positions first..last-1."""
+        versions, which = self.probe.versions(first, last)
+        return Positions(first, pitch, self.corners, self.scales, versions.reshape(-1), which)
 
     def gradient(
         self, tile: NDArray, gradient: NDArray, first: int, last: int, probe_sum: AdjointSum | None
     ) -> None:
         """See `Diffraction.gradient`."""
         self._tile = tile
-        modes, m = self.modes, self.m
-        if probe_sum is not None and self.full and self._exits is None:
-            self._exits = aligned_empty((self.count, modes, m, m), self.probe.dtype)
-        sums = exits = self._nothing
-        slots, moves = self._no_slots, probe_sum is not None
+        change = self._at_rest
         if probe_sum is not None:
+            if self.full and self._exits is None:
+                self._exits = aligned_empty((self.count, self.modes, self.m, self.m), self.probe.dtype)
             sums, slots = probe_sum.target(first, last)
-            if self._exits is not None:
-                exits = self._exits[first:last].reshape(-1)
-        vector_patterns.gradients(
-            tile.reshape(-1), *self._positions(first, last, tile.shape[1]), *self._kept(first),
-            self.pattern_losses[first:last], self._field, self._work, gradient.reshape(-1), moves,
-            sums.reshape(-1), slots, exits,
+            exits = change.exits if self._exits is None else self._exits.reshape(-1)
+            change = ProbeChange(True, slots, change.moved, sums.reshape(-1), exits)
+        passes.gradients(
+            self._plan, self._positions(first, last, tile.shape[1]), change, self._patterns, self._state,
+            self._scratch, tile.reshape(-1), gradient.reshape(-1), self.pattern_losses,
         )  # fmt: skip
         if probe_sum is not None:
             probe_sum.add(first, last)
@@ -96,15 +77,15 @@ class VectorDiffraction(Diffraction):
         self, change: NDArray, product: NDArray, first: int, last: int, probe_sum: AdjointSum | None
     ) -> None:
         """See `Diffraction.product`."""
-        moved = sums = self._nothing
-        slots, moves = self._no_slots, probe_sum is not None
+        probe_change = self._at_rest
         if probe_sum is not None:
             moved, slots = self.probe.direction(first, last)
             sums, slots = probe_sum.target(first, last)
-        vector_patterns.products(
-            change.reshape(-1), *self._positions(first, last, change.shape[1]), *self._kept(first),
-            self._field, self._work, product.reshape(-1), moves, self._tile.reshape(-1),
-            moved.reshape(-1), sums.reshape(-1), slots,
+            exits = probe_change.exits  # those of the gradient are added below
+            probe_change = ProbeChange(True, slots, moved.reshape(-1), sums.reshape(-1), exits)
+        passes.products(
+            self._plan, self._positions(first, last, change.shape[1]), probe_change, self._patterns,
+            self._state, self._scratch, self._tile.reshape(-1), change.reshape(-1), product.reshape(-1),
         )  # fmt: skip
         if probe_sum is not None:
             if self._exits is not None:
@@ -118,12 +99,26 @@ class VectorDiffraction(Diffraction):
         self, change: NDArray, steps: NDArray, losses: NDArray, first: int, last: int, with_probe: bool
     ) -> None:
         """See `Diffraction.losses_along`."""
-        if with_probe and self._bends is None:
-            self._bends = np.zeros_like(self._field)
-        bends = self._field if self._bends is None else self._bends  # not touched while the probe rests
-        moved, slots = self.probe.direction(first, last) if with_probe else (self._nothing, self._no_slots)
-        vector_patterns.losses_along(
-            change.reshape(-1), *self._positions(first, last, change.shape[1]), *self._kept(first),
-            self._field, bends, self._work, np.asarray(steps, dtype=self.real), losses, with_probe,
-            self._tile.reshape(-1), moved.reshape(-1), slots,
+        probe_change = self._at_rest
+        if with_probe:
+            if self._scratch.bends is self._scratch.field:  # the same while the probe is known
+                self._scratch = self._scratch._replace(bends=np.zeros_like(self._scratch.field))
+            moved, slots = self.probe.direction(first, last)
+            _, _, _, sums, exits = probe_change
+            probe_change = ProbeChange(True, slots, moved.reshape(-1), sums, exits)
+        passes.losses_along(
+            self._plan, self._positions(first, last, change.shape[1]), probe_change, self._patterns,
+            self._state, self._scratch, self._tile.reshape(-1), change.reshape(-1),
+            np.asarray(steps, dtype=self.real), losses,
         )  # fmt: skip
+
+    def intensities(self, tile: NDArray, first: int, last: int) -> NDArray[Any]:
+        """See `Diffraction.intensities`."""
+        out = np.empty((last - first, *self.amplitudes.shape[1:]), self.real)
+        positions = self._positions(first, last, tile.shape[1])
+        passes.intensities(self._plan, positions, self._scratch, tile.reshape(-1), out.reshape(-1))
+        return out
+
+    def in_order(self, values: NDArray[Any]) -> NDArray[Any]:
+        """See `Diffraction.in_order`."""
+        return VectorPlan.of(self.m, self.real).from_far(values)

@@ -17,7 +17,7 @@ Loan, Computational Frameworks for the Fast Fourier Transform, SIAM 1992, chapte
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import config as _config
@@ -79,6 +79,44 @@ def _roots_of(factors: tuple[int, ...], real: Any) -> NDArray[Any]:
     return np.concatenate([*table, np.zeros(2)]).astype(real)
 
 
+class FieldPlan(NamedTuple):
+    """Plan of the transforms of K fields, with the sizes of their layout, in numbers of a flat array.
+
+    Attributes
+    ----------
+    m : int
+    chunks : int
+        C.
+    modes : int
+        K.
+    plane : int
+        Of one plane of a chunk, the row that is never used included.
+    chunk : int
+        From one chunk of a field to the next.
+    field : int
+        From one field to the next.
+    part : int
+        Of one chunk of a pattern in the far layout.
+    pattern : int
+        Of a pattern in the far layout.
+    factors : (L,) array of int64
+        Radices.
+    roots : array of real
+        Roots of unity.
+    """
+
+    m: int
+    chunks: int
+    modes: int
+    plane: int
+    chunk: int
+    field: int
+    part: int
+    pattern: int
+    factors: NDArray[np.int64]
+    roots: NDArray[Any]
+
+
 @dataclass(frozen=True)
 class VectorPlan:
     """What the transforms of fields of one size and precision share.
@@ -131,9 +169,25 @@ class VectorPlan:
         """M' = C W."""
         return self.chunks * self.lanes
 
+    def of_fields(self, modes: int) -> FieldPlan:
+        """Return the plan of K fields, as kernels take it."""
+        plane, part = (self.padded + 1) * self.lanes, self.m * self.lanes
+        return FieldPlan(
+            m=self.m,
+            chunks=self.chunks,
+            modes=modes,
+            plane=plane,
+            chunk=2 * plane,
+            field=2 * plane * self.chunks,
+            part=part,
+            pattern=part * self.chunks,
+            factors=self.factors,
+            roots=self.roots,
+        )
+
     def fields(self, modes: int) -> NDArray[Any]:
         """Return flat room for K fields in the layout of this file."""
-        return aligned_zeros((modes * 2 * self.padded * (self.padded + 1),), self.real)
+        return aligned_zeros((modes * self.of_fields(modes).field,), self.real)
 
     def far_shape(self) -> tuple[int, int, int]:
         """Return the shape (C, m, W) of real numbers in the far layout."""
@@ -167,15 +221,16 @@ def _make_level(radix: int) -> Any:
     size = 2 * (radix - 1)
 
     @compiled
-    def level(data, start, plane, chunks, m, length, roots, at, inverse):  # type: ignore[no-untyped-def]
+    def level(plan, data, start, count, length, at, inverse):  # type: ignore[no-untyped-def]
         """One level of butterflies on some chunks of m rows, the first of which begins at `start`."""
         w = width(data)
+        plane, roots = plan.plane, plan.roots
         step = length // radix
-        groups = m // length
+        groups = plan.m // length
         row = step * w
         leap = length * w
-        for c in range(chunks):
-            place = start + c * 2 * plane
+        for c in range(count):
+            place = start + c * plan.chunk
             if step == 1:
                 for _ in range(groups):
                     if inverse:
@@ -201,21 +256,20 @@ _level2, _level3, _level4, _level5, _level7, _level8 = (_make_level(radix) for r
 
 @compiled
 def _level(
-    data: NDArray, start: int, plane: int, chunks: int, m: int, length: int, radix: int, roots: NDArray,
-    at: int, inverse: bool,
-) -> None:  # fmt: skip
+    plan: FieldPlan, data: NDArray, start: int, count: int, length: int, radix: int, at: int, inverse: bool
+) -> None:
     if radix == 8:
-        _level8(data, start, plane, chunks, m, length, roots, at, inverse)
+        _level8(plan, data, start, count, length, at, inverse)
     elif radix == 4:
-        _level4(data, start, plane, chunks, m, length, roots, at, inverse)
+        _level4(plan, data, start, count, length, at, inverse)
     elif radix == 2:
-        _level2(data, start, plane, chunks, m, length, roots, at, inverse)
+        _level2(plan, data, start, count, length, at, inverse)
     elif radix == 3:
-        _level3(data, start, plane, chunks, m, length, roots, at, inverse)
+        _level3(plan, data, start, count, length, at, inverse)
     elif radix == 5:
-        _level5(data, start, plane, chunks, m, length, roots, at, inverse)
+        _level5(plan, data, start, count, length, at, inverse)
     else:
-        _level7(data, start, plane, chunks, m, length, roots, at, inverse)
+        _level7(plan, data, start, count, length, at, inverse)
 
 
 @compiled
@@ -225,47 +279,43 @@ def _together(data: NDArray, m: int) -> int:
 
 
 @compiled
-def forward_chunks(
-    data: NDArray, start: int, plane: int, chunks: int, m: int, factors: NDArray, roots: NDArray
-) -> None:
+def forward_chunks(plan: FieldPlan, data: NDArray, start: int, chunks: int) -> None:
     """Transform some chunks along their rows, in place."""
-    some = _together(data, m)
+    some = _together(data, plan.m)
     for c in range(0, chunks, some):
-        here, count = start + 2 * plane * c, min(some, chunks - c)
-        length, at = m, 0
-        for radix in factors:
-            _level(data, here, plane, count, m, length, radix, roots, at, False)
+        here, count = start + plan.chunk * c, min(some, chunks - c)
+        length, at = plan.m, np.int64(0)  # of a literal 0 all levels would be compiled once more
+        for radix in plan.factors:
+            _level(plan, data, here, count, length, radix, at, False)
             length //= radix
             at += 2 * length * (radix - 1)
 
 
 @compiled
-def backward_chunks(
-    data: NDArray, start: int, plane: int, chunks: int, m: int, factors: NDArray, roots: NDArray
-) -> None:
+def backward_chunks(plan: FieldPlan, data: NDArray, start: int, chunks: int) -> None:
     """Undo `forward_chunks` but for a factor m."""
-    some = _together(data, m)
+    some = _together(data, plan.m)
     for c in range(0, chunks, some):
-        here, count = start + 2 * plane * c, min(some, chunks - c)
-        length, at = 1, len(roots)
-        for i in range(len(factors) - 1, -1, -1):
-            radix = factors[i]
+        here, count = start + plan.chunk * c, min(some, chunks - c)
+        length, at = 1, len(plan.roots)
+        for i in range(len(plan.factors) - 1, -1, -1):
+            radix = plan.factors[i]
             # the last level has no roots; two unused numbers end the table
             at -= 2 if length == 1 else 2 * length * (radix - 1)
             length *= radix
-            _level(data, here, plane, count, m, length, radix, roots, at, True)
+            _level(plan, data, here, count, length, radix, at, True)
 
 
 @compiled
-def exchange(field: NDArray, at: int, plane: int, chunks: int, first: int, last: int) -> None:
-    """Transpose a field across its diagonal: the squares on and beyond it in chunks first..last-1."""
+def exchange(plan: FieldPlan, field: NDArray, k: int, first: int, last: int) -> None:
+    """Transpose field k across its diagonal: the squares on and beyond it in chunks first..last-1."""
     w = width(field)
-    square = w * w
+    at, square = plan.field * k, w * w
     for c in range(first, last):
-        for k in range(c, chunks):
-            one, other = at + 2 * plane * c + k * square, at + 2 * plane * k + c * square
+        for d in range(c, plan.chunks):
+            one, other = at + plan.chunk * c + d * square, at + plan.chunk * d + c * square
             exchange_squares(field, one, other)
-            exchange_squares(field, one + plane, other + plane)
+            exchange_squares(field, one + plan.plane, other + plan.plane)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -274,59 +324,50 @@ def exchange(field: NDArray, at: int, plane: int, chunks: int, first: int, last:
 
 
 @compiled
-def plane_size(field: NDArray, chunks: int) -> int:
-    """Return how many numbers one plane of a chunk takes, the row that is never used included."""
-    w = width(field)
-    return (chunks * w + 1) * w
+def forward_field(plan: FieldPlan, field: NDArray, k: int) -> None:
+    """Unnormalised DFT of field k, in place, into the far layout."""
+    forward_chunks(plan, field, plan.field * k, plan.chunks)
+    exchange(plan, field, k, 0, plan.chunks)
+    forward_chunks(plan, field, plan.field * k, plan.chunks)
 
 
 @compiled
-def forward_field(field: NDArray, at: int, m: int, chunks: int, factors: NDArray, roots: NDArray) -> None:
-    """Unnormalised DFT of a field that begins at number `at`, in place, into the far layout."""
-    plane = plane_size(field, chunks)
-    forward_chunks(field, at, plane, chunks, m, factors, roots)
-    exchange(field, at, plane, chunks, 0, chunks)
-    forward_chunks(field, at, plane, chunks, m, factors, roots)
-
-
-@compiled
-def backward_field(field: NDArray, at: int, m: int, chunks: int, factors: NDArray, roots: NDArray) -> None:
+def backward_field(plan: FieldPlan, field: NDArray, k: int) -> None:
     """Undo `forward_field` but for a factor m^2."""
-    plane = plane_size(field, chunks)
-    backward_chunks(field, at, plane, chunks, m, factors, roots)
-    exchange(field, at, plane, chunks, 0, chunks)
-    backward_chunks(field, at, plane, chunks, m, factors, roots)
+    backward_chunks(plan, field, plan.field * k, plan.chunks)
+    exchange(plan, field, k, 0, plan.chunks)
+    backward_chunks(plan, field, plan.field * k, plan.chunks)
 
 
 @compiled
-def split_field(source: NDArray, start: int, m: int, field: NDArray, at: int, chunks: int) -> None:
-    """Field = m x m complex numbers that begin at number `start` of a flat array."""
+def split_field(plan: FieldPlan, source: NDArray, start: int, field: NDArray, k: int) -> None:
+    """Field k = m x m complex numbers that begin at number `start` of a flat array."""
     w = width(field)
-    plane = plane_size(field, chunks)
+    m = plan.m
     full = m // w
     for i in range(m):
-        here = at + i * w
+        here = plan.field * k + i * w
         there = start + i * m
         for _ in range(full):
-            split_row(source, there, field, here, plane, 0)
-            here += 2 * plane
+            split_row(source, there, field, here, plan.plane, 0)
+            here += plan.chunk
             there += w
-        if full < chunks:
-            split_row(source, there, field, here, plane, m - full * w)
+        if full < plan.chunks:
+            split_row(source, there, field, here, plan.plane, m - full * w)
 
 
 @compiled
-def merge_field(field: NDArray, at: int, chunks: int, target: NDArray, start: int, m: int) -> None:
+def merge_field(plan: FieldPlan, field: NDArray, k: int, target: NDArray, start: int) -> None:
     """Undo `split_field`."""
     w = width(field)
-    plane = plane_size(field, chunks)
+    m = plan.m
     full = m // w
     for i in range(m):
-        here = at + i * w
+        here = plan.field * k + i * w
         there = start + i * m
         for _ in range(full):
-            merge_row(field, here, plane, target, there, 0)
-            here += 2 * plane
+            merge_row(field, here, plan.plane, target, there, 0)
+            here += plan.chunk
             there += w
-        if full < chunks:
-            merge_row(field, here, plane, target, there, m - full * w)
+        if full < plan.chunks:
+            merge_row(field, here, plan.plane, target, there, m - full * w)

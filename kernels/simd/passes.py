@@ -2,16 +2,10 @@
 
 Each pattern goes through patch times probe, DFT, amplitudes, inverse DFT and overlap-add before the next one
 begins, a few chunks at a time, so that what one step leaves is in the cache for the next. While one pattern
-is computed, what was kept for the next one is fetched from memory. Layouts: `ptyxrf.kernels.simd.fourier`.
+is computed, what was kept for the next one is fetched from memory.
 
-Flat arrays, for positions b of a batch and K modes: ``tile``, ``change`` and ``target`` are complex, with
-``pitch`` columns, and ``corners`` (B,) number the first pixel of each patch in them; ``probes``, ``moved``
-and ``sums`` hold complex (K, m, m) probes, ``which`` and ``slots`` (B,) say which of them each position uses;
-``scales`` (B,) real. What is kept: ``amplitudes`` (B, C, m, W), negative where masked, ``psi``
-(B, C, K, 2, m, W) and ``ratio`` (B, C, m, W), c/|psi|^2 with c held in [low, high], negative where masked.
-``field`` is room for K fields, ``work`` for 5 m W numbers.
-
-With ``recompute`` psi and ratio are room for one position, computed again from ``tile`` and ``amplitudes``.
+Layouts: `ptyxrf.kernels.simd.fourier`. Groups of arguments: `ptyxrf.kernels.simd.arguments`. Objects
+(``tile``, ``change``, ``target``) are flat and complex.
 """
 
 from __future__ import annotations
@@ -19,63 +13,84 @@ from __future__ import annotations
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
-from ptyxrf.kernels.simd.amplitudes import hessian_chunk, losses_chunk, residual_chunk
-from ptyxrf.kernels.simd.fourier import backward_chunks, exchange, forward_chunks, merge_field, plane_size
+from ptyxrf.kernels.simd.amplitudes import (
+    chunk_of,
+    hessian_chunk,
+    intensity_chunk,
+    losses_chunk,
+    residual_chunk,
+)
+from ptyxrf.kernels.simd.arguments import Patterns, Positions, ProbeChange, Scratch, State, Window
+from ptyxrf.kernels.simd.fourier import FieldPlan, backward_chunks, exchange, forward_chunks, merge_field
 from ptyxrf.kernels.simd.operations import add_row, multiply_row, prefetch, width
 
 #: Chunks that go through the steps together.
 GROUP = 4
 
 
+# ---------------------------------------------------------------------------------------------------------
+# Patches and probes
+# ---------------------------------------------------------------------------------------------------------
+
+
+@compiled
+def corner_of(positions: Positions, j: int) -> int:
+    """Return the number of the first pixel of a patch."""
+    return positions.corners[j, 0] * positions.pitch + positions.corners[j, 1]
+
+
 @compiled
 def multiply(
-    tile: NDArray, corner: int, pitch: int, probe: NDArray, start: int, scale: float, m: int, field: NDArray,
-    at: int, plane: int, first: int, last: int, adding: bool,
+    plan: FieldPlan, field: NDArray, k: int, first: int, last: int, scale: float, patch: Window,
+    probe: Window, adding: bool,
 ) -> None:  # fmt: skip
-    """Chunks first..last-1 of a field = (or +=) scale probe patch."""
+    """Chunks first..last-1 of field k = (or +=) scale probe patch."""
     w = width(field)
+    m, plane = plan.m, plan.plane
     full = min(last, m // w)
     for i in range(m):
-        there = corner + i * pitch + first * w
-        here = start + i * m + first * w
-        row = at + 2 * plane * first + i * w
+        there = patch.start + i * patch.pitch + first * w
+        here = probe.start + i * probe.pitch + first * w
+        row = plan.field * k + plan.chunk * first + i * w
         for _ in range(first, full):
             if adding:
-                multiply_row(tile, there, probe, here, scale, field, row, plane, 0, True)
+                multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, 0, True)
             else:
-                multiply_row(tile, there, probe, here, scale, field, row, plane, 0, False)
+                multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, 0, False)
             there += w
             here += w
-            row += 2 * plane
+            row += plan.chunk
         for c in range(full, last):
+            rest = m - c * w
             if adding:
-                multiply_row(tile, there, probe, here, scale, field, row, plane, m - c * w, True)
+                multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, rest, True)
             else:
-                multiply_row(tile, there, probe, here, scale, field, row, plane, m - c * w, False)
+                multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, rest, False)
 
 
 @compiled
 def multiply_adjoint(
-    field: NDArray, at: int, plane: int, factor: NDArray, factor_start: int, factor_pitch: int, scale: float,
-    m: int, target: NDArray, start: int, pitch: int, first: int, last: int,
+    plan: FieldPlan, field: NDArray, k: int, first: int, last: int, scale: float, factor: Window,
+    target: Window,
 ) -> None:  # fmt: skip
-    """Target += scale conj(factor) field for chunks first..last-1.
+    """Target += scale conj(factor) field k, for chunks first..last-1.
 
     Factor the probe and target the patch, or the reverse.
     """
     w = width(field)
+    m, plane = plan.m, plan.plane
     full = min(last, m // w)
     for i in range(m):
-        there = start + i * pitch + first * w
-        here = factor_start + i * factor_pitch + first * w
-        row = at + 2 * plane * first + i * w
+        there = target.start + i * target.pitch + first * w
+        here = factor.start + i * factor.pitch + first * w
+        row = plan.field * k + plan.chunk * first + i * w
         for _ in range(first, full):
-            add_row(field, row, plane, factor, here, scale, target, there, 0)
+            add_row(field, row, plane, factor.numbers, here, scale, target.numbers, there, 0)
             there += w
             here += w
-            row += 2 * plane
+            row += plan.chunk
         for c in range(full, last):
-            add_row(field, row, plane, factor, here, scale, target, there, m - c * w)
+            add_row(field, row, plane, factor.numbers, here, scale, target.numbers, there, m - c * w)
 
 
 @compiled
@@ -88,100 +103,79 @@ def prefetch_part(array: NDArray, start: int, count: int, part: int, parts: int)
         prefetch(array, at)
 
 
+@compiled
+def prefetch_state(psi: NDArray, ratio: NDArray, j: int, far: int, size: int, part: int, parts: int) -> None:
+    """Ask for one of some parts of what is kept of a position: `far` numbers of psi and `size` ratios."""
+    prefetch_part(psi, j * far, far, part, parts)
+    prefetch_part(ratio, j * size, size, part, parts)
+
+
 # ---------------------------------------------------------------------------------------------------------
-# Amplitudes, chunk by chunk
+# Steps of all modes, for the chunks first..last-1
 # ---------------------------------------------------------------------------------------------------------
 
 
 @compiled
 def forward_rows(
-    image: NDArray, corner: int, pitch: int, probes: NDArray, start: int, scale: float, m: int, modes: int,
-    field: NDArray, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray, moves: bool,
-    tile: NDArray, moved: NDArray, moved_start: int,
+    plan: FieldPlan, field: NDArray, first: int, last: int, scale: float, patch: Window, probe: Window,
+    moves: bool, still: Window, moved: Window,
 ) -> None:  # fmt: skip
-    """DFT of one dimension of scale probe patch of an image.
-
-    Where the probe moves, scale moved patch of the tile is added first.
-    """
-    plane = plane_size(field, chunks)
-    for k in range(modes):
-        at, mode = 2 * plane * chunks * k, k * m * m
-        multiply(image, corner, pitch, probes, start + mode, scale, m, field, at, plane, first, last, False)
+    """DFT of one dimension of scale probe patch; where the probe moves, of scale moved still added to it."""
+    for k in range(plan.modes):
+        mode = plan.m * plan.m * k
+        mode_k = Window(probe.numbers, probe.start + mode, probe.pitch)
+        multiply(plan, field, k, first, last, scale, patch, mode_k, False)
         if moves:
-            multiply(
-                tile, corner, pitch, moved, moved_start + mode, scale, m, field, at, plane, first, last, True
-            )
-        forward_chunks(field, at + 2 * plane * first, plane, last - first, m, factors, roots)
+            moved_k = Window(moved.numbers, moved.start + mode, moved.pitch)
+            multiply(plan, field, k, first, last, scale, still, moved_k, True)
+        forward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
 @compiled
-def forward_columns(
-    field: NDArray, m: int, modes: int, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray
-) -> None:
+def forward_columns(plan: FieldPlan, field: NDArray, first: int, last: int) -> None:
     """Transpose and transform the other dimension: what `forward_rows` left becomes far fields."""
-    plane = plane_size(field, chunks)
-    for k in range(modes):
-        at = 2 * plane * chunks * k
-        exchange(field, at, plane, chunks, first, last)
-        forward_chunks(field, at + 2 * plane * first, plane, last - first, m, factors, roots)
+    for k in range(plan.modes):
+        exchange(plan, field, k, first, last)
+        forward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
 @compiled
-def backward_columns(
-    field: NDArray, m: int, modes: int, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray
-) -> None:
+def backward_columns(plan: FieldPlan, field: NDArray, first: int, last: int) -> None:
     """Undo the DFT of `forward_columns`, but for a factor m."""
-    plane = plane_size(field, chunks)
-    for k in range(modes):
-        start = 2 * plane * (chunks * k + first)
-        backward_chunks(field, start, plane, last - first, m, factors, roots)
+    for k in range(plan.modes):
+        backward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
 @compiled
 def backward_rows_overlap_add(
-    field: NDArray, m: int, modes: int, chunks: int, first: int, last: int, factors: NDArray, roots: NDArray,
-    scale: float, corner: int, pitch: int, probes: NDArray, start: int, target: NDArray, moves: bool,
-    tile: NDArray, sums: NDArray, sums_start: int,
+    plan: FieldPlan, field: NDArray, first: int, last: int, scale: float, probe: Window, target: Window,
+    moves: bool, patch: Window, sums: Window,
 ) -> None:  # fmt: skip
     """Transpose back and undo the DFT of `forward_rows`; target += scale conj(probe) field.
 
-    Where the probe moves, sums += scale conj(patch of the tile) field.
+    Where the probe moves, sums += scale conj(patch) field.
     """
-    plane = plane_size(field, chunks)
-    for k in range(modes):
-        at, mode = 2 * plane * chunks * k, k * m * m
-        exchange(field, at, plane, chunks, first, last)
-        backward_chunks(field, at + 2 * plane * first, plane, last - first, m, factors, roots)
-        multiply_adjoint(
-            field, at, plane, probes, start + mode, m, scale, m, target, corner, pitch, first, last
-        )
+    for k in range(plan.modes):
+        mode = plan.m * plan.m * k
+        exchange(plan, field, k, first, last)
+        backward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
+        mode_k = Window(probe.numbers, probe.start + mode, probe.pitch)
+        multiply_adjoint(plan, field, k, first, last, scale, mode_k, target)
         if moves:
-            multiply_adjoint(
-                field, at, plane, tile, corner, pitch, scale, m, sums, sums_start + mode, m, first, last
-            )
+            sums_k = Window(sums.numbers, sums.start + mode, sums.pitch)
+            multiply_adjoint(plan, field, k, first, last, scale, patch, sums_k)
 
 
 @compiled
 def compute_again(
-    tile: NDArray, corner: int, pitch: int, probes: NDArray, start: int, scale: float, m: int, modes: int,
-    field: NDArray, chunks: int, factors: NDArray, roots: NDArray, measured: NDArray, low: float, high: float,
-    ratio: NDArray, psi: NDArray, work: NDArray,
+    plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, j: int, scale: float, patch: Window,
+    probe: Window,
 ) -> None:  # fmt: skip
-    """Make psi and ratio of one position; `field` is lost."""
-    w = width(field)
-    plane = plane_size(field, chunks)
-    part = m * w
-    forward_rows(
-        tile, corner, pitch, probes, start, scale, m, modes, field, chunks, 0, chunks, factors, roots, False,
-        tile, probes, 0,
-    )  # fmt: skip
-    forward_columns(field, m, modes, chunks, 0, chunks, factors, roots)
-    for c in range(chunks):
-        here = slice(c * part, (c + 1) * part)
-        residual_chunk(
-            field, 2 * plane * c, plane, 2 * plane * chunks, part, modes, measured[here], low, high,
-            ratio[here], psi, 2 * modes * part * c, work,
-        )  # fmt: skip
+    """Make psi and ratio of one position; the field is lost."""
+    forward_rows(plan, scratch.field, 0, plan.chunks, scale, patch, probe, False, patch, probe)
+    forward_columns(plan, scratch.field, 0, plan.chunks)
+    for c in range(plan.chunks):
+        residual_chunk(plan, patterns, state, scratch, chunk_of(plan, patterns, state, j, c))
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -191,161 +185,131 @@ def compute_again(
 
 @compiled
 def gradients(
-    tile: NDArray, pitch: int, corners: NDArray, probes: NDArray, which: NDArray, scales: NDArray, m: int,
-    chunks: int, modes: int, factors: NDArray, roots: NDArray, amplitudes: NDArray, low: float, high: float,
-    recompute: bool, psi: NDArray, ratio: NDArray, losses: NDArray, field: NDArray, work: NDArray,
-    target: NDArray, moves: bool, sums: NDArray, slots: NDArray, exits: NDArray,
+    plan: FieldPlan, positions: Positions, probe_change: ProbeChange, patterns: Patterns, state: State,
+    scratch: Scratch, tile: NDArray, target: NDArray, losses: NDArray,
 ) -> None:  # fmt: skip
-    """Target += sum_b P_b^* F^* (psi - b q); losses[b] = loss of pattern b; psi and ratio are kept.
+    """Target += sum_j P_j^* F^* (psi - b q); losses[j] = loss of pattern j; psi and ratio are kept.
 
-    Where the probe moves, sums += conj(patch) F^* (psi - b q). F^* (psi - b q) itself is left in `exits`
-    (B, K, m, m) complex, unless that is empty. `amplitudes` may go on beyond the batch.
+    Where the probe moves, sums += conj(patch) F^* (psi - b q). F^* (psi - b q) itself is left in the exits,
+    unless these are empty.
     """
-    w = width(field)
-    plane = plane_size(field, chunks)
-    gap = 2 * plane * chunks
-    part = m * w
-    parts = 3 * (-(-chunks // GROUP))
-    size = part * chunks
-    for b in range(len(corners)):
-        p = which[b] * modes * m * m
-        s = slots[b] * modes * m * m
-        kept = 0 if recompute else b
+    field, chunks, moves = scratch.field, plan.chunks, probe_change.moves
+    groups = -(-chunks // GROUP)
+    pitch, size = positions.pitch, plan.modes * plan.m * plan.m
+    for b in range(len(positions.which)):
+        j = positions.first + b
+        scale, corner = positions.scales[j], corner_of(positions, j)
+        patch, goal = Window(tile, corner, pitch), Window(target, corner, pitch)
+        probe = Window(positions.probes, positions.which[b] * size, plan.m)
+        sums = Window(probe_change.sums, probe_change.slots[b] * size, plan.m)
+        following = (j + 1) * plan.pattern
         fetched = 0
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            forward_rows(
-                tile, corners[b], pitch, probes, p, scales[b], m, modes, field, chunks, first, last, factors,
-                roots, False, tile, probes, 0,
-            )  # fmt: skip
-            prefetch_part(amplitudes, (b + 1) * size, size, fetched, parts)
+            forward_rows(plan, field, first, last, scale, patch, probe, False, patch, probe)
+            prefetch_part(patterns.amplitudes, following, plan.pattern, fetched, 3 * groups)
             fetched += 1
         total = 0.0
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            forward_columns(field, m, modes, chunks, first, last, factors, roots)
-            prefetch_part(amplitudes, (b + 1) * size, size, fetched, parts)
+            forward_columns(plan, field, first, last)
+            prefetch_part(patterns.amplitudes, following, plan.pattern, fetched, 3 * groups)
             fetched += 1
             for c in range(first, last):
-                here, place = (b * chunks + c) * part, (kept * chunks + c) * part
-                total += residual_chunk(
-                    field, 2 * plane * c, plane, gap, part, modes, amplitudes[here : here + part], low, high,
-                    ratio[place : place + part], psi, 2 * modes * place, work,
-                )  # fmt: skip
-            backward_columns(field, m, modes, chunks, first, last, factors, roots)
-        losses[b] = 0.5 * total
+                total += residual_chunk(plan, patterns, state, scratch, chunk_of(plan, patterns, state, j, c))
+            backward_columns(plan, field, first, last)
+        losses[j] = 0.5 * total
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            backward_rows_overlap_add(
-                field, m, modes, chunks, first, last, factors, roots, scales[b], corners[b], pitch, probes, p,
-                target, moves, tile, sums, s,
-            )  # fmt: skip
-            prefetch_part(amplitudes, (b + 1) * size, size, fetched, parts)
+            backward_rows_overlap_add(plan, field, first, last, scale, probe, goal, moves, patch, sums)
+            prefetch_part(patterns.amplitudes, following, plan.pattern, fetched, 3 * groups)
             fetched += 1
-        if len(exits) > 0:
-            for k in range(modes):
-                merge_field(field, k * gap, chunks, exits, (b * modes + k) * m * m, m)
+        if len(probe_change.exits) > 0:
+            for k in range(plan.modes):
+                start = (j * plan.modes + k) * plan.m * plan.m
+                merge_field(plan, field, k, probe_change.exits, start)
 
 
 @compiled
 def products(
-    change: NDArray, pitch: int, corners: NDArray, probes: NDArray, which: NDArray, scales: NDArray, m: int,
-    chunks: int, modes: int, factors: NDArray, roots: NDArray, amplitudes: NDArray, low: float, high: float,
-    recompute: bool, psi: NDArray, ratio: NDArray, field: NDArray, work: NDArray, target: NDArray,
-    moves: bool, tile: NDArray, moved: NDArray, sums: NDArray, slots: NDArray,
+    plan: FieldPlan, positions: Positions, probe_change: ProbeChange, patterns: Patterns, state: State,
+    scratch: Scratch, tile: NDArray, change: NDArray, target: NDArray,
 ) -> None:  # fmt: skip
-    """Target += sum_b P_b^* F^* H F (P_b dz_b).
+    """Target += sum_j P_j^* F^* H F (P_j dz_j).
 
-    Where the probe moves, P_b dz_b + dP_b z_b with dP in `moved`, and sums += conj(z_b) F^* H F (...). Unless
-    they are recomputed, psi and ratio may go on beyond the batch.
+    Where the probe moves, P_j dz_j + dP_j z_j with dP in `moved`, and sums += conj(z_j) F^* H F (...).
     """
-    w = width(field)
-    plane = plane_size(field, chunks)
-    gap = 2 * plane * chunks
-    part = m * w
-    parts = 3 * (-(-chunks // GROUP))
-    size = part * chunks
-    for b in range(len(corners)):
-        p = which[b] * modes * m * m
-        s = slots[b] * modes * m * m
-        kept = b
-        if recompute:
-            compute_again(
-                tile, corners[b], pitch, probes, p, scales[b], m, modes, field, chunks, factors, roots,
-                amplitudes[b * size : (b + 1) * size], low, high, ratio, psi, work,
-            )  # fmt: skip
-            kept = 0
+    field, chunks, moves = scratch.field, plan.chunks, probe_change.moves
+    psi, ratio, far = state.psi, state.ratio, 2 * plan.modes * plan.pattern
+    groups = -(-chunks // GROUP)
+    pitch, size = positions.pitch, plan.modes * plan.m * plan.m
+    for b in range(len(positions.which)):
+        j = positions.first + b
+        scale, corner = positions.scales[j], corner_of(positions, j)
+        patch, goal = Window(tile, corner, pitch), Window(target, corner, pitch)
+        changed = Window(change, corner, pitch)
+        probe = Window(positions.probes, positions.which[b] * size, plan.m)
+        moved = Window(probe_change.moved, probe_change.slots[b] * size, plan.m)
+        sums = Window(probe_change.sums, probe_change.slots[b] * size, plan.m)
+        if state.recompute:
+            compute_again(plan, patterns, state, scratch, j, scale, patch, probe)
         fetched = 0
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            forward_rows(
-                change, corners[b], pitch, probes, p, scales[b], m, modes, field, chunks, first, last,
-                factors, roots, moves, tile, moved, s,
-            )  # fmt: skip
-            prefetch_part(psi, 2 * modes * (b + 1) * size, 2 * modes * size, fetched, parts)
-            prefetch_part(ratio, (b + 1) * size, size, fetched, parts)
+            forward_rows(plan, field, first, last, scale, changed, probe, moves, patch, moved)
+            prefetch_state(psi, ratio, j + 1, far, plan.pattern, fetched, 3 * groups)
             fetched += 1
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            forward_columns(field, m, modes, chunks, first, last, factors, roots)
-            prefetch_part(psi, 2 * modes * (b + 1) * size, 2 * modes * size, fetched, parts)
-            prefetch_part(ratio, (b + 1) * size, size, fetched, parts)
+            forward_columns(plan, field, first, last)
+            prefetch_state(psi, ratio, j + 1, far, plan.pattern, fetched, 3 * groups)
             fetched += 1
             for c in range(first, last):
-                place = (kept * chunks + c) * part
-                hessian_chunk(
-                    field, 2 * plane * c, plane, gap, part, modes, ratio[place : place + part], psi,
-                    2 * modes * place, work,
-                )  # fmt: skip
-            backward_columns(field, m, modes, chunks, first, last, factors, roots)
+                hessian_chunk(plan, state, scratch, chunk_of(plan, patterns, state, j, c))
+            backward_columns(plan, field, first, last)
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            backward_rows_overlap_add(
-                field, m, modes, chunks, first, last, factors, roots, scales[b], corners[b], pitch, probes, p,
-                target, moves, tile, sums, s,
-            )  # fmt: skip
-            prefetch_part(psi, 2 * modes * (b + 1) * size, 2 * modes * size, fetched, parts)
-            prefetch_part(ratio, (b + 1) * size, size, fetched, parts)
+            backward_rows_overlap_add(plan, field, first, last, scale, probe, goal, moves, patch, sums)
+            prefetch_state(psi, ratio, j + 1, far, plan.pattern, fetched, 3 * groups)
             fetched += 1
 
 
 @compiled
 def losses_along(
-    change: NDArray, pitch: int, corners: NDArray, probes: NDArray, which: NDArray, scales: NDArray, m: int,
-    chunks: int, modes: int, factors: NDArray, roots: NDArray, amplitudes: NDArray, low: float, high: float,
-    recompute: bool, psi: NDArray, ratio: NDArray, field: NDArray, bends: NDArray, work: NDArray,
-    steps: NDArray, losses: NDArray, moves: bool, tile: NDArray, moved: NDArray, slots: NDArray,
+    plan: FieldPlan, positions: Positions, probe_change: ProbeChange, patterns: Patterns, state: State,
+    scratch: Scratch, tile: NDArray, change: NDArray, steps: NDArray, losses: NDArray,
 ) -> None:  # fmt: skip
     """losses[s] += loss at z + t dz, and P + t dP where the probe moves, at t = steps[s]."""
-    w = width(field)
-    plane = plane_size(field, chunks)
-    gap = 2 * plane * chunks
-    part = m * w
-    size = part * chunks
-    for b in range(len(corners)):
-        p = which[b] * modes * m * m
-        s = slots[b] * modes * m * m
-        kept = b
-        if recompute:
-            compute_again(
-                tile, corners[b], pitch, probes, p, scales[b], m, modes, field, chunks, factors, roots,
-                amplitudes[b * size : (b + 1) * size], low, high, ratio, psi, work,
-            )  # fmt: skip
-            kept = 0
+    field, bends, chunks, moves = scratch.field, scratch.bends, plan.chunks, probe_change.moves
+    pitch, size = positions.pitch, plan.modes * plan.m * plan.m
+    for b in range(len(positions.which)):
+        j = positions.first + b
+        scale, corner = positions.scales[j], corner_of(positions, j)
+        patch, changed = Window(tile, corner, pitch), Window(change, corner, pitch)
+        probe = Window(positions.probes, positions.which[b] * size, plan.m)
+        moved = Window(probe_change.moved, probe_change.slots[b] * size, plan.m)
+        if state.recompute:
+            compute_again(plan, patterns, state, scratch, j, scale, patch, probe)
         if moves:
-            forward_rows(
-                change, corners[b], pitch, moved, s, scales[b], m, modes, bends, chunks, 0, chunks, factors,
-                roots, False, tile, moved, 0,
-            )  # fmt: skip
-            forward_columns(bends, m, modes, chunks, 0, chunks, factors, roots)
-        forward_rows(
-            change, corners[b], pitch, probes, p, scales[b], m, modes, field, chunks, 0, chunks, factors,
-            roots, moves, tile, moved, s,
-        )  # fmt: skip
-        forward_columns(field, m, modes, chunks, 0, chunks, factors, roots)
+            forward_rows(plan, bends, 0, chunks, scale, changed, moved, False, patch, moved)
+            forward_columns(plan, bends, 0, chunks)
+        forward_rows(plan, field, 0, chunks, scale, changed, probe, moves, patch, moved)
+        forward_columns(plan, field, 0, chunks)
         for c in range(chunks):
-            here, place = (b * chunks + c) * part, (kept * chunks + c) * part
-            losses_chunk(
-                field, bends, 2 * plane * c, plane, gap, part, modes, moves, amplitudes[here : here + part],
-                psi, 2 * modes * place, steps, losses, work,
-            )  # fmt: skip
+            chunk = chunk_of(plan, patterns, state, j, c)
+            losses_chunk(plan, state, scratch, chunk, moves, steps, losses)
+
+
+@compiled
+def intensities(plan: FieldPlan, positions: Positions, scratch: Scratch, tile: NDArray, out: NDArray) -> None:
+    """Out = sum_k |psi_k|^2 of each position, in the far layout (B, C, m, W)."""
+    field, chunks, size = scratch.field, plan.chunks, plan.modes * plan.m * plan.m
+    for b in range(len(positions.which)):
+        j = positions.first + b
+        patch = Window(tile, corner_of(positions, j), positions.pitch)
+        probe = Window(positions.probes, positions.which[b] * size, plan.m)
+        forward_rows(plan, field, 0, chunks, positions.scales[j], patch, probe, False, patch, probe)
+        forward_columns(plan, field, 0, chunks)
+        for c in range(chunks):
+            place = (b * chunks + c) * plan.part
+            intensity_chunk(plan, field, plan.chunk * c, out[place : place + plan.part])

@@ -6,6 +6,7 @@ from .driver.command.progress import progress
 from .driver.data.count_maps import attach_maps
 from .driver.data.geometry import JOULES_PER_KEV, Geometry
 from .driver.data.history import History, IterationRecord, Reason
+from .driver.data.quality import Quality
 from .driver.data.result import NotGathered, Result
 from .driver.data.scan import Scan
 from .driver.files.file_errors import DamagedFile, FileError, UnwritableFile
@@ -54,6 +55,7 @@ __all__ = [
     "Plan",
     "Point",
     "ProblemSize",
+    "Quality",
     "Reason",
     "Result",
     "Scan",

@@ -78,11 +78,27 @@ def test_reconstruct_writes_result_and_report(folder, capsys):
     assert "report: result.png" in captured.out
     lines = without_compiling(captured.err.splitlines())
     assert lines[0].startswith("iteration    0")
-    assert all(line.startswith("iteration") for line in lines)
+    assert all(line.startswith("iteration") for line in lines[:-1])
     result = read_result("result.h5")
+    # a poor fit ends with code 0, and says so
+    assert result.quality.good is False
+    assert lines[-1] == f"ptyxrf: warning: {result.quality.verdict}"
+    assert f"{result.reason.value} {result.quality.verdict}" in captured.out
     assert result.method == "joint"
     assert result.settings["max_sweeps"] == 8.0
     assert imread("result.png").shape[1] > 1000
+
+
+def test_a_good_fit_says_so(folder, capsys):
+    words = ["--method", "ptychography", "--max-sweeps", "60", "--no-report"]
+    assert main(["reconstruct", *words, "scan.h5", "--out", "result.h5"]) == 0
+    captured = capsys.readouterr()
+    assert "Good fit: the misfit of the patterns is " in captured.out and "warning" not in captured.err
+    assert main(["info", "result.h5"]) == 0
+    assert "quality                    Good fit: " in capsys.readouterr().out
+    assert main(["info", "result.h5", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)["quality"]
+    assert facts["good"] is True and 0.8 < facts["misfit_over_floor"] < 1.2
 
 
 def test_quiet_and_no_report(folder, capsys):
@@ -417,6 +433,7 @@ def test_bad_positions_in_the_file(folder, refused):
 
 def test_orientation_of_a_result(folder, refused, capsys):
     main(["reconstruct", "scan.h5", "--out", "result.h5", "--max-iterations", "0", "--no-report", "--quiet"])
+    capsys.readouterr()  # the start is a poor fit
     assert "expected a scan, got a result" in refused("info", "result.h5", "--orientation")
 
 

@@ -12,6 +12,7 @@ from scan_examples import assert_lost_datasets_are_named, default_dataset, examp
 from ptyxrf.driver.data.history import Reason
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
+from ptyxrf.driver.reconstruction.verdict import without_floor
 
 
 def same_history(first, second):
@@ -32,6 +33,7 @@ def test_round_trip_is_exact(tmp_path, elements, dtype, with_scan):
     names = ("object", "elements", "probe", "predicted_fluorescence", "pattern_misfit")
     for name in (*names, "positions", "intensities"):
         assert same_array(getattr(result, name), getattr(back, name)), name
+    assert same_quality(result.quality, back.quality)
     assert same_history(result.history, back.history)
     assert all(type(record.products) is int and type(record.loss) is float for record in back.history)
     assert (back.reason, back.method, back.settings) == (result.reason, result.method, result.settings)
@@ -50,6 +52,52 @@ def test_results_without_positions_and_intensities(tmp_path):
         assert file["entry_1/process_1/positions"].shape == (12, 2)
         assert file["entry_1/process_1/positions"].attrs["units"] == "pixel"
         assert file["entry_1/process_1/intensities"].shape == (12,)
+
+
+def same_quality(first, second):
+    if first is None or second is None:
+        return first is second
+    arrays = ("per_position", "per_pixel")
+    numbers, others = ({k: v for k, v in vars(q).items() if k not in arrays} for q in (first, second))
+    return repr(numbers) == repr(others) and all(
+        same_array(getattr(first, name), getattr(second, name)) for name in arrays
+    )
+
+
+def test_quality(tmp_path):
+    """Judged, without a floor, and none at all; an earlier version wrote neither it nor the floor."""
+    result, path = example_result(), tmp_path / "result.h5"
+    for quality in (result.quality, without_floor(0.25, noiseless=False), None):
+        result.quality = quality
+        write_result(path, result)
+        back = read_result(path)
+        assert same_quality(back.quality, quality)
+        with h5py.File(path, "r") as file:
+            assert ("entry_1/process_1/quality" in file) == (quality is not None)
+    assert np.isnan(back.history["ptychography_floor"]).all()
+    with h5py.File(path, "r") as file:  # as an earlier version wrote it
+        assert "entry_1/history_1/ptychography_floor" not in file
+
+
+def test_the_floor_in_the_history(tmp_path):
+    result, path = example_result(), tmp_path / "result.h5"
+    result.history = result.history.with_floor(1.25)
+    write_result(path, result)
+    assert same_history(read_result(path).history, result.history)
+
+
+@pytest.mark.parametrize("name", ["good", "per_pixel", "noise_floor"])
+def test_a_damaged_quality_is_named(tmp_path, name):
+    path, place = tmp_path / "result.h5", f"entry_1/process_1/quality/{name}"
+    write_result(path, example_result())
+    with h5py.File(path, "r+") as file:
+        del file[place]
+    with pytest.raises(ValueError, match=name):
+        read_result(path)
+    with h5py.File(path, "r+") as file:
+        file[place] = np.array([7.5, np.inf])
+    with pytest.raises(ValueError, match=f"{name}: expected"):
+        read_result(path)
 
 
 @pytest.mark.parametrize("history", [0, 1])

@@ -192,5 +192,7 @@ def test_signals_that_come_while_the_interpreter_ends_change_nothing(tmp_path, s
     out = tmp_path / "r.h5"
     command = [sys.executable, "-c", script, *words(scan_path, out, "--quiet")[3:]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    # a few iterations are a poor fit, and nothing else is said
+    assert all(line.startswith("ptyxrf: warning: ") and " fit: " in line for line in done.stderr.splitlines())
     assert out.exists()

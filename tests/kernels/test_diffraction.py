@@ -192,3 +192,12 @@ def test_products_are_symmetric(case):
     difference = np.vdot(products[0], right).real - np.vdot(products[1], left).real
     bound = 1e-12 if case.real == np.float64 else 1e-5
     assert abs(difference) <= bound * np.linalg.norm(products[0]) * np.linalg.norm(right)
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["cached", "low"])
+def test_intensities_against_the_model(case, keep):
+    term, _ = case.term(keep=keep)
+    found = np.concatenate([term.intensities(case.z, *batch) for batch in term.probe.batches()])
+    found = term.in_order(found)
+    expected = np.fft.ifftshift(case.model.intensities(case.z, case.P.astype(complex)), axes=(1, 2))
+    assert np.abs(found - expected).max() < case.tolerance * expected.max()

@@ -6,6 +6,7 @@ import pytest
 
 from ptyxrf.kernels.fftw.probe_shift import LibraryShifts, ramp_spectra, ramp_spectra_adjoint
 from ptyxrf.kernels.implementation import positioned_probe
+from ptyxrf.kernels.simd.probe_shift import VectorShifts
 
 COUNT = 5
 CASES = [
@@ -123,7 +124,7 @@ def test_a_shift_moves_the_content_to_higher_indices():
 # ---------------------------------------------------------------- a beam that moves
 
 #: Implementations of `Shifts` with derivatives, and sizes for each.
-MOVING = [(LibraryShifts, m) for m in (7, 8, 16)]
+MOVING = [(LibraryShifts, 11), (LibraryShifts, 8), (VectorShifts, 7), (VectorShifts, 8), (VectorShifts, 18)]
 
 
 class MovingBeam:
@@ -267,9 +268,10 @@ def test_add_bend(beam):
 
 def test_a_beam_that_moves_is_positioned(beam, moving):
     """`PositionedProbe` with moves in its direction, and sums with slopes."""
-    _, m = moving
-    modes = len(beam.probe)
-    positioned = positioned_probe(np.zeros((COUNT, 2)), modes, m, beam.dtype, batch=2, moving=True)
+    kind, m = moving
+    engine = "library" if kind is LibraryShifts else "vector"
+    still = np.zeros((COUNT, 2))
+    positioned = positioned_probe(still, len(beam.probe), m, beam.dtype, engine, batch=2, moving=True)
     assert not positioned.integer
     positioned.place(beam.fractions, beam.gains)
     positioned.set(beam.probe)

@@ -49,18 +49,18 @@ def test_transforms(m, dtype):
     """Three transforms in a row in the same room: nothing of one is left in the next."""
     rng = np.random.default_rng(m)
     plan = VectorPlan.of(m, dtype)
-    room = plan.fields(1)
+    room, fields = plan.fields(1), plan.of_fields(1)
     tolerance = 3 * naive.ROUNDING[dtype]
     for _ in range(3):
         source = naive.random_complex(rng, (m, m), dtype)
         expected = np.fft.fft2(source.astype(complex))
-        split_field(source.reshape(-1), 0, m, room, 0, plan.chunks)
-        forward_field(room, 0, m, plan.chunks, plan.factors, plan.roots)
+        split_field(fields, source.reshape(-1), 0, room, 0)
+        forward_field(fields, room, 0)
         planes = room.reshape(plan.chunks, 2, plan.padded + 1, plan.lanes)[:, :, :m]
         assert naive.relative(plan.from_far(planes[:, 0] + 1j * planes[:, 1]), expected) < tolerance
-        backward_field(room, 0, m, plan.chunks, plan.factors, plan.roots)
+        backward_field(fields, room, 0)
         back = np.full((m, m), np.nan, dtype)
-        merge_field(room, 0, plan.chunks, back.reshape(-1), 0, m)
+        merge_field(fields, room, 0, back.reshape(-1), 0)
         assert naive.relative(back, m**2 * source) < tolerance
 
 
@@ -80,13 +80,13 @@ def test_far_layout(m):
 def test_nothing_beyond_a_field_is_touched(m, dtype):
     """What lies before and after an m x m field is neither read nor written."""
     plan = VectorPlan.of(m, dtype)
-    room = plan.fields(1)
+    room, fields = plan.fields(1), plan.of_fields(1)
     guarded = np.full(m * m + 80, np.nan, dtype)
     guarded[40:-40] = 1
-    split_field(guarded, 40, m, room, 0, plan.chunks)
+    split_field(fields, guarded, 40, room, 0)
     assert np.isfinite(room).all() and room.sum() == m * m
     guarded[40:-40] = np.nan
-    merge_field(room, 0, plan.chunks, guarded, 40, m)
+    merge_field(fields, room, 0, guarded, 40)
     assert (guarded[40:-40] == 1).all()
     assert np.isnan(guarded[:40]).all() and np.isnan(guarded[-40:]).all()
 

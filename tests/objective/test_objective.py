@@ -522,9 +522,9 @@ def test_a_linear_log_amplitude_belongs_to_object_and_probe():
 def test_positions_and_intensities_of_a_vector():
     objective, model, u, _ = build(EVERYTHING)
     moves, vector = model.moves(u), objective.scatter(**u)
-    assert naive.relative(objective.positions_of(vector), model.positions + moves[:, :2]) < 1e-13
+    assert naive.relative(objective.beam.positions(vector), model.positions + moves[:, :2]) < 1e-13
     intensities = model.exposure * np.exp(2 * moves[:, 2])
-    found = objective.intensities_of(vector)
+    found = objective.beam.intensities(vector)
     assert naive.relative(found, intensities * model.exposure.mean() / intensities.mean()) < 1e-13
     assert found.mean() == pytest.approx(model.exposure.mean(), rel=1e-13)
 
@@ -598,7 +598,7 @@ def test_a_search_in_vain_leaves_the_point(m):
     direction = objective.scatter(**random_point(objective, np.random.default_rng(2)))
     objective.value_and_gradient(vector)
     misfit, product = objective.pattern_misfit().copy(), objective.hessian_product(direction)
-    assert objective.follow_positions(vector, search=True) is None
+    assert objective.beam.followed(vector, search=True) is None
     assert naive.relative(objective.pattern_misfit(), misfit) < 1e-14
     assert naive.relative(objective.hessian_product(direction), product) < 1e-13
 
@@ -615,9 +615,9 @@ def test_a_start_of_the_beam():
     for name, values in objective.gather(objective.initial).items():
         if name in start:
             np.testing.assert_array_equal(values, start[name])
-    assert naive.relative(objective.positions_of(objective.initial), scan.positions) > 1e-3
+    assert naive.relative(objective.beam.positions(objective.initial), scan.positions) > 1e-3
     plain = Objective(scan, **options)
-    np.testing.assert_array_equal(plain.positions_of(plain.initial), scan.positions)
+    np.testing.assert_array_equal(plain.beam.positions(plain.initial), scan.positions)
     for name, shape in (("displacement", (5, 2)), ("distortion", (2, 2)), ("log_amplitude", (5, 1))):
         with pytest.raises(ValueError, match=rf"^{name}: expected .* got "):
             Objective(scan, start={name: np.zeros((3, 3))}, **options)

@@ -6,12 +6,14 @@ import pytest
 from matplotlib.image import imread
 
 from ptyxrf.driver.data.history import History, IterationRecord, Reason
+from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.pictures.colours import hue_image
 from ptyxrf.driver.pictures.pixels import nearest_points
 from ptyxrf.driver.pictures.result_picture import draw_report, write_report
 from ptyxrf.driver.pictures.sheet import scale_bar_length
 from ptyxrf.driver.reconstruction.alignment import without_null_directions
+from ptyxrf.driver.reconstruction.verdict import without_floor
 from ptyxrf.driver.simulation.simulate import simulate
 
 
@@ -83,6 +85,22 @@ def test_ptychography_alone():
     assert titles(figure)[2] == "probe, 3 modes (hue: phase)"
     assert not any("measured" in title for title in titles(figure))
     figure.canvas.draw()
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_the_misfit_over_its_floor(truth):
+    result, scan = example("ptychography", truth=truth)
+    per_pixel = np.full((scan.m, scan.m), 1.1)
+    per_pixel[0, 0] = np.nan
+    verdict = "Poor fit: doubt the test."
+    result.quality = Quality(1.7, np.linspace(0.5, 3, scan.N), per_pixel, 2.0, 0.03, verdict, False)
+    figure = draw_report(result, scan)
+    panels = ["misfit / noise: patterns", "misfit / noise: detector pixels", "loss"]
+    assert titles(figure)[3:] == panels + ["mean square error against the truth"] * truth
+    assert figure.texts[2].get_text() == verdict
+    figure.canvas.draw()
+    result.quality = without_floor(0.2, noiseless=True)
+    assert "misfit of each pattern" in titles(draw_report(result, scan))
 
 
 def test_fluorescence_alone():

@@ -36,7 +36,7 @@ def settled(objective, vector, search=False):
     """Return the point to go on from after the corners have followed, and whether any has."""
     objective.value_and_gradient(vector)
     before = objective.terms.corners.copy()
-    moved = objective.follow_positions(vector, search=search)
+    moved = objective.beam.followed(vector, search=search)
     changed = objective.ranks.any(not np.array_equal(before, objective.terms.corners))
     return vector if moved is None else moved, changed
 
@@ -67,7 +67,7 @@ def test_corners_follow(comm, name, search):
     product, other = (o.hessian_product(o.scatter(**direction)) for o in objectives)
     same(ours, one, product, other)
     same(ours, one, ours.precondition(gradient), one.precondition(results[1][2]), 1e-11)
-    steps, other = (o.memory()["corner_steps"] for o in objectives)
+    steps, other = (o.beam.memory()["corner_steps"] for o in objectives)
     np.testing.assert_array_equal(steps, other)
     assert np.abs(steps).max() >= 2
     assert np.abs(steps).max() <= settings_of(name)["position_margin"]
@@ -85,7 +85,7 @@ def test_followed_corners_are_those_of_a_scan_recorded_there(comm, name):
             unknowns[zero] = 0 * unknowns[zero]
     vector, _ = settled(ours, ours.scatter(**unknowns))
     value, gradient = ours.value_and_gradient(vector)
-    positions = ours.positions_of(vector)
+    positions = ours.beam.positions(vector)
     corners = np.zeros((scan.N, 2))
     first = ours.tile.covered.row_start, ours.tile.covered.column_start
     corners[ours.tile.positions] = ours.terms.corners + first
@@ -110,7 +110,7 @@ def test_without_a_margin(comm):
     for objective in (ours, one):
         vector = objective.scatter(**unknowns)
         steps.append(objective.precondition(objective.value_and_gradient(vector)[1]))
-        assert objective.follow_positions(vector, search=True) is None
+        assert objective.beam.followed(vector, search=True) is None
     same(ours, one, *steps)
 
 

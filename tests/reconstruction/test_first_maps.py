@@ -236,7 +236,7 @@ def test_sweeps_count_the_joint_work_only():
     result = reconstruct(
         example(), max_iterations=2, callback=lambda record, view: records.append(record), **ON
     )
-    assert result.history == records
+    assert [record.loss for record in result.history] == [record.loss for record in records]
     assert [record.iteration for record in records] == [0, 1, 2]
     assert result.history[0].sweeps == 1
 

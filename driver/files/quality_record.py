@@ -1,0 +1,81 @@
+"""The quality of a fit in a result file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.data.quality import Quality
+from ptyxrf.driver.files.cxi import ENTRY
+from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.hdf5_writer import Hdf5Writer
+
+QUALITY = f"{ENTRY}/process_1/quality"
+#: How the file holds whether a fit is good.
+GOOD = {True: 1, False: 0, None: -1}
+NUMBERS = ("misfit_over_floor", "noise_floor", "relative_misfit")
+#: Arrays, which are there where there is a floor.
+ARRAYS = ("per_position", "per_pixel")
+
+
+def write_quality(writer: Hdf5Writer, quality: Quality | None) -> None:
+    """Write the quality of a fit; None: nothing."""
+    if quality is None:
+        return
+    writer.group(QUALITY, "NXdata", signal="per_pixel")
+    writer.text(f"{QUALITY}/verdict", quality.verdict)
+    writer.note_optional(f"{QUALITY}/verdict")
+    writer.scalar(f"{QUALITY}/good", np.int64(GOOD[quality.good]))
+    for name in NUMBERS:
+        writer.scalar(f"{QUALITY}/{name}", np.float64(getattr(quality, name)))
+    for name in ARRAYS:
+        writer.optional(f"{QUALITY}/{name}", getattr(quality, name))
+
+
+def read_quality(reader: Hdf5Reader) -> Quality | None:
+    """Return what `write_quality` wrote; None where the file never had it.
+
+    Raises
+    ------
+    ValueError
+        Naming file and dataset if something is missing or damaged.
+    """
+    if reader.optional_dataset(f"{QUALITY}/verdict") is None:
+        return None
+    code = _scalar(reader, f"{QUALITY}/good", "i")
+    meanings = {number: good for good, number in GOOD.items()}
+    if code not in meanings:
+        raise reader.error(f"{QUALITY}/good", f"expected 1, 0 or -1, got {code}")
+    ratio, floor, relative = (float(_scalar(reader, f"{QUALITY}/{name}", "f")) for name in NUMBERS)
+    return Quality(
+        misfit_over_floor=ratio,
+        noise_floor=floor,
+        relative_misfit=relative,
+        per_position=_array(reader, f"{QUALITY}/per_position", 1),
+        per_pixel=_array(reader, f"{QUALITY}/per_pixel", 2),
+        verdict=reader.text(f"{QUALITY}/verdict"),
+        good=meanings[int(code)],
+    )
+
+
+def _scalar(reader: Hdf5Reader, name: str, kind: str) -> Any:
+    value = np.asarray(reader.array(name))
+    if value.ndim or value.dtype.kind != kind:
+        raise reader.error(name, f"expected one number, got {value.dtype} of shape {value.shape}")
+    return value[()]
+
+
+def _array(reader: Hdf5Reader, name: str, ndim: int) -> NDArray[np.float64] | None:
+    """Return numbers, NaN where there are none; None where the file never had them."""
+    values = reader.optional(name)
+    if values is None:
+        return None
+    if np.ndim(values) != ndim or values.dtype.kind != "f":
+        raise reader.error(
+            name, f"expected numbers in {ndim} dimension(s), got {values.dtype} of shape {np.shape(values)}"
+        )
+    if np.isinf(values).any():
+        raise reader.error(name, "expected finite numbers, got infinity")
+    return values

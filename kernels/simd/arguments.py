@@ -1,0 +1,122 @@
+"""Arguments of passes over diffraction patterns that belong together.
+
+All arrays but `Positions.corners` are flat. Complex ones hold K modes of m x m pixels or, where they are
+objects, `pitch` columns. The far layout is that of `ptyxrf.kernels.simd.fourier`. Position b of a batch is
+position j = first + b of the rank.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Positions(NamedTuple):
+    """Positions of a batch: where their patches are, and what illuminates them.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first one.
+    pitch : int
+        Columns of an object.
+    corners : (N, 2) array of int64
+        Row and column of the first pixel of each patch.
+    scales : (N,) array of real
+        Factors of the exit fields.
+    probes : array of complex
+        Versions of the probe.
+    which : (B,) array of int64
+        The version that each position uses.
+    """
+
+    first: int
+    pitch: int
+    corners: NDArray[np.int64]
+    scales: NDArray
+    probes: NDArray
+    which: NDArray[np.int64]
+
+
+class ProbeChange(NamedTuple):
+    """What a probe that is unknown takes part in.
+
+    Attributes
+    ----------
+    moves : bool
+        Whether it is unknown; if not, nothing else is used.
+    slots : (B,) array of int64
+        Which of `moved` and `sums` each position uses.
+    moved : array of complex
+        Changes dP; empty in a gradient.
+    sums : array of complex
+        The result in the probe is added to it; empty in losses along a line.
+    exits : array of complex
+        N exit fields F^* (psi - b q), as a gradient leaves them; empty: not kept.
+    """
+
+    moves: bool
+    slots: NDArray[np.int64]
+    moved: NDArray
+    sums: NDArray
+    exits: NDArray
+
+
+class Patterns(NamedTuple):
+    """What was measured, and the loss that measures the misfit to it.
+
+    Attributes
+    ----------
+    amplitudes : array of real
+        (N, C, m, W), negative where masked.
+    low, high : float
+        Bounds of the curvature c.
+    """
+
+    amplitudes: NDArray
+    low: float
+    high: float
+
+
+class State(NamedTuple):
+    """What a gradient keeps for products and losses along a line.
+
+    Attributes
+    ----------
+    psi : array of real
+        (N, C, K, 2, m, W).
+    ratio : array of real
+        (N, C, m, W), c/|psi|^2, negative where masked.
+    recompute : bool
+        Both are room for one position, and are computed again where they are wanted.
+    """
+
+    psi: NDArray
+    ratio: NDArray
+    recompute: bool
+
+
+class Scratch(NamedTuple):
+    """Room to compute one position.
+
+    Attributes
+    ----------
+    field, bends : array of real
+        K fields each; `bends` for losses along a line where the probe moves.
+    work : array of real
+        5 m W numbers.
+    """
+
+    field: NDArray
+    bends: NDArray
+    work: NDArray
+
+
+class Window(NamedTuple):
+    """Places of m x m numbers in a flat array: row i begins at number start + i pitch."""
+
+    numbers: NDArray
+    start: int
+    pitch: int
