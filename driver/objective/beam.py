@@ -141,7 +141,9 @@ class Beam:
         places = terms.start + self.moves(moved)[:, :2]
         far = np.abs(places - terms.corners - 0.5).max(initial=0.0) > FAR
         corners = self._within(np.floor(places), terms.data.corners)
-        if not terms.data.ranks.any(far and not np.array_equal(corners, terms.corners)):
+        # either may hold on one rank and not on the other
+        flags = terms.data.ranks.largest(float(far), float(not np.array_equal(corners, terms.corners)))
+        if not all(flags):
             return found
         terms.place_corners(corners)
         return moved

@@ -101,6 +101,36 @@ def test_followed_corners_are_those_of_a_scan_recorded_there(comm, name):
         assert relative(found[key], values) < 1e-11, key
 
 
+def without_linear_part(scan, corner, size):
+    """Return displacements (N, 2) of the four positions nearest to a corner alone, none of them linear."""
+    nearest = np.argsort(np.abs(scan.positions - corner).sum(axis=1))[:4]
+    columns = np.column_stack([np.ones(4), scan.positions[nearest]])
+    null = np.linalg.svd(columns.T)[2][-1]
+    displacements = np.zeros((scan.N, 2))
+    displacements[nearest, 0] = size * null / np.abs(null).max()
+    return displacements
+
+
+def test_one_rank_may_be_far_and_another_have_to_move(comm):
+    """All corners follow where any is far: also where that one stays, at the end of its margin."""
+    scan, settings = make_scan(NAMES[0]), settings_of(NAMES[0]) | {"position_margin": 1}
+    far = without_linear_part(scan, np.zeros(2), 3.0)
+    near = without_linear_part(scan, np.array(scan.shape) - scan.m, 0.49)
+    steps = []
+    for which in (comm, None):
+        objective = Objective(scan, **settings, comm=which)
+        zero = objective.gather(objective.initial)
+        for displacement in (far, far + near):
+            vector = objective.scatter(**zero | {"displacement": displacement})
+            objective.value_and_gradient(vector)
+            moved = objective.beam.followed(vector, search=False)
+            steps.append(objective.beam.memory()["corner_steps"])
+            assert moved is not None
+    np.testing.assert_array_equal(steps[0], steps[2])
+    np.testing.assert_array_equal(steps[1], steps[3])
+    assert (steps[1] != steps[0]).any()
+
+
 def test_without_a_margin(comm):
     """The preconditioner takes slopes of the object beyond the patch, the same on all tiles."""
     scan, settings = make_scan(NAMES[0]), settings_of(NAMES[0]) | {"position_margin": 0}
