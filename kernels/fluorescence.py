@@ -93,8 +93,13 @@ class Fluorescence(ABC):
         """Take the (K, m, m) change of the probe; the shared `PositionedProbe` has it already."""
 
     @abstractmethod
-    def diagonal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
-        """Return the row sums of A^T A on the tile (gain and weight left out): its lumped diagonal."""
+    def diagonal(
+        self, shape: tuple[int, int], corners: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the row sums of A^T A on the tile (gain and weight left out): its lumped diagonal.
+
+        With corners (N, 2), the probe of a position is taken at these whole pixels and without gain.
+        """
 
     @abstractmethod
     def _residual_terms(self, change: NDArray, with_probe: bool) -> list[tuple[int, list[NDArray]]]:

@@ -325,7 +325,9 @@ class GridFluorescence(Fluorescence):
         multiply_spectra(moved, self._kernel, self._blur.spectrum)
         add_product(still, self._change, self._blur.spectrum)
 
-    def diagonal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
+    def diagonal(
+        self, shape: tuple[int, int], corners: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
         """Return A^T A 1 on the tile."""
         self._blur.blur(np.ones(shape, self.data.dtype), self._kernel)
         rows, columns = shape

@@ -206,12 +206,18 @@ class ScanFluorescence(Fluorescence):
                 self._add_probe_adjoint([(still, self._maps, False)], probe_sum, bend=True)
         self._add_probe_adjoint(terms, probe_sum)
 
-    def diagonal(self, shape: tuple[int, int]) -> NDArray[np.float64]:
+    def diagonal(
+        self, shape: tuple[int, int], corners: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
         """Return A^T A 1 on the tile."""
-        total = np.zeros((1, *shape), self.data.dtype)
-        counts = self._sums(np.ones((1, *shape), self.data.dtype))
         stack, which = self.probe.stack, self.probe.which
-        patch_sums_adjoint(counts, stack, which, stack, which, self.corners, self.exposure, total)
+        if corners is not None:
+            stack, which = self.probe.unshifted[None], np.zeros_like(which)
+        at = stack, which, stack, which, self.corners if corners is None else corners, self.exposure
+        ones, total = np.ones((1, *shape), self.data.dtype), np.zeros((1, *shape), self.data.dtype)
+        counts = np.zeros((1, len(self.corners)), self.data.dtype)
+        patch_sums(ones, *at, counts)
+        patch_sums_adjoint(counts, *at, total)
         return total[0].astype(np.float64)
 
     def _residual_terms(self, change: NDArray, with_probe: bool) -> list[tuple[int, list[NDArray]]]:

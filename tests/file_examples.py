@@ -28,7 +28,7 @@ def write_maps(path, *, shape=(3, 4), x=None, y=None, scalers=("us_ic", "ELT1"),
     return path
 
 
-def example_result(elements=3, dtype=np.complex64, history=2):
+def example_result(elements=3, dtype=np.complex64, history=2, *, beam=True):
     rng = np.random.default_rng(3)
     real = np.dtype(dtype).type(0).real.dtype
     records = [
@@ -45,6 +45,8 @@ def example_result(elements=3, dtype=np.complex64, history=2):
         settings={"alpha": [1.5, 2.5], "name": "statistical", "bound": None, "steps": 3, "refine": False},
         predicted_fluorescence=rng.random((elements, 24, 23)) if elements else None,
         pattern_misfit=rng.random(12),
+        positions=10 * rng.random((12, 2)) if beam else None,
+        intensities=1 + rng.random(12) if beam else None,
         quality=example_quality(rng),
     )
 

@@ -26,22 +26,44 @@ def dft_matrix(m, frequencies=None):
     return np.exp(-2j * np.pi * np.outer(rows, np.arange(m)) / m) / np.sqrt(m)
 
 
-def shift_matrix(m, fraction):
-    """Move the content of a vector by a fraction of a pixel to higher indices."""
+def shift_matrix(m, fraction, order=0):
+    """Move the content of a vector by a fraction of a pixel to higher indices; or a derivative of that."""
     k = signed_order(m)
     transform = dft_matrix(m, k)
-    return transform.conj().T @ np.diag(np.exp(-2j * np.pi * k * fraction / m)) @ transform
+    ramp = (-2j * np.pi * k / m) ** order * np.exp(-2j * np.pi * k * fraction / m)
+    return transform.conj().T @ np.diag(ramp) @ transform
 
 
-def shift(field, fraction):
-    """S_j of (..., m, m) arrays."""
+#: Orders of the derivatives of exp(v) S_j at v = 0 by the two fractions and by v.
+AXES = ((1, 0), (0, 1), (0, 0))
+
+
+def shift(field, fraction, orders=(0, 0)):
+    """S_j of (..., m, m) arrays, or a derivative of it by the fractions."""
     m = field.shape[-1]
-    return shift_matrix(m, fraction[0]) @ field @ shift_matrix(m, fraction[1]).T
+    return shift_matrix(m, fraction[0], orders[0]) @ field @ shift_matrix(m, fraction[1], orders[1]).T
 
 
-def shift_adjoint(field, fraction):
+def shift_adjoint(field, fraction, orders=(0, 0)):
     m = field.shape[-1]
-    return shift_matrix(m, fraction[0]).conj().T @ field @ shift_matrix(m, fraction[1]).conj()
+    rows, columns = (shift_matrix(m, f, order) for f, order in zip(fraction, orders, strict=True))
+    return rows.conj().T @ field @ columns.conj()
+
+
+def shift_tangent(field, fraction, moves):
+    """Change of exp(v) S_j P at v = 0, for (3,) changes of the two fractions and of v."""
+    return sum(move * shift(field, fraction, orders) for move, orders in zip(moves, AXES, strict=True))
+
+
+def linear_columns(positions):
+    """What is constant or grows linearly over (N, 2) positions, as columns."""
+    return np.column_stack([np.ones(len(positions)), positions])
+
+
+def without_linear_parts(values, positions):
+    """Numbers (N, n) of the positions less their least-squares fit by a plane."""
+    columns = linear_columns(positions)
+    return values - columns @ np.linalg.lstsq(columns, values, rcond=None)[0]
 
 
 def patch(array, corner, m):
@@ -59,6 +81,10 @@ def add_patch(array, corner, values):
     for i in range(m):
         for col in range(m):
             array[..., corner[0] + i, corner[1] + col] += values[..., i, col]
+
+
+def real_dot(left, right):
+    return float(np.sum((left.conj() * right).real))
 
 
 def modulus(psi):
@@ -148,6 +174,10 @@ class Bilinear:
         return kernels.reshape(self.versions, self.m, self.m)
 
 
+#: Unknowns of the beam at each position.
+MOVES = {"displacement", "distortion", "log_amplitude"}
+
+
 @dataclass
 class Model:
     """Phi of a scan. `alpha` holds N_e weights, 0 for an element without data."""
@@ -220,122 +250,188 @@ class Model:
             [modulus(self.far_field(j, self.exit_waves(j, z, probe))) ** 2 for j in range(self.N)]
         )
 
+    # ------------------------------------------------------------ the beam at each position
+
+    def probe_of(self, u):
+        return u.get("probe", self.probe)
+
+    def moves(self, u):
+        """(N, 3): displacements of all kinds, and the logarithm of the amplitude."""
+        moves = np.zeros((self.N, 3))
+        if "displacement" in u:
+            moves[:, :2] += without_linear_parts(u["displacement"], self.positions)
+        if "distortion" in u:
+            moves[:, :2] += self.lever() @ u["distortion"].T
+        if "log_amplitude" in u:
+            moves[:, 2:] += without_linear_parts(u["log_amplitude"], self.positions)
+        return moves
+
+    def lever(self):
+        return self.positions - self.positions.mean(axis=0)
+
+    def places(self, u):
+        """Fraction and amplitude of each position."""
+        moves = self.moves(u)
+        return list(zip(self.fractions + moves[:, :2], np.exp(moves[:, 2]), strict=True))
+
+    def beams(self, u):
+        """g_j S_j P (N, K, m, m)."""
+        return np.array([g * shift(self.probe_of(u), f) for f, g in self.places(u)])
+
+    def beams_tangent(self, u, du):
+        """Change of the beams."""
+        probe, dprobe = self.probe_of(u), self.dprobe(du)
+        return np.array(
+            [
+                g * (shift(dprobe, f) + shift_tangent(probe, f, dmoves))
+                for (f, g), dmoves in zip(self.places(u), self.moves(du), strict=True)
+            ]
+        )
+
+    def dprobe(self, du):
+        return du.get("probe", np.zeros(self.probe.shape, complex))
+
+    def beams_adjoint(self, u, fields):
+        """Gradient of sum_j Re <fields_j, beams_j> in the probe and in the moves."""
+        probe = self.probe_of(u)
+        in_probe, in_moves = np.zeros(self.probe.shape, complex), np.zeros((self.N, 3))
+        for j, (f, g) in enumerate(self.places(u)):
+            in_probe += g * shift_adjoint(fields[j], f)
+            in_moves[j] = [g * real_dot(fields[j], shift(probe, f, orders)) for orders in AXES]
+        return in_probe, in_moves
+
+    def beams_bend(self, u, du, fields):
+        """Change of `beams_adjoint` along du for the same fields."""
+        probe, dprobe = self.probe_of(u), self.dprobe(du)
+        in_probe, in_moves = np.zeros(self.probe.shape, complex), np.zeros((self.N, 3))
+        for j, ((f, g), dmoves) in enumerate(zip(self.places(u), self.moves(du), strict=True)):
+            for a, one in enumerate(AXES):
+                in_probe += g * dmoves[a] * shift_adjoint(fields[j], f, one)
+                in_moves[j, a] += g * real_dot(fields[j], shift(dprobe, f, one))
+                for b, other in enumerate(AXES):
+                    twice = shift(probe, f, np.add(one, other))
+                    in_moves[j, a] += g * dmoves[b] * real_dot(fields[j], twice)
+        return in_probe, in_moves
+
     # ------------------------------------------------------------ fluorescence
 
     def kernels(self, left, right):
-        """Re sum_k conj(left_k) right_k: one for the grid, one per position for a scan."""
-        if self.grid:
-            return sum((a.conj() * b).real for a, b in zip(left, right, strict=True))[None]
-        moved = [(shift(left, f), shift(right, f)) for f in self.fractions]
-        return np.array([sum((a.conj() * b).real for a, b in zip(*pair, strict=True)) for pair in moved])
+        """Re sum_k conj(left_k) right_k of (V, K, m, m) fields: one of the grid, or one per position."""
+        return np.sum((np.conj(left) * right).real, axis=1)
 
-    def kernels_adjoint(self, probe, weights):
-        """Gradient in the probe of sum weights * kernels(probe, probe)."""
-        if self.grid:
-            return 2 * probe * weights[0]
-        moved = (
-            shift_adjoint(2 * shift(probe, f) * h, f) for f, h in zip(self.fractions, weights, strict=True)
-        )
-        return sum(moved)
+    def seen(self, probe, beams):
+        """The fields whose squares blur the maps: the probe, or with a scan that of each position."""
+        return probe[None] if self.grid else beams
 
-    def counts(self, elements, probe):
+    def counts(self, u):
         """A_e w_e + B_e as the detector records it."""
-        k = self.kernels(probe, probe)
+        elements, seen = u["elements"], self.seen(self.probe_of(u), self.beams(u))
+        k = self.kernels(seen, seen)
         out = [s * self.bilinear.apply(k, w) + b
                for s, w, b in zip(self.sensitivity, elements, self.background, strict=True)]  # fmt: skip
         return np.reshape(out, np.shape(self.fluorescence))
 
-    def residuals(self, elements, probe):
+    def residuals(self, u):
         """A_e w_e + B_e - D_e, with 0 for an element of weight 0."""
-        out = self.counts(elements, probe).reshape(self.N_e, -1) - self.data
+        out = self.counts(u).reshape(self.N_e, -1) - self.data
         return [r if a > 0 else np.zeros_like(r) for a, r in zip(self.alpha, out, strict=True)]
 
     # ------------------------------------------------------------ objective
 
     def losses(self, u):
         """(Phi_p, Phi_f); 0 for a modality that the method does not have."""
-        probe = u.get("probe", self.probe)
         ptychography = fluorescence = 0.0
         if self.method != "fluorescence":
             z = self.object(u)
-            for j in range(self.N):
-                psi = self.far_field(j, self.exit_waves(j, z, probe))
+            for j, beam in enumerate(self.beams(u)):
+                psi = self.far_field(j, beam * patch(z, self.corners[j], self.m))
                 ptychography += amplitude_loss(psi, self.b[j], self.good[j]) / self.N
         if self.method != "ptychography":
-            for a, r in zip(self.alpha, self.residuals(u["elements"], probe), strict=True):
+            for a, r in zip(self.alpha, self.residuals(u), strict=True):
                 fluorescence += a / (2 * self.N_e) * np.sum(r**2)
         return ptychography, fluorescence
 
     def value(self, u):
         return sum(self.losses(u))
 
-    def _fields(self, u, g_z, g_w, g_probe):
+    def _fields(self, u, g_z, g_w, g_probe, g_moves):
         """Complex gradients or products as the unknowns of `u`."""
-        out = {}
-        if "real_part" in u:
-            out["real_part"] = g_z.real
-        if "imaginary_part" in u:
-            out["imaginary_part"] = g_z.imag
-        if "elements" in u:
-            own = np.array(g_w)
-            if self.method == "joint":
-                own = own + np.array([mu * g_z.imag for mu in self.attenuation])
-            out["elements"] = own
-        if "probe" in u:
-            out["probe"] = g_probe
-        return out
+        own = np.array(g_w)
+        if self.method == "joint":
+            own = own + np.array([mu * g_z.imag for mu in self.attenuation])
+        places, amplitudes = g_moves[:, :2], g_moves[:, 2:]
+        out = {
+            "real_part": g_z.real,
+            "imaginary_part": g_z.imag,
+            "elements": own,
+            "probe": g_probe,
+            "displacement": without_linear_parts(places, self.positions),
+            "distortion": places.T @ self.lever(),
+            "log_amplitude": without_linear_parts(amplitudes, self.positions),
+        }
+        return {name: out[name] for name in u}
 
     def gradient(self, u):
-        probe = u.get("probe", self.probe)
-        g_z, g_probe = np.zeros(self.shape, complex), np.zeros(self.probe.shape, complex)
-        g_w = [np.zeros(self.shape) for _ in range(self.N_e)]
+        g_z, g_w = np.zeros(self.shape, complex), [np.zeros(self.shape) for _ in range(self.N_e)]
+        beams = self.beams(u)
+        of_beams, of_probe = np.zeros(beams.shape, complex), np.zeros(self.probe.shape, complex)
         if self.method != "fluorescence":
             z = self.object(u)
-            for j in range(self.N):
-                corner, fraction = self.corners[j], self.fractions[j]
-                psi = self.far_field(j, self.exit_waves(j, z, probe))
+            for j, beam in enumerate(beams):
+                z_j = patch(z, self.corners[j], self.m)
+                psi = self.far_field(j, beam * z_j)
                 back = self.far_field_adjoint(j, amplitude_gradient(psi, self.b[j], self.good[j])) / self.N
-                add_patch(g_z, corner, (shift(probe, fraction).conj() * back).sum(axis=0))
-                g_probe += shift_adjoint(patch(z, corner, self.m).conj() * back, fraction)
+                add_patch(g_z, self.corners[j], (beam.conj() * back).sum(axis=0))
+                of_beams[j] += z_j.conj() * back
         if self.method != "ptychography":
-            k = self.kernels(probe, probe)
+            seen = self.seen(self.probe_of(u), beams)
+            k = self.kernels(seen, seen)
             h = np.zeros(k.shape)
-            for e, r in enumerate(self.residuals(u["elements"], probe)):
+            for e, r in enumerate(self.residuals(u)):
                 factor = self.alpha[e] / self.N_e * self.sensitivity[e]
                 g_w[e] += factor * self.bilinear.maps_adjoint(k, r)
                 h += factor * self.bilinear.kernels_adjoint(u["elements"][e], r)
-            g_probe += self.kernels_adjoint(probe, h)
-        return self._fields(u, g_z, g_w, g_probe)
+            self._add_seen(2 * seen * h[:, None], of_beams, of_probe)
+        in_probe, in_moves = self.beams_adjoint(u, of_beams)
+        return self._fields(u, g_z, g_w, of_probe + in_probe, in_moves)
+
+    def _add_seen(self, fields, of_beams, of_probe):
+        if self.grid:
+            of_probe += fields[0]
+        else:
+            of_beams += fields
 
     def product(self, u, du):
         """Hessian of the chosen curvature at u, applied to du."""
         full = self.curvature == "full"
-        probe, dprobe = u.get("probe", self.probe), du.get("probe", np.zeros(self.probe.shape, complex))
-        h_z, h_probe = np.zeros(self.shape, complex), np.zeros(self.probe.shape, complex)
-        h_w = [np.zeros(self.shape) for _ in range(self.N_e)]
+        h_z, h_w = np.zeros(self.shape, complex), [np.zeros(self.shape) for _ in range(self.N_e)]
+        beams, moved = self.beams(u), self.beams_tangent(u, du)
+        of_beams, of_probe = np.zeros(beams.shape, complex), np.zeros(self.probe.shape, complex)
+        forces = np.zeros(beams.shape, complex)  # of the residuals on the beams
         if self.method != "fluorescence":
             z = self.object(u)
             dz = self.object(du) - (0 if self.method == "ptychography" else 1j * self.link_offset)
             for j in range(self.N):
-                corner, fraction = self.corners[j], self.fractions[j]
+                corner, p_j, dp_j = self.corners[j], beams[j], moved[j]
                 z_j, dz_j = patch(z, corner, self.m), patch(dz, corner, self.m)
-                p_j, dp_j = shift(probe, fraction), shift(dprobe, fraction)
                 psi, dpsi = self.far_field(j, p_j * z_j), self.far_field(j, dp_j * z_j + p_j * dz_j)
                 bent = amplitude_hessian(psi, self.b[j], self.good[j], dpsi, self.curvature)
                 back = self.far_field_adjoint(j, bent) / self.N
-                in_z, in_probe = p_j.conj() * back, z_j.conj() * back
+                in_z, in_beam = p_j.conj() * back, z_j.conj() * back
                 if full:
                     force = (
                         self.far_field_adjoint(j, amplitude_gradient(psi, self.b[j], self.good[j])) / self.N
                     )
                     in_z = in_z + dp_j.conj() * force
-                    in_probe = in_probe + dz_j.conj() * force
+                    in_beam = in_beam + dz_j.conj() * force
+                    forces[j] += z_j.conj() * force
                 add_patch(h_z, corner, in_z.sum(axis=0))
-                h_probe += shift_adjoint(in_probe, fraction)
+                of_beams[j] += in_beam
         if self.method != "ptychography":
-            k, dk = self.kernels(probe, probe), 2 * self.kernels(probe, dprobe)
+            seen, change = self.seen(self.probe_of(u), beams), self.seen(self.dprobe(du), moved)
+            k, dk = self.kernels(seen, seen), 2 * self.kernels(seen, change)
             h, dh = np.zeros(k.shape), np.zeros(k.shape)
-            for e, r in enumerate(self.residuals(u["elements"], probe)):
+            for e, r in enumerate(self.residuals(u)):
                 factor, s = self.alpha[e] / self.N_e * self.sensitivity[e], self.sensitivity[e]
                 w, dw = u["elements"][e], du["elements"][e]
                 dr = s * (self.bilinear.apply(k, dw) + self.bilinear.apply(dk, w))
@@ -345,8 +441,13 @@ class Model:
                     h_w[e] += factor * self.bilinear.maps_adjoint(dk, r)
                     dh += factor * self.bilinear.kernels_adjoint(dw, r)
                     h += factor * self.bilinear.kernels_adjoint(w, r)
-            h_probe += self.kernels_adjoint(probe, dh) + self.kernels_adjoint(dprobe, h)
-        return self._fields(u, h_z, h_w, h_probe)
+            self._add_seen(2 * seen * dh[:, None] + 2 * change * h[:, None], of_beams, of_probe)
+            self._add_seen(2 * seen * h[:, None], forces, np.zeros_like(of_probe))
+        in_probe, in_moves = self.beams_adjoint(u, of_beams)
+        if full and MOVES.intersection(u):
+            more = self.beams_bend(u, du, forces)
+            in_probe, in_moves = in_probe + more[0], in_moves + more[1]
+        return self._fields(u, h_z, h_w, of_probe + in_probe, in_moves)
 
 
 def inner(left, right):

@@ -20,6 +20,8 @@ DEFAULTS = {
     "probe": False,
     "curvature": "full",
     "blur": "convolution",
+    "positions": "none",
+    "intensities": False,
 }
 
 
@@ -93,6 +95,65 @@ CASES = {
         "fraction": True,
         "probe": True,
     },
+    "joint scan, positions and everything": {
+        "sampling": "scan",
+        "K": 2,
+        "N_e": 3,
+        "m": 11,
+        "fraction": True,
+        "mask": 2,
+        "exposure": True,
+        "background": True,
+        "missing": True,
+        "probe": True,
+        "positions": "both",
+        "intensities": True,
+    },
+    "joint grid, positions": {
+        "m": 8,
+        "probe": True,
+        "positions": "each",
+        "exposure": True,
+        "curvature": "positive",
+    },
+    "joint scan, intensities": {
+        "sampling": "scan",
+        "m": 8,
+        "curvature": "gauss-newton",
+        "intensities": True,
+    },
+    "joint grid, everything but the probe": {
+        "K": 2,
+        "m": 8,
+        "fraction": True,
+        "positions": "both",
+        "intensities": True,
+    },
+    "ptychography, distortion": {
+        "method": "ptychography",
+        "fraction": True,
+        "mask": 3,
+        "positions": "affine",
+    },
+    "ptychography, vector size": {
+        "method": "ptychography",
+        "K": 2,
+        "m": 16,
+        "fraction": True,
+        "exposure": True,
+        "probe": True,
+        "positions": "both",
+        "intensities": True,
+    },
+    "fluorescence scan, positions": {
+        "method": "fluorescence",
+        "sampling": "scan",
+        "N_e": 3,
+        "m": 8,
+        "exposure": True,
+        "positions": "each",
+        "intensities": True,
+    },
 }
 
 
@@ -126,11 +187,18 @@ def make_scan(case, seed=1, N=5):
 
 
 def random_point(objective, rng):
+    """Half a pixel, half a tenth of a distortion, and a factor of e^(1/4) in amplitude are ordinary sizes."""
     scan = objective.scan
-    shapes = {"elements": (scan.N_e, *scan.shape), "probe": scan.probe.shape}
+    shapes = {
+        "elements": (scan.N_e, *scan.shape),
+        "displacement": (scan.N, 2),
+        "distortion": (2, 2),
+        "log_amplitude": (scan.N, 1),
+    }
+    sizes = {"distortion": 0.05, "log_amplitude": 0.25}
     return {
         name: naive.random_complex(rng, scan.probe.shape)
         if name == "probe"
-        else 0.5 * rng.normal(size=shapes.get(name, scan.shape))
+        else sizes.get(name, 0.5) * rng.normal(size=shapes.get(name, scan.shape))
         for name in objective.unknowns
     }

@@ -141,9 +141,9 @@ class Beam:
         places = terms.start + self.moves(moved)[:, :2]
         far = np.abs(places - terms.corners - 0.5).max(initial=0.0) > FAR
         corners = self._within(np.floor(places), terms.data.corners)
-        # both of all ranks, so that the corners do not depend on who owns the position that is far
-        other = not np.array_equal(corners, terms.corners)
-        if not all(terms.data.ranks.any(flag) for flag in (far, other)):
+        # either may hold on one rank and not on the other
+        flags = terms.data.ranks.largest(float(far), float(not np.array_equal(corners, terms.corners)))
+        if not all(flags):
             return found
         terms.place_corners(corners)
         return moved
@@ -192,6 +192,7 @@ class Beam:
             if diffraction.pattern_losses[j] < least:
                 best, least = corner, float(diffraction.pattern_losses[j])
         terms.corners[j] = here
+        diffraction.gradient(z, scratch, j, j + 1, None)  # the term remembers the point again
         return best - here
 
     def memory(self) -> dict[str, NDArray[Any]]:

@@ -35,12 +35,13 @@ class Diagonals:
     def illumination(self) -> NDArray[np.float64]:
         """Return 1/N sum_j t_j |P_j|^2 (rows, columns).
 
-        Where the probe of each position is not kept, it is taken at the position's whole pixel.
+        Where the probe of each position is not kept, or positions may move, it is taken at the position's
+        whole pixel: a resumed run then needs no other probe than that of the sum it has kept.
         """
         total = np.zeros((1, *self.data.tile.covered.shape), self._real)
         positioned = self.terms.positioned
         versions, which = positioned.stack, positioned.which
-        if not positioned.kept:
+        if not positioned.kept or self.terms.moving:
             # shifts would take a third of a gradient, for a fraction of a pixel
             versions, which = positioned.unshifted[None], np.zeros_like(which)
         add_illumination(versions, which, self.data.corners, self._exposure, 1, total[0])
@@ -52,7 +53,7 @@ class Diagonals:
         term, tile = self.terms.fluorescence, self.data.tile
         if term is None:
             return np.zeros((self.data.scan.N_e, *tile.owned.shape))
-        flat = term.diagonal(tile.covered.shape)
+        flat = term.diagonal(tile.covered.shape, self.data.corners if self.terms.moving else None)
         factors = term.weights * term.gains**2 * self._units.mean_count
         return factors[:, None, None] * self.collected(flat[None])
 

@@ -180,7 +180,8 @@ class Objective:
         ----------
         **arrays
             Every unknown by name: ``real_part`` and ``imaginary_part`` (n_rows, n_cols), ``elements``
-            (N_e, n_rows, n_cols), ``probe`` (K, m, m) complex. A number fills a map.
+            (N_e, n_rows, n_cols), ``probe`` (K, m, m) complex, ``displacement`` (N, 2), ``distortion``
+            (2, 2), ``log_amplitude`` (N, 1). A number fills a map.
 
         Raises
         ------

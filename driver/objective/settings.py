@@ -130,4 +130,5 @@ class Model(SettingsGroup):
     @property
     def halo_margin(self) -> int:
         """Pixels of the halo around every patch, beyond those that it touches at the start."""
-        return self.margin + (self.position_margin if self.refine_positions != "none" else 0)
+        # slopes of the object along a position take one pixel beyond the patch
+        return self.margin + (max(self.position_margin, 1) if self.refine_positions != "none" else 0)

@@ -37,6 +37,8 @@ class Terms:
 
     Attributes
     ----------
+    moving : bool
+        Whether positions or intensities may change.
     positioned : PositionedProbe
         The probe at each position.
     diffraction : Diffraction or None
@@ -64,7 +66,7 @@ class Terms:
         keep_probes: bool,
         moving: bool = False,
     ) -> None:
-        self.data, self._units = data, units
+        self.data, self.moving, self._units = data, moving, units
         self.probe: NDArray[Any] | None = None
         self.alpha = np.ones(data.scan.N_e)
         self.corners = data.corners.copy()

@@ -65,7 +65,7 @@ def reconstruct(
     scan : Scan
     {settings}
     start : mapping, optional
-        Starting values: ``real_part``, ``imaginary_part``, ``elements``, ``probe`` (arrays or numbers).
+        Starting values by the names of the unknowns, as in ``Objective.scatter``: arrays or numbers.
     callback : callable, optional
         Given the `IterationRecord` of each iteration and a `View` of the object at it; a true answer, on any
         rank, stops the reconstruction.

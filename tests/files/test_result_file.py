@@ -30,12 +30,28 @@ def test_round_trip_is_exact(tmp_path, elements, dtype, with_scan):
     path = tmp_path / "result.h5"
     write_result(path, result, example_scan() if with_scan else None)
     back = read_result(path)
-    for name in ("object", "elements", "probe", "predicted_fluorescence", "pattern_misfit"):
+    names = ("object", "elements", "probe", "predicted_fluorescence", "pattern_misfit")
+    for name in (*names, "positions", "intensities"):
         assert same_array(getattr(result, name), getattr(back, name)), name
     assert same_quality(result.quality, back.quality)
     assert same_history(result.history, back.history)
     assert all(type(record.products) is int and type(record.loss) is float for record in back.history)
     assert (back.reason, back.method, back.settings) == (result.reason, result.method, result.settings)
+
+
+def test_results_without_positions_and_intensities(tmp_path):
+    """As written before there were any, or where they were not refined: there is no dataset of them."""
+    path = tmp_path / "result.h5"
+    write_result(path, example_result(beam=False), example_scan())
+    with h5py.File(path) as file:
+        assert not {"positions", "intensities"}.intersection(file["entry_1/process_1"])
+    back = read_result(path)
+    assert back.positions is None and back.intensities is None
+    write_result(path, example_result(), example_scan())
+    with h5py.File(path) as file:
+        assert file["entry_1/process_1/positions"].shape == (12, 2)
+        assert file["entry_1/process_1/positions"].attrs["units"] == "pixel"
+        assert file["entry_1/process_1/intensities"].shape == (12,)
 
 
 def same_quality(first, second):

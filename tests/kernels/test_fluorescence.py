@@ -299,21 +299,19 @@ def test_terms(sampling, modes, m, full, fractional, real):
         {name: np.asarray(a, complex if name == "probe" else float) for name, a in x.items()} for x in (u, du)
     ]
 
-    gradient = np.ones_like(maps)
-    in_probe = fluorescence.probe.adjoint()
-    value = fluorescence.gradient(maps, gradient, in_probe)
+    gradient, of_probe = np.ones_like(maps), fluorescence.probe.adjoint()
+    value, in_probe = fluorescence.gradient(maps, gradient, of_probe), of_probe.total()
     expected = model.gradient(wide[0])
     assert value == pytest.approx(model.value(wide[0]), rel=tolerance)
     assert naive.relative(gradient - 1, expected["elements"]) < tolerance
     assert not (gradient[1] - 1).any()
-    assert naive.relative(in_probe.total(), expected["probe"]) < tolerance
+    assert naive.relative(in_probe, expected["probe"]) < tolerance
 
-    product = np.ones_like(maps)
-    in_probe = fluorescence.probe.adjoint()
-    fluorescence.product(change, product, in_probe)
+    product, of_probe = np.ones_like(maps), fluorescence.probe.adjoint()
+    fluorescence.product(change, product, of_probe)
     expected = model.product(*wide)
     assert naive.relative(product - 1, expected["elements"]) < tolerance
-    assert naive.relative(in_probe.total(), expected["probe"]) < tolerance
+    assert naive.relative(of_probe.total(), expected["probe"]) < tolerance
 
     product = np.zeros_like(maps)
     fluorescence.product(change, product, None)
@@ -337,7 +335,8 @@ def test_terms(sampling, modes, m, full, fractional, real):
 @pytest.mark.parametrize("sampling", ["grid", "scan"])
 def test_blur_and_diagonal(sampling):
     fluorescence, model, u, _ = term(sampling, 3, 7, np.float64, True)
-    assert naive.relative(fluorescence.blur(u["elements"]), model.counts(u["elements"], u["probe"])) < 1e-12
-    k = model.kernels(u["probe"], u["probe"])
+    assert naive.relative(fluorescence.blur(u["elements"]), model.counts(u)) < 1e-12
+    seen = model.seen(u["probe"], model.beams(u))
+    k = model.kernels(seen, seen)
     expected = model.bilinear.maps_adjoint(k, model.bilinear.apply(k, np.ones(model.shape)))
     assert naive.relative(fluorescence.diagonal(model.shape), expected) < 1e-12

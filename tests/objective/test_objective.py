@@ -21,6 +21,8 @@ def build(case, precision="double", alpha=0.04, **options):
         precision,
         case["probe"],
         link_offset=case["offset"],
+        refine_positions=case["positions"],
+        refine_intensities=case["intensities"],
         **options,
     )
     weights = np.where(scan.measured, 1.0 if case["method"] == "fluorescence" else alpha, 0.0)
@@ -44,6 +46,11 @@ def close(arrays, expected, tolerance):
 @pytest.fixture(params=CASES.values(), ids=CASES.keys())
 def case(request):
     return DEFAULTS | request.param
+
+
+def moving(case):
+    """Whether the beam differs from position to position: no polynomial along a line, only a proposal."""
+    return case["positions"] != "none" or case["intensities"]
 
 
 # ---------------------------------------------------------------- against the naive model
@@ -79,6 +86,8 @@ def test_single_precision_is_close(case):
     close(objective.gather(gradient), model.gradient(u), 1e-5)
     product = objective.hessian_product(objective.scatter(**du))
     close(objective.gather(product), model.product(u, du), 1e-5)
+    if moving(case):
+        return
     along = objective.losses_along(objective.scatter(**du), [0.5])
     moved = {name: u[name] + 0.5 * du[name] for name in u}
     assert along == pytest.approx([model.value(moved)], rel=1e-4)
@@ -148,6 +157,13 @@ def test_products_refer_to_the_point_last_evaluated(case):
 
 def test_losses_along(case):
     objective, model, u, du = build(case)
+    if moving(case):  # right to first order: what a proposal needs
+        at = objective.at(objective.scatter(**u))
+        direction = objective.scatter(**du)
+        along = at.losses_along(direction, [0.0, 1e-6])
+        assert along[0] == pytest.approx(at.value, rel=1e-12)
+        assert (along[1] - along[0]) / 1e-6 == pytest.approx(at.gradient @ direction, rel=1e-3)
+        return
     objective.value_and_gradient(objective.scatter(**u))
     steps = [0.0, 0.3, 1.0, -2.0]
     direct = [model.value({name: u[name] + t * du[name] for name in u}) for t in steps]
@@ -205,7 +221,15 @@ def dense_hessian(objective, u):
 
 
 @pytest.mark.parametrize(
-    "name", ["joint grid", "joint scan, everything", "fluorescence grid, probe", "ptychography, probe"]
+    "name",
+    [
+        "joint grid",
+        "joint scan, everything",
+        "fluorescence grid, probe",
+        "ptychography, probe",
+        "joint grid, positions",
+        "joint scan, intensities",
+    ],
 )
 def test_held_curvatures_are_positive_semidefinite(name):
     case = DEFAULTS | CASES[name] | {"m": 6, "K": 1, "N_e": CASES[name].get("N_e", 1)}
@@ -414,11 +438,10 @@ def test_predictions_and_misfits(case):
     objective, model, u, _ = build(case)
     vector = objective.scatter(**u)
     objective.value_and_gradient(vector)
-    probe = u.get("probe", model.probe)
     if case["method"] == "ptychography":
         assert objective.predicted_fluorescence(vector) is None
     else:
-        expected = model.counts(u["elements"], probe)
+        expected = model.counts(u)
         assert naive.relative(objective.predicted_fluorescence(vector), expected) < 1e-12
     if case["method"] == "fluorescence":
         assert objective.pattern_misfit() is None
@@ -440,10 +463,166 @@ def test_sums_for_the_preconditioner():
     assert naive.relative(objective.diagonals.illumination(), light) < 1e-12
     of_probe = objective.diagonals.object_intensity(objective.complex_object(vector))
     assert naive.relative(of_probe, intensity) < 1e-12
-    k = model.kernels(u["probe"], u["probe"])
+    beams = model.beams(u)
+    k = model.kernels(beams, beams)
     lumped = model.bilinear.maps_adjoint(k, model.bilinear.apply(k, np.ones(model.shape)))
     factors = model.alpha / model.N_e * model.sensitivity**2
     assert naive.relative(objective.diagonals.fluorescence(), factors[:, None, None] * lumped) < 1e-12
+
+
+# ---------------------------------------------------------------- positions and intensities
+
+BEAM = ("displacement", "distortion", "log_amplitude")
+EVERYTHING = DEFAULTS | CASES["joint scan, positions and everything"]
+
+
+@pytest.mark.parametrize("name", ["joint scan, positions and everything", "ptychography, vector size"])
+def test_constant_and_linear_parts_have_no_effect(name):
+    """Neither on the value nor in gradients and products."""
+    objective, model, u, du = build(DEFAULTS | CASES[name])
+    columns = naive.linear_columns(model.positions)
+    rng = np.random.default_rng(6)
+    other = u | {name: u[name] + columns @ rng.normal(size=(3, u[name].shape[1])) for name in BEAM[::2]}
+    values = []
+    for point in (u, other):
+        value, gradient = objective.value_and_gradient(objective.scatter(**point))
+        values.append(value)
+        for vector in (gradient, objective.hessian_product(objective.scatter(**du))):
+            parts = objective.gather(vector)
+            for unknown in BEAM[::2]:
+                left = columns.T @ parts[unknown]
+                assert np.abs(left).max() < 1e-12 * np.abs(columns).max() * np.abs(parts[unknown]).sum()
+    assert values[1] == pytest.approx(values[0], rel=1e-12)
+
+
+def test_a_linear_log_amplitude_belongs_to_object_and_probe():
+    """exp(a.s_j) P z is exp(a.x) P times exp(-a.x) z up to a factor: why the linear part of v is left out.
+
+    At whole positions and for a probe that is 0 at the edge this is exact.
+    """
+    m = 8
+    scan = make_scan(DEFAULTS | {"method": "ptychography", "m": m})
+    rng = np.random.default_rng(4)
+    probe, z = scan.probe.copy(), 1 + 0.3 * naive.random_complex(rng, scan.shape)
+    slope = np.array([0.1, -0.07])
+
+    def ramp(shape, sign):
+        return np.exp(sign * (slope[0] * np.arange(shape[0])[:, None] + slope[1] * np.arange(shape[1])))
+
+    model = naive.Model(scan.patterns, scan.positions, probe, scan.shape, method="ptychography")
+    gains = np.exp(2 * scan.positions @ slope)
+    given = naive.Model(
+        scan.patterns, scan.positions, probe, scan.shape, exposure=gains, method="ptychography"
+    )
+    expected = given.intensities(z, probe)
+    found = model.intensities(z * ramp(scan.shape, 1), probe * ramp((m, m), -1))
+    assert naive.relative(found, expected) < 1e-12
+
+
+def test_positions_and_intensities_of_a_vector():
+    objective, model, u, _ = build(EVERYTHING)
+    moves, vector = model.moves(u), objective.scatter(**u)
+    assert naive.relative(objective.beam.positions(vector), model.positions + moves[:, :2]) < 1e-13
+    intensities = model.exposure * np.exp(2 * moves[:, 2])
+    found = objective.beam.intensities(vector)
+    assert naive.relative(found, intensities * model.exposure.mean() / intensities.mean()) < 1e-13
+    assert found.mean() == pytest.approx(model.exposure.mean(), rel=1e-13)
+
+
+def test_an_unmoved_beam_changes_nothing():
+    """At displacements of 0 the objective is the one without them, whatever else is unknown."""
+    still, _, u, du = build(DEFAULTS | CASES["joint scan, everything"])
+    moving, _, _, _ = build(DEFAULTS | CASES["joint scan, everything"] | {"positions": "both"})
+    zeros = {"displacement": np.zeros((5, 2)), "distortion": np.zeros((2, 2))}
+    (value, gradient), (expected, expected_gradient) = (
+        o.value_and_gradient(o.scatter(**point)) for o, point in ((moving, u | zeros), (still, u))
+    )
+    assert value == pytest.approx(expected, rel=1e-13)
+    product = moving.gather(moving.hessian_product(moving.scatter(**du, **zeros)))
+    expected_product = still.gather(still.hessian_product(still.scatter(**du)))
+    for name, values in still.gather(expected_gradient).items():
+        assert naive.relative(moving.gather(gradient)[name], values) < 1e-12, name
+        assert naive.relative(product[name], expected_product[name]) < 1e-12, name
+
+
+@pytest.mark.parametrize("names", [*((name,) for name in BEAM), BEAM, ("probe", *BEAM)])
+def test_held_unknowns_of_the_beam(names):
+    objective, model, u, du = build(EVERYTHING)
+    objective.held = frozenset(names)
+    _, gradient = objective.value_and_gradient(objective.scatter(**u))
+    moved = {name: 0 * values if name in names else values for name, values in du.items()}
+    # what a direction says of held unknowns is 0, as the solvers keep it
+    product = objective.hessian_product(objective.scatter(**moved))
+    step = objective.precondition(gradient)
+    expected, expected_product = model.gradient(u), model.product(u, moved)
+    for vector, right in ((gradient, expected), (product, expected_product)):
+        for name, values in objective.gather(vector).items():
+            if name in names:
+                assert not values.any(), name
+            else:
+                assert naive.relative(values, right[name]) < 1e-11, name
+    for name, values in objective.gather(step).items():
+        assert values.any() == (name not in names), name
+
+
+def test_diagonals_of_positions_and_intensities():
+    """t_j/N sum |P|^2 |dz/ds|^2 and t_j/N sum |P z|^2, both at the whole pixels of the scan."""
+    objective, model, u, _ = build(EVERYTHING)
+    objective.value_and_gradient(objective.scatter(**u))
+    z, light = model.object(u), (np.abs(u["probe"]) ** 2).sum(axis=0)
+    slopes = [np.abs(slope) ** 2 for slope in np.gradient(z)]
+    places, powers = np.zeros((model.N, 2)), np.zeros(model.N)
+    for j in range(model.N):
+        t = model.exposure[j] / model.N
+        for axis in (0, 1):
+            places[j, axis] = t * (light * naive.patch(slopes[axis], model.corners[j], model.m)).sum()
+        powers[j] = t * (light * np.abs(naive.patch(z, model.corners[j], model.m)) ** 2).sum()
+    order = objective.tile.positions
+    assert naive.relative(objective.diagonals.positions(z), places[order]) < 1e-12
+    assert naive.relative(objective.diagonals.intensities(z), powers[order]) < 1e-12
+
+
+@pytest.mark.parametrize("m", [7, 8, 11])
+def test_a_search_in_vain_leaves_the_point(m):
+    """Losses, far fields and products are those of before; nothing has to be evaluated again."""
+    scan = make_scan(DEFAULTS | {"method": "ptychography", "m": m})
+    corner = scan.positions[2].astype(int)
+    real = np.ones(scan.shape)
+    real[corner[0] : corner[0] + m, corner[1] : corner[1] + m] = 3.0  # the brightest place there is
+    patterns = np.array(scan.patterns)
+    patterns[2] *= 1e6
+    objective = Objective(
+        scan.replace(patterns=patterns), "ptychography", refine_positions="each", refine_probe=True
+    )
+    vector = objective.scatter(**objective.gather(objective.initial) | {"real_part": real})
+    direction = objective.scatter(**random_point(objective, np.random.default_rng(2)))
+    objective.value_and_gradient(vector)
+    misfit, product = objective.pattern_misfit().copy(), objective.hessian_product(direction)
+    assert objective.beam.followed(vector, search=True) is None
+    assert naive.relative(objective.pattern_misfit(), misfit) < 1e-14
+    assert naive.relative(objective.hessian_product(direction), product) < 1e-13
+
+
+def test_a_start_of_the_beam():
+    scan = make_scan(EVERYTHING)
+    start = {
+        "displacement": np.linspace(-1, 1, 10).reshape(5, 2) ** 2,
+        "distortion": [[0.01, 0.0], [0.02, -0.01]],
+        "log_amplitude": np.linspace(0, 1, 5)[:, None] ** 2,
+    }
+    options = {"refine_positions": "both", "refine_intensities": True, "alpha": 1.0}
+    objective = Objective(scan, start=start, **options)
+    for name, values in objective.gather(objective.initial).items():
+        if name in start:
+            np.testing.assert_array_equal(values, start[name])
+    assert naive.relative(objective.beam.positions(objective.initial), scan.positions) > 1e-3
+    plain = Objective(scan, **options)
+    np.testing.assert_array_equal(plain.beam.positions(plain.initial), scan.positions)
+    for name, shape in (("displacement", (5, 2)), ("distortion", (2, 2)), ("log_amplitude", (5, 1))):
+        with pytest.raises(ValueError, match=rf"^{name}: expected .* got "):
+            Objective(scan, start={name: np.zeros((3, 3))}, **options)
+        with pytest.raises(ValueError, match=rf"^{name}: expected finite"):
+            Objective(scan, start={name: np.full(shape, np.nan)}, **options)
 
 
 def test_a_frozen_probe_does_not_move():
@@ -508,6 +687,12 @@ def test_links_may_be_objects():
         ({"curvature": "exact"}, "curvature"),
         ({"precision": "half"}, "precision"),
         ({"memory": "none"}, "memory"),
+        ({"refine_positions": "all"}, "refine_positions"),
+        ({"refine_positions": True}, "refine_positions"),
+        ({"refine_intensities": "yes"}, "refine_intensities"),
+        ({"refine_intensities": 1}, "refine_intensities"),
+        ({"position_margin": -1}, "position_margin"),
+        ({"position_margin": 2.5}, "position_margin"),
         ({"link": "phase"}, "link"),
         ({"link_offset": np.nan}, "link_offset"),
         ({"link_offset": [1.0, 2.0]}, "link_offset"),

@@ -47,6 +47,20 @@ CASES = {
         },
         {"method": "joint", "refine_probe": True, "curvature": "full", "alpha": "gradnorm"},
     ),
+    "random-scan-positions": (
+        {
+            "path": "random", "per_side": 6, "sampling": "scan", "elements": 2, "overlap": 0.75,
+            "fractional": True, "modes": 2,
+        },
+        {
+            "method": "joint", "refine_probe": True, "refine_positions": "both", "refine_intensities": True,
+            "position_margin": 5,
+        },
+    ),
+    "random-grid-positions": (
+        {"path": "random", "per_side": 5, "sampling": "grid", "elements": 2, "overlap": 0.7},
+        {"method": "joint", "curvature": "full", "refine_positions": "each", "position_margin": 5},
+    ),
     "snake-ptychography": (
         {"path": "snake", "per_side": (3, 11), "sampling": None, "overlap": 0.6},
         {"method": "ptychography", "curvature": "gauss-newton"},
@@ -87,8 +101,16 @@ def make_scan(name, *, m=15):
 def random_unknowns(scan: Scan, unknowns, seed):
     """Global arrays of every unknown, the same on every rank."""
     rng = np.random.default_rng(seed)
-    shapes = {"elements": (scan.N_e, *scan.shape)}
-    arrays = {name: rng.random(shapes.get(name, scan.shape)) for name in unknowns if name != "probe"}
+    shapes = {
+        "elements": (scan.N_e, *scan.shape), "displacement": (scan.N, 2), "distortion": (2, 2),
+        "log_amplitude": (scan.N, 1),
+    }  # fmt: skip
+    sizes = {"distortion": 0.02, "log_amplitude": 0.2}
+    arrays = {
+        name: sizes.get(name, 1.0) * rng.random(shapes.get(name, scan.shape))
+        for name in unknowns
+        if name != "probe"
+    }
     if "probe" in unknowns:
         noise = rng.standard_normal((2, *scan.probe.shape))
         arrays["probe"] = scan.probe * (1 + 0.1 * noise[0] + 0.1j * noise[1])

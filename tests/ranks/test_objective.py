@@ -47,7 +47,9 @@ def test_equal_to_one_rank(comm, name):
     assert ours.work == one.work
 
 
-@pytest.mark.parametrize("name", ["raster-grid", "random-scan-probe"])
+@pytest.mark.parametrize(
+    "name", ["raster-grid", "random-scan-probe", "random-scan-positions", "random-grid-positions"]
+)
 def test_symmetric_and_a_derivative(comm, name):
     """The product is symmetric, and what the gradient changes by, without a look at one rank."""
     scan, settings = make_scan(name), CASES[name][1] | {"curvature": "full"}
@@ -64,15 +66,16 @@ def test_symmetric_and_a_derivative(comm, name):
     assert errors[1] < 0.3 * errors[0]
 
 
-def test_scatter_and_gather(comm):
-    scan = make_scan("random-grid-probe")
-    ours = Objective(scan, refine_probe=True, comm=comm)
+@pytest.mark.parametrize("name", ["random-grid-probe", "random-scan-positions"])
+def test_scatter_and_gather(comm, name):
+    scan, settings = make_scan(name), CASES[name][1]
+    ours = Objective(scan, **settings, comm=comm)
     arrays = random_unknowns(scan, ours.unknowns, 4)
     vector = ours.scatter(**arrays)
     back = ours.gather(vector)
     for name, values in arrays.items():
         np.testing.assert_array_equal(back[name], values)
-    # the probe is there on every rank and counts once
+    # what is replicated is there on every rank and counts once
     square = sum(float(np.sum(np.abs(values) ** 2)) for values in arrays.values())
     assert ours.dot(vector, vector) == pytest.approx(square, rel=1e-12)
     assert comm.allreduce(ours.tile.owned.size) == scan.shape[0] * scan.shape[1]

@@ -19,6 +19,7 @@ from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.objective.links import LinearLink
 from ptyxrf.driver.reconstruction.checkpoint import older_path
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.simulation.simulate import simulate
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.tile import whole_plane
 
@@ -40,7 +41,8 @@ def assert_same(result, expected):
     for record, other in zip(result.history, expected.history, strict=True):
         for name in ("loss", "gradient_norm", "products", "gradients", "sweeps", "step", "note", "errors"):
             np.testing.assert_equal(getattr(record, name), getattr(other, name), err_msg=name)
-    for name in ("object", "elements", "probe", "pattern_misfit", "predicted_fluorescence"):
+    names = ("object", "elements", "probe", "pattern_misfit", "predicted_fluorescence")
+    for name in (*names, "positions", "intensities"):
         np.testing.assert_array_equal(getattr(result, name), getattr(expected, name))
     assert result.reason is expected.reason
 
@@ -69,6 +71,53 @@ def test_going_on_is_as_if_nothing_had_happened(
             kept[record.iteration - 1] = path.read_bytes()
 
     whole = run(**settings)
+    assert_same(run(**settings, checkpoint=path, checkpoint_iterations=1, callback=keep), whole)
+    for number, content in kept.items():
+        path.write_bytes(content)
+        rest = run(**settings, checkpoint=path, resume=True)
+        assert_same(rest, whole)
+        assert rest.settings["resumed_after"] == [number]
+
+
+def badly_recorded(sampling, m):
+    """Return a scan whose positions are up to three pixels off, and the displacements back."""
+    scan = simulate(
+        "cells", m=m, per_side=4, overlap=0.6, elements=2, seed=2, photons=100.0, sampling=sampling,
+        fractional=True, path="random", margin=3,
+    )  # fmt: skip
+    back = np.random.default_rng(4).integers(-3, 4, (scan.N, 2)).astype(float)
+    return scan.replace(positions=scan.positions - back), back
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("solver", ["quasi-newton", "newton"])
+@pytest.mark.parametrize(
+    ("method", "sampling", "m", "word", "late"),
+    [
+        ("joint", "scan", 12, "both", 0),
+        ("joint", "grid", 12, "each", 2),
+        ("ptychography", "grid", 11, "both", 0),
+        ("ptychography", "grid", 12, "affine", 3),
+        ("fluorescence", "scan", 12, "each", 0),
+    ],
+)
+def test_going_on_with_positions_and_intensities(path, method, sampling, m, word, late, solver, precision):
+    """To the last bit, also after corners have moved; while they are held, or when they are freed."""
+    scan, back = badly_recorded(sampling, m)
+    start = {"displacement": back} if word != "affine" else {"distortion": np.diag([0.2, -0.2])}
+    settings = {
+        "scan": scan, "start": start, "method": method, "solver": solver, "precision": precision,
+        "refine_positions": word, "positions_from_iteration": late, "refine_probe": True,
+        "refine_intensities": True, "position_margin": 5,
+    }  # fmt: skip
+    kept = {}
+
+    def keep(record, view):
+        if record.iteration in (2, 4, 5):  # there is the checkpoint of the iteration before
+            kept[record.iteration - 1] = path.read_bytes()
+
+    whole = run(**settings)
+    assert np.abs(whole.positions - scan.positions).max() > 1  # so that corners follow
     assert_same(run(**settings, checkpoint=path, checkpoint_iterations=1, callback=keep), whole)
     for number, content in kept.items():
         path.write_bytes(content)
@@ -164,6 +213,8 @@ CHANGES = {
     "solver": "newton",
     "start": {"elements": 0.1},
     "memory": "cached",
+    "refine_positions": "each",
+    "refine_intensities": True,
 }
 
 

@@ -63,7 +63,7 @@ def example(sampling="grid", modes=1, fractional=True, blur="convolution"):
         positions,
         probe,
         shape=SHAPE,
-        fluorescence=model.counts(w, probe),
+        fluorescence=model.counts({"elements": w}),
         attenuation=attenuation,
         sensitivity=model.sensitivity,
         background=model.background,
@@ -288,7 +288,7 @@ def test_records_and_result(solver):
     assert result.history[-1].ptychography_loss == pytest.approx(losses[0], rel=1e-9)
     assert result.history[-1].fluorescence_loss == pytest.approx(losses[1], rel=1e-9)
     assert result.pattern_misfit.mean() == pytest.approx(losses[0], rel=1e-9)
-    assert naive.relative(result.predicted_fluorescence, model.counts(result.elements, scan.probe)) < 1e-9
+    assert naive.relative(result.predicted_fluorescence, model.counts({"elements": result.elements})) < 1e-9
     assert result.gather().object is result.object
     truth = scan.truth["object"]
     assert result.history[-1].errors["mse"] == pytest.approx((np.abs(result.object - truth) ** 2).mean())

@@ -56,6 +56,26 @@ def test_a_quarter_of_the_budget_frees_the_maps():
     assert held == [{"elements"}] * 3 + [set()] * 10  # the second iteration ends beyond 15 sweeps
 
 
+@pytest.mark.parametrize("word", ["each", "affine", "both"])
+def test_positions_wait_for_their_iteration(word):
+    places = {"displacement", "distortion"}
+    held = run(settings(refine_positions=word, positions_from_iteration=3, refine_intensities=True))
+    assert held == [places] * 4 + [set()] * 9  # intensities do not wait
+    assert run(settings(refine_positions=word)) == [set()] * 13
+    late = settings(
+        refine_positions=word, positions_from_iteration=4, refine_probe=True, probe_from_iteration=2
+    )
+    assert run(late) == [places | {"probe"}] * 3 + [places] * 2 + [set()] * 8
+    assert run(late, settled=1) == [places | {"probe"}] * 2 + [set()] * 11
+
+
+def test_stuck_positions_are_searched_now_and_then():
+    """Not before the positions are free."""
+    schedule = Schedule(settings(refine_positions="each", positions_from_iteration=3))
+    searched = [n for n in range(13) if schedule.searches(SimpleNamespace(number=n))]
+    assert searched == [6, 9, 12]
+
+
 def test_where_nothing_is_left_to_gain_all_is_freed():
     held = run(settings(refine_probe=True, probe_from_iteration=40, max_iterations=50), settled=5)
     assert held == [{"probe"}] * 6 + [set()] * 7

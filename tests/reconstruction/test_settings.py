@@ -67,6 +67,31 @@ def test_the_old_form_of_a_late_probe_names_the_new_one():
     assert Settings(refine_probe=True, probe_from_iteration=10).probe_from_iteration == 10
 
 
+def test_positions_that_wait_have_to_be_refined():
+    with pytest.raises(
+        ValueError, match=r"^positions_from_iteration: expected refine_positions beside 4, got"
+    ):
+        Settings(positions_from_iteration=4)
+    assert Settings(refine_positions="affine", positions_from_iteration=4).positions_from_iteration == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("refine_positions", "all"),
+        ("refine_positions", True),
+        ("position_margin", -1),
+        ("position_margin", 1.5),
+        ("positions_from_iteration", -1),
+        ("positions_from_iteration", "late"),
+        ("refine_intensities", 2),
+    ],
+)
+def test_wrong_settings_of_the_beam_are_named(name, value):
+    with pytest.raises(ValueError, match=rf"^{name}: expected .* got "):
+        Settings(**{"refine_positions": "each"} | {name: value})
+
+
 def test_resume_needs_a_checkpoint():
     with pytest.raises(ValueError, match="resume: expected the path of a checkpoint"):
         Settings(resume=True)
@@ -75,7 +100,15 @@ def test_resume_needs_a_checkpoint():
 def test_a_checkpoint_agrees_with_what_steers_the_iterations():
     agreed = Settings(max_sweeps=3, checkpoint="a.h5", noise_stop=False, patience=5).agreement()
     assert agreed == Settings().agreement()
-    for change in ({"alpha": 2}, {"pairs": 3}, {"refine_probe": True}, {"link_offset": 1.0}):
+    for change in (
+        {"alpha": 2},
+        {"pairs": 3},
+        {"refine_probe": True},
+        {"link_offset": 1.0},
+        {"refine_positions": "each"},
+        {"refine_intensities": True},
+        {"position_margin": 3},
+    ):
         assert Settings(**change).agreement() != agreed
 
 
