@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,18 @@ from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import DTYPES, Objective
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import starting_probe
-from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, Resumed, RunState, start_digest
+from ptyxrf.driver.reconstruction.checkpoint import (
+    Checkpoints,
+    Resumed,
+    RunState,
+    kept_probe,
+    start_digest,
+)
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.first_maps import first_maps
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
+from ptyxrf.driver.reconstruction.probe_modes import orthogonal_modes
+from ptyxrf.driver.reconstruction.probe_start import ProbeStart, check_probe_start, find_probe
 from ptyxrf.driver.reconstruction.reporting import Callback, Reporter, check_start
 from ptyxrf.driver.reconstruction.schedule import Schedule
 from ptyxrf.driver.reconstruction.settings import Settings
@@ -95,26 +104,47 @@ def reconstruct(
     start = {} if start is None else start
     starting_probe(scan, start, None)  # a wrong start is found before kernels are compiled
     settings = settings.resolved(scan, start)
-    objective = _objective(scan, settings, start, comm)
+    check_probe_start(scan, settings, start)
+    data = _read(scan, settings, comm)
+    found = kept_probe(scan, settings, comm) or find_probe(scan, settings, comm)
+    objective = _objective(data, settings, start, found.probe)
     unit = 1 / objective.scale_weights()
     first = settings.fluorescence_first and settings.method == "joint" and bool((objective.alpha > 0).any())
     settings = settings.replace(fluorescence_first=first)
-    checkpoints, resumed = _checkpoints(settings, objective, start)
-    run, note = (resumed.run, "") if resumed else _begin(settings, objective, start, checkpoints)
+    checkpoints, resumed = _checkpoints(settings, scan, objective, start, found)
+    run, note = (resumed.run, "") if resumed else _begin(settings, objective, start, found, checkpoints)
     reporter = Reporter(objective, unit, run, settings, callback, checkpoints, note)
     state, reason = _iterate(settings, objective, reporter, resumed)
     check_start(reporter.history[0], settings.precision)
     _warn_of_strong_contrast(objective, state)
-    return _result(settings, objective, state, reason, reporter, unit, resumed)
+    derived = {
+        "alpha_used": (unit * objective.alpha).tolist(),
+        "mean_count": objective.mean_count,
+        "probe_ranking": found.ranking,
+        "resumed_after": [] if resumed is None else resumed.after,
+    }
+    return _result(settings.as_dict() | derived, objective, state, reason, reporter)
 
 
-def _objective(scan: Scan, settings: Settings, start: Mapping[str, ArrayLike], comm: Any) -> Objective:
-    """Compile, read this rank's data, and return its objective."""
+def _read(scan: Scan, settings: Settings, comm: Any) -> LocalData:
+    """Compile, and read this rank's data."""
     model = settings.part(Model)
     compile_kernels(scan, model, comm)
     log.log(_level(scan), "reading %d patterns", scan.N)
-    data = LocalData.read(scan, model.method, DTYPES[model.precision], model.margin, Ranks(comm))
-    return Objective(scan, settings=model, start=start, data=data)
+    return LocalData.read(scan, model.method, DTYPES[model.precision], model.margin, Ranks(comm))
+
+
+def _objective(
+    data: LocalData, settings: Settings, start: Mapping[str, ArrayLike], probe: NDArray[Any]
+) -> Objective:
+    """Return this rank's objective of a scan with the probe from which it starts."""
+    scan = data.scan
+    if probe is not scan.probe:
+        of_other_shape = {"probe"} if probe.shape != scan.probe.shape else set()
+        truth = {name: array for name, array in scan.truth.items() if name not in of_other_shape}
+        scan = scan.replace(probe=probe, truth=truth)
+        data = replace(data, scan=scan)
+    return Objective(scan, settings=settings.part(Model), start=start, data=data)
 
 
 def _level(scan: Scan) -> int:
@@ -150,7 +180,11 @@ def _iterate(
 
 
 def _checkpoints(
-    settings: Settings, objective: Objective, start: Mapping[str, ArrayLike]
+    settings: Settings,
+    scan: Scan,
+    objective: Objective,
+    start: Mapping[str, ArrayLike],
+    found: ProbeStart,
 ) -> tuple[Checkpoints | None, Resumed | None]:
     """Return what writes checkpoints, and what a run goes on from, where they are asked for."""
     if settings.checkpoint is None:
@@ -161,6 +195,8 @@ def _checkpoints(
         settings.agreement() | {"start": start_digest(start)},
         settings.checkpoint_seconds,
         settings.checkpoint_iterations,
+        scan,
+        found,
     )
     return checkpoints, checkpoints.resume() if settings.resume else None
 
@@ -169,44 +205,35 @@ def _begin(
     settings: Settings,
     objective: Objective,
     start: Mapping[str, ArrayLike],
+    found: ProbeStart,
     checkpoints: Checkpoints | None,
 ) -> tuple[RunState, str]:
     """Return the state of a run that begins, and a note; give the start first maps where asked."""
     if not settings.fluorescence_first:
-        return RunState(History(), None, 0.0), ""
+        return RunState(History(), None, found.seconds), found.note
     log.log(_level(objective.scan), "fitting first maps to the fluorescence alone")
     began = time.perf_counter()
     probe = objective.probe_of(objective.initial)  # which may be scaled to the patterns
     pause = None if checkpoints is None else checkpoints.answer_signals
     maps = first_maps(objective.data, objective.alpha > 0, {**start, "probe": probe}, settings, pause)
     objective.fields.view(objective.initial)[objective.fields.elements] = maps.elements
-    note = f", maps of the fluorescence alone ({maps.sweeps:g} sweeps over it)"
-    return RunState(History(), None, time.perf_counter() - began), note
+    note = f"{found.note}, maps of the fluorescence alone ({maps.sweeps:g} sweeps over it)"
+    return RunState(History(), None, found.seconds + time.perf_counter() - began), note
 
 
 def _result(
-    settings: Settings,
-    objective: Objective,
-    state: State,
-    reason: Reason,
-    reporter: Reporter,
-    unit: float,
-    resumed: Resumed | None,
+    settings: dict[str, Any], objective: Objective, state: State, reason: Reason, reporter: Reporter
 ) -> Result:
     """Return this rank's part of the result."""
-    derived = {
-        "alpha_used": (unit * objective.alpha).tolist(),
-        "mean_count": objective.mean_count,
-        "resumed_after": [] if resumed is None else resumed.after,
-    }
+    probe = objective.probe_of(state.vector)
     return Result(
         object=objective.complex_object(state.vector),
         elements=objective.elements_of(state.vector).copy(),
-        probe=objective.probe_of(state.vector),
+        probe=orthogonal_modes(probe) if settings["refine_probe"] and len(probe) > 1 else probe,
         history=reporter.history,
         reason=reason,
-        method=settings.method,
-        settings=settings.as_dict() | derived,
+        method=objective.method,
+        settings=settings,
         predicted_fluorescence=objective.predicted_fluorescence(state.vector),
         pattern_misfit=objective.pattern_misfit(),
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
