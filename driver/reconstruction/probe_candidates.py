@@ -113,6 +113,14 @@ def squared_radius(pupil: NDArray[np.float64]) -> NDArray[np.float64]:
     return rows[:, None] ** 2 + columns**2
 
 
+def _edge(pupil: NDArray[np.float64]) -> float:
+    """Return the radius of a pupil, in pixels."""
+    distance = squared_radius(pupil).ravel()
+    order = np.argsort(distance, kind="stable")
+    held = np.cumsum((pupil.ravel() ** 2)[order])
+    return max(float(np.sqrt(distance[order][np.searchsorted(held, PUPIL_SHARE * held[-1])])), 0.5)
+
+
 def defoci(pupil: NDArray[np.float64]) -> list[float]:
     """Return the values of defocus that are worth trying, in radians per squared pixel.
 
@@ -130,10 +138,7 @@ def defoci(pupil: NDArray[np.float64]) -> list[float]:
     list of float
         With both signs, and 0.
     """
-    distance = squared_radius(pupil).ravel()
-    order = np.argsort(distance, kind="stable")
-    held = np.cumsum((pupil.ravel() ** 2)[order])
-    edge = max(float(np.sqrt(distance[order][np.searchsorted(held, PUPIL_SHARE * held[-1])])), 0.5)
+    edge = _edge(pupil)
     most = np.pi / (2 * edge)
     count = max(2, 1 + int(np.log(LEAST_PHASE / (most * edge**2)) / np.log(DEFOCUS_RATIO)))
     sizes = [most * DEFOCUS_RATIO**k for k in range(count)]
@@ -144,6 +149,31 @@ def defocused(pupil: NDArray[np.float64], defocus: float) -> NDArray[np.complex1
     """Return the (1, m, m) probe of a pupil out of focus, with the power of the pupil."""
     field = pupil * np.exp(-1j * defocus * squared_radius(pupil))
     return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(field), norm="ortho"))[None]
+
+
+def finer_ratios(candidate: ProbeCandidate) -> list[float]:
+    """Return the ratios of one defocus to the next by which the best one is made finer, step by step.
+
+    They end where the phase at the edge of the pupil changes by less than `LEAST_PHASE`: many waves of
+    defocus need a finer answer than few.
+    """
+    if not candidate.defocus:
+        return []
+    phase = abs(candidate.defocus) * _edge(pupil_of(candidate.probe)) ** 2
+    ratios, ratio = [], DEFOCUS_RATIO
+    while (1 - ratio) * phase > LEAST_PHASE:
+        ratio = np.sqrt(ratio)
+        ratios.append(float(ratio))
+    return ratios
+
+
+def neighbours(candidate: ProbeCandidate, ratio: float) -> list[ProbeCandidate]:
+    """Return a candidate at a little less and a little more defocus; none of one without."""
+    if not candidate.defocus:
+        return []
+    pupil = pupil_of(candidate.probe)
+    values = candidate.defocus * ratio, candidate.defocus / ratio
+    return [ProbeCandidate(candidate.name, defocused(pupil, c), c) for c in values]
 
 
 def probe_candidates(part: Scan, kind: str) -> list[ProbeCandidate]:

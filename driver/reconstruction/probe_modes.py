@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Share of the power that a new mode gets, divided by the degree of its polynomial.
-NEW_SHARE = 0.05
+NEW_SHARE = 0.1
 #: A product that keeps less of its norm than this beside the other modes is no new mode.
 LEAST_NEW = 1e-6
 
@@ -27,7 +27,7 @@ def with_modes(probe: NDArray[Any], count: int) -> NDArray[Any]:
     probe : (K, m, m) array of complex
     count : int
         Fewer than K: those of the greatest power are kept. More: products of the strongest with polynomials
-        of the coordinates (x, y, x^2, x y, ...) follow, orthogonal to all others and of a few percent of
+        of the coordinates (x, y, x^2, x y, ...) follow, orthogonal to all others and of a tenth or less of
         the power.
 
     Returns

@@ -14,7 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
-from ptyxrf.driver.reconstruction.probe_candidates import ProbeCandidate, probe_candidates
+from ptyxrf.driver.reconstruction.probe_candidates import (
+    ProbeCandidate,
+    finer_ratios,
+    neighbours,
+    probe_candidates,
+)
 from ptyxrf.driver.reconstruction.probe_modes import with_modes
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.reconstruction.trials import middle_positions, part_of, ranked, trial_loss
@@ -27,9 +32,9 @@ PATTERNS = 100
 #: Sweeps after which most candidates are given up. Right ones have then begun to fall.
 FIRST_SWEEPS = 10.0
 #: Number of candidates that are tried for longer.
-FINALISTS = 4
+FINALISTS = 3
 #: Sweeps after which a candidate at half or one and a half of the true defocus has converged.
-LAST_SWEEPS = 40.0
+LAST_SWEEPS = 30.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,8 @@ def rank_probes(
 ) -> list[tuple[ProbeCandidate, float]]:
     """Return the best candidates with their losses after a short ptychography, the best first.
 
-    Each takes one mode, the strongest, which is enough to tell a wrong phase from a right one.
+    Each takes one mode, the strongest, which is enough to tell a wrong phase from a right one. The defocus
+    of the best is made finer before the last comparison.
 
     Parameters
     ----------
@@ -145,6 +151,10 @@ def rank_probes(
     def loss_of(candidate: ProbeCandidate, sweeps: float) -> float:
         return trial_loss(part.replace(probe=with_modes(candidate.probe, 1)), model, sweeps)
 
-    first = ranked(candidates, partial(loss_of, sweeps=FIRST_SWEEPS), comm)
+    begun = partial(loss_of, sweeps=FIRST_SWEEPS)
+    first = ranked(candidates, begun, comm)
+    for ratio in finer_ratios(first[0][0]):
+        # what stands first is compared with its neighbours, and stays where they are worse
+        first = sorted([*first, *ranked(neighbours(first[0][0], ratio), begun, comm)], key=lambda one: one[1])
     best = [candidate for candidate, _ in first[:FINALISTS]]
     return ranked(best, partial(loss_of, sweeps=LAST_SWEEPS), comm)

@@ -104,10 +104,7 @@ def reconstruct(
     start = {} if start is None else start
     starting_probe(scan, start, None)  # a wrong start is found before kernels are compiled
     settings = settings.resolved(scan, start)
-    check_probe_start(scan, settings, start)
-    data = _read(scan, settings, comm)
-    found = kept_probe(scan, settings, comm) or find_probe(scan, settings, comm)
-    objective = _objective(data, settings, start, found.probe)
+    objective, found = _objective(scan, settings, start, comm)
     unit = 1 / objective.scale_weights()
     first = settings.fluorescence_first and settings.method == "joint" and bool((objective.alpha > 0).any())
     settings = settings.replace(fluorescence_first=first)
@@ -117,34 +114,26 @@ def reconstruct(
     state, reason = _iterate(settings, objective, reporter, resumed)
     check_start(reporter.history[0], settings.precision)
     _warn_of_strong_contrast(objective, state)
-    derived = {
-        "alpha_used": (unit * objective.alpha).tolist(),
-        "mean_count": objective.mean_count,
-        "probe_ranking": found.ranking,
-        "resumed_after": [] if resumed is None else resumed.after,
-    }
-    return _result(settings.as_dict() | derived, objective, state, reason, reporter)
-
-
-def _read(scan: Scan, settings: Settings, comm: Any) -> LocalData:
-    """Compile, and read this rank's data."""
-    model = settings.part(Model)
-    compile_kernels(scan, model, comm)
-    log.log(_level(scan), "reading %d patterns", scan.N)
-    return LocalData.read(scan, model.method, DTYPES[model.precision], model.margin, Ranks(comm))
+    derived = {"probe_ranking": found.ranking, "resumed_after": resumed.after if resumed else []}
+    return _result(settings.as_dict() | derived, objective, state, reason, reporter, unit)
 
 
 def _objective(
-    data: LocalData, settings: Settings, start: Mapping[str, ArrayLike], probe: NDArray[Any]
-) -> Objective:
-    """Return this rank's objective of a scan with the probe from which it starts."""
-    scan = data.scan
-    if probe is not scan.probe:
-        of_other_shape = {"probe"} if probe.shape != scan.probe.shape else set()
+    scan: Scan, settings: Settings, start: Mapping[str, ArrayLike], comm: Any
+) -> tuple[Objective, ProbeStart]:
+    """Compile, read this rank's data, and return its objective with the probe from which it starts."""
+    check_probe_start(scan, settings, start)
+    model = settings.part(Model)
+    compile_kernels(scan, model, comm)
+    log.log(_level(scan), "reading %d patterns", scan.N)
+    data = LocalData.read(scan, model.method, DTYPES[model.precision], model.margin, Ranks(comm))
+    found = kept_probe(scan, settings, comm) or find_probe(scan, settings, comm)
+    if found.probe is not scan.probe:
+        of_other_shape = {"probe"} if found.probe.shape != scan.probe.shape else set()
         truth = {name: array for name, array in scan.truth.items() if name not in of_other_shape}
-        scan = scan.replace(probe=probe, truth=truth)
+        scan = scan.replace(probe=found.probe, truth=truth)
         data = replace(data, scan=scan)
-    return Objective(scan, settings=settings.part(Model), start=start, data=data)
+    return Objective(scan, settings=model, start=start, data=data), found
 
 
 def _level(scan: Scan) -> int:
@@ -222,9 +211,15 @@ def _begin(
 
 
 def _result(
-    settings: dict[str, Any], objective: Objective, state: State, reason: Reason, reporter: Reporter
+    settings: dict[str, Any],
+    objective: Objective,
+    state: State,
+    reason: Reason,
+    reporter: Reporter,
+    unit: float,
 ) -> Result:
     """Return this rank's part of the result."""
+    derived = {"alpha_used": (unit * objective.alpha).tolist(), "mean_count": objective.mean_count}
     probe = objective.probe_of(state.vector)
     return Result(
         object=objective.complex_object(state.vector),
@@ -233,7 +228,7 @@ def _result(
         history=reporter.history,
         reason=reason,
         method=objective.method,
-        settings=settings,
+        settings=settings | derived,
         predicted_fluorescence=objective.predicted_fluorescence(state.vector),
         pattern_misfit=objective.pattern_misfit(),
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
