@@ -47,7 +47,7 @@ def with_modes(probe: NDArray[Any], count: int) -> NDArray[Any]:
     total = power.sum()
     if count < len(modes):
         modes = modes[np.sort(np.argsort(-power, kind="stable")[:count])]
-        return modes * np.sqrt(total / np.sum(np.abs(modes) ** 2))
+        return np.asarray(modes * np.sqrt(total / np.sum(np.abs(modes) ** 2)))
     grown, shares = _grown(modes, int(np.argmax(power)), count)
     new = np.sqrt(shares * total)[:, None, None] * grown
     return np.concatenate([modes * np.sqrt(1 - shares.sum()), new])
@@ -83,7 +83,8 @@ def _grown(modes: NDArray[Any], strongest: int, count: int) -> tuple[NDArray[Any
     # the left factor spans what the given modes span, whether they are independent or not
     vectors, sizes, _ = np.linalg.svd(modes.reshape(len(modes), -1).T, full_matrices=False)
     basis = list(vectors.T[sizes > LEAST_NEW * sizes[0]])
-    grown, shares = [], []
+    grown: list[NDArray[Any]] = []
+    shares: list[float] = []
     for degree, polynomial in _polynomials(np.abs(modes[strongest]) ** 2):
         if len(grown) == count - len(modes):
             break

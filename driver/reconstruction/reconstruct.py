@@ -106,8 +106,7 @@ def reconstruct(
     settings = settings.resolved(scan, start)
     objective, found = _objective(scan, settings, start, comm)
     unit = 1 / objective.scale_weights()
-    first = settings.fluorescence_first and settings.method == "joint" and bool((objective.alpha > 0).any())
-    settings = settings.replace(fluorescence_first=first)
+    settings = _with_first_maps(settings, objective)
     checkpoints, resumed = _checkpoints(settings, scan, objective, start, found)
     run, note = (resumed.run, "") if resumed else _begin(settings, objective, start, found, checkpoints)
     reporter = Reporter(objective, unit, run, settings, callback, checkpoints, note)
@@ -134,6 +133,12 @@ def _objective(
         scan = scan.replace(probe=found.probe, truth=truth)
         data = replace(data, scan=scan)
     return Objective(scan, settings=model, start=start, data=data), found
+
+
+def _with_first_maps(settings: Settings, objective: Objective) -> Settings:
+    """Return the settings, without first maps where no map would come of them."""
+    first = settings.fluorescence_first and settings.method == "joint" and bool((objective.alpha > 0).any())
+    return settings.replace(fluorescence_first=first)
 
 
 def _level(scan: Scan) -> int:
