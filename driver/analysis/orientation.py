@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.analysis.scan_measures import scale_is_rough
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.reconstruction.compilation import compile_kernels
+from ptyxrf.driver.reconstruction.trials import middle_positions, part_of, ranked, trial_loss
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,6 @@ class Orientation:
 
 
 ORIENTATIONS = tuple(Orientation(*flags) for flags in product((False, True), repeat=3))
-
-
-def middle_positions(positions: NDArray[np.float64], count: int) -> NDArray[np.intp]:
-    """Return the indices, in order, of the positions nearest to the middle of the scan.
-
-    Parameters
-    ----------
-    positions : (N, 2) array of float
-    count : int
-        Number of positions, at most.
-    """
-    middle = np.median(positions, axis=0)
-    distance = np.sum((positions - middle) ** 2, axis=1)
-    return np.sort(np.argsort(distance, kind="stable")[:count])
 
 
 def probe_scale_is_rough(scan: Scan, indices: NDArray[np.intp]) -> bool:
@@ -101,7 +89,7 @@ def rank_orientations(
     Returns
     -------
     list of (Orientation, float)
-        The best first, with the loss of ptychography.
+        The best first, with the loss of ptychography in units of the mean count.
 
     Raises
     ------
@@ -113,25 +101,19 @@ def rank_orientations(
     chosen = middle_positions(scan.positions, patterns)
     rough = probe_scale_is_rough(scan, chosen)
     data = np.asarray(scan.patterns[chosen])
-    ranking = []
-    for orientation in ORIENTATIONS:
-        part = _oriented(scan, chosen, data, orientation)
-        result = reconstruct(
-            part, "ptychography", max_sweeps=max_sweeps, refine_probe=rough, rescale_probe=rough
-        )
-        ranking.append((orientation, result.loss))
-        if report is not None:
-            report(f"{orientation.name}: loss {result.loss:.6g}")
-    return sorted(ranking, key=lambda entry: entry[1])
-
-
-def _oriented(scan: Scan, chosen: NDArray[np.intp], patterns: NDArray, orientation: Orientation) -> Scan:
-    """Return some positions of a scan, with their patterns, in an orientation."""
-    return Scan(
-        patterns,
-        orientation.apply(scan.positions[chosen]),
-        scan.probe,
-        mask=scan.mask_at(chosen),
-        exposure=scan.exposure[chosen],
-        count_scale=None if scan.count_scale is None else scan.count_scale[chosen],
+    model = Model(
+        method="ptychography",
+        precision="single",
+        refine_probe=rough,
+        rescale_probe=rough,
+        memory="low",
     )
+    compile_kernels(scan, model)
+
+    def loss_of(orientation: Orientation) -> float:
+        loss = trial_loss(part_of(scan, chosen, orientation.apply, data), model, max_sweeps)
+        if report is not None:
+            report(f"{orientation.name}: loss {loss:.6g} mean counts")
+        return loss
+
+    return ranked(ORIENTATIONS, loss_of)

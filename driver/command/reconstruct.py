@@ -122,6 +122,9 @@ def summary(result: Result) -> str:
         f"{last.seconds:.1f} s",
         result.ending,
     ]
+    if ranking := result.settings["probe_ranking"]:
+        tried = ", then ".join(f"{one['probe']} (loss {one['loss']:.4g})" for one in ranking)
+        lines.append(f"start: {tried}")
     if resumed := result.settings["resumed_after"]:
         lines.append(f"resumed after iteration {', '.join(map(str, resumed))}")
     lines += [f"{name}: {value:.4g}" for name, value in last.errors.items()]

@@ -17,10 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ptyxrf.driver.data.digest import digest_of, scan_digest
 from ptyxrf.driver.data.history import History, Losses, Reason, Work
+from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.checkpoint_file import (
     FORMAT,
     Content,
@@ -34,6 +36,8 @@ from ptyxrf.driver.files.whole_file import check_writable, remove_remains
 from ptyxrf.driver.job import signals
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.unknown_kinds import StoredVectors
+from ptyxrf.driver.reconstruction.probe_start import ProbeStart
+from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.state import Saved, State, Stored
 from ptyxrf.parallel.startup import from_first_rank
 
@@ -41,6 +45,8 @@ from ptyxrf.parallel.startup import from_first_rank
 UNKNOWNS = "unknowns"
 #: Beginning of the names of arrays that the preconditioner needs.
 PRECONDITIONER = "preconditioner."
+#: Name of the array with the probe that a search has found.
+FOUND_PROBE = "start.probe"
 
 
 def checkpoint_path(result: Path) -> Path:
@@ -68,6 +74,41 @@ def remove_checkpoints(path: str | os.PathLike[str]) -> None:
 def start_digest(start: Mapping[str, ArrayLike]) -> dict[str, str]:
     """Return a digest of each starting value, for settings that have to agree."""
     return {name: digest_of(value) for name, value in sorted(start.items())}
+
+
+def kept_probe(scan: Scan, settings: Settings, comm: Any) -> ProbeStart | None:
+    """Return the probe that the run found which is to be resumed, so that it is not searched for again.
+
+    Parameters
+    ----------
+    scan : Scan
+    settings : Settings
+        Resolved.
+    comm : communicator or None
+        All ranks take part.
+
+    Returns
+    -------
+    ProbeStart or None
+        None where there is nothing to take up. Of a checkpoint that is not of this scan and these settings
+        it is the scan's own probe: `Checkpoints.resume` refuses such a checkpoint.
+    """
+    if not settings.resume or settings.checkpoint is None or settings.probe_start == "given":
+        return None
+    path = Path(settings.checkpoint)
+
+    def read() -> ProbeStart | None:
+        for file in (path, older_path(path)):
+            try:
+                content = read_checkpoint(file)
+            except (*READ_ERRORS, FileNotFoundError):
+                continue
+            probe = content.arrays.get(FOUND_PROBE, np.empty(0))
+            fits = probe.shape == (settings.modes, scan.m, scan.m)
+            return ProbeStart(probe if fits else scan.probe, content.facts.get("probe_ranking", []))
+        return None
+
+    return from_first_rank(comm, read)
 
 
 @dataclass(frozen=True)
@@ -125,6 +166,10 @@ class Checkpoints:
         Write after the first iteration that ends so long after the last checkpoint; 0: do not.
     iterations : int
         Write after so many iterations; 0: do not.
+    scan : Scan
+        As it was given, which may have another probe than the objective's.
+    found : ProbeStart
+        The probe of the start.
 
     Raises
     ------
@@ -139,10 +184,13 @@ class Checkpoints:
         settings: dict[str, Any],
         seconds: float,
         iterations: int,
+        scan: Scan,
+        found: ProbeStart,
     ) -> None:
         self.path, self.older = Path(path), older_path(Path(path))
         self._objective, self._settings = objective, settings
-        self._digest = scan_digest(objective.scan, objective.data.checksums)
+        self._digest = scan_digest(scan, objective.data.checksums)
+        self._found = found
         self._seconds, self._iterations = seconds, iterations
         self._last = time.monotonic()
         self._resumed_after: list[int] = []
@@ -208,10 +256,12 @@ class Checkpoints:
             "before": None if run.before is None else asdict(run.before),
             "earlier": run.earlier,
             "resumed_after": self._resumed_after,
+            "probe_ranking": self._found.ranking,
         }
         stored = objective.layout.store({UNKNOWNS: saved.vector, **saved.memory.vectors})
         of_preconditioner = {f"{PRECONDITIONER}{name}": array for name, array in objective.memory().items()}
-        content = Content(facts, run.history, stored.arrays | of_preconditioner, stored.fields)
+        start = {FOUND_PROBE: self._found.probe} if self._settings["probe_start"] != "given" else {}
+        content = Content(facts, run.history, stored.arrays | of_preconditioner | start, stored.fields)
         older = None if self._newest_is_damaged else self.older
         write_checkpoint(self.path, older, content, objective.tile, objective.ranks)
         self._newest_is_damaged = False

@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,18 @@ from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import DTYPES, Objective
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import starting_probe
-from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, Resumed, RunState, start_digest
+from ptyxrf.driver.reconstruction.checkpoint import (
+    Checkpoints,
+    Resumed,
+    RunState,
+    kept_probe,
+    start_digest,
+)
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.first_maps import first_maps
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
+from ptyxrf.driver.reconstruction.probe_modes import orthogonal_modes
+from ptyxrf.driver.reconstruction.probe_start import ProbeStart, check_probe_start, find_probe
 from ptyxrf.driver.reconstruction.quality import measure_quality
 from ptyxrf.driver.reconstruction.reporting import Callback, Reporter, check_start
 from ptyxrf.driver.reconstruction.scale import object_factor
@@ -97,26 +106,41 @@ def reconstruct(
     start = {} if start is None else start
     starting_probe(scan, start, None)  # a wrong start is found before kernels are compiled
     settings = settings.resolved(scan, start)
-    objective = _objective(scan, settings, start, comm)
+    objective, found = _objective(scan, settings, start, comm)
     unit = 1 / objective.scale_weights()
-    first = settings.fluorescence_first and settings.method == "joint" and bool((objective.alpha > 0).any())
-    settings = settings.replace(fluorescence_first=first)
-    checkpoints, resumed = _checkpoints(settings, objective, start)
-    run, note = (resumed.run, "") if resumed else _begin(settings, objective, start, checkpoints)
+    settings = _with_first_maps(settings, objective)
+    checkpoints, resumed = _checkpoints(settings, scan, objective, start, found)
+    run, note = (resumed.run, "") if resumed else _begin(settings, objective, start, found, checkpoints)
     reporter = Reporter(objective, unit, run, settings, callback, checkpoints, note)
     state, reason = _iterate(settings, objective, reporter, resumed)
     check_start(reporter.history[0], settings.precision)
     _warn_of_strong_contrast(objective, state)
-    return _result(settings, objective, state, reason, reporter, unit, resumed)
+    derived = {"probe_ranking": found.ranking, "resumed_after": resumed.after if resumed else []}
+    return _result(settings.as_dict() | derived, objective, state, reason, reporter, unit)
 
 
-def _objective(scan: Scan, settings: Settings, start: Mapping[str, ArrayLike], comm: Any) -> Objective:
-    """Compile, read this rank's data, and return its objective."""
+def _objective(
+    scan: Scan, settings: Settings, start: Mapping[str, ArrayLike], comm: Any
+) -> tuple[Objective, ProbeStart]:
+    """Compile, read this rank's data, and return its objective with the probe from which it starts."""
+    check_probe_start(scan, settings, start)
     model = settings.part(Model)
     compile_kernels(scan, model, comm)
     log.log(_level(scan), "reading %d patterns", scan.N)
     data = LocalData.read(scan, model.method, DTYPES[model.precision], model.halo_margin, Ranks(comm))
-    return Objective(scan, settings=model, start=start, data=data)
+    found = kept_probe(scan, settings, comm) or find_probe(scan, settings, comm)
+    if found.probe is not scan.probe:
+        of_other_shape = {"probe"} if found.probe.shape != scan.probe.shape else set()
+        truth = {name: array for name, array in scan.truth.items() if name not in of_other_shape}
+        scan = scan.replace(probe=found.probe, truth=truth)
+        data = replace(data, scan=scan)
+    return Objective(scan, settings=model, start=start, data=data), found
+
+
+def _with_first_maps(settings: Settings, objective: Objective) -> Settings:
+    """Return the settings, without first maps where no map would come of them."""
+    first = settings.fluorescence_first and settings.method == "joint" and bool((objective.alpha > 0).any())
+    return settings.replace(fluorescence_first=first)
 
 
 def _level(scan: Scan) -> int:
@@ -154,7 +178,11 @@ def _iterate(
 
 
 def _checkpoints(
-    settings: Settings, objective: Objective, start: Mapping[str, ArrayLike]
+    settings: Settings,
+    scan: Scan,
+    objective: Objective,
+    start: Mapping[str, ArrayLike],
+    found: ProbeStart,
 ) -> tuple[Checkpoints | None, Resumed | None]:
     """Return the writer of checkpoints, and what a run resumes from, if asked for."""
     if settings.checkpoint is None:
@@ -165,6 +193,8 @@ def _checkpoints(
         settings.agreement() | {"start": start_digest(start)},
         settings.checkpoint_seconds,
         settings.checkpoint_iterations,
+        scan,
+        found,
     )
     return checkpoints, checkpoints.resume() if settings.resume else None
 
@@ -173,29 +203,29 @@ def _begin(
     settings: Settings,
     objective: Objective,
     start: Mapping[str, ArrayLike],
+    found: ProbeStart,
     checkpoints: Checkpoints | None,
 ) -> tuple[RunState, str]:
     """Return the state of a new run, and a note; put first maps into the start if asked for."""
     if not settings.fluorescence_first:
-        return RunState(History(), None, 0.0), ""
+        return RunState(History(), None, found.seconds), found.note
     log.log(_level(objective.scan), "fitting first maps to the fluorescence alone")
     began = time.perf_counter()
     probe = objective.probe_of(objective.initial)  # which may be scaled to the patterns
     pause = None if checkpoints is None else checkpoints.answer_signals
     maps = first_maps(objective.data, objective.alpha > 0, {**start, "probe": probe}, settings, pause)
     objective.fields.view(objective.initial)[objective.fields.elements] = maps.elements
-    note = f", maps of the fluorescence alone ({maps.sweeps:g} sweeps over it)"
-    return RunState(History(), None, time.perf_counter() - began), note
+    note = f"{found.note}, maps of the fluorescence alone ({maps.sweeps:g} sweeps over it)"
+    return RunState(History(), None, found.seconds + time.perf_counter() - began), note
 
 
 def _result(
-    settings: Settings,
+    settings: dict[str, Any],
     objective: Objective,
     state: State,
     reason: Reason,
     reporter: Reporter,
     unit: float,
-    resumed: Resumed | None,
 ) -> Result:
     """Return this rank's part of the result."""
     quality = measure_quality(objective, state.vector, converged=reason.converged)
@@ -203,26 +233,26 @@ def _result(
     if quality is not None:
         history = history.with_floor(quality.noise_floor)
     factor = 1.0
-    if settings.refine_probe and settings.method == "ptychography":
-        factor = object_factor(objective, state.vector, settings.scale_from)
+    if settings["refine_probe"] and objective.method == "ptychography":
+        factor = object_factor(objective, state.vector, settings["scale_from"])
     derived = {
         "object_factor": factor,
         "alpha_used": (unit * objective.alpha).tolist(),
         "mean_count": objective.mean_count,
-        "resumed_after": [] if resumed is None else resumed.after,
     }
+    probe = objective.probe_of(state.vector) / objective.real.type(factor)
     return Result(
         object=objective.complex_object(state.vector) * objective.real.type(factor),
         elements=objective.elements_of(state.vector).copy(),
-        probe=objective.probe_of(state.vector) / objective.real.type(factor),
+        probe=orthogonal_modes(probe) if settings["refine_probe"] and len(probe) > 1 else probe,
         history=history,
         reason=reason,
-        method=settings.method,
-        settings=settings.as_dict() | derived,
+        method=objective.method,
+        settings=settings | derived,
         predicted_fluorescence=objective.predicted_fluorescence(state.vector),
         pattern_misfit=objective.pattern_misfit(),
-        positions=objective.beam.positions(state.vector) if settings.refine_positions != "none" else None,
-        intensities=objective.beam.intensities(state.vector) if settings.refine_intensities else None,
+        positions=objective.beam.positions(state.vector) if settings["refine_positions"] != "none" else None,
+        intensities=objective.beam.intensities(state.vector) if settings["refine_intensities"] else None,
         quality=quality,
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from ptyxrf.driver.data.kinds import COUNT_OR_ZERO, NOT_NEGATIVE, Choice, File, Switch
+from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, NOT_NEGATIVE, Choice, File, Switch
 from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.solver.settings import INNER_LIMITS, SolverSettings, Stops
@@ -62,7 +62,26 @@ class CheckpointPolicy(SettingsGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
+class StartSettings(SettingsGroup):
+    """The probe from which a reconstruction starts."""
+
+    probe_start: str = setting(
+        "given",
+        Choice(("given", "search", "zone-plate", "mean-pattern")),
+        "probe from which the reconstruction starts: the scan's; the best of that and the mean pattern over "
+        "defocus, by short reconstructions of some patterns; the mean pattern over defocus alone; or the "
+        "mean pattern in focus, without a search",
+    )
+    modes: int = setting(
+        None,
+        COUNT,
+        "number of incoherent probe modes, for partial coherence and motion during exposures: the scan's "
+        "are grown to it, or the strongest kept (default: as many as the scan has)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
     """Settings of `reconstruct`, each of which is a keyword of it, too.
 
     Some defaults depend on the scan or on other settings: these are None until `resolved` fills them in.
@@ -119,7 +138,7 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
     )
 
     def check(self) -> None:
-        """Refuse a delay of the refinement without a refinement."""
+        """Refuse what contradicts another setting."""
         super().check()
         if self.scale_from == "vacuum" and self.method in ("joint", "fluorescence"):
             raise ValueError(
@@ -136,6 +155,16 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
                 f"probe_from_iteration: expected refine_probe = true beside {self.probe_from_iteration}, "
                 "got refine_probe = false"
             )
+        if self.probe_start == "given":
+            return
+        beside = f"beside {self.probe_start!r}"
+        if not self.refine_probe:
+            raise ValueError(
+                f"probe_start: expected refine_probe = true {beside}, which only comes near the probe, got "
+                "refine_probe = false"
+            )
+        if self.method == "fluorescence":
+            raise ValueError(f"probe_start: expected a method with patterns {beside}, got 'fluorescence'")
 
     @classmethod
     def paper(cls, **changes: Any) -> Self:
@@ -174,6 +203,7 @@ class Settings(CheckpointPolicy, Stops, SolverSettings, Model):
             "rescale_probe": self.refine_probe,
             "fluorescence_first": first,
             "scale_from": "vacuum" if self.method == "ptychography" else "probe",
+            "modes": scan.K,
         }
         return self.replace(
             **{name: value for name, value in defaults.items() if getattr(self, name) is None}

@@ -4,7 +4,6 @@ import pytest
 from ptyxrf.driver.analysis.orientation import (
     ORIENTATIONS,
     Orientation,
-    middle_positions,
     probe_scale_is_rough,
     rank_orientations,
 )
@@ -85,15 +84,6 @@ def test_masks_are_cut_with_the_patterns(scan):
 def test_a_narrow_margin_is_said():
     ranking = [(orientation, 1.0 + 0.01 * k) for k, orientation in enumerate(ORIENTATIONS)]
     assert "do not tell them apart" in " ".join(ranking_text(ranking).split())
-
-
-def test_middle_positions():
-    rows, columns = np.indices((9, 9))
-    positions = np.stack([rows.ravel(), columns.ravel()], axis=1) * 2.0
-    chosen = middle_positions(positions, 9)
-    assert len(chosen) == 9
-    assert np.abs(positions[chosen] - 8).max() == 2
-    assert len(middle_positions(positions, 1000)) == 81
 
 
 def test_too_few_patterns(scan):

@@ -180,6 +180,21 @@ def test_maps_of_the_fluorescence_alone_are_not_computed_again(path, monkeypatch
     assert "maps of the fluorescence alone" in rest.history[0].note
 
 
+def test_a_probe_that_was_found_is_not_searched_for_again(path, monkeypatch):
+    settings = {"method": "ptychography", "refine_probe": True, "probe_start": "search", "modes": 2}
+    whole = run(**settings)
+    run(max_iterations=2, checkpoint=path, checkpoint_iterations=1, **settings)
+    monkeypatch.setattr("ptyxrf.driver.reconstruction.reconstruct.find_probe", None)
+    rest = run(checkpoint=path, resume=True, **settings)
+    assert_same(rest, whole)
+    assert rest.settings["probe_ranking"] == whole.settings["probe_ranking"]
+    assert len(rest.settings["probe_ranking"]) == 3
+    with pytest.raises(ValueError, match=r"another probe_start \(there .*search.*, here .*zone-plate"):
+        run(checkpoint=path, resume=True, **(settings | {"probe_start": "zone-plate"}))
+    with pytest.raises(ValueError, match=r"another modes \(there 2, here 1\)"):
+        run(checkpoint=path, resume=True, **(settings | {"modes": 1}))
+
+
 def test_none_there_begins_at_the_start(path):
     with pytest.warns(
         UserWarning, match=r"there is no checkpoint .*run.checkpoint.h5: beginning at the start"
