@@ -168,7 +168,7 @@ def drill(
                 ended - when,
                 code,
                 "".join(said),
-                [line.rstrip("\n").replace(f"{folder}/", "") for line in said if line.startswith("ptyxrf:")],
+                [line.rstrip("\n").replace(f"{folder}/", "") for line in said if is_ours(line)],
                 left,
                 [path.name for path in out.glob(".*.part")],
                 (out / "result.h5").read_bytes() == EARLIER,
@@ -225,6 +225,11 @@ def strike(fault: str, folder: Path, job: subprocess.Popen) -> float:
     else:
         (folder / "now").touch()
     return when
+
+
+def is_ours(line: str) -> bool:
+    """Whether a line tells how the job ends; the fit of a run that was cut short is a poor one."""
+    return line.startswith("ptyxrf:") and not line.startswith("ptyxrf: warning: Poor fit")
 
 
 def end(mark: str) -> None:

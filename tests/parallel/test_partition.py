@@ -141,16 +141,19 @@ def test_fill_and_collect_are_adjoint(case, seed):
 @many
 @given(partitions())
 def test_order_of_positions(case):
-    """Inner positions at both ends, and no patch is computed before its part of the halo is due."""
+    """Inner positions at both ends, and no patch is computed before its part of the halo is due.
+
+    A patch may move by the margin.
+    """
     partition, corners = case
-    m = partition.m
+    m, margin = partition.m, partition.reach.margin
     for rank in range(partition.ranks):
         tile = tile_of(partition, rank, corners)
         np.testing.assert_array_equal(np.sort(tile.positions), partition.positions(rank))
         place = corners[tile.positions] - (tile.covered.row_start, tile.covered.column_start)
         touched = np.zeros((len(place), len(tile.sources)), bool)
         for j, (row, column) in enumerate(place):
-            patch = Rectangle(row, row + m, column, column + m)
+            patch = Rectangle(row - margin, row + m + margin, column - margin, column + m + margin)
             touched[j] = [patch.overlap(shared.pixels).size > 0 for shared in tile.sources]
         for k in range(len(tile.sources)):
             uses = np.flatnonzero(touched[:, k])
