@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
         if settings.method is None:
             there = "no " if scan.fluorescence is None else ""
             print(f"method: {chosen.method}, because the scan has {there}fluorescence")
-        print(summary(result))
+        print(summary(result, scan))
         print(f"result: {out}")
         if files.report:
             print(f"report: {report_path(out)}")
@@ -112,7 +112,7 @@ def _with_method(settings: Reconstruction, scan: Scan) -> Reconstruction:
     return settings.replace(method="ptychography" if scan.fluorescence is None else "joint")
 
 
-def summary(result: Result) -> str:
+def summary(result: Result, scan: Scan) -> str:
     """Return how a reconstruction ended, in a few lines."""
     from ptyxrf.driver.data.result import loss_text
 
@@ -125,6 +125,10 @@ def summary(result: Result) -> str:
     if ranking := result.settings["probe_ranking"]:
         tried = ", then ".join(f"{one['probe']} (loss {one['loss']:.4g})" for one in ranking)
         lines.append(f"start: {tried}")
+    if result.positions is not None:
+        moved = ((result.positions - scan.positions) ** 2).sum(axis=1) ** 0.5
+        rms, most = (moved**2).mean() ** 0.5, moved.max()
+        lines.append(f"positions: moved by {rms:.3g} pixels (rms), {most:.3g} at most")
     if resumed := result.settings["resumed_after"]:
         lines.append(f"resumed after iteration {', '.join(map(str, resumed))}")
     lines += [f"{name}: {value:.4g}" for name, value in last.errors.items()]

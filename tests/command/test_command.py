@@ -568,3 +568,25 @@ def test_bench_keeps_the_constants(folder, capsys, monkeypatch):
     facts = json.loads(capsys.readouterr().out)
     assert facts == json.loads((folder / "machine.json").read_text())
     assert all(facts["pattern_seconds"][precision]["64"] > 0 for precision in ("single", "double"))
+
+
+def test_the_summary_tells_how_far_positions_moved(tmp_path, capsys):
+    scan = joint_scan()
+    path = tmp_path / "scan.h5"
+    write_scan(path, scan)
+    words = [
+        "reconstruct",
+        str(path),
+        "--method",
+        "ptychography",
+        "--refine-positions",
+        "each",
+        "--no-report",
+    ]
+    assert main([*words, "--max-iterations", "1"]) == 0
+    moved = read_result(tmp_path / "scan-result.h5").positions - scan.positions
+    distance = np.hypot(*moved.T)
+    line = (
+        f"positions: moved by {np.sqrt((distance**2).mean()):.3g} pixels (rms), {distance.max():.3g} at most"
+    )
+    assert line in capsys.readouterr().out.splitlines()
