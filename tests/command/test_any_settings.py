@@ -100,6 +100,7 @@ def values_of(kind: Kind) -> st.SearchStrategy:
 #: Settings without which others are refused.
 BESIDE = {
     ("reconstruct", "probe_from_iteration"): {"refine_probe": True},
+    ("reconstruct", "probe_start"): {"refine_probe": True},
     ("simulate", "magnitude"): {"phase": "b.png"},
     ("simulate", "phase"): {"magnitude": "a.png"},
     ("simulate", "real"): {"imaginary": "b.png"},
