@@ -101,6 +101,7 @@ def values_of(kind: Kind) -> st.SearchStrategy:
 BESIDE = {
     ("reconstruct", "probe_from_iteration"): {"refine_probe": True},
     ("reconstruct", "positions_from_iteration"): {"refine_positions": "each"},
+    ("reconstruct", "probe_start"): {"refine_probe": True},
     ("simulate", "magnitude"): {"phase": "b.png"},
     ("simulate", "phase"): {"magnitude": "a.png"},
     ("simulate", "real"): {"imaginary": "b.png"},

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from matplotlib.image import imread, imsave
+from scans import joint_scan
 
 from ptyxrf.driver.command.main import main
 from ptyxrf.driver.command.parser import Subcommand
@@ -574,19 +575,10 @@ def test_the_summary_tells_how_far_positions_moved(tmp_path, capsys):
     scan = joint_scan()
     path = tmp_path / "scan.h5"
     write_scan(path, scan)
-    words = [
-        "reconstruct",
-        str(path),
-        "--method",
-        "ptychography",
-        "--refine-positions",
-        "each",
-        "--no-report",
-    ]
-    assert main([*words, "--max-iterations", "1"]) == 0
+    words = ["reconstruct", str(path), "--method", "ptychography", "--refine-positions", "each"]
+    assert main([*words, "--max-iterations", "1", "--no-report"]) == 0
     moved = read_result(tmp_path / "scan-result.h5").positions - scan.positions
     distance = np.hypot(*moved.T)
-    line = (
-        f"positions: moved by {np.sqrt((distance**2).mean()):.3g} pixels (rms), {distance.max():.3g} at most"
-    )
+    rms = np.sqrt((distance**2).mean())
+    line = f"positions: moved by {rms:.3g} pixels (rms), {distance.max():.3g} at most"
     assert line in capsys.readouterr().out.splitlines()
