@@ -8,6 +8,7 @@ that they distort.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,6 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.diagonals import Diagonals
 from ptyxrf.driver.objective.unknown_kinds import PerPosition, Replicated
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
-from ptyxrf.parallel.reduction import Ranks
 
 #: Fraction of its mean that is added to the curvature along a position, for patches without structure.
 FLOOR = 0.2
@@ -31,65 +31,70 @@ def linear_parts(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     return left[:, sizes > 1e-9 * sizes.max(initial=0.0)]
 
 
-class Displacement(PerPosition):
-    """The displacements u (N, 2) in pixels; their constant and linear parts have no effect.
+class _OfPositions(PerPosition):
+    """Numbers of each position, of which the constant and linear parts have no effect.
 
     Parameters
     ----------
+    name : str
+    width : int
     diagonals : Diagonals
     real : float32 or float64
     z : array
         The object on the covered pixels, as it is at the point last evaluated.
     """
 
-    def __init__(self, diagonals: Diagonals, real: np.dtype[Any], z: NDArray[Any]) -> None:
+    def __init__(
+        self, name: str, width: int, diagonals: Diagonals, real: np.dtype[Any], z: NDArray[Any]
+    ) -> None:
         data = diagonals.data
-        super().__init__("displacement", data.ranks, data.tile, data.scan.N, 2, real)
-        self._diagonals, self._z = diagonals, z
+        super().__init__(name, data.ranks, data.tile, data.scan.N, width, real)
+        self.diagonals, self.z = diagonals, z
         self._basis = linear_parts(data.scan.positions)[data.tile.positions]
 
     def projected(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return (n, 2) numbers of the rank's positions without their constant and linear parts."""
+        """Return (n, width) numbers of the rank's positions without their constant and linear parts."""
         values = values.astype(np.float64)
         return values - self._basis @ self.ranks.sum(self._basis.T @ values)
 
+    @abstractmethod
+    def curvature(self) -> NDArray[np.float64]:
+        """Return the diagonal of the Hessian at the rank's positions."""
+
     def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
-        """Return M^-1 of the displacements."""
-        if "displacement" in held:
+        """Return M^-1, with a floor under the curvatures."""
+        if held.issuperset(self.names):
             return self.identity_blocks(held)
-        return self.diagonal(_inverse(self._diagonals.positions(self._z), self.ranks).astype(self.real))
+        curvature = self.curvature()
+        total, count = self.ranks.sum(np.array([curvature.sum(), curvature.size]))
+        floor = FLOOR * total / count if total > 0 else 1.0
+        return self.diagonal((1 / (curvature + floor)).reshape(-1).astype(self.real))
 
 
-class LogAmplitude(PerPosition):
+class Displacement(_OfPositions):
+    """The displacements u (N, 2) in pixels; see `_OfPositions` for the parameters."""
+
+    def __init__(self, diagonals: Diagonals, real: np.dtype[Any], z: NDArray[Any]) -> None:
+        super().__init__("displacement", 2, diagonals, real, z)
+
+    def curvature(self) -> NDArray[np.float64]:
+        """Return it along rows and columns."""
+        return self.diagonals.positions(self.z)
+
+
+class LogAmplitude(_OfPositions):
     """The logarithm v (N, 1) of a factor of the probe's amplitude at each position.
 
     The intensity of pattern j is exp(2 v_j) times that of its exposure. A common factor belongs to the probe,
-    and v_j = a . s_j to object and probe, exp(-a . x) and exp(a . x): such parts of v have no effect.
-
-    Parameters
-    ----------
-    diagonals : Diagonals
-    real : float32 or float64
-    z : array
-        As for `Displacement`.
+    and v_j = a . s_j to object and probe, exp(-a . x) and exp(a . x). Parameters as of `_OfPositions`.
     """
 
     def __init__(self, diagonals: Diagonals, real: np.dtype[Any], z: NDArray[Any]) -> None:
-        data = diagonals.data
-        super().__init__("log_amplitude", data.ranks, data.tile, data.scan.N, 1, real)
-        self._diagonals, self._z = diagonals, z
-        self._basis = linear_parts(data.scan.positions)[data.tile.positions]
+        super().__init__("log_amplitude", 1, diagonals, real, z)
 
-    def projected(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """Return (n, 1) numbers of the rank's positions without their constant and linear parts."""
-        values = values.astype(np.float64)
-        return values - self._basis @ self.ranks.sum(self._basis.T @ values)
-
-    def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
-        """Return M^-1 of the logarithms."""
-        if "log_amplitude" in held:
-            return self.identity_blocks(held)
-        return self.diagonal(_inverse(self._diagonals.intensities(self._z), self.ranks).astype(self.real))
+    def curvature(self) -> NDArray[np.float64]:
+        """Return it along the logarithms."""
+        return self.diagonals.intensities(self.z)
 
 
 class Distortion(Replicated):
@@ -100,7 +105,7 @@ class Distortion(Replicated):
     diagonals : Diagonals
     real : float32 or float64
     z : array
-        As for `Displacement`.
+        As for `_OfPositions`.
     """
 
     def __init__(self, diagonals: Diagonals, real: np.dtype[Any], z: NDArray[Any]) -> None:
@@ -125,13 +130,6 @@ class Distortion(Replicated):
         curvature = self._diagonals.data.ranks.sum(self._diagonals.positions(self._z).T @ self.lever**2)
         floor = FLOOR * curvature.mean() if curvature.any() else 1.0
         return self.diagonal((1 / (curvature + floor)).reshape(-1).astype(self.real))
-
-
-def _inverse(curvature: NDArray[np.float64], ranks: Ranks) -> NDArray[np.float64]:
-    """Return one over the curvatures of all positions, flat, with a floor under them."""
-    total, count = ranks.sum(np.array([curvature.sum(), curvature.size]))
-    floor = FLOOR * total / count if total > 0 else 1.0
-    return 1 / (curvature + floor).reshape(-1)
 
 
 KINDS: dict[str, tuple[Callable[..., Displacement | Distortion], ...]] = {
