@@ -1,4 +1,4 @@
-"""Under which ranks the command runs, and how it ends on all of them."""
+"""The ranks of the command, and how it ends on all of them."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from typing import Any
 from ptyxrf.driver.job import watchdog
 from ptyxrf.driver.job.abort import abort_all, say
 
-#: What launchers tell each process: how many there are, and which one it is. The first pair that is there
-#: counts: a launcher that runs inside a job step of SLURM has the last word.
+#: Environment variables with the number of processes and that of this one, by launcher. The first pair that
+#: is set counts, so that a launcher inside a job step of SLURM comes before SLURM.
 LAUNCHERS = (
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("PMI_SIZE", "PMI_RANK"),
     ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 )
 
-#: Seconds that a failing rank waits for the others to fail too, before it ends them; after Ctrl-C they are
-#: likely to wait for it.
+#: Seconds that a failing rank waits for the others to fail too, before it ends them; after Ctrl-C the others
+#: probably wait for it.
 PATIENCE, PATIENCE_INTERRUPTED = 2.0, 0.3
 
 #: Seconds by which each rank waits longer than the one before it.
 STAGGER = 0.4
 
-#: Exit statuses: after Ctrl-C, and after an error that is not the user's.
+#: Exit statuses: after Ctrl-C, and after an internal error.
 INTERRUPTED, BROKEN = 130, 1
 
-#: Environment variable: 1 shows the way to an error that is not the user's, and to a crash in compiled code.
+#: Environment variable: 1 prints tracebacks of internal errors and of crashes in compiled code.
 TRACEBACK = "PTYXRF_TRACEBACK"
 
 
 def launched(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return how many processes a launcher started together, and which one this is; (1, 0) without one."""
+    """Return the number of processes of this launch and that of this one; (1, 0) without a launcher."""
     for size, rank in LAUNCHERS:
         if environment.get(size, "").isdigit():
             place = environment.get(rank, "0")
@@ -106,7 +106,7 @@ def alone(run: Callable[[Any], int]) -> int:
 
 
 def together(comm: Any, run: Callable[[Any], int]) -> int:
-    """Run a command on all ranks: what it prints comes once, and an error on any rank ends all.
+    """Run a command on all ranks: output is printed once, and an error on any rank ends all.
 
     Parameters
     ----------
@@ -118,7 +118,8 @@ def together(comm: Any, run: Callable[[Any], int]) -> int:
     Returns
     -------
     int
-        The exit status, where all ranks end alike. Where only some fail, one of them says why and ends all.
+        The exit status, if it is the same on all ranks. If only some ranks fail, one of them reports why and
+        ends all.
     """
     first = comm.Get_rank() == 0
     meeting = comm.Dup()
@@ -147,7 +148,7 @@ def together(comm: Any, run: Callable[[Any], int]) -> int:
             say(f"ptyxrf: {message}")
         return status
     if not message or (alike and not first):
-        time.sleep(5 * PATIENCE)  # a rank that has failed says why, and ends this one
+        time.sleep(5 * PATIENCE)  # a rank that has failed reports why, and ends this one
     speaker = "ptyxrf" if interrupted or alike else f"ptyxrf: rank {comm.Get_rank()}"
     abort_all(comm, status or BROKEN, message and f"{speaker}: {message}")
     return status
@@ -160,7 +161,7 @@ def _is_unable_to_end() -> bool:
 
 
 def _described(error: Exception) -> str:
-    """Return what an error that nobody expected has to say, in one line unless more is wanted."""
+    """Return the message for an internal error: one line, or a traceback if asked for."""
     if os.environ.get(TRACEBACK) == "1":
         return "".join(traceback.format_exception(error))
     frames = traceback.extract_tb(error.__traceback__)
@@ -170,14 +171,14 @@ def _described(error: Exception) -> str:
 
 
 def _failures(meeting: Any, failed: bool, patience: float) -> int | None:
-    """Return how many ranks have failed; None where not all come here within the time that is given to them.
+    """Return how many ranks have failed; None if not all ranks arrive in time.
 
-    Ranks that have not failed have all the time that it takes.
+    Only a failed rank limits its wait.
     """
     mine, total = array("i", [failed]), array("i", [0])
     with watchdog.ALL_RANKS:
         request = meeting.Iallreduce(mine, total)
-        # ranks that fail alone do not wait equally long: one of several speaks first and ends the others
+        # ranks wait for different times, so that one of several reports and ends the others
         stagger = STAGGER * min(meeting.Get_rank(), 10)
         end = time.monotonic() + patience + stagger
         while not request.Test():

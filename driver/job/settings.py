@@ -16,7 +16,7 @@ class JobSettings(SettingsGroup):
     watchdog_seconds: float = setting(
         DEFAULT_SECONDS,
         ZeroOr(minimum=SHORTEST_SECONDS),
-        "end the job when a rank gives no sign of life for so long; 0: wait without end",
+        "end the job when a rank sends no heartbeat for so long; 0: never",
         unit="seconds",
         path=False,
     )

@@ -1,8 +1,8 @@
-"""Signals that ask a running reconstruction for a checkpoint, or to end with one.
+"""Signals that ask a running reconstruction for a checkpoint, or to stop with one.
 
-SIGUSR1: write a checkpoint after the present iteration and go on. SIGTERM: write one and stop. A handler only
-takes note, and stays: batch systems send the same signal several times, from several sides, and SIGCONT
-beside it.
+SIGUSR1: write a checkpoint after the present iteration and continue. SIGTERM: write one and stop. The
+handlers only record the signal and stay installed, because batch systems send the same signal several times,
+and SIGCONT with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import FrameType
 
 CHECKPOINT, STOP = signal.SIGUSR1, signal.SIGTERM
 
-#: What has come to this process and was not answered yet.
+#: Signals that were received and are not answered yet.
 _asked: set[signal.Signals] = set()
 
 
@@ -29,23 +29,23 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 
 def asked() -> frozenset[signal.Signals]:
-    """Return the signals that have come to this process and were not answered yet."""
+    """Return the signals that were received and are not answered yet."""
     return frozenset(_asked)
 
 
 def answered(signals: frozenset[signal.Signals]) -> None:
-    """Take note that what these signals ask for is done."""
+    """Record that these signals are answered."""
     _asked.difference_update(signals)
 
 
 @contextmanager
 def catching() -> Iterator[None]:
-    """Take note of `CHECKPOINT` and `STOP` within the body instead of ending the process.
+    """Record `CHECKPOINT` and `STOP` during the body instead of ending the process.
 
-    The handlers that were there come back at the end. After `Stopped` this process is about to end with a
-    code of its own, which a `STOP` that comes late must not change: it is ignored from then on. So are both
-    while the interpreter ends, which takes MPI a while: the code of a result that is written stays 0. Only
-    the main thread can set handlers; in another one nothing is done.
+    The earlier handlers are restored at the end. After `Stopped` the process is about to end with its own
+    exit code, which a late `STOP` must not change: it is ignored from then on. Both are ignored while the
+    interpreter shuts down, which takes MPI some time, so that the exit code of a written result stays 0. Only
+    the main thread can set handlers; in another thread nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,18 +1,18 @@
-"""A watchdog on each rank: it ends the whole job when another rank is gone without anybody saying so.
+"""A watchdog on each rank, which ends the job when another rank is lost or hangs.
 
-A rank that is stopped, or behind a cut link, takes all others with it: they wait for it in their next sum
-or halo, without end, for no MPI call has a time limit. A second thread of each rank notices two things:
+A rank that is stopped, or behind a cut link, blocks all others in their next sum or halo: MPI calls have no
+time limit. A second thread of each rank detects two states:
 
-- *No sign of life.* The ranks form a ring, and twice a second each tells the next one that it is there. This
-  goes on while a rank computes, compiles, plans or writes (all of which leave the interpreter to other
-  threads), however long that takes, and names the rank that is lost.
-- *No progress.* All ranks live, but this one has waited in a sum or a halo for far longer than any rank has
-  worked between two of them: there the others do the same work, so one of them hangs.
+- *No heartbeat.* The ranks form a ring. Twice a second each sends a heartbeat to the next one, also while it
+  computes, compiles, plans or writes, because these release the interpreter. A missing heartbeat names the
+  rank that is lost.
+- *No progress.* All ranks send heartbeats, but this one has waited in a sum or a halo for much longer than
+  any rank has worked between two of them. The others do the same work there, so one of them hangs.
 
-Whoever notices says so, warns the others and ends all ranks. A host or a link that is down may keep MPI from
-doing so: every rank that was warned then ends by itself, and so does a launcher that waits for a lost host.
-Beats and warnings need an MPI that lets several threads call it at once (MPI_THREAD_MULTIPLE); without it the
-second test remains, and covers all waits.
+The rank that detects it prints a message, warns the others and aborts the job. If a host or a link that is
+down prevents MPI from aborting, each warned rank ends itself, and so does a launcher that waits for a lost
+host. Heartbeats and warnings need MPI_THREAD_MULTIPLE; without it the second test remains and covers all
+waits.
 """
 
 from __future__ import annotations
@@ -29,40 +29,40 @@ from ptyxrf.driver.job.abort import abort_all, end_within, say
 from ptyxrf.driver.job.kill_launcher import kill_launcher_after
 from ptyxrf.parallel.waiting import WAITS, Wait
 
-#: Seconds without a sign of life after which the command ends a job, where nobody says otherwise.
+#: Default of the command: seconds without a heartbeat after which a job ends.
 DEFAULT_SECONDS = 600.0
 
-#: The shortest limit that can be told from a busy machine.
+#: Shortest limit; a busy machine may delay heartbeats by less.
 SHORTEST_SECONDS = 2.0
 
-#: Exit code of a job that is ended so (EX_SOFTWARE).
+#: Exit code of a job that a watchdog ends (EX_SOFTWARE).
 ENDED = 70
 
-#: Seconds between two beats.
+#: Seconds between two heartbeats.
 INTERVAL = 0.5
 
-#: A wait in step may last so many times the longest work between two sums, if that is more than the limit.
+#: Longest wait in step, as a multiple of the longest work between two sums, if that is above the limit.
 PATIENCE = 20.0
 
-#: Without beats a rank that works for all cannot be told from one that is lost: it gets so many limits.
+#: Multiple of the limit without heartbeats, when a rank that works for all looks like one that is lost.
 PATIENCE_WITHOUT_BEATS = 10.0
 
-#: Seconds by which a wait without end comes after a silence: who is lost says more than who waits.
+#: Seconds by which the test of progress follows that of heartbeats, which names the lost rank.
 YIELD = 2.0
 
-#: Seconds that the launcher, or what computes on this rank, has to say why a message failed.
+#: Seconds for the launcher, or the main thread, to report why a message failed.
 OTHERS_FIRST = 3.0
 
-#: Seconds that a warning has on its way, before MPI ends its reader.
+#: Seconds for a warning to arrive before MPI ends its receiver.
 HEARD = 2 * INTERVAL
 
-#: Seconds that MPI has to end the job; then each process ends itself.
+#: Seconds for MPI to end the job before each process ends itself.
 LAST_RESORT = 5.0
 
-#: Seconds after which a launcher that is still there is ended, too.
+#: Seconds after which a launcher that still runs is killed.
 LAUNCHER_GRACE = 8.0
 
-#: Kinds of message; the content of a beat tells the last one, a farewell.
+#: Tags of messages; the content of the last heartbeat is FAREWELL.
 BEAT, WARNING = 0, 1
 FAREWELL = 1
 
@@ -77,7 +77,7 @@ class Watchdog:
     comm : communicator
         Of several ranks.
     limit : float
-        Seconds without a sign of life, or in one wait, after which the job ends; 0: never.
+        Seconds without a heartbeat, or in one wait, after which the job ends; 0: never.
     kill_launcher : bool
         End the launcher above this process too, where it stays after the job.
     """
@@ -94,8 +94,8 @@ class Watchdog:
         self._error: type[Exception] = MPI.Exception
         self._beat = bytearray(1)
         self._sent: Any = None
-        self._gone = False  # the one before has said farewell
-        # the time that this thread itself was awake: a job that was suspended as a whole has lost nothing
+        self._gone = False  # the previous rank has sent its last heartbeat
+        # the time that this thread was awake: a job that was suspended as a whole has lost no rank
         self._awake = 0.0
         self._heard = 0.0
         self._wait, self._wait_began = 0, 0.0
@@ -109,8 +109,8 @@ class Watchdog:
         Parameters
         ----------
         together : bool
-            All ranks do so at the same time, after a meeting; otherwise the next one is told not to listen
-            any more.
+            All ranks stop at the same time, after a barrier; otherwise the next rank is told to expect no
+            more heartbeats.
         """
         self._stopping.set()
         self._thread.join()
@@ -149,7 +149,7 @@ class Watchdog:
                 self._end(trouble)
 
     def _listen(self, *, wait: bool = False) -> None:
-        """Take what the one before has sent."""
+        """Receive the heartbeats of the previous rank."""
         received = bytearray(1)
         while not self._gone and (wait or self._comm.Iprobe(self._previous, BEAT)):
             self._comm.Recv(received, self._previous, BEAT)
@@ -157,10 +157,10 @@ class Watchdog:
             self._gone = received[0] == FAREWELL
 
     def _lost(self) -> str:
-        """Send a beat, listen for the other's, and return what is wrong with it."""
+        """Send a heartbeat, receive those of the previous rank, and return what is wrong with it."""
         if not self._beating:
             return ""
-        # one at a time: who is stopped takes nothing
+        # one at a time: a stopped rank receives nothing
         if self._sent is None or self._sent.Test():
             self._sent = self._comm.Isend(self._beat, self._next, BEAT)
         self._listen()
@@ -170,7 +170,7 @@ class Watchdog:
         wait = WAITS.current
         doing = "works" if wait is None else f"waits for {wait.what}"
         return (
-            f"rank {self._previous} on {self._host} has given no sign of life for {silence:.0f} s: it is "
+            f"rank {self._previous} on {self._host} has sent no heartbeat for {silence:.0f} s: it is "
             f"stopped, or its host or network is down (rank {self._rank} {doing})"
         )
 
@@ -186,7 +186,7 @@ class Watchdog:
             max(self.limit, PATIENCE * WAITS.longest) if wait.in_step else PATIENCE_WITHOUT_BEATS * self.limit
         )
         waited = self._awake - self._wait_began
-        # ranks wait together: one of them speaks first and ends the others
+        # ranks wait together: stagger them, so that one reports and ends the others
         if waited <= limit + YIELD + 0.5 * min(self._rank, 20):
             return ""
         me = f"rank {self._rank} on {platform.node()}"
@@ -199,12 +199,12 @@ class Watchdog:
         status = MPI.Status()
         if not self._beating or not self._comm.Iprobe(tag=WARNING, status=status):
             return False
-        # by its source: with a host down, MPICH 5.0 does not come back from taking it from any
+        # by its source: with a host down, MPICH 5.0 does not return from a receive from any source
         self._comm.Recv(bytearray(1), status.source, WARNING)
         return True
 
     def _warn(self) -> None:
-        """Tell each of the others that the job ends; whom that does not reach notices by itself."""
+        """Tell the others that the job ends; those that it does not reach detect the loss themselves."""
         warnings = []
         end = time.monotonic() + HEARD
         for rank in range(self._comm.Get_size()):
@@ -212,13 +212,13 @@ class Watchdog:
                 with suppress(self._error):
                     warnings.append(self._comm.Isend(self._beat, rank, WARNING))
         while time.monotonic() < end:
-            for warning in warnings:  # MPI may make headway only when it is called
+            for warning in warnings:  # MPI may make progress only when it is called
                 with suppress(self._error):
                     warning.Test()
             time.sleep(0.05)
 
     def _end(self, trouble: str) -> None:
-        """Say what is wrong and end all ranks."""
+        """Print what is wrong and end all ranks."""
         end_without_mpi(kill_launcher=self._kill_launcher)
         line = f"ptyxrf: error: {trouble}; the job ends (watchdog_seconds = {self.limit:g})"
         say(line)
@@ -229,7 +229,7 @@ class Watchdog:
 
 
 def end_without_mpi(*, kill_launcher: bool) -> None:
-    """Let this process end soon if MPI has not ended it until then.
+    """Let this process end within `LAST_RESORT` seconds, if MPI has not ended it by then.
 
     MPI may wait for a host that it cannot reach, and hold the interpreter meanwhile.
 
@@ -252,9 +252,9 @@ def start(comm: Any, limit: float, *, kill_launcher: bool = False) -> None:
     Parameters
     ----------
     comm : communicator or None
-        None, or one rank: there is nobody to watch.
+        None, or one rank: nothing is watched.
     limit : float
-        Seconds; 0: watch for nothing.
+        Seconds; 0: never end the job.
     kill_launcher : bool
         See `Watchdog`.
     """
@@ -275,10 +275,10 @@ def stop(*, together: bool) -> None:
 
 @contextmanager
 def watched(comm: Any, limit: float) -> Iterator[None]:
-    """Watch over the ranks while they do something together; under a running watchdog, leave it to that.
+    """Run a watchdog on all ranks during the body; a watchdog that already runs stays in charge.
 
-    Where a rank is lost or hangs, every process of `comm` ends with one message and exit code 70. No process
-    that is not in `comm` is ended: the launcher is left alone, which may then wait for a host that is down.
+    If a rank is lost or hangs, every process of `comm` ends with one message and exit code 70. No other
+    process is ended: a launcher may then wait for a host that is down.
 
     Parameters
     ----------

@@ -173,7 +173,7 @@ def test_a_cut_link_ends_the_job_on_all_hosts(folder, tmp_path, cut):
     for host in (cut, f"h{int(cut[1]) % 3 + 1}"):
         before = (int(host[1]) - 2) % 3
         assert len(missed[host]) == 1, missed
-        assert f"rank {before} on h{before + 1} has given no sign of life for" in missed[host][0]
+        assert f"rank {before} on h{before + 1} has sent no heartbeat for" in missed[host][0]
     assert sum(map(len, missed.values())) == 2, missed
     assert not (tmp_path / "cut.h5").exists()
 
