@@ -65,8 +65,8 @@ def intensity_residual(
                 good = one if measured[l] >= zero else zero
                 if poisson:
                     expected = measured[l] * measured[l] + faint
-                    difference, data = float(work[l]) - float(expected), float(expected)
-                    total += 0.5 * good * (difference - data * np.log1p(difference / data))
+                    model, data = np.float64(work[l]), np.float64(expected)
+                    total += 0.5 * good * (model - data + data * np.log(data / model))
                     work[l] = good * (half * (one - expected / work[l]))
                 else:
                     modulus = np.sqrt(max(work[l], dark))
@@ -154,9 +154,9 @@ def intensity_losses_along(
                     if measured[l] < zero:
                         continue
                     if poisson:
-                        data = float(measured[l] * measured[l]) + FAINT
-                        difference = max(float(power[l]), FAINT) - data
-                        total += 0.5 * (difference - data * np.log1p(difference / data))
+                        data = np.float64(measured[l] * measured[l]) + FAINT
+                        model = max(np.float64(power[l]), FAINT)
+                        total += 0.5 * (model - data + data * np.log(data / model))
                     else:
                         residual = float(np.sqrt(max(power[l], zero)) - measured[l])
                         total += residual * residual

@@ -93,6 +93,47 @@ def amplitude_hessian(psi, b, good, dpsi, curvature):
     return np.where(good, (1 - c) * dpsi + c * q * along, 0)
 
 
+#: What the loss of Poisson counts adds to intensities and counts, in mean counts.
+FAINT = 1e-4
+
+
+def intensity_and_share(psi, b, beta, loss, faint):
+    """I = sum_k |psi_k|^2 + beta^2, and c: b/sqrt(I), or d/I with `faint` in both; 0 where I = 0."""
+    intensity = modulus(psi) ** 2 + beta**2
+    if loss == "poisson":
+        return intensity + faint, (b**2 + faint) / (intensity + faint)
+    lit = intensity > 0
+    return intensity, np.where(lit, b / np.sqrt(np.where(lit, intensity, 1.0)), 0.0)
+
+
+def pattern_loss(psi, b, good, beta, loss, faint):
+    intensity, c = intensity_and_share(psi, b, beta, loss, faint)
+    if loss == "amplitude":
+        return 0.5 * np.sum(np.where(good, np.sqrt(intensity) - b, 0.0) ** 2)
+    expected = b**2 + faint
+    return 0.25 * np.sum(np.where(good, intensity - expected + expected * np.log(c), 0.0))
+
+
+def pattern_gradient(psi, b, good, beta, loss, faint):
+    """Gradients in psi and in beta."""
+    _, c = intensity_and_share(psi, b, beta, loss, faint)
+    factor = np.where(good, (1 - c) * (0.5 if loss == "poisson" else 1.0), 0.0)
+    return factor * psi, factor * beta
+
+
+def pattern_hessian(psi, b, good, beta, loss, faint, dpsi, dbeta, curvature):
+    """Products in psi and in beta."""
+    intensity, c = intensity_and_share(psi, b, beta, loss, faint)
+    if curvature == "gauss-newton":
+        c = np.where(intensity > 0, 1.0, 0.0)
+    elif curvature == "positive":
+        c = np.minimum(c, 1.0)
+    across = (1 - c) * (0.5 if loss == "poisson" else 1.0)
+    along = sum((one.conj() * other).real for one, other in zip(psi, dpsi, strict=True)) + beta * dbeta
+    along = along * c / np.where(intensity > 0, intensity, 1.0)
+    return np.where(good, across * dpsi + along * psi, 0), np.where(good, across * dbeta + along * beta, 0)
+
+
 def grid_terms(shape, m, correlation):
     """List (sample, version 0, kernel pixel, map pixel, factor) of a same-size linear convolution."""
     rows, columns = shape
@@ -167,6 +208,8 @@ class Model:
     method: str = "joint"
     link_offset: float = 0.0
     curvature: str = "full"
+    pattern_background: Any = None
+    loss: str = "amplitude"
 
     def __post_init__(self):
         self.N, self.m = self.patterns.shape[:2]
@@ -175,6 +218,9 @@ class Model:
         good = np.ones((self.m, self.m), bool) if self.mask is None else np.asarray(self.mask)
         self.good = np.broadcast_to(good, self.patterns.shape)
         self.b = np.sqrt(np.where(self.good, self.patterns, 0.0))
+        self.faint = FAINT * np.mean(self.patterns[self.good])
+        self.root = np.sqrt(np.zeros((self.m, self.m)) if self.pattern_background is None
+                            else np.asarray(self.pattern_background))
         if self.exposure is None:
             self.exposure = np.ones(self.N)
         self.F = dft_matrix(self.m)
@@ -214,8 +260,12 @@ class Model:
     def exit_waves(self, j, z, probe):
         return shift(probe, self.fractions[j]) * patch(z, self.corners[j], self.m)
 
+    def measured(self, j, u):
+        """What a pattern is compared with, and how: arguments of `pattern_loss` after psi."""
+        return self.b[j], self.good[j], u.get("background_amplitude", self.root), self.loss, self.faint
+
     def intensities(self, z, probe):
-        """Noiseless patterns."""
+        """Noiseless patterns, without the background."""
         return np.array(
             [modulus(self.far_field(j, self.exit_waves(j, z, probe))) ** 2 for j in range(self.N)]
         )
@@ -260,7 +310,7 @@ class Model:
             z = self.object(u)
             for j in range(self.N):
                 psi = self.far_field(j, self.exit_waves(j, z, probe))
-                ptychography += amplitude_loss(psi, self.b[j], self.good[j]) / self.N
+                ptychography += pattern_loss(psi, *self.measured(j, u)) / self.N
         if self.method != "ptychography":
             for a, r in zip(self.alpha, self.residuals(u["elements"], probe), strict=True):
                 fluorescence += a / (2 * self.N_e) * np.sum(r**2)
@@ -269,7 +319,7 @@ class Model:
     def value(self, u):
         return sum(self.losses(u))
 
-    def _fields(self, u, g_z, g_w, g_probe):
+    def _fields(self, u, g_z, g_w, g_probe, g_root):
         """Complex gradients or products as the unknowns of `u`."""
         out = {}
         if "real_part" in u:
@@ -283,18 +333,22 @@ class Model:
             out["elements"] = own
         if "probe" in u:
             out["probe"] = g_probe
+        if "background_amplitude" in u:
+            out["background_amplitude"] = g_root
         return out
 
     def gradient(self, u):
         probe = u.get("probe", self.probe)
         g_z, g_probe = np.zeros(self.shape, complex), np.zeros(self.probe.shape, complex)
-        g_w = [np.zeros(self.shape) for _ in range(self.N_e)]
+        g_w, g_root = [np.zeros(self.shape) for _ in range(self.N_e)], np.zeros((self.m, self.m))
         if self.method != "fluorescence":
             z = self.object(u)
             for j in range(self.N):
                 corner, fraction = self.corners[j], self.fractions[j]
                 psi = self.far_field(j, self.exit_waves(j, z, probe))
-                back = self.far_field_adjoint(j, amplitude_gradient(psi, self.b[j], self.good[j])) / self.N
+                forces, in_root = pattern_gradient(psi, *self.measured(j, u))
+                back = self.far_field_adjoint(j, forces) / self.N
+                g_root += in_root / self.N
                 add_patch(g_z, corner, (shift(probe, fraction).conj() * back).sum(axis=0))
                 g_probe += shift_adjoint(patch(z, corner, self.m).conj() * back, fraction)
         if self.method != "ptychography":
@@ -305,14 +359,14 @@ class Model:
                 g_w[e] += factor * self.bilinear.maps_adjoint(k, r)
                 h += factor * self.bilinear.kernels_adjoint(u["elements"][e], r)
             g_probe += self.kernels_adjoint(probe, h)
-        return self._fields(u, g_z, g_w, g_probe)
+        return self._fields(u, g_z, g_w, g_probe, g_root)
 
     def product(self, u, du):
         """Hessian of the chosen curvature at u, applied to du."""
         full = self.curvature == "full"
         probe, dprobe = u.get("probe", self.probe), du.get("probe", np.zeros(self.probe.shape, complex))
         h_z, h_probe = np.zeros(self.shape, complex), np.zeros(self.probe.shape, complex)
-        h_w = [np.zeros(self.shape) for _ in range(self.N_e)]
+        h_w, h_root = [np.zeros(self.shape) for _ in range(self.N_e)], np.zeros((self.m, self.m))
         if self.method != "fluorescence":
             z = self.object(u)
             dz = self.object(du) - (0 if self.method == "ptychography" else 1j * self.link_offset)
@@ -321,13 +375,14 @@ class Model:
                 z_j, dz_j = patch(z, corner, self.m), patch(dz, corner, self.m)
                 p_j, dp_j = shift(probe, fraction), shift(dprobe, fraction)
                 psi, dpsi = self.far_field(j, p_j * z_j), self.far_field(j, dp_j * z_j + p_j * dz_j)
-                bent = amplitude_hessian(psi, self.b[j], self.good[j], dpsi, self.curvature)
+                droot = du.get("background_amplitude", np.zeros((self.m, self.m)))
+                bent, in_root = pattern_hessian(psi, *self.measured(j, u), dpsi, droot, self.curvature)
+                h_root += in_root / self.N
                 back = self.far_field_adjoint(j, bent) / self.N
                 in_z, in_probe = p_j.conj() * back, z_j.conj() * back
                 if full:
-                    force = (
-                        self.far_field_adjoint(j, amplitude_gradient(psi, self.b[j], self.good[j])) / self.N
-                    )
+                    forces, _ = pattern_gradient(psi, *self.measured(j, u))
+                    force = self.far_field_adjoint(j, forces) / self.N
                     in_z = in_z + dp_j.conj() * force
                     in_probe = in_probe + dz_j.conj() * force
                 add_patch(h_z, corner, in_z.sum(axis=0))
@@ -346,7 +401,7 @@ class Model:
                     dh += factor * self.bilinear.kernels_adjoint(dw, r)
                     h += factor * self.bilinear.kernels_adjoint(w, r)
             h_probe += self.kernels_adjoint(probe, dh) + self.kernels_adjoint(dprobe, h)
-        return self._fields(u, h_z, h_w, h_probe)
+        return self._fields(u, h_z, h_w, h_probe, h_root)
 
 
 def inner(left, right):
@@ -384,6 +439,7 @@ def model_of(scan, **more):
         mask=scan.mask,
         exposure=scan.exposure,
         blur=scan.blur,
+        pattern_background=getattr(scan, "pattern_background", None),
         **maps,
         **more,
     )

@@ -95,7 +95,7 @@ def poisson_loss(measured: NDArray, power: NDArray) -> float:
     total = 0.0
     for l in range(len(measured)):  # noqa: E741
         # what is left of large terms that cancel
-        intensity, expected = float(power[l]), float(measured[l]) ** 2 + FAINT
+        intensity, expected = np.float64(power[l]), np.float64(measured[l]) ** 2 + FAINT
         deviance = intensity - expected + expected * np.log(expected / intensity)
         total += deviance if measured[l] >= 0 else 0.0
     return 0.5 * total
@@ -298,7 +298,7 @@ def poisson_loss_along(part: int, measured: NDArray, work: NDArray, t: float, qu
         if quadratic:
             power += t * (work[3 * part + l] + t * work[4 * part + l])
         power = work[l] + t * (work[part + l] + t * power)
-        intensity, expected = max(float(power), FAINT), float(measured[l]) ** 2 + FAINT
+        intensity, expected = max(np.float64(power), FAINT), np.float64(measured[l]) ** 2 + FAINT
         deviance = intensity - expected + expected * np.log(expected / intensity)
         total += deviance if measured[l] >= 0 else 0.0
     return 0.5 * total
