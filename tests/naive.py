@@ -439,7 +439,7 @@ def model_of(scan, **more):
         mask=scan.mask,
         exposure=scan.exposure,
         blur=scan.blur,
-        pattern_background=getattr(scan, "pattern_background", None),
+        pattern_background=scan.pattern_background,
         **maps,
         **more,
     )

@@ -20,7 +20,7 @@ from ptyxrf.parallel.tile import Tile
 #: What belongs to the data besides patterns and fluorescence: small, and the same on every rank.
 SMALL = (
     "shape", "positions", "probe", "exposure", "attenuation", "sensitivity", "background", "count_scale",
-    "fluorescence_count_scale", "sampling", "blur",
+    "fluorescence_count_scale", "fluorescence_exposure", "pattern_background", "sampling", "blur",
 )  # fmt: skip
 
 

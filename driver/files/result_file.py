@@ -31,6 +31,7 @@ HISTORY = f"{ENTRY}/history_1"
 PREDICTED = f"{FLUORESCENCE}/predicted"
 MISFIT = f"{PROCESS}/pattern_misfit"
 POSITIONS, INTENSITIES = f"{PROCESS}/positions", f"{PROCESS}/intensities"
+BACKGROUND = f"{PROCESS}/pattern_background"
 
 #: Columns of the history: the numbers of a record with their dtypes.
 COLUMNS = {
@@ -156,6 +157,7 @@ def _write_frame(
     writer.optional(MISFIT, result.pattern_misfit)
     writer.optional(POSITIONS, result.positions, units="pixel")
     writer.optional(INTENSITIES, result.intensities)
+    writer.optional(BACKGROUND, result.pattern_background, interpretation="image")
     if scan is not None:
         writer.group(SAMPLE, "NXsample")
         writer.group(GEOMETRY, "NXcollection")
@@ -253,6 +255,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
             pattern_misfit=_optional_values(reader, MISFIT),
             positions=_optional_values(reader, POSITIONS),
             intensities=_optional_values(reader, INTENSITIES),
+            pattern_background=_optional_values(reader, BACKGROUND),
         )
 
 

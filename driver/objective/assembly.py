@@ -12,9 +12,10 @@ from ptyxrf.driver.objective.beam import Beam
 from ptyxrf.driver.objective.diagonals import Diagonals
 from ptyxrf.driver.objective.internal_units import InternalUnits
 from ptyxrf.driver.objective.links import Link
-from ptyxrf.driver.objective.local_data import LocalData
+from ptyxrf.driver.objective.local_data import LocalData, MeanPattern
 from ptyxrf.driver.objective.object_and_probe import ObjectFields, ProbeModes
 from ptyxrf.driver.objective.passes import Passes
+from ptyxrf.driver.objective.pattern_background import PatternBackground
 from ptyxrf.driver.objective.scan_positions import KINDS, LogAmplitude
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.terms import Terms
@@ -39,6 +40,8 @@ class Parts:
     passes : Passes
     layout : Unknowns
         Fields and what is unknown of the beam in one vector.
+    mean_pattern : MeanPattern or None
+        Where the background is refined, or the loss is that of Poisson counts.
     """
 
     units: InternalUnits
@@ -48,6 +51,7 @@ class Parts:
     beam: Beam
     passes: Passes
     layout: Unknowns
+    mean_pattern: MeanPattern | None
 
 
 def assemble(
@@ -56,9 +60,13 @@ def assemble(
     """Return the parts of an objective for a start of the probe."""
     scan = data.scan
     units = InternalUnits.of(data, initial_probe)
+    with_patterns = settings.method != "fluorescence"
+    refined = settings.refine_pattern_background and with_patterns
+    # before the terms order the patterns anew
+    with_mean = refined or (settings.pattern_loss == "poisson" and with_patterns)
+    mean_pattern = data.mean_pattern() if with_mean else None
     terms = _terms(data, settings, units, real)
     diagonals = Diagonals(data, terms, units, real)
-    with_patterns = settings.method != "fluorescence"
     names = link.unknowns if with_patterns else ("elements",)
     fields = ObjectFields(
         {name: scan.N_e if name == "elements" else 0 for name in names},
@@ -72,12 +80,14 @@ def assemble(
     kinds: list[Unknown] = [kind(diagonals, real, passes.z) for kind in KINDS[settings.refine_positions]]
     if settings.refine_intensities:
         kinds.append(LogAmplitude(diagonals, real, passes.z))
+    if refined and mean_pattern is not None:
+        kinds.append(PatternBackground(data, mean_pattern, terms, real))
     if settings.refine_probe:
         dtype = np.result_type(real, np.complex64)
         kinds.append(ProbeModes(diagonals, dtype, settings.probe_floor, passes.z, lambda: terms.alpha))
     beam = Beam(terms, initial_probe, kinds, settings.position_margin)
     layout = Unknowns(data.ranks, [fields, *kinds], real)
-    return Parts(units, terms, diagonals, fields, beam, passes, layout)
+    return Parts(units, terms, diagonals, fields, beam, passes, layout, mean_pattern)
 
 
 def _terms(data: LocalData, settings: Model, units: InternalUnits, real: np.dtype[Any]) -> Terms:
@@ -86,4 +96,13 @@ def _terms(data: LocalData, settings: Model, units: InternalUnits, real: np.dtyp
     # a probe that moves is another one at each point, and is used once there
     keep_probes = keep or not (settings.refine_probe or moving) or data.scan.sampling == "scan"
     engine = resolve_engine(settings.engine, data.scan.m)
-    return Terms(data, units, real, settings.curvature, engine, keep, keep_probes, moving)
+    given = data.scan.pattern_background
+    background = "none" if given is None or not given.any() else "given"
+    background = "refined" if settings.refine_pattern_background else background
+    terms = Terms(
+        data, units, real, settings.curvature, engine, keep, keep_probes, moving, settings.pattern_loss,
+        background,
+    )  # fmt: skip
+    if background == "given" and given is not None:
+        terms.set_background(np.sqrt(given))
+    return terms

@@ -72,6 +72,8 @@ class Objective:
         The loss of each modality at the point last evaluated.
     work : Work
         Counts of what was computed.
+    mean_pattern : MeanPattern or None
+        Where the background is refined, or the loss is that of Poisson counts.
 
     Raises
     ------
@@ -116,9 +118,11 @@ class Objective:
         self.units, self.terms, self.diagonals = parts.units, parts.terms, parts.diagonals
         self.fields, self._beam, self._passes = parts.fields, parts.beam, parts.passes
         self.layout, self.mean_count = parts.layout, parts.units.mean_count
+        self.mean_pattern = parts.mean_pattern
         self.unknowns, self.size = self.layout.names, self.layout.size
         self.preconditioner = Preconditioner(self.layout, identity=not settings.preconditioner)
-        values = starting_values(start, probe, settings.link_offset, scan.N)
+        background = parts.beam.initial_background()
+        values = starting_values(start, probe, settings.link_offset, scan.N, background)
         self.initial = self.scatter(**{name: values[name] for name in self.unknowns})
         # the object of the method fluorescence has the real part of the start
         self._initial_real_part = self.fields.owned("real_part", values["real_part"])
@@ -340,17 +344,15 @@ class Objective:
 
     def positions_of(self, vector: NDArray) -> NDArray[np.float64]:
         """Return the (N, 2) positions of a vector, in pixels, on every rank."""
-        return self.scan.positions + self._whole_moves(vector)[:, :2]
+        return self.scan.positions + self._beam.whole_moves(self.layout.checked(vector))[:, :2]
 
     def intensities_of(self, vector: NDArray) -> NDArray[np.float64]:
         """Return the (N,) intensities of a vector, relative like the exposure, on every rank."""
-        intensities = self.scan.exposure * np.exp(2 * self._whole_moves(vector)[:, 2])
-        return intensities * (self.scan.exposure.mean() / intensities.mean())
+        return self._beam.intensities(self.layout.checked(vector))
 
-    def _whole_moves(self, vector: NDArray) -> NDArray[np.float64]:
-        whole = np.zeros((self.scan.N, 3))
-        whole[self.tile.positions] = self._beam.moves(self.layout.checked(vector))
-        return self.ranks.sum(whole)
+    def pattern_background_of(self, vector: NDArray) -> NDArray[np.float64] | None:
+        """Return the background of a vector (m, m) in counts, in detector order; None where it is known."""
+        return self._beam.background(self.layout.checked(vector))
 
     def follow_positions(self, vector: NDArray, *, search: bool) -> NDArray[Any] | None:
         """Let the patches follow the positions of the point last evaluated.

@@ -13,7 +13,16 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
 
 #: Names that a start may give.
-NAMES = ("real_part", "imaginary_part", "elements", "probe", "displacement", "distortion", "log_amplitude")
+NAMES = (
+    "real_part",
+    "imaginary_part",
+    "elements",
+    "probe",
+    "displacement",
+    "distortion",
+    "log_amplitude",
+    "background_amplitude",
+)
 
 #: Element maps larger than this, or smaller than its inverse, have squares beyond the range of a precision.
 MOST_IN_MAPS = {np.dtype(np.float64): 1e120, np.dtype(np.float32): 1e15}
@@ -55,7 +64,7 @@ def starting_probe(
 
 
 def starting_values(
-    start: Mapping[str, ArrayLike], probe: NDArray, link_offset: float, count: int
+    start: Mapping[str, ArrayLike], probe: NDArray, link_offset: float, count: int, background: ArrayLike
 ) -> dict[str, ArrayLike]:
     """Return a value for each name: that of a start, or its default."""
     defaults: dict[str, ArrayLike] = {"real_part": 1.0, "imaginary_part": link_offset, "elements": 0.0}
@@ -63,6 +72,7 @@ def starting_values(
         "displacement": np.zeros((count, 2)),
         "distortion": np.zeros((2, 2)),
         "log_amplitude": np.zeros((count, 1)),
+        "background_amplitude": background,
     }
     return defaults | dict(start) | {"probe": probe}
 
@@ -77,7 +87,7 @@ def check_range(scan: Scan, counts: FluorescenceData, probe: NDArray, real: np.d
     """
     intensity = float((np.abs(probe) ** 2).sum())
     if scan.sampling == "scan":
-        intensity *= float(scan.exposure.mean())
+        intensity *= float(scan.fluorescence_exposure.mean())
     roots = np.sqrt(counts.mean_square)
     most = MOST_IN_MAPS[real]
     for e in np.flatnonzero(roots > 0):

@@ -16,6 +16,7 @@ from ptyxrf.kernels.fluorescence import Fluorescence
 from ptyxrf.kernels.fluorescence_grid import GridFluorescence, padded, plan_blur
 from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
 from ptyxrf.kernels.implementation import diffraction_term, positioned_probe
+from ptyxrf.kernels.words import PATTERN_LOSSES
 
 
 class Terms:
@@ -34,6 +35,8 @@ class Terms:
         Keep the probe of each position; better not where it moves, as it is then used once.
     moving : bool
         Whether positions or intensities may change.
+    loss, background : str
+        See `Diffraction`.
 
     Attributes
     ----------
@@ -63,6 +66,8 @@ class Terms:
         keep_far_fields: bool,
         keep_probes: bool,
         moving: bool = False,
+        loss: str = PATTERN_LOSSES[0],
+        background: str = "none",
     ) -> None:
         self.data, self._units = data, units
         self.probe: NDArray[Any] | None = None
@@ -87,6 +92,8 @@ class Terms:
                 curvature,
                 keep_far_fields,
                 engine,
+                loss,
+                background,
             )
         self.fluorescence: Fluorescence | None = None
         if data.counts is not None:
@@ -113,8 +120,9 @@ class Terms:
         weights = units.weights(np.where(counts.measured, 1.0, 0.0))
         if scan.sampling == "scan":
             return ScanFluorescence(
-                values, gains, weights, self.positioned, full, self.corners, data.exposure
-            )
+                values, gains, weights, self.positioned, full, self.corners,
+                scan.fluorescence_exposure[tile.positions],
+            )  # fmt: skip
         rows, columns = tile.inner
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
         shape, active = tile.covered.shape, int(counts.measured.sum())
@@ -171,6 +179,27 @@ class Terms:
         self.positioned.set_direction(normalised, moves)
         if self.fluorescence is not None:
             self.fluorescence.set_direction(normalised)
+
+    def set_background(self, roots: NDArray) -> None:
+        """Take the root of the background of the patterns (m, m), in the units of the data."""
+        if self.diffraction is not None:
+            self.diffraction.set_background(np.fft.ifftshift(roots) / self._units.amplitude)
+
+    def set_background_direction(self, change: NDArray) -> None:
+        """Take a change of that root (m, m)."""
+        if self.diffraction is not None:
+            self.diffraction.set_background_direction(np.fft.ifftshift(change) / self._units.amplitude)
+
+    def background(self) -> NDArray[np.float64]:
+        """Return the background that was set last (m, m), in the units of the data."""
+        assert self.diffraction is not None
+        roots = np.fft.fftshift(self.diffraction.beta).astype(np.float64)
+        return roots**2 * self._units.mean_count
+
+    def background_sum(self) -> NDArray[np.float64]:
+        """Return what the last pass has added in the root of the background (m, m), in internal units."""
+        assert self.diffraction is not None
+        return np.fft.fftshift(self.diffraction.background_sum())
 
     def _normalised(self, probe: NDArray) -> NDArray[Any]:
         return (probe / self._units.amplitude).astype(self._complex)

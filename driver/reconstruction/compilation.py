@@ -47,6 +47,7 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
         scan.sampling,
         bool(scan.fractions.any()),
         resolve_engine(model.engine, scan.m),
+        model.pattern_loss,
     )
     first_on_each_node(comm, lambda: _compile(*kind))
 
@@ -54,7 +55,7 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
 @cache
 def _compile(
     method: str, precision: str, curvature: str, refine_probe: bool, sampling: str | None, fractional: bool,
-    engine: str,
+    engine: str, pattern_loss: str,
 ) -> None:  # fmt: skip
     """Evaluate a tiny objective of the same kind, and take steps of both solvers on it."""
     objective = Objective(
@@ -64,6 +65,7 @@ def _compile(
         curvature=curvature,
         refine_probe=refine_probe,
         engine=engine,
+        pattern_loss=pattern_loss,
     )
     objective.scale_weights()
     for solver in (QuasiNewton, TruncatedNewton):

@@ -213,6 +213,7 @@ def _result(
         pattern_misfit=objective.pattern_misfit(),
         positions=objective.positions_of(state.vector) if settings.refine_positions != "none" else None,
         intensities=objective.intensities_of(state.vector) if settings.refine_intensities else None,
+        pattern_background=objective.pattern_background_of(state.vector),
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
     )
 
