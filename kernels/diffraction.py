@@ -50,8 +50,10 @@ class Diffraction(ABC):
         What is kept of the point last evaluated.
     pattern_losses : (N,) array of float64
         Loss of each pattern at that point.
+    known : (m, m) array of float64
+        Background that is known, zero frequency at [0, 0].
     beta, beta_change : (m, m) array of real
-        Root of the background and the direction in it, zero frequency at [0, 0].
+        Root of the rest of it, and the direction in that.
     added : (m, m) array of real
         What adds to |psi|^2.
     plain : bool
@@ -81,11 +83,15 @@ class Diffraction(ABC):
         self.full = curvature == "full"
         self.poisson, self.background_moves = loss == "poisson", background == "refined"
         self.plain = background == "none" and not self.poisson
+        if self.poisson:
+            faint = self.real.type(FAINT)
+            np.copyto(amplitudes, np.sqrt(amplitudes**2 + faint), where=amplitudes >= 0)
         self.pattern_losses = np.zeros(self.count)
         self._tile: NDArray[Any] = np.zeros((0, 0), probe.dtype)  # the point last evaluated
         self._exits: NDArray[Any] | None = None  # conj-side fields of the full Hessian with a free probe
         self._set_up(amplitudes, keep_far_fields)
         self.beta, self.beta_change, self.added = np.zeros((3, self.m, self.m), self.real)
+        self.known = np.zeros((self.m, self.m))
         if not self.plain:
             self.set_background(self.beta)
 
@@ -93,10 +99,16 @@ class Diffraction(ABC):
     def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
         """Store the amplitudes, and allocate what is kept and computed."""
 
+    def set_known_background(self, background: NDArray) -> None:
+        """Take the background that is known (m, m), zero frequency at [0, 0]."""
+        self.known = background.astype(np.float64)
+        self.set_background(self.beta)
+
     def set_background(self, beta: NDArray) -> None:
-        """Take the root of the background (m, m), zero frequency at [0, 0]."""
+        """Take the root of the rest of the background (m, m), zero frequency at [0, 0]."""
         self.beta = beta.astype(self.real)
-        self.added = (beta.astype(np.float64) ** 2 + (FAINT if self.poisson else 0.0)).astype(self.real)
+        faint = FAINT if self.poisson else 0.0
+        self.added = (self.beta.astype(np.float64) ** 2 + self.known + faint).astype(self.real)
         self._set_levels()
 
     def set_background_direction(self, change: NDArray) -> None:

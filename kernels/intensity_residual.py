@@ -11,9 +11,8 @@ d = b^2:
   with g = Re(sum_l conj(psi_l) dpsi_l) + beta dbeta
 
 The square root of the background is one more mode, real and the same for all patterns. The two losses have
-the same second-order expansion about d. In that of Poisson counts I and d include `FAINT`: the likelihood of
-counts to which so small an intensity is added on both sides. It leaves the minimum where it is, and bounds
-d/I where the model is dark.
+the same second-order expansion about d. The same small intensity may be added to I and d: it leaves the
+minimum where it is, and bounds d/I where the model is dark, which the loss of Poisson counts needs.
 """
 
 from __future__ import annotations
@@ -24,8 +23,14 @@ from numpy.typing import NDArray
 from ptyxrf.kernels.amplitude_residual import DARK
 from ptyxrf.kernels.compiled import compiled
 
-#: What the loss of Poisson counts adds to intensities and counts, in mean counts.
+#: What the loss of Poisson counts adds to both, in the unit of the data: that is the mean count.
 FAINT = 1e-4
+
+
+@compiled
+def poisson_deviance(model: float, data: float) -> float:
+    """Return I - d + d ln(d/I)."""
+    return model - data + (data * np.log(data / model) if data > 0 else 0.0)
 
 
 @compiled
@@ -49,12 +54,11 @@ def intensity_residual(
 ) -> None:  # fmt: skip
     """Fields = gradient of the loss in psi; losses[b] = loss of pattern b; sums += the gradient in beta.
 
-    ``added`` (m, m) is what adds to |psi|^2: B and, for Poisson counts, `FAINT`. ``sums`` (m, m) is in double
-    precision.
+    ``added`` (m, m) is what adds to |psi|^2, and ``sums`` (m, m) is in double precision.
     """
     count, modes, m, _ = psi.shape
     zero, half, one = amplitudes.dtype.type(0), amplitudes.dtype.type(0.5), amplitudes.dtype.type(1)
-    dark, faint = amplitudes.dtype.type(DARK), amplitudes.dtype.type(FAINT)
+    dark = amplitudes.dtype.type(DARK)
     power = np.empty((1, m, m), amplitudes.dtype)
     for b in range(count):
         intensities(psi[b : b + 1], added, power)
@@ -64,9 +68,9 @@ def intensity_residual(
             for l in range(m):  # noqa: E741
                 good = one if measured[l] >= zero else zero
                 if poisson:
-                    expected = measured[l] * measured[l] + faint
+                    expected = measured[l] * measured[l]
                     model, data = np.float64(work[l]), np.float64(expected)
-                    total += 0.5 * good * (model - data + data * np.log(data / model))
+                    total += 0.5 * good * (poisson_deviance(model, data))
                     work[l] = good * (half * (one - expected / work[l]))
                 else:
                     modulus = np.sqrt(max(work[l], dark))
@@ -93,7 +97,7 @@ def intensity_hessian(
     count, modes, m, _ = psi.shape
     zero, one = amplitudes.dtype.type(0), amplitudes.dtype.type(1)
     scale = amplitudes.dtype.type(0.5 if poisson else 1.0)
-    dark, faint = amplitudes.dtype.type(DARK), amplitudes.dtype.type(FAINT)
+    dark = amplitudes.dtype.type(DARK)
     power = np.empty((1, m, m), amplitudes.dtype)
     along = np.empty(m, amplitudes.dtype)
     for b in range(count):
@@ -108,7 +112,7 @@ def intensity_hessian(
             for l in range(m):  # noqa: E741
                 bright = max(work[l], dark)
                 if poisson:
-                    c = (measured[l] * measured[l] + faint) / bright
+                    c = measured[l] * measured[l] / bright
                 else:
                     c = measured[l] / np.sqrt(bright)
                 c = min(max(c, low), high)
@@ -154,9 +158,9 @@ def intensity_losses_along(
                     if measured[l] < zero:
                         continue
                     if poisson:
-                        data = np.float64(measured[l] * measured[l]) + FAINT
-                        model = max(np.float64(power[l]), FAINT)
-                        total += 0.5 * (model - data + data * np.log(data / model))
+                        data = np.float64(measured[l] * measured[l])
+                        model = max(np.float64(power[l]), DARK)
+                        total += 0.5 * (poisson_deviance(model, data))
                     else:
                         residual = float(np.sqrt(max(power[l], zero)) - measured[l])
                         total += residual * residual

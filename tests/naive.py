@@ -97,33 +97,31 @@ def amplitude_hessian(psi, b, good, dpsi, curvature):
 FAINT = 1e-4
 
 
-def intensity_and_share(psi, b, beta, loss, faint):
-    """I = sum_k |psi_k|^2 + beta^2, and c: b/sqrt(I), or d/I with `faint` in both; 0 where I = 0."""
-    intensity = modulus(psi) ** 2 + beta**2
-    if loss == "poisson":
-        return intensity + faint, (b**2 + faint) / (intensity + faint)
+def intensity_and_share(psi, b, beta, known, loss):
+    """I = sum_k |psi_k|^2 + beta^2 + known, and c: b/sqrt(I) or d/I, 0 where I = 0."""
+    intensity = modulus(psi) ** 2 + beta**2 + known
     lit = intensity > 0
-    return intensity, np.where(lit, b / np.sqrt(np.where(lit, intensity, 1.0)), 0.0)
+    c = np.where(lit, b / np.sqrt(np.where(lit, intensity, 1.0)), 0.0)
+    return intensity, c**2 if loss == "poisson" else c
 
 
-def pattern_loss(psi, b, good, beta, loss, faint):
-    intensity, c = intensity_and_share(psi, b, beta, loss, faint)
+def pattern_loss(psi, b, good, beta, known, loss):
+    intensity, c = intensity_and_share(psi, b, beta, known, loss)
     if loss == "amplitude":
         return 0.5 * np.sum(np.where(good, np.sqrt(intensity) - b, 0.0) ** 2)
-    expected = b**2 + faint
-    return 0.25 * np.sum(np.where(good, intensity - expected + expected * np.log(c), 0.0))
+    return 0.25 * np.sum(np.where(good, intensity - b**2 + b**2 * np.log(np.where(good, c, 1.0)), 0.0))
 
 
-def pattern_gradient(psi, b, good, beta, loss, faint):
+def pattern_gradient(psi, b, good, beta, known, loss):
     """Gradients in psi and in beta."""
-    _, c = intensity_and_share(psi, b, beta, loss, faint)
+    _, c = intensity_and_share(psi, b, beta, known, loss)
     factor = np.where(good, (1 - c) * (0.5 if loss == "poisson" else 1.0), 0.0)
     return factor * psi, factor * beta
 
 
-def pattern_hessian(psi, b, good, beta, loss, faint, dpsi, dbeta, curvature):
+def pattern_hessian(psi, b, good, beta, known, loss, dpsi, dbeta, curvature):
     """Products in psi and in beta."""
-    intensity, c = intensity_and_share(psi, b, beta, loss, faint)
+    intensity, c = intensity_and_share(psi, b, beta, known, loss)
     if curvature == "gauss-newton":
         c = np.where(intensity > 0, 1.0, 0.0)
     elif curvature == "positive":
@@ -210,6 +208,8 @@ class Model:
     curvature: str = "full"
     pattern_background: Any = None
     loss: str = "amplitude"
+    faint: Any = None
+    fluorescence_exposure: Any = None
 
     def __post_init__(self):
         self.N, self.m = self.patterns.shape[:2]
@@ -218,9 +218,11 @@ class Model:
         good = np.ones((self.m, self.m), bool) if self.mask is None else np.asarray(self.mask)
         self.good = np.broadcast_to(good, self.patterns.shape)
         self.b = np.sqrt(np.where(self.good, self.patterns, 0.0))
-        self.faint = FAINT * np.mean(self.patterns[self.good])
-        self.root = np.sqrt(np.zeros((self.m, self.m)) if self.pattern_background is None
-                            else np.asarray(self.pattern_background))
+        if self.faint is None:
+            self.faint = FAINT * np.mean(self.patterns[self.good]) if self.loss == "poisson" else 0.0
+        self.b = np.sqrt(self.b**2 + self.faint)
+        background = 0.0 if self.pattern_background is None else self.pattern_background
+        self.known = self.faint + np.broadcast_to(background, (self.m, self.m))
         if self.exposure is None:
             self.exposure = np.ones(self.N)
         self.F = dft_matrix(self.m)
@@ -237,7 +239,8 @@ class Model:
         if self.grid:
             terms = grid_terms(self.shape, self.m, self.blur == "correlation")
         else:
-            terms = scan_terms(self.shape, self.m, self.corners, self.exposure)
+            light = self.exposure if self.fluorescence_exposure is None else self.fluorescence_exposure
+            terms = scan_terms(self.shape, self.m, self.corners, light)
         versions = 1 if self.grid else self.N
         self.bilinear = Bilinear(terms, self.data.shape[1], versions, self.m, self.shape)
 
@@ -262,7 +265,7 @@ class Model:
 
     def measured(self, j, u):
         """What a pattern is compared with, and how: arguments of `pattern_loss` after psi."""
-        return self.b[j], self.good[j], u.get("background_amplitude", self.root), self.loss, self.faint
+        return self.b[j], self.good[j], u.get("background_amplitude", 0.0), self.known, self.loss
 
     def intensities(self, z, probe):
         """Noiseless patterns, without the background."""
@@ -375,7 +378,7 @@ class Model:
                 z_j, dz_j = patch(z, corner, self.m), patch(dz, corner, self.m)
                 p_j, dp_j = shift(probe, fraction), shift(dprobe, fraction)
                 psi, dpsi = self.far_field(j, p_j * z_j), self.far_field(j, dp_j * z_j + p_j * dz_j)
-                droot = du.get("background_amplitude", np.zeros((self.m, self.m)))
+                droot = du.get("background_amplitude", 0.0)
                 bent, in_root = pattern_hessian(psi, *self.measured(j, u), dpsi, droot, self.curvature)
                 h_root += in_root / self.N
                 back = self.far_field_adjoint(j, bent) / self.N
@@ -440,6 +443,7 @@ def model_of(scan, **more):
         exposure=scan.exposure,
         blur=scan.blur,
         pattern_background=scan.pattern_background,
+        fluorescence_exposure=scan.fluorescence_exposure,
         **maps,
         **more,
     )

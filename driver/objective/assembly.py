@@ -15,7 +15,7 @@ from ptyxrf.driver.objective.links import Link
 from ptyxrf.driver.objective.local_data import LocalData, MeanPattern
 from ptyxrf.driver.objective.object_and_probe import ObjectFields, ProbeModes
 from ptyxrf.driver.objective.passes import Passes
-from ptyxrf.driver.objective.pattern_background import PatternBackground
+from ptyxrf.driver.objective.pattern_background import PatternBackground, dark_level
 from ptyxrf.driver.objective.scan_positions import KINDS, LogAmplitude
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.terms import Terms
@@ -82,6 +82,8 @@ def assemble(
         kinds.append(LogAmplitude(diagonals, real, passes.z))
     if refined and mean_pattern is not None:
         kinds.append(PatternBackground(data, mean_pattern, terms, real))
+        if scan.pattern_background is None:
+            terms.set_known_background(np.full((scan.m, scan.m), dark_level(data, mean_pattern)))
     if settings.refine_probe:
         dtype = np.result_type(real, np.complex64)
         kinds.append(ProbeModes(diagonals, dtype, settings.probe_floor, passes.z, lambda: terms.alpha))
@@ -103,6 +105,6 @@ def _terms(data: LocalData, settings: Model, units: InternalUnits, real: np.dtyp
         data, units, real, settings.curvature, engine, keep, keep_probes, moving, settings.pattern_loss,
         background,
     )  # fmt: skip
-    if background == "given" and given is not None:
-        terms.set_background(np.sqrt(given))
+    if given is not None and background != "none":
+        terms.set_known_background(given)
     return terms

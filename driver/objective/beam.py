@@ -98,7 +98,7 @@ class Beam:
         """Return the background of the patterns (m, m) in counts, or None where it is no unknown."""
         if self._background is None:
             return None
-        return self._background.view(vector).astype(np.float64) ** 2
+        return self._background.view(vector).astype(np.float64) ** 2 + self._terms.known_background()
 
     def place(self, vector: NDArray) -> None:
         """Give the terms probe, positions, intensities and background of a vector."""

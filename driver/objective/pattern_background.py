@@ -22,8 +22,28 @@ FLOOR = 0.1
 #: Percentage of the good pixels that count as dark at the start.
 DARKEST = 1.0
 
-#: Least background at the start, as a fraction of the mean count: at 0 the gradient in beta is 0.
-LEAST = 1e-4
+#: Beta^2 at the start, as a fraction of the known background, and at least so much of the mean count.
+START, LEAST = 0.1, 1e-4
+
+
+def dark_level(data: LocalData, mean: MeanPattern) -> float:
+    """Return the background that the darkest pixels have in common, or less.
+
+    Intensities of the beam vary from position to position, those of the background by the noise of counts
+    only: what the darkest pixels vary more than their counts explain is taken off their mean.
+
+    Parameters
+    ----------
+    data : LocalData
+    mean : MeanPattern
+    """
+    scale = data.scan.count_scale
+    eta = float(scale.mean()) if scale is not None else float(data.patterns is not None and data.patterns.whole)
+    lit = mean.good > 0
+    dark = lit & (mean.counts <= np.percentile(mean.counts[lit], DARKEST))
+    level = float(mean.counts[dark].mean())
+    variance = float((mean.squares - mean.counts**2)[dark].mean())
+    return max(level - np.sqrt(max(variance - eta * level, 0.0)), 0.0)
 
 
 class PatternBackground(Replicated):
@@ -43,14 +63,10 @@ class PatternBackground(Replicated):
         self._data, self._mean, self._terms = data, mean, terms
 
     def initial(self) -> NDArray[np.float64]:
-        """Return beta at the start: that of the scan, or one number from the darkest pixels."""
+        """Return beta at the start, one number: small, but not 0, where the gradient is 0."""
         assert self._data.patterns is not None
-        least = LEAST * self._data.patterns.mean_count
-        given = self._data.scan.pattern_background
-        if given is None:
-            dark = np.percentile(self._mean.counts[self._mean.good > 0], DARKEST)
-            given = np.full(self.shape, dark)
-        return np.sqrt(np.maximum(given, least))
+        known, mean_count = self._terms.background(), self._data.patterns.mean_count
+        return np.full(self.shape, np.sqrt(max(START * float(known.mean()), LEAST * mean_count)))
 
     def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
         """Return M^-1 of beta: the curvature of a pixel is about its share B/I of the intensity."""

@@ -180,8 +180,13 @@ class Terms:
         if self.fluorescence is not None:
             self.fluorescence.set_direction(normalised)
 
+    def set_known_background(self, background: NDArray) -> None:
+        """Take the background of the patterns that is known (m, m), in the units of the data."""
+        if self.diffraction is not None:
+            self.diffraction.set_known_background(np.fft.ifftshift(background) / self._units.mean_count)
+
     def set_background(self, roots: NDArray) -> None:
-        """Take the root of the background of the patterns (m, m), in the units of the data."""
+        """Take the root of the rest of that background (m, m), in the units of the data."""
         if self.diffraction is not None:
             self.diffraction.set_background(np.fft.ifftshift(roots) / self._units.amplitude)
 
@@ -190,11 +195,16 @@ class Terms:
         if self.diffraction is not None:
             self.diffraction.set_background_direction(np.fft.ifftshift(change) / self._units.amplitude)
 
+    def known_background(self) -> NDArray[np.float64]:
+        """Return the background that is known (m, m), in the units of the data."""
+        assert self.diffraction is not None
+        return np.fft.fftshift(self.diffraction.known) * self._units.mean_count
+
     def background(self) -> NDArray[np.float64]:
         """Return the background that was set last (m, m), in the units of the data."""
         assert self.diffraction is not None
-        roots = np.fft.fftshift(self.diffraction.beta).astype(np.float64)
-        return roots**2 * self._units.mean_count
+        background = self.diffraction.beta.astype(np.float64) ** 2 + self.diffraction.known
+        return np.fft.fftshift(background) * self._units.mean_count
 
     def background_sum(self) -> NDArray[np.float64]:
         """Return what the last pass has added in the root of the background (m, m), in internal units."""

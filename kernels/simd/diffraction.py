@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.aligned import aligned_empty
 from ptyxrf.kernels.diffraction import Diffraction
-from ptyxrf.kernels.intensity_residual import FAINT
 from ptyxrf.kernels.patches import add_patches, sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum
 from ptyxrf.kernels.simd import passes
@@ -45,7 +44,7 @@ class VectorDiffraction(Diffraction):
         self.kept_bytes = psi.nbytes + ratio.nbytes if keep_far_fields else 0
         size = 0 if self.plain else fields.pattern
         # where a vector is wider than what is left of the pattern, no division by 0
-        self._levels, self._sums = np.full((3, size), FAINT, self.real), np.zeros(size)
+        self._levels, self._sums = np.ones((3, size), self.real), np.zeros(size)
         detector = Detector(
             self.plain, self.poisson, self.background_moves, self._levels.reshape(-1), self._sums
         )
@@ -59,7 +58,7 @@ class VectorDiffraction(Diffraction):
     def _set_levels(self) -> None:
         """See `Diffraction`."""
         levels = np.stack([self.added, self.beta, self.beta_change])
-        self._levels[...] = self._order.to_far(levels, fill=FAINT).reshape(3, -1)
+        self._levels[...] = self._order.to_far(levels, fill=1).reshape(3, -1)
 
     def clear_background_sum(self) -> None:
         """See `Diffraction.clear_background_sum`."""

@@ -53,12 +53,14 @@ class Case:
         self.model = naive.Model(
             patterns, corners + fractions, self.P.astype(complex), self.shape, mask=good,
             exposure=self.exposure, method="ptychography", curvature=curvature, loss=loss,
+            faint=naive.FAINT if loss == "poisson" else 0.0,  # the term takes the unit of its data as it is
         )  # fmt: skip
-        self.model.faint = naive.FAINT  # the term takes the unit of its data as it is
         self.loss, self.background, roots = loss, background, np.zeros((2, m, m))
         if background != "none":
             roots[0] = rng.uniform(0, 2, (m, m))
-            roots[0, 0, 0] = 0
+            roots[0, 0, 0] = 0  # no intensity at all where the object is dark
+            self.model.known = self.model.faint + rng.uniform(0, 1, (m, m)) * (rng.random((m, m)) > 0.3)
+            self.model.known[0, 0] = self.model.faint
         if background == "refined":
             roots[1] = rng.uniform(-1, 1, (m, m))
         self.root, self.droot = roots.astype(real)
@@ -75,6 +77,7 @@ class Case:
             self.engine, self.loss, self.background,
         )  # fmt: skip
         if self.background != "none":
+            term.set_known_background(np.fft.ifftshift(self.model.known - self.model.faint))
             term.set_background(np.fft.ifftshift(self.root))
             term.set_background_direction(np.fft.ifftshift(self.droot))
         return term, positioned
