@@ -74,7 +74,7 @@ def positioned_probe(
     integer = not moving and not fractions.any()
     if batch is None:
         batch = batch_size(modes, m, dtype) * (CALLS if integer and engine == "vector" else 1)
-    kind = SHIFTS["library" if moving else engine]
+    kind: Any = SHIFTS["library" if moving else engine]
     shifts: Shifts | None = None if integer else kind(fractions, modes, m, dtype, batch)
     return PositionedProbe(fractions, modes, m, dtype, batch, shifts, keep)
 

@@ -24,7 +24,7 @@ from ptyxrf.kernels.amplitude_residual import DARK
 from ptyxrf.kernels.compiled import compiled
 
 #: What the loss of Poisson counts adds to both, in the unit of the data: that is the mean count.
-FAINT = 1e-4
+FAINT = 1e-6
 
 
 @compiled
@@ -111,10 +111,8 @@ def intensity_hessian(
                     along[l] += far[l].real * moved[l].real + far[l].imag * moved[l].imag
             for l in range(m):  # noqa: E741
                 bright = max(work[l], dark)
-                if poisson:
-                    c = measured[l] * measured[l] / bright
-                else:
-                    c = measured[l] / np.sqrt(bright)
+                c = measured[l] / np.sqrt(bright)
+                c = c * c if poisson else c
                 c = min(max(c, low), high)
                 c = c if work[l] > dark else zero
                 work[l] = scale * (one - c) if measured[l] >= zero else zero

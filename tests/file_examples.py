@@ -44,4 +44,5 @@ def example_result(elements=3, dtype=np.complex64, history=2):
         settings={"alpha": [1.5, 2.5], "name": "statistical", "bound": None, "steps": 3, "refine": False},
         predicted_fluorescence=rng.random((elements, 24, 23)) if elements else None,
         pattern_misfit=rng.random(12),
+        pattern_background=rng.random((12, 12)) if elements == 3 else None,
     )

@@ -94,7 +94,7 @@ def amplitude_hessian(psi, b, good, dpsi, curvature):
 
 
 #: What the loss of Poisson counts adds to intensities and counts, in mean counts.
-FAINT = 1e-4
+FAINT = 1e-6
 
 
 def intensity_and_share(psi, b, beta, known, loss):
@@ -334,10 +334,10 @@ class Model:
             if self.method == "joint":
                 own = own + np.array([mu * g_z.imag for mu in self.attenuation])
             out["elements"] = own
-        if "probe" in u:
-            out["probe"] = g_probe
         if "background_amplitude" in u:
             out["background_amplitude"] = g_root
+        if "probe" in u:
+            out["probe"] = g_probe
         return out
 
     def gradient(self, u):

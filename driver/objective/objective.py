@@ -72,8 +72,6 @@ class Objective:
         The loss of each modality at the point last evaluated.
     work : Work
         Counts of what was computed.
-    mean_pattern : MeanPattern or None
-        Where the background is refined, or the loss is that of Poisson counts.
 
     Raises
     ------
@@ -118,11 +116,10 @@ class Objective:
         self.units, self.terms, self.diagonals = parts.units, parts.terms, parts.diagonals
         self.fields, self._beam, self._passes = parts.fields, parts.beam, parts.passes
         self.layout, self.mean_count = parts.layout, parts.units.mean_count
-        self.mean_pattern = parts.mean_pattern
+        self.mean_pattern = parts.mean_pattern  # None unless a setting needs it
         self.unknowns, self.size = self.layout.names, self.layout.size
         self.preconditioner = Preconditioner(self.layout, identity=not settings.preconditioner)
-        background = parts.beam.initial_background()
-        values = starting_values(start, probe, settings.link_offset, scan.N, background)
+        values = starting_values(start, probe, settings.link_offset, scan.N, parts.beam.initial_background())
         self.initial = self.scatter(**{name: values[name] for name in self.unknowns})
         # the object of the method fluorescence has the real part of the start
         self._initial_real_part = self.fields.owned("real_part", values["real_part"])

@@ -93,14 +93,13 @@ class Model(SettingsGroup):
     pattern_loss: str = setting(
         PATTERN_LOSSES[0],
         Choice(PATTERN_LOSSES),
-        "misfit of the patterns: squared residuals of amplitudes, or the deviance of Poisson counts, which is "
-        "better where most pixels have few",
+        "misfit of the patterns: squared residuals of amplitudes, or the deviance of Poisson counts",
     )
     refine_pattern_background: bool = setting(
         False,
         Switch(),
-        "treat the background of the patterns as an unknown, too; it starts at that of the scan, or of the "
-        "darkest pixels",
+        "treat what the background of the patterns has above that of the scan, or above the level of the "
+        "darkest pixels, as an unknown, too",
     )
     alpha_scale: float = setting(1.0, NOT_NEGATIVE, "factor of weights that are given by name")
     link: str | Link = setting("linear", LinkChoice(("linear",)), "how the element maps enter the object")

@@ -47,7 +47,7 @@ def draw_histogram(axes: Axes, recorded: NDArray[np.float64], refined: NDArray[n
     bins = np.linspace(-most, most, 41)
     for values, label, colour in zip(steps.T, ("rows", "columns"), ("C0", "C1"), strict=True):
         text = f"{label}: rms {np.sqrt((values**2).mean()):.3g}"
-        axes.hist(values, bins, histtype="stepfilled", alpha=0.5, color=colour, label=text)
+        axes.hist(values, bins.tolist(), histtype="stepfilled", alpha=0.5, color=colour, label=text)
     axes.set_title("moves of the positions (pixels)", size=10.5, loc="left", pad=5)
     axes.legend(fontsize=8.5, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

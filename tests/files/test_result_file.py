@@ -29,7 +29,14 @@ def test_round_trip_is_exact(tmp_path, elements, dtype, with_scan):
     path = tmp_path / "result.h5"
     write_result(path, result, example_scan() if with_scan else None)
     back = read_result(path)
-    for name in ("object", "elements", "probe", "predicted_fluorescence", "pattern_misfit"):
+    for name in (
+        "object",
+        "elements",
+        "probe",
+        "predicted_fluorescence",
+        "pattern_misfit",
+        "pattern_background",
+    ):
         assert same_array(getattr(result, name), getattr(back, name)), name
     assert same_history(result.history, back.history)
     assert all(type(record.products) is int and type(record.loss) is float for record in back.history)

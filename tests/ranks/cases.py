@@ -47,6 +47,16 @@ CASES = {
         },
         {"method": "joint", "refine_probe": True, "curvature": "full", "alpha": "gradnorm"},
     ),
+    "random-scan-poisson-background": (
+        {
+            "path": "random", "per_side": 5, "sampling": "scan", "elements": 2, "overlap": 0.7,
+            "fractional": True,
+        },
+        {
+            "method": "joint", "refine_probe": True, "curvature": "full", "pattern_loss": "poisson",
+            "refine_pattern_background": True,
+        },
+    ),
     "snake-ptychography": (
         {"path": "snake", "per_side": (3, 11), "sampling": None, "overlap": 0.6},
         {"method": "ptychography", "curvature": "gauss-newton"},
@@ -76,6 +86,8 @@ def make_scan(name, *, m=15):
     scan = simulate("cells", m=m, seed=3, margin=2, **what)
     rng = np.random.default_rng(5)
     changes = {"exposure": 1 + 0.1 * rng.random(scan.N)}
+    if "background" in name:
+        changes["fluorescence_exposure"] = 1 + 0.1 * rng.random(scan.N)
     if name == "raster-grid":
         changes["mask"] = rng.random((scan.N, m, m)) > 0.05
         maps = np.array(scan.fluorescence)
@@ -87,7 +99,7 @@ def make_scan(name, *, m=15):
 def random_unknowns(scan: Scan, unknowns, seed):
     """Global arrays of every unknown, the same on every rank."""
     rng = np.random.default_rng(seed)
-    shapes = {"elements": (scan.N_e, *scan.shape)}
+    shapes = {"elements": (scan.N_e, *scan.shape), "background_amplitude": (scan.m, scan.m)}
     arrays = {name: rng.random(shapes.get(name, scan.shape)) for name in unknowns if name != "probe"}
     if "probe" in unknowns:
         noise = rng.standard_normal((2, *scan.probe.shape))
