@@ -12,7 +12,7 @@ from ptyxrf.driver.objective.beam import Beam
 from ptyxrf.driver.objective.diagonals import Diagonals
 from ptyxrf.driver.objective.internal_units import InternalUnits
 from ptyxrf.driver.objective.links import Link
-from ptyxrf.driver.objective.local_data import LocalData, MeanPattern
+from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.object_and_probe import ObjectFields, ProbeModes
 from ptyxrf.driver.objective.passes import Passes
 from ptyxrf.driver.objective.pattern_background import PatternBackground, dark_level
@@ -40,8 +40,6 @@ class Parts:
     passes : Passes
     layout : Unknowns
         Fields and what is unknown of the beam in one vector.
-    mean_pattern : MeanPattern or None
-        Where the background is refined, or the loss is that of Poisson counts.
     """
 
     units: InternalUnits
@@ -51,7 +49,6 @@ class Parts:
     beam: Beam
     passes: Passes
     layout: Unknowns
-    mean_pattern: MeanPattern | None
 
 
 def assemble(
@@ -66,6 +63,7 @@ def assemble(
     with_mean = refined or (settings.pattern_loss == "poisson" and with_patterns)
     mean_pattern = data.mean_pattern() if with_mean else None
     terms = _terms(data, settings, units, real)
+    terms.mean_pattern = mean_pattern
     diagonals = Diagonals(data, terms, units, real)
     names = link.unknowns if with_patterns else ("elements",)
     fields = ObjectFields(
@@ -89,7 +87,7 @@ def assemble(
         kinds.append(ProbeModes(diagonals, dtype, settings.probe_floor, passes.z, lambda: terms.alpha))
     beam = Beam(terms, initial_probe, kinds, settings.position_margin)
     layout = Unknowns(data.ranks, [fields, *kinds], real)
-    return Parts(units, terms, diagonals, fields, beam, passes, layout, mean_pattern)
+    return Parts(units, terms, diagonals, fields, beam, passes, layout)
 
 
 def _terms(data: LocalData, settings: Model, units: InternalUnits, real: np.dtype[Any]) -> Terms:

@@ -116,7 +116,6 @@ class Objective:
         self.units, self.terms, self.diagonals = parts.units, parts.terms, parts.diagonals
         self.fields, self._beam, self._passes = parts.fields, parts.beam, parts.passes
         self.layout, self.mean_count = parts.layout, parts.units.mean_count
-        self.mean_pattern = parts.mean_pattern  # None unless a setting needs it
         self.unknowns, self.size = self.layout.names, self.layout.size
         self.preconditioner = Preconditioner(self.layout, identity=not settings.preconditioner)
         values = starting_values(start, probe, settings.link_offset, scan.N, parts.beam.initial_background())

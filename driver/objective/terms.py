@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.files.wisdom_file import prepare_plans
 from ptyxrf.driver.objective.internal_units import InternalUnits
-from ptyxrf.driver.objective.local_data import LocalData
+from ptyxrf.driver.objective.local_data import LocalData, MeanPattern
 from ptyxrf.kernels.diffraction import Diffraction
 from ptyxrf.kernels.fftw.transforms import PatternFourier
 from ptyxrf.kernels.fluorescence import Fluorescence
@@ -46,6 +46,8 @@ class Terms:
     fluorescence : Fluorescence or None
     probe : (K, m, m) array or None
         The probe that was set last, in the units of the data.
+    mean_pattern : MeanPattern or None
+        None unless the background is refined, or the loss is that of Poisson counts.
     alpha : (N_e,) array of float64
         Weights of the fluorescence, in the units of the data.
     start : (n, 2) array of float64
@@ -72,6 +74,7 @@ class Terms:
         self.data, self._units = data, units
         self.probe: NDArray[Any] | None = None
         self.alpha = np.ones(data.scan.N_e)
+        self.mean_pattern: MeanPattern | None = None
         self.corners = data.corners.copy()
         self.moves = np.zeros((len(data.corners), 3))
         self._real, self._complex = real, np.result_type(real, np.complex64)

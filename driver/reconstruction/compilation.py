@@ -48,6 +48,7 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
         bool(scan.fractions.any()),
         resolve_engine(model.engine, scan.m),
         model.pattern_loss,
+        model.refine_pattern_background or scan.pattern_background is not None,
     )
     first_on_each_node(comm, lambda: _compile(*kind))
 
@@ -55,7 +56,7 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
 @cache
 def _compile(
     method: str, precision: str, curvature: str, refine_probe: bool, sampling: str | None, fractional: bool,
-    engine: str, pattern_loss: str,
+    engine: str, pattern_loss: str, background: bool,
 ) -> None:  # fmt: skip
     """Evaluate a tiny objective of the same kind, and take steps of both solvers on it."""
     objective = Objective(
@@ -66,6 +67,7 @@ def _compile(
         refine_probe=refine_probe,
         engine=engine,
         pattern_loss=pattern_loss,
+        refine_pattern_background=background,
     )
     objective.scale_weights()
     for solver in (QuasiNewton, TruncatedNewton):

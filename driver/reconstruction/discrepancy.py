@@ -109,8 +109,8 @@ def _pattern_noise(objective: Objective) -> float | None:
     left = 1 - SETTLED_SHARE * 2 * illuminated / pixels
     if not (scale > 0).all() or left <= 0:
         return None
-    if objective.settings.pattern_loss == "poisson" and objective.mean_pattern is not None:
-        mean, eta = objective.mean_pattern, float(scale.mean())
+    mean, eta = objective.terms.mean_pattern, float(scale.mean())
+    if objective.settings.pattern_loss == "poisson" and mean is not None:
         variance *= float((mean.good * poisson_noise(mean.counts / eta)).sum() / mean.good.sum())
     return float(left * variance / (8 * scan.N))
 

@@ -99,6 +99,21 @@ def poisson_loss(measured: NDArray, power: NDArray) -> float:
 
 
 @compiled
+def keep_modes(plan: FieldPlan, field: NDArray, at: int, psi: NDArray, far: int, power: NDArray) -> None:
+    """Keep psi, and add the intensity of all modes to `power`."""
+    part, plane = plan.part, plan.plane
+    for k in range(plan.modes):
+        start, here = far + 2 * k * part, at + k * plan.field
+        p_re, p_im = psi[start : start + part], psi[start + part : start + 2 * part]
+        re, im = field[here : here + part], field[here + plane : here + plane + part]
+        for l in range(part):  # noqa: E741
+            f_re, f_im = re[l], im[l]
+            p_re[l] = f_re
+            p_im[l] = f_im
+            power[l] += f_re * f_re + f_im * f_im
+
+
+@compiled
 def residual_chunk(
     plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, chunk: Chunk, adding: bool
 ) -> float:
@@ -138,15 +153,7 @@ def residual_chunk(
         power[:] = zero
     else:
         power[:] = detector.levels[chunk.level : chunk.level + part]
-    for k in range(modes):
-        start, here = far + 2 * k * part, at + k * plan.field
-        p_re, p_im = psi[start : start + part], psi[start + part : start + 2 * part]
-        re, im = field[here : here + part], field[here + plane : here + plane + part]
-        for l in range(part):  # noqa: E741
-            f_re, f_im = re[l], im[l]
-            p_re[l] = f_re
-            p_im[l] = f_im
-            power[l] += f_re * f_re + f_im * f_im
+    keep_modes(plan, field, at, psi, far, power)
     if detector.poisson:
         misfit = poisson_factors(measured, power, ratio, low, high)
     else:
