@@ -64,8 +64,9 @@ def dense_hessian(
     Raises
     ------
     ValueError
-        The objective has several ranks, an unknown probe, a background of the patterns or another loss than that
-        of amplitudes, a link that is not linear or too many unknowns; the vector has a wrong shape or is not finite; `printed_data` is combined with another curvature.
+        The objective has several ranks, an unknown probe, a background of the patterns or another loss than
+        that of amplitudes, a link that is not linear or too many unknowns; the vector has a wrong shape or is
+        not finite; `printed_data` is combined with another curvature.
 
     Notes
     -----
