@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.kernels.intensity_residual import FAINT
 from ptyxrf.kernels.patches import sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
-from ptyxrf.kernels.words import CURVATURES
+from ptyxrf.kernels.words import CURVATURES, PATTERN_LOSSES
 
 
 class Diffraction(ABC):
-    """sum_j 1/2 || M_j (|psi_j| - b_j) ||^2 over the positions of a rank, without the factor 1/N.
+    """sum_j 1/2 || M_j (sqrt(|psi_j|^2 + beta^2) - b_j) ||^2 over the positions of a rank, without 1/N.
+
+    Or the same sum of the loss of Poisson counts: see `ptyxrf.kernels.intensity_residual`.
 
     Parameters
     ----------
@@ -35,6 +38,9 @@ class Diffraction(ABC):
     curvature : {"full", "gauss-newton", "positive"}
     keep_far_fields : bool
         False: low memory.
+    loss : {"amplitude", "poisson"}
+    background : {"none", "given", "refined"}
+        Whether intensities have a background, and whether it changes.
 
     Attributes
     ----------
@@ -44,6 +50,14 @@ class Diffraction(ABC):
         What is kept of the point last evaluated.
     pattern_losses : (N,) array of float64
         Loss of each pattern at that point.
+    known : (m, m) array of float64
+        Background that is known, zero frequency at [0, 0].
+    beta, beta_change : (m, m) array of real
+        Root of the rest of it, and the direction in that.
+    added : (m, m) array of real
+        What adds to |psi|^2.
+    plain : bool
+        Nothing does, and amplitudes are compared.
     """
 
     amplitudes: NDArray[Any]
@@ -57,6 +71,8 @@ class Diffraction(ABC):
         probe: PositionedProbe,
         curvature: str,
         keep_far_fields: bool = True,
+        loss: str = PATTERN_LOSSES[0],
+        background: str = "none",
     ) -> None:
         self.real = amplitudes.dtype
         self.corners = np.ascontiguousarray(corners)
@@ -65,14 +81,52 @@ class Diffraction(ABC):
         self.scales = (np.sqrt(exposure) / self.m).astype(self.real)  # 1/m makes the transforms unitary
         self.low, self.high = (self.real.type(bound) for bound in CURVATURES[curvature])
         self.full = curvature == "full"
+        self.poisson, self.background_moves = loss == "poisson", background == "refined"
+        self.plain = background == "none" and not self.poisson
+        if self.poisson:
+            faint = self.real.type(FAINT)
+            np.copyto(amplitudes, np.sqrt(amplitudes**2 + faint), where=amplitudes >= 0)
         self.pattern_losses = np.zeros(self.count)
         self._tile: NDArray[Any] = np.zeros((0, 0), probe.dtype)  # the point last evaluated
         self._exits: NDArray[Any] | None = None  # conj-side fields of the full Hessian with a free probe
         self._set_up(amplitudes, keep_far_fields)
+        self.beta, self.beta_change, self.added = np.zeros((3, self.m, self.m), self.real)
+        self.known = np.zeros((self.m, self.m))
+        if not self.plain:
+            self.set_background(self.beta)
 
     @abstractmethod
     def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
         """Store the amplitudes, and allocate what is kept and computed."""
+
+    def set_known_background(self, background: NDArray) -> None:
+        """Take the background that is known (m, m), zero frequency at [0, 0]."""
+        self.known = background.astype(np.float64)
+        self.set_background(self.beta)
+
+    def set_background(self, beta: NDArray) -> None:
+        """Take the root of the rest of the background (m, m), zero frequency at [0, 0]."""
+        self.beta = beta.astype(self.real)
+        faint = FAINT if self.poisson else 0.0
+        self.added = (self.beta.astype(np.float64) ** 2 + self.known + faint).astype(self.real)
+        self._set_levels()
+
+    def set_background_direction(self, change: NDArray) -> None:
+        """Take a change of the root of the background (m, m)."""
+        self.beta_change = change.astype(self.real)
+        self._set_levels()
+
+    @abstractmethod
+    def _set_levels(self) -> None:
+        """Take what was set of the background into a layout of its own."""
+
+    @abstractmethod
+    def clear_background_sum(self) -> None:
+        """Begin an empty sum of what positions tell of the background."""
+
+    @abstractmethod
+    def background_sum(self) -> NDArray[np.float64]:
+        """Return what gradients or products have added in beta since then, (m, m)."""
 
     @abstractmethod
     def gradient(
@@ -140,7 +194,7 @@ class Diffraction(ABC):
 
     @abstractmethod
     def intensities(self, tile: NDArray, first: int, last: int) -> NDArray[Any]:
-        """Return the intensities t_j sum_k |psi_jk|^2 of some positions; nothing is kept of them.
+        """Return the intensities of some positions, background included; nothing is kept of them.
 
         Parameters
         ----------

@@ -15,7 +15,7 @@ from ptyxrf.kernels.probe_shift import PositionedProbe, Shifts
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.fourier import can_transform
 from ptyxrf.kernels.simd.probe_shift import VectorShifts
-from ptyxrf.kernels.words import ENGINES
+from ptyxrf.kernels.words import ENGINES, PATTERN_LOSSES
 
 TERMS: dict[str, type[Diffraction]] = {"vector": VectorDiffraction, "library": LibraryDiffraction}
 SHIFTS: dict[str, type[VectorShifts] | type[LibraryShifts]] = {
@@ -86,7 +86,9 @@ def diffraction_term(
     curvature: str,
     keep_far_fields: bool = True,
     engine: str = "auto",
+    loss: str = PATTERN_LOSSES[0],
+    background: str = "none",
 ) -> Diffraction:
     """Return the ptychographic term of an implementation; parameters as of `Diffraction`."""
     term = TERMS[resolve_engine(engine, amplitudes.shape[1])]
-    return term(amplitudes, corners, exposure, probe, curvature, keep_far_fields)
+    return term(amplitudes, corners, exposure, probe, curvature, keep_far_fields, loss, background)

@@ -48,6 +48,7 @@ def example_result(elements=3, dtype=np.complex64, history=2, *, beam=True):
         positions=10 * rng.random((12, 2)) if beam else None,
         intensities=1 + rng.random(12) if beam else None,
         quality=example_quality(rng),
+        pattern_background=rng.random((12, 12)) if elements == 3 else None,
     )
 
 

@@ -119,6 +119,45 @@ def amplitude_hessian(psi, b, good, dpsi, curvature):
     return np.where(good, (1 - c) * dpsi + c * q * along, 0)
 
 
+#: What the loss of Poisson counts adds to intensities and counts, in mean counts.
+FAINT = 1e-6
+
+
+def intensity_and_share(psi, b, beta, known, loss):
+    """I = sum_k |psi_k|^2 + beta^2 + known, and c: b/sqrt(I) or d/I, 0 where I = 0."""
+    intensity = modulus(psi) ** 2 + beta**2 + known
+    lit = intensity > 0
+    c = np.where(lit, b / np.sqrt(np.where(lit, intensity, 1.0)), 0.0)
+    return intensity, c**2 if loss == "poisson" else c
+
+
+def pattern_loss(psi, b, good, beta, known, loss):
+    intensity, c = intensity_and_share(psi, b, beta, known, loss)
+    if loss == "amplitude":
+        return 0.5 * np.sum(np.where(good, np.sqrt(intensity) - b, 0.0) ** 2)
+    return 0.25 * np.sum(np.where(good, intensity - b**2 + b**2 * np.log(np.where(good, c, 1.0)), 0.0))
+
+
+def pattern_gradient(psi, b, good, beta, known, loss):
+    """Gradients in psi and in beta."""
+    _, c = intensity_and_share(psi, b, beta, known, loss)
+    factor = np.where(good, (1 - c) * (0.5 if loss == "poisson" else 1.0), 0.0)
+    return factor * psi, factor * beta
+
+
+def pattern_hessian(psi, b, good, beta, known, loss, dpsi, dbeta, curvature):
+    """Products in psi and in beta."""
+    intensity, c = intensity_and_share(psi, b, beta, known, loss)
+    if curvature == "gauss-newton":
+        c = np.where(intensity > 0, 1.0, 0.0)
+    elif curvature == "positive":
+        c = np.minimum(c, 1.0)
+    across = (1 - c) * (0.5 if loss == "poisson" else 1.0)
+    along = sum((one.conj() * other).real for one, other in zip(psi, dpsi, strict=True)) + beta * dbeta
+    along = along * c / np.where(intensity > 0, intensity, 1.0)
+    return np.where(good, across * dpsi + along * psi, 0), np.where(good, across * dbeta + along * beta, 0)
+
+
 def grid_terms(shape, m, correlation):
     """List (sample, version 0, kernel pixel, map pixel, factor) of a same-size linear convolution."""
     rows, columns = shape
@@ -197,6 +236,10 @@ class Model:
     method: str = "joint"
     link_offset: float = 0.0
     curvature: str = "full"
+    pattern_background: Any = None
+    loss: str = "amplitude"
+    faint: Any = None
+    fluorescence_exposure: Any = None
 
     def __post_init__(self):
         self.N, self.m = self.patterns.shape[:2]
@@ -205,6 +248,11 @@ class Model:
         good = np.ones((self.m, self.m), bool) if self.mask is None else np.asarray(self.mask)
         self.good = np.broadcast_to(good, self.patterns.shape)
         self.b = np.sqrt(np.where(self.good, self.patterns, 0.0))
+        if self.faint is None:
+            self.faint = FAINT * np.mean(self.patterns[self.good]) if self.loss == "poisson" else 0.0
+        self.b = np.sqrt(self.b**2 + self.faint)
+        background = 0.0 if self.pattern_background is None else self.pattern_background
+        self.known = self.faint + np.broadcast_to(background, (self.m, self.m))
         if self.exposure is None:
             self.exposure = np.ones(self.N)
         self.F = dft_matrix(self.m)
@@ -221,7 +269,8 @@ class Model:
         if self.grid:
             terms = grid_terms(self.shape, self.m, self.blur == "correlation")
         else:
-            terms = scan_terms(self.shape, self.m, self.corners, self.exposure)
+            light = self.exposure if self.fluorescence_exposure is None else self.fluorescence_exposure
+            terms = scan_terms(self.shape, self.m, self.corners, light)
         versions = 1 if self.grid else self.N
         self.bilinear = Bilinear(terms, self.data.shape[1], versions, self.m, self.shape)
 
@@ -244,8 +293,12 @@ class Model:
     def exit_waves(self, j, z, probe):
         return shift(probe, self.fractions[j]) * patch(z, self.corners[j], self.m)
 
+    def measured(self, j, u):
+        """What a pattern is compared with, and how: arguments of `pattern_loss` after psi."""
+        return self.b[j], self.good[j], u.get("background_amplitude", 0.0), self.known, self.loss
+
     def intensities(self, z, probe):
-        """Noiseless patterns."""
+        """Noiseless patterns, without the background."""
         return np.array(
             [modulus(self.far_field(j, self.exit_waves(j, z, probe))) ** 2 for j in range(self.N)]
         )
@@ -345,7 +398,7 @@ class Model:
             z = self.object(u)
             for j, beam in enumerate(self.beams(u)):
                 psi = self.far_field(j, beam * patch(z, self.corners[j], self.m))
-                ptychography += amplitude_loss(psi, self.b[j], self.good[j]) / self.N
+                ptychography += pattern_loss(psi, *self.measured(j, u)) / self.N
         if self.method != "ptychography":
             for a, r in zip(self.alpha, self.residuals(u), strict=True):
                 fluorescence += a / (2 * self.N_e) * np.sum(r**2)
@@ -354,7 +407,7 @@ class Model:
     def value(self, u):
         return sum(self.losses(u))
 
-    def _fields(self, u, g_z, g_w, g_probe, g_moves):
+    def _fields(self, u, g_z, g_w, g_probe, g_moves, g_root):
         """Complex gradients or products as the unknowns of `u`."""
         own = np.array(g_w)
         if self.method == "joint":
@@ -365,6 +418,7 @@ class Model:
             "imaginary_part": g_z.imag,
             "elements": own,
             "probe": g_probe,
+            "background_amplitude": g_root,
             "displacement": without_linear_parts(places, self.positions),
             "distortion": places.T @ self.lever(),
             "log_amplitude": without_linear_parts(amplitudes, self.positions),
@@ -373,14 +427,16 @@ class Model:
 
     def gradient(self, u):
         g_z, g_w = np.zeros(self.shape, complex), [np.zeros(self.shape) for _ in range(self.N_e)]
-        beams = self.beams(u)
+        beams, g_root = self.beams(u), np.zeros((self.m, self.m))
         of_beams, of_probe = np.zeros(beams.shape, complex), np.zeros(self.probe.shape, complex)
         if self.method != "fluorescence":
             z = self.object(u)
             for j, beam in enumerate(beams):
                 z_j = patch(z, self.corners[j], self.m)
                 psi = self.far_field(j, beam * z_j)
-                back = self.far_field_adjoint(j, amplitude_gradient(psi, self.b[j], self.good[j])) / self.N
+                forces, in_root = pattern_gradient(psi, *self.measured(j, u))
+                back = self.far_field_adjoint(j, forces) / self.N
+                g_root += in_root / self.N
                 add_patch(g_z, self.corners[j], (beam.conj() * back).sum(axis=0))
                 of_beams[j] += z_j.conj() * back
         if self.method != "ptychography":
@@ -393,7 +449,7 @@ class Model:
                 h += factor * self.bilinear.kernels_adjoint(u["elements"][e], r)
             self._add_seen(2 * seen * h[:, None], of_beams, of_probe)
         in_probe, in_moves = self.beams_adjoint(u, of_beams)
-        return self._fields(u, g_z, g_w, of_probe + in_probe, in_moves)
+        return self._fields(u, g_z, g_w, of_probe + in_probe, in_moves, g_root)
 
     def _add_seen(self, fields, of_beams, of_probe):
         if self.grid:
@@ -408,6 +464,7 @@ class Model:
         beams, moved = self.beams(u), self.beams_tangent(u, du)
         of_beams, of_probe = np.zeros(beams.shape, complex), np.zeros(self.probe.shape, complex)
         forces = np.zeros(beams.shape, complex)  # of the residuals on the beams
+        h_root = np.zeros((self.m, self.m))
         if self.method != "fluorescence":
             z = self.object(u)
             dz = self.object(du) - (0 if self.method == "ptychography" else 1j * self.link_offset)
@@ -415,13 +472,14 @@ class Model:
                 corner, p_j, dp_j = self.corners[j], beams[j], moved[j]
                 z_j, dz_j = patch(z, corner, self.m), patch(dz, corner, self.m)
                 psi, dpsi = self.far_field(j, p_j * z_j), self.far_field(j, dp_j * z_j + p_j * dz_j)
-                bent = amplitude_hessian(psi, self.b[j], self.good[j], dpsi, self.curvature)
+                droot = du.get("background_amplitude", 0.0)
+                bent, in_root = pattern_hessian(psi, *self.measured(j, u), dpsi, droot, self.curvature)
+                h_root += in_root / self.N
                 back = self.far_field_adjoint(j, bent) / self.N
                 in_z, in_beam = p_j.conj() * back, z_j.conj() * back
                 if full:
-                    force = (
-                        self.far_field_adjoint(j, amplitude_gradient(psi, self.b[j], self.good[j])) / self.N
-                    )
+                    at_point, _ = pattern_gradient(psi, *self.measured(j, u))
+                    force = self.far_field_adjoint(j, at_point) / self.N
                     in_z = in_z + dp_j.conj() * force
                     in_beam = in_beam + dz_j.conj() * force
                     forces[j] += z_j.conj() * force
@@ -447,7 +505,7 @@ class Model:
         if full and MOVES.intersection(u):
             more = self.beams_bend(u, du, forces)
             in_probe, in_moves = in_probe + more[0], in_moves + more[1]
-        return self._fields(u, h_z, h_w, of_probe + in_probe, in_moves)
+        return self._fields(u, h_z, h_w, of_probe + in_probe, in_moves, h_root)
 
 
 def inner(left, right):
@@ -485,6 +543,8 @@ def model_of(scan, **more):
         mask=scan.mask,
         exposure=scan.exposure,
         blur=scan.blur,
+        pattern_background=scan.pattern_background,
+        fluorescence_exposure=scan.fluorescence_exposure,
         **maps,
         **more,
     )

@@ -18,6 +18,9 @@ DEFAULTS = {
     "offset": 0.0,
     "missing": False,
     "probe": False,
+    "pattern_background": False,
+    "pattern_loss": "amplitude",
+    "refine_pattern_background": False,
     "curvature": "full",
     "blur": "convolution",
     "positions": "none",
@@ -72,6 +75,33 @@ CASES = {
         "m": 9,
     },
     "ptychography positive": {"method": "ptychography", "K": 3, "probe": True, "curvature": "positive"},
+    "joint scan, poisson": {
+        "sampling": "scan",
+        "m": 8,
+        "mask": 3,
+        "exposure": True,
+        "fraction": True,
+        "probe": True,
+        "pattern_loss": "poisson",
+        "pattern_background": True,
+        "refine_pattern_background": True,
+    },
+    "ptychography, background": {
+        "method": "ptychography",
+        "K": 3,
+        "m": 11,
+        "fraction": True,
+        "probe": True,
+        "exposure": True,
+        "refine_pattern_background": True,
+    },
+    "ptychography, given background": {
+        "method": "ptychography",
+        "mask": 2,
+        "pattern_background": True,
+        "curvature": "positive",
+    },
+    "ptychography poisson": {"method": "ptychography", "K": 3, "m": 9, "pattern_loss": "poisson"},
     "fluorescence grid": {"method": "fluorescence", "N_e": 3, "missing": True, "background": True, "m": 8},
     "fluorescence scan": {
         "method": "fluorescence",
@@ -171,6 +201,10 @@ def make_scan(case, seed=1, N=5):
         patterns[~np.broadcast_to(extra["mask"], patterns.shape)] = np.nan  # dead pixels may hold anything
     if case["exposure"]:
         extra["exposure"] = rng.uniform(0.5, 1.5, N)
+        if case["pattern_background"]:
+            extra["fluorescence_exposure"] = rng.uniform(0.5, 1.5, N)
+    if case["pattern_background"]:
+        extra["pattern_background"] = rng.uniform(0, 0.5, (m, m))
     if case["background"]:
         extra["background"] = rng.uniform(0, 20, N_e)
     if case["method"] != "ptychography" or N_e > 1:
@@ -194,6 +228,7 @@ def random_point(objective, rng):
         "displacement": (scan.N, 2),
         "distortion": (2, 2),
         "log_amplitude": (scan.N, 1),
+        "background_amplitude": (scan.m, scan.m),
     }
     sizes = {"distortion": 0.05, "log_amplitude": 0.25}
     return {

@@ -19,6 +19,8 @@ FIELDS = [
     "mask",
     "exposure",
     "sensitivity",
+    "pattern_background",
+    "fluorescence_exposure",
     "background",
     "count_scale",
     "fluorescence_count_scale",
@@ -45,8 +47,11 @@ def example_scan(
             "fluorescence_count_scale": [1.0, 0.7, 1.0],
             "blur": "correlation",
         }
+        if sampling == "scan":
+            extra["fluorescence_exposure"] = 1 + 0.1 * rng.random(count)
     if mask is not None:
         extra["mask"] = rng.random((m, m) if mask == 2 else (count, m, m)) > 0.1
+        extra["pattern_background"] = rng.random((m, m))
     elements = rng.random((3 if sampling else 0, *shape))
     probe = rng.normal(size=(modes, m, m)) + 1j * rng.normal(size=(modes, m, m))
     return Scan(

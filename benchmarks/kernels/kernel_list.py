@@ -136,7 +136,10 @@ def quasi_newton_second_loop(
 PATTERNS = [
     Kernel(gradients, "term tile out first last"),
     Kernel(gradients, "low_term tile out first last", "nothing kept"),
+    Kernel(gradients, "background_term tile out first last", "background"),
+    Kernel(gradients, "poisson_term tile out first last", "Poisson counts"),
     Kernel(products, "term change out first last"),
+    Kernel(products, "background_term change out first last", "background"),
     Kernel(losses_along, "term change steps first last"),
     Kernel(intensities, "term tile first last"),
     Kernel(misfit, "term first last"),

@@ -68,14 +68,17 @@ class Workbench:
         # vector code, which takes the amplitudes over
         probe = positioned_probe(np.zeros((self.count, 2)), 1, m, self.complex, "vector")
         probe.set(self.probes[0])
-        self.term, self.low_term = (
+        self.term, self.low_term, self.background_term, self.poisson_term = (
             VectorDiffraction(
-                self.amplitudes.copy(), self.corners, np.ones(self.count), probe, "positive", keep
+                self.amplitudes.copy(), self.corners, np.ones(self.count), probe, "positive", *options
             )
-            for keep in (True, False)
-        )
-        for first, last in probe.batches():
-            self.term.gradient(self.tile, self.out, first, last, None)
+            for options in (
+                (True,), (False,), (True, "amplitude", "refined"), (True, "poisson", "none"),
+            )
+        )  # fmt: skip
+        for term in (self.term, self.background_term):
+            for first, last in probe.batches():
+                term.gradient(self.tile, self.out, first, last, None)
         self.shifts = VectorShifts(rng.random((self.count, 2)), 1, m, self.complex, self.fourier.batch)
         self.far_spectrum, self.far_sum = self.shifts.spectrum(self.probes[0]), self.shifts.no_sum()
         # pairs of quasi-Newton steps

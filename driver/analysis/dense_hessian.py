@@ -64,8 +64,9 @@ def dense_hessian(
     Raises
     ------
     ValueError
-        The objective has several ranks, an unknown probe, a link that is not linear or too many unknowns; the
-        vector has a wrong shape or is not finite; `printed_data` is combined with another curvature.
+        The objective has several ranks, an unknown probe, a background of the patterns or another loss than
+        that of amplitudes, a link that is not linear or too many unknowns; the vector has a wrong shape or is
+        not finite; `printed_data` is combined with another curvature.
 
     Notes
     -----
@@ -105,6 +106,11 @@ def _checked(
         raise ValueError(f"objective: expected one on a single rank, got {objective.ranks.size} ranks")
     if objective.settings.refine_probe:
         raise ValueError("objective: expected a known probe, got refine_probe=True")
+    if objective.terms.diffraction is not None and not objective.terms.diffraction.plain:
+        raise ValueError(
+            "objective: expected amplitudes without a background, got a pattern_background or "
+            f"pattern_loss={objective.settings.pattern_loss!r}"
+        )
     if printed_data and objective.settings.curvature != "full":
         raise ValueError(
             f"printed_data: expected an objective with curvature 'full', got {objective.settings.curvature!r}"

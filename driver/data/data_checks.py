@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.data.checks import real_array
+from ptyxrf.driver.data.lazy_arrays import ArraySource, is_lazy
 
 
 def check_patterns(block: NDArray, indices: NDArray[np.int64], mask: NDArray[np.bool_] | None) -> None:
@@ -94,3 +97,62 @@ def grid_shape(shape: Any) -> tuple[int, int]:
     if rows < 1 or columns < 1 or (rows, columns) != tuple(shape):
         raise ValueError(f"shape: expected two positive integers (n_rows, n_cols), got {shape!r}")
     return rows, columns
+
+
+def mask_of(mask: ArrayLike | ArraySource, count: int, m: int) -> Any:
+    """Return the mask of N patterns of m x m, or of each: as booleans, or lazy as it is."""
+    if is_lazy(mask) and tuple(mask.shape) == (count, m, m):  # type: ignore[union-attr]
+        return mask
+    array = np.asarray(mask)
+    if array.shape not in ((m, m), (count, m, m)):
+        raise ValueError(f"mask: expected shape ({m}, {m}) or ({count}, {m}, {m}), got {array.shape}")
+    if array.dtype != np.bool_:
+        if array.dtype.kind not in "iu" or not np.isin(array, (0, 1)).all():
+            raise ValueError(f"mask: expected booleans (True = good), got dtype {array.dtype}")
+        array = array.astype(bool)
+    if not array.any():
+        raise ValueError("mask: expected some good pixels (True), got none")
+    return np.ascontiguousarray(array)
+
+
+def pattern_background_of(background: ArrayLike | None, m: int) -> NDArray[np.float64] | None:
+    """Return the background of m x m patterns from a number or a pattern; None for None."""
+    if background is None:
+        return None
+    array = real_array("pattern_background", background)
+    if array.shape not in ((), (m, m)):
+        raise ValueError(
+            f"pattern_background: expected a number or shape ({m}, {m}) as the patterns have, got shape "
+            f"{array.shape}"
+        )
+    array = np.broadcast_to(array, (m, m)).copy()
+    bad = ~((array >= 0) & (array < np.inf))  # NaN compares false
+    if bad.any():
+        row, column = (int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"pattern_background: expected finite non-negative counts, got {array[row, column]} at pixel "
+            f"({row}, {column})"
+        )
+    return array
+
+
+def true_arrays(
+    truth: Mapping[str, Any] | None, expected: Mapping[str, tuple[int, ...]]
+) -> dict[str, NDArray[Any]]:
+    """Return what a simulation knows: arrays of the expected shapes, or lazy ones as they are."""
+    if truth is not None and not isinstance(truth, Mapping):
+        raise ValueError(f"truth: expected a mapping of names to arrays, got {type(truth).__name__}")
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, array in (truth or {}).items():
+        if name not in expected:
+            raise ValueError(f"truth: expected keys among {', '.join(expected)}, got {name!r}")
+        if np.shape(array) != expected[name]:
+            raise ValueError(f"truth: expected {name} of shape {expected[name]}, got {np.shape(array)}")
+        values: Any = array if is_lazy(array) else np.asarray(array)
+        kinds, numbers = ("fiu", "real numbers") if name == "elements" else ("fiuc", "numbers")
+        if values.dtype.kind not in kinds:
+            raise ValueError(f"truth: expected {name} in {numbers}, got {values.dtype}")
+        if not is_lazy(array):
+            check_truth(name, values)
+        arrays[name] = values
+    return arrays

@@ -20,7 +20,7 @@ from ptyxrf.parallel.tile import Tile
 #: What belongs to the data besides patterns and fluorescence: small, and the same on every rank.
 SMALL = (
     "shape", "positions", "probe", "exposure", "attenuation", "sensitivity", "background", "count_scale",
-    "fluorescence_count_scale", "sampling", "blur",
+    "fluorescence_count_scale", "pattern_background", "sampling", "blur",
 )  # fmt: skip
 
 
@@ -96,4 +96,7 @@ def scan_digest(scan: Scan, checksums: dict[str, int]) -> dict[str, str]:
         By the names of the scan's attributes, hexadecimal digits.
     """
     parts = {name: f"{value:016x}" for name, value in checksums.items()}
-    return parts | {name: digest_of(getattr(scan, name)) for name in SMALL}
+    parts |= {name: digest_of(getattr(scan, name)) for name in SMALL}
+    if not np.array_equal(scan.fluorescence_exposure, scan.exposure):  # else it is named with the exposure
+        parts["fluorescence_exposure"] = digest_of(scan.fluorescence_exposure)
+    return parts

@@ -56,6 +56,8 @@ class Result:
         (row, column) of each scan position in pixels, where positions were refined.
     intensities : (N,) array of float64, optional
         Intensity of the beam at each position, relative like the exposure, where intensities were refined.
+    pattern_background : (m, m) array of float64, optional
+        Background of the patterns in counts, in detector order, where it was refined.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class Result:
         shared: tuple[Tile, Ranks] | None = None,
         positions: NDArray[np.float64] | None = None,
         intensities: NDArray[np.float64] | None = None,
+        pattern_background: NDArray[np.float64] | None = None,
     ) -> None:
         self.positions, self.intensities = positions, intensities
+        self.pattern_background = pattern_background
         self._object, self._elements, self.probe = object, elements, probe
         self._predicted, self._misfit = predicted_fluorescence, pattern_misfit
         self.history, self.reason, self.method = History(history), reason, method
@@ -108,6 +112,7 @@ class Result:
             positions=self.positions,
             intensities=self.intensities,
             quality=self.quality,
+            pattern_background=self.pattern_background,
             **(own | arrays),  # type: ignore[arg-type]
         )
 

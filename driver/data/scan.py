@@ -14,7 +14,10 @@ from ptyxrf.driver.data.data_checks import (
     check_probe,
     check_truth,
     grid_shape,
+    mask_of,
     measured_elements,
+    pattern_background_of,
+    true_arrays,
 )
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.lazy_arrays import ArraySource, blocks_of_rows, is_lazy
@@ -52,7 +55,13 @@ class Scan:
     mask : (m, m) array, or (N, m, m) array or lazy source of bool, optional
         True = good, in detector order like the patterns.
     exposure : (N,) array of float, optional
-        Ion chamber times live time at each position, relative (mean 1); default 1.
+        Ion chamber times live time of the patterns at each position, relative (mean 1); default 1.
+    fluorescence_exposure : (N,) array of float, optional
+        Ion chamber times live time of the fluorescence detector, for counts at the positions; default:
+        `exposure`.
+    pattern_background : float or (m, m) array of float, optional
+        Counts of each pattern that do not come from the beam (dark counts, stray light), in detector order
+        and whatever the exposure; default none.
     sensitivity : float or (N_e,) array of float, optional
         Counts per incident photon and unit of w; default 1.
     background : float or (N_e,) array of float, optional
@@ -105,6 +114,8 @@ class Scan:
         element_names: Sequence[str] | None = None,
         mask: ArrayLike | ArraySource | None = None,
         exposure: ArrayLike | None = None,
+        fluorescence_exposure: ArrayLike | None = None,
+        pattern_background: ArrayLike | None = None,
         sensitivity: ArrayLike | None = None,
         background: ArrayLike | None = None,
         count_scale: ArrayLike | None = None,
@@ -118,7 +129,8 @@ class Scan:
         self._set_patterns(patterns)
         self._set_probe(probe)
         self._set_positions(positions, shape)
-        self._set_mask(mask)
+        self.mask: Any = None if mask is None else mask_of(mask, self.N, self.m)
+        self.pattern_background = pattern_background_of(pattern_background, self.m)
         if isinstance(self.patterns, np.ndarray):
             check_patterns(
                 self.patterns, np.arange(self.N), None if self.mask is None else np.asarray(self.mask)
@@ -128,6 +140,11 @@ class Scan:
             fluorescence_count_scale = count_scale
         each, element = (self.N, "position"), (self.N_e, "element")
         self.exposure = per_item("exposure", 1.0 if exposure is None else exposure, *each)
+        self.fluorescence_exposure = per_item(
+            "fluorescence_exposure",
+            self.exposure if fluorescence_exposure is None else fluorescence_exposure,
+            *each,
+        )
         self.sensitivity = per_item("sensitivity", 1.0 if sensitivity is None else sensitivity, *element)
         background = 0.0 if background is None else background
         self.background = per_item("background", background, *element, zero=True)
@@ -137,7 +154,8 @@ class Scan:
         )
         self.blur = one_of("blur", blur, BLURS)
         self.geometry, self.units, self.title = geometry, units, title
-        self._set_truth(truth)
+        expected = {"object": self.shape, "elements": (self.N_e, *self.shape), "probe": self.probe.shape}
+        self.truth: dict[str, NDArray] = true_arrays(truth, expected)
 
     def _set_patterns(self, patterns: Any) -> None:
         lazy = isinstance(patterns, np.ndarray) or is_lazy(patterns)
@@ -212,27 +230,6 @@ class Scan:
         self.corners = corners.astype(np.int64)
         self.fractions = snapped - corners
 
-    def _set_mask(self, mask: ArrayLike | ArraySource | None) -> None:
-        self.mask: Any = None
-        if mask is None:
-            return
-        if is_lazy(mask) and tuple(mask.shape) == (self.N, self.m, self.m):  # type: ignore[union-attr]
-            self.mask = mask
-            return
-        array = np.asarray(mask)
-        if array.shape not in ((self.m, self.m), (self.N, self.m, self.m)):
-            raise ValueError(
-                f"mask: expected shape ({self.m}, {self.m}) or ({self.N}, {self.m}, {self.m}), "
-                f"got {array.shape}"
-            )
-        if array.dtype != np.bool_:
-            if array.dtype.kind not in "iu" or not np.isin(array, (0, 1)).all():
-                raise ValueError(f"mask: expected booleans (True = good), got dtype {array.dtype}")
-            array = array.astype(bool)
-        if not array.any():
-            raise ValueError("mask: expected some good pixels (True), got none")
-        self.mask = np.ascontiguousarray(array)
-
     def _set_fluorescence(
         self,
         fluorescence: ArrayLike | ArraySource | None,
@@ -284,28 +281,6 @@ class Scan:
         if len(set(names)) != len(names):
             raise ValueError(f"element_names: expected a different name for each element, got {names!r}")
         self.element_names: list[str] = [str(name) for name in names]
-
-    def _set_truth(self, truth: Mapping[str, NDArray] | None) -> None:
-        expected = {
-            "object": self.shape,
-            "elements": (self.N_e, *self.shape),
-            "probe": self.probe.shape,
-        }
-        self.truth: dict[str, NDArray] = {}
-        if truth is not None and not isinstance(truth, Mapping):
-            raise ValueError(f"truth: expected a mapping of names to arrays, got {type(truth).__name__}")
-        for name, array in (truth or {}).items():
-            if name not in expected:
-                raise ValueError(f"truth: expected keys among {', '.join(expected)}, got {name!r}")
-            if np.shape(array) != expected[name]:
-                raise ValueError(f"truth: expected {name} of shape {expected[name]}, got {np.shape(array)}")
-            values: Any = array if is_lazy(array) else np.asarray(array)
-            kinds, numbers = ("fiu", "real numbers") if name == "elements" else ("fiuc", "numbers")
-            if values.dtype.kind not in kinds:
-                raise ValueError(f"truth: expected {name} in {numbers}, got {values.dtype}")
-            if not is_lazy(array):
-                check_truth(name, values)
-            self.truth[name] = values
 
     def _find_measured(self) -> NDArray[np.bool_]:
         """Return which elements have data; a map that is neither whole nor absent is refused."""
@@ -378,7 +353,10 @@ class Scan:
             If there is no such argument.
         """
         per_element = "attenuation element_names sensitivity background fluorescence_count_scale".split()
-        others = "shape fluorescence mask exposure count_scale blur geometry units title truth".split()
+        others = "shape fluorescence mask exposure pattern_background count_scale blur geometry".split()
+        others += "units title truth".split()
+        if not np.array_equal(self.exposure, self.fluorescence_exposure):  # the default follows the exposure
+            others.append("fluorescence_exposure")
         arguments: dict[str, Any] = {
             name: getattr(self, name) for name in ("patterns", "positions", "probe", *others)
         }

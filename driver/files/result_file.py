@@ -32,6 +32,7 @@ HISTORY = f"{ENTRY}/history_1"
 PREDICTED = f"{FLUORESCENCE}/predicted"
 MISFIT = f"{PROCESS}/pattern_misfit"
 POSITIONS, INTENSITIES = f"{PROCESS}/positions", f"{PROCESS}/intensities"
+BACKGROUND = f"{PROCESS}/pattern_background"
 
 #: Columns of the history: the numbers of a record with their dtypes.
 COLUMNS = {
@@ -161,6 +162,7 @@ def _write_frame(
     writer.optional(POSITIONS, result.positions, units="pixel")
     writer.optional(INTENSITIES, result.intensities)
     write_quality(writer, result.quality)
+    writer.optional(BACKGROUND, result.pattern_background, interpretation="image")
     if scan is not None:
         writer.group(SAMPLE, "NXsample")
         writer.group(GEOMETRY, "NXcollection")
@@ -264,6 +266,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
             positions=_optional_values(reader, POSITIONS),
             intensities=_optional_values(reader, INTENSITIES),
             quality=read_quality(reader),
+            pattern_background=_optional_values(reader, BACKGROUND),
         )
 
 

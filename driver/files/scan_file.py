@@ -126,6 +126,7 @@ def _write_patterns(writer: Hdf5Writer, scan: Scan) -> None:
             masks[index] = ~np.asarray(scan.mask[index])
         writer.note_optional(MASK)
     writer.optional(f"{DETECTOR}/count_scale", scan.count_scale)
+    writer.optional(f"{DETECTOR}/pattern_background", scan.pattern_background)
     writer.array(EXPOSURE, scan.exposure)
     # Diffraction patterns show little on a linear scale.
     writer.group(DATA, "NXdata", signal="data", SILX_style='{"signal_scale_type": "log"}')
@@ -174,7 +175,10 @@ def _write_fluorescence(writer: Hdf5Writer, scan: Scan) -> None:
     for name in PER_ELEMENT:
         writer.array(f"{FLUORESCENCE}/{name}", getattr(scan, name))
     writer.optional(f"{FLUORESCENCE}/count_scale", scan.fluorescence_count_scale)
-    writer.link(f"{FLUORESCENCE}/exposure", EXPOSURE)
+    if np.array_equal(scan.fluorescence_exposure, scan.exposure):
+        writer.link(f"{FLUORESCENCE}/exposure", EXPOSURE)
+    else:
+        writer.optional(f"{FLUORESCENCE}/exposure", scan.fluorescence_exposure)
 
 
 def read_scan(
@@ -253,6 +257,7 @@ def _common_arguments(reader: Hdf5Reader) -> dict[str, Any]:
     return {
         "mask": _mask(reader),
         "count_scale": reader.optional(f"{DETECTOR}/count_scale"),
+        "pattern_background": reader.optional(f"{DETECTOR}/pattern_background"),
         "title": reader.text(title) if named else "",
         **_fluorescence(reader),
     }
@@ -344,5 +349,7 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
     name = f"{FLUORESCENCE}/element_names"
     if reader.own or reader.optional_dataset(name) is not None:
         arguments["element_names"] = reader.texts(name)
+    if reader.own:
+        arguments["fluorescence_exposure"] = reader.optional(f"{FLUORESCENCE}/exposure")
     arguments["fluorescence_count_scale"] = reader.optional(f"{FLUORESCENCE}/count_scale")
     return arguments

@@ -15,6 +15,7 @@ from ptyxrf.driver.objective.links import Link
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.object_and_probe import ObjectFields, ProbeModes
 from ptyxrf.driver.objective.passes import Passes
+from ptyxrf.driver.objective.pattern_background import PatternBackground, dark_level
 from ptyxrf.driver.objective.scan_positions import KINDS, LogAmplitude
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.terms import Terms
@@ -56,9 +57,14 @@ def assemble(
     """Return the parts of an objective for a start of the probe."""
     scan = data.scan
     units = InternalUnits.of(data, initial_probe)
-    terms = _terms(data, settings, units, real)
-    diagonals = Diagonals(data, terms, units, real)
     with_patterns = settings.method != "fluorescence"
+    refined = settings.refine_pattern_background and with_patterns
+    # before the terms order the patterns anew
+    with_mean = refined or (settings.pattern_loss == "poisson" and with_patterns)
+    mean_pattern = data.mean_pattern() if with_mean else None
+    terms = _terms(data, settings, units, real)
+    terms.mean_pattern = mean_pattern
+    diagonals = Diagonals(data, terms, units, real)
     names = link.unknowns if with_patterns else ("elements",)
     fields = ObjectFields(
         {name: scan.N_e if name == "elements" else 0 for name in names},
@@ -72,6 +78,10 @@ def assemble(
     kinds: list[Unknown] = [kind(diagonals, real, passes.z) for kind in KINDS[settings.refine_positions]]
     if settings.refine_intensities:
         kinds.append(LogAmplitude(diagonals, real, passes.z))
+    if refined and mean_pattern is not None:
+        kinds.append(PatternBackground(data, mean_pattern, terms, real))
+        if scan.pattern_background is None:
+            terms.set_known_background(np.full((scan.m, scan.m), dark_level(data, mean_pattern)))
     if settings.refine_probe:
         dtype = np.result_type(real, np.complex64)
         kinds.append(ProbeModes(diagonals, dtype, settings.probe_floor, passes.z, lambda: terms.alpha))
@@ -86,4 +96,13 @@ def _terms(data: LocalData, settings: Model, units: InternalUnits, real: np.dtyp
     # a probe that moves is another one at each point, and is used once there
     keep_probes = keep or not (settings.refine_probe or moving) or data.scan.sampling == "scan"
     engine = resolve_engine(settings.engine, data.scan.m)
-    return Terms(data, units, real, settings.curvature, engine, keep, keep_probes, moving)
+    given = data.scan.pattern_background
+    background = "none" if given is None or not given.any() else "given"
+    background = "refined" if settings.refine_pattern_background else background
+    terms = Terms(
+        data, units, real, settings.curvature, engine, keep, keep_probes, moving, settings.pattern_loss,
+        background,
+    )  # fmt: skip
+    if given is not None and background != "none":
+        terms.set_known_background(given)
+    return terms

@@ -1,4 +1,4 @@
-"""The beam at each position: probe, place and intensity, as far as they are unknown."""
+"""The beam at each position and the background, as far as they are unknown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.objective.object_and_probe import ProbeModes
 from ptyxrf.driver.objective.passes import BeamGradient, Free
+from ptyxrf.driver.objective.pattern_background import PatternBackground
 from ptyxrf.driver.objective.scan_positions import Displacement, Distortion, LogAmplitude
 from ptyxrf.driver.objective.terms import Terms
 from ptyxrf.driver.objective.unknown_kinds import Unknown
@@ -24,7 +25,7 @@ SEARCHED = 10
 
 
 class Beam:
-    """What a vector says of the probe at each position.
+    """What a vector says of the probe at each position, and of the background of the patterns.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ class Beam:
     initial_probe : (K, m, m) array
         In use where the probe is no unknown.
     kinds : sequence of Unknown
-        Those of `ProbeModes`, `Displacement`, `Distortion` and `LogAmplitude` that are unknown.
+        Those of `ProbeModes`, `Displacement`, `Distortion`, `LogAmplitude` and `PatternBackground` that are
+        unknown.
     z : (rows, columns) array of complex
         The object on the covered pixels, as it is at the point last evaluated.
     margin : int
@@ -53,12 +55,14 @@ class Beam:
         self._displacement: Displacement | None = only(Displacement)
         self._distortion: Distortion | None = only(Distortion)
         self._log_amplitude: LogAmplitude | None = only(LogAmplitude)
-        self._fixed = len(kinds) == (self._probe is not None)
+        self._background: PatternBackground | None = only(PatternBackground)
+        self._fixed = not any((self._displacement, self._distortion, self._log_amplitude))
 
     def free(self, held: frozenset[str]) -> Free:
         """Return which of its unknowns move where some are held."""
         names = {name for kind in self.kinds for name in kind.names} - held
-        return Free("probe" in names, bool(names - {"probe"}))
+        moves = bool(names - {"probe", "background_amplitude"})
+        return Free("probe" in names, moves, "background_amplitude" in names)
 
     def probe(self, vector: NDArray) -> NDArray[Any]:
         """Return the (K, m, m) probe, in the units of the data; a view where it is an unknown."""
@@ -94,12 +98,26 @@ class Beam:
         whole[data.tile.positions] = self.moves(vector)
         return data.ranks.sum(whole)
 
+    def initial_background(self) -> NDArray[np.float64] | float:
+        """Return the root of the background at the start; 0 where it is no unknown."""
+        return 0.0 if self._background is None else self._background.initial()
+
+    def background(self, vector: NDArray) -> NDArray[np.float64] | None:
+        """Return the background of the patterns (m, m) in counts, or None where it is no unknown."""
+        if self._background is None:
+            return None
+        return self._background.view(vector).astype(np.float64) ** 2 + self._terms.known_background()
+
     def place(self, vector: NDArray) -> None:
-        """Give the terms probe, positions and intensities of a vector."""
+        """Give the terms probe, positions, intensities and background of a vector."""
+        if self._background is not None:
+            self._terms.set_background(self._background.view(vector))
         self._terms.set_beam(self.probe(vector), None if self._fixed else self.moves(vector))
 
     def aim(self, direction: NDArray, free: Free) -> None:
         """Give the terms the change of these that a direction says."""
+        if self._background is not None:
+            self._terms.set_background_direction(self._background.view(direction) * free.background)
         change = self.probe(direction) if free.probe else np.zeros_like(self._initial_probe)
         self._terms.set_direction(change, self.moves(direction) if free.moves else None)
 
@@ -113,6 +131,8 @@ class Beam:
             self._distortion.view(vector)[...] = self._distortion.adjoint(gradient.moves[:, :2])
         if self._log_amplitude is not None:
             self._log_amplitude.view(vector)[...] = self._log_amplitude.projected(gradient.moves[:, 2:])
+        if self._background is not None:
+            self._background.view(vector)[...] = gradient.background
 
     # ---------------------------------------------------------------- corners
 

@@ -67,6 +67,25 @@ class Patterns:
 
 
 @dataclass(frozen=True)
+class MeanPattern:
+    """The mean of all patterns of all ranks.
+
+    Attributes
+    ----------
+    counts : (m, m) array of float64
+        Over the patterns in which a pixel is good, in detector order; 0 where it is good in none.
+    squares : (m, m) array of float64
+        The same of the squared counts.
+    good : (m, m) array of float64
+        Fraction of the patterns in which it is.
+    """
+
+    counts: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    good: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class LocalData:
     """A rank's part of a scan.
 
@@ -151,3 +170,15 @@ class LocalData:
         return replace(
             self, patterns=Patterns(amplitudes, mean_count, bool(fractional == 0)), checksums=checksums
         )
+
+    def mean_pattern(self) -> MeanPattern:
+        """Return the mean of all patterns, before a term takes the amplitudes over; all ranks take part."""
+        assert self.patterns is not None
+        sums = np.zeros((3, self.scan.m, self.scan.m))
+        for amplitudes in self.patterns.amplitudes:
+            good = amplitudes >= 0
+            counts = np.where(good, amplitudes.astype(np.float64) ** 2, 0.0)
+            sums += counts, counts**2, good
+        total, squares, times = self.ranks.sum(np.fft.fftshift(sums, axes=(1, 2)))
+        unit, most = self.patterns.mean_count, np.maximum(times, 1)
+        return MeanPattern(total / most * unit, squares / most * unit**2, times / self.scan.N)

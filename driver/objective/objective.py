@@ -120,7 +120,7 @@ class Objective:
         self.layout, self.mean_count = parts.layout, parts.units.mean_count
         self.unknowns, self.size = self.layout.names, self.layout.size
         self.preconditioner = Preconditioner(self.layout, identity=not settings.preconditioner)
-        values = starting_values(start, probe, settings.link_offset, scan.N)
+        values = starting_values(start, probe, settings.link_offset, scan.N, parts.beam.initial_background())
         self.initial = self.scatter(**{name: values[name] for name in self.unknowns})
         # the object of the method fluorescence has the real part of the start
         self._initial_real_part = self.fields.owned("real_part", values["real_part"])

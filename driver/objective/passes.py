@@ -29,6 +29,7 @@ class Free(NamedTuple):
 
     probe: bool = False
     moves: bool = False
+    background: bool = False
 
     @property
     def beam(self) -> bool:
@@ -37,7 +38,7 @@ class Free(NamedTuple):
 
 
 class BeamGradient(NamedTuple):
-    """A gradient, or a product, in the probe and in what each position has of its own; 0 where not asked for.
+    """A gradient, or a product, in what is unknown beside the fields; 0 where not asked for.
 
     Attributes
     ----------
@@ -45,10 +46,13 @@ class BeamGradient(NamedTuple):
         This rank's share.
     moves : (n, 3) array of float64
         In the displacements of the rank's positions, and in the logarithm of the amplitude.
+    background : (m, m) array of float64
+        This rank's share, in the root of the background of the patterns.
     """
 
     probe: NDArray[Any]
     moves: NDArray[np.float64]
+    background: NDArray[np.float64]
 
 
 class Passes:
@@ -120,7 +124,7 @@ class Passes:
         if diffraction is not None:
             losses[0] = float(diffraction.pattern_losses.sum()) / self._count
         self._collect(exchange, self._gradient_z, gradient)
-        return losses, self._beam_gradient(of_patterns, of_maps)
+        return losses, self._beam_gradient(of_patterns, of_maps, free)
 
     def product(self, fields: NDArray, product: NDArray, free: Free) -> BeamGradient:
         """Apply the Hessian at the point.
@@ -155,7 +159,7 @@ class Passes:
                 case Leaving(at) if diffraction is not None:
                     self._to_halo(self._product_z, at, change.covered)
         self._collect(exchange, self._product_z, product, fields)
-        return self._beam_gradient(of_patterns, of_maps)
+        return self._beam_gradient(of_patterns, of_maps, free)
 
     def losses_along(self, fields: NDArray, steps: NDArray, free: Free) -> NDArray[np.float64]:
         """Return this rank's share of the loss at the point plus t times a change, for each t in `steps`."""
@@ -224,9 +228,13 @@ class Passes:
         def empty(term: object) -> AdjointSum | None:
             return self.terms.positioned.adjoint(slopes=free.moves) if free.beam and term else None
 
+        if self.terms.diffraction is not None:
+            self.terms.diffraction.clear_background_sum()
         return empty(self.terms.diffraction), empty(self.terms.fluorescence)
 
-    def _beam_gradient(self, of_patterns: AdjointSum | None, of_maps: AdjointSum | None) -> BeamGradient:
+    def _beam_gradient(
+        self, of_patterns: AdjointSum | None, of_maps: AdjointSum | None, free: Free
+    ) -> BeamGradient:
         """Return the gradient in the beam, or a product, in the units of the data."""
         positioned, units = self.terms.positioned, self._units
         probe, slopes = np.zeros_like(positioned.unshifted), np.zeros((positioned.count, 3))
@@ -234,7 +242,10 @@ class Passes:
             if sums is not None:
                 probe += sums.total() / self._real.type(count)
                 slopes += sums.slopes / count
-        return BeamGradient(probe * units.amplitude, slopes * units.mean_count)
+        roots = np.zeros((positioned.m, positioned.m))
+        if free.background:
+            roots = self.terms.background_sum() * (units.amplitude / self._count)
+        return BeamGradient(probe * units.amplitude, slopes * units.mean_count, roots)
 
     def _maps(self, field: HaloField) -> NDArray[Any]:
         """Return the element maps on the covered pixels."""

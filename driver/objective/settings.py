@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ptyxrf.driver.data.kinds import COUNT_OR_ZERO, NOT_NEGATIVE, Choice, Either, Number, Several, Switch
 from ptyxrf.driver.data.setting import SettingsGroup, setting
 from ptyxrf.driver.data.words import METHODS
-from ptyxrf.kernels.words import CURVATURES, ENGINES
+from ptyxrf.kernels.words import CURVATURES, ENGINES, PATTERN_LOSSES
 
 if TYPE_CHECKING:
     from ptyxrf.driver.objective.links import Link
@@ -89,6 +89,17 @@ class Model(SettingsGroup):
         False,
         Switch(),
         "treat the intensity of the beam at each position as an unknown, too; it starts at the exposure",
+    )
+    pattern_loss: str = setting(
+        PATTERN_LOSSES[0],
+        Choice(PATTERN_LOSSES),
+        "misfit of the patterns: squared residuals of amplitudes, or the deviance of Poisson counts",
+    )
+    refine_pattern_background: bool = setting(
+        False,
+        Switch(),
+        "treat what the background of the patterns has above that of the scan, or above the level of the "
+        "darkest pixels, as an unknown, too",
     )
     alpha_scale: float = setting(1.0, NOT_NEGATIVE, "factor of weights that are given by name")
     link: str | Link = setting("linear", LinkChoice(("linear",)), "how the element maps enter the object")

@@ -13,7 +13,19 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
 
 #: Names that a start may give.
-NAMES = ("real_part", "imaginary_part", "elements", "probe", "displacement", "distortion", "log_amplitude")
+NAMES = (
+    "real_part",
+    "imaginary_part",
+    "elements",
+    "probe",
+    "displacement",
+    "distortion",
+    "log_amplitude",
+    "background_amplitude",
+)
+
+#: Least part of the mean count that is taken for light where the scan has a background.
+LEAST_LIGHT = 0.01
 
 #: Element maps larger than this, or smaller than its inverse, have squares beyond the range of a precision.
 MOST_IN_MAPS = {np.dtype(np.float64): 1e120, np.dtype(np.float32): 1e15}
@@ -29,7 +41,8 @@ def starting_probe(
     scan : Scan
     start : mapping
     mean_count : float or None
-        Scale the scan's probe so that z = 1 explains this mean count, unless the start has a probe. The
+        Scale the scan's probe so that z = 1 explains this mean count, less the background that the scan has,
+        unless the start has a probe. The
         unitary DFT keeps sums, so the pattern of z = 1 has a mean of sum |P|^2 / m^2.
 
     Raises
@@ -50,12 +63,21 @@ def starting_probe(
         raise ValueError(f"start: expected a probe of shape {scan.probe.shape}, got {probe.shape}")
     check_probe("start", probe)
     if mean_count is not None and "probe" not in start:
-        probe *= np.sqrt(mean_count * scan.m**2 / (np.abs(probe) ** 2).sum())
+        light = max(mean_count - _mean_background(scan), LEAST_LIGHT * mean_count)
+        probe *= np.sqrt(light * scan.m**2 / (np.abs(probe) ** 2).sum())
     return probe
 
 
+def _mean_background(scan: Scan) -> float:
+    """Return the mean background of the patterns, over the good pixels where all patterns share a mask."""
+    if scan.pattern_background is None:
+        return 0.0
+    shared = scan.mask is not None and len(scan.mask.shape) == 2
+    return float((scan.pattern_background[scan.mask] if shared else scan.pattern_background).mean())
+
+
 def starting_values(
-    start: Mapping[str, ArrayLike], probe: NDArray, link_offset: float, count: int
+    start: Mapping[str, ArrayLike], probe: NDArray, link_offset: float, count: int, background: ArrayLike
 ) -> dict[str, ArrayLike]:
     """Return a value for each name: that of a start, or its default."""
     defaults: dict[str, ArrayLike] = {"real_part": 1.0, "imaginary_part": link_offset, "elements": 0.0}
@@ -63,6 +85,7 @@ def starting_values(
         "displacement": np.zeros((count, 2)),
         "distortion": np.zeros((2, 2)),
         "log_amplitude": np.zeros((count, 1)),
+        "background_amplitude": background,
     }
     return defaults | dict(start) | {"probe": probe}
 
@@ -77,7 +100,7 @@ def check_range(scan: Scan, counts: FluorescenceData, probe: NDArray, real: np.d
     """
     intensity = float((np.abs(probe) ** 2).sum())
     if scan.sampling == "scan":
-        intensity *= float(scan.exposure.mean())
+        intensity *= float(scan.fluorescence_exposure.mean())
     roots = np.sqrt(counts.mean_square)
     most = MOST_IN_MAPS[real]
     for e in np.flatnonzero(roots > 0):

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.files.wisdom_file import prepare_plans
 from ptyxrf.driver.objective.internal_units import InternalUnits
-from ptyxrf.driver.objective.local_data import LocalData
+from ptyxrf.driver.objective.local_data import LocalData, MeanPattern
 from ptyxrf.kernels.diffraction import Diffraction
 from ptyxrf.kernels.fftw.transforms import PatternFourier
 from ptyxrf.kernels.fluorescence import Fluorescence
 from ptyxrf.kernels.fluorescence_grid import GridFluorescence, padded, plan_blur
 from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
 from ptyxrf.kernels.implementation import diffraction_term, positioned_probe
+from ptyxrf.kernels.words import PATTERN_LOSSES
 
 
 class Terms:
@@ -34,6 +35,8 @@ class Terms:
         Keep the probe of each position; better not where it moves, as it is then used once.
     moving : bool
         Whether positions or intensities may change.
+    loss, background : str
+        See `Diffraction`.
 
     Attributes
     ----------
@@ -45,6 +48,8 @@ class Terms:
     fluorescence : Fluorescence or None
     probe : (K, m, m) array or None
         The probe that was set last, in the units of the data.
+    mean_pattern : MeanPattern or None
+        None unless the background is refined, or the loss is that of Poisson counts.
     alpha : (N_e,) array of float64
         Weights of the fluorescence, in the units of the data.
     start : (n, 2) array of float64
@@ -65,10 +70,13 @@ class Terms:
         keep_far_fields: bool,
         keep_probes: bool,
         moving: bool = False,
+        loss: str = PATTERN_LOSSES[0],
+        background: str = "none",
     ) -> None:
         self.data, self.moving, self._units = data, moving, units
         self.probe: NDArray[Any] | None = None
         self.alpha = np.ones(data.scan.N_e)
+        self.mean_pattern: MeanPattern | None = None
         self.corners = data.corners.copy()
         self.moves = np.zeros((len(data.corners), 3))
         self._real, self._complex = real, np.result_type(real, np.complex64)
@@ -89,6 +97,8 @@ class Terms:
                 curvature,
                 keep_far_fields,
                 engine,
+                loss,
+                background,
             )
         self.fluorescence: Fluorescence | None = None
         if data.counts is not None:
@@ -113,8 +123,9 @@ class Terms:
         weights = units.weights(np.where(counts.measured, 1.0, 0.0))
         if scan.sampling == "scan":
             return ScanFluorescence(
-                values, gains, weights, self.positioned, full, self.corners, data.exposure
-            )
+                values, gains, weights, self.positioned, full, self.corners,
+                scan.fluorescence_exposure[tile.positions],
+            )  # fmt: skip
         rows, columns = tile.inner
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
         shape, active = tile.covered.shape, int(counts.measured.sum())
@@ -171,6 +182,37 @@ class Terms:
         self.positioned.set_direction(normalised, moves)
         if self.fluorescence is not None:
             self.fluorescence.set_direction(normalised)
+
+    def set_known_background(self, background: NDArray) -> None:
+        """Take the background of the patterns that is known (m, m), in the units of the data."""
+        if self.diffraction is not None:
+            self.diffraction.set_known_background(np.fft.ifftshift(background) / self._units.mean_count)
+
+    def set_background(self, roots: NDArray) -> None:
+        """Take the root of the rest of that background (m, m), in the units of the data."""
+        if self.diffraction is not None:
+            self.diffraction.set_background(np.fft.ifftshift(roots) / self._units.amplitude)
+
+    def set_background_direction(self, change: NDArray) -> None:
+        """Take a change of that root (m, m)."""
+        if self.diffraction is not None:
+            self.diffraction.set_background_direction(np.fft.ifftshift(change) / self._units.amplitude)
+
+    def known_background(self) -> NDArray[np.float64]:
+        """Return the background that is known (m, m), in the units of the data."""
+        assert self.diffraction is not None
+        return np.fft.fftshift(self.diffraction.known) * self._units.mean_count
+
+    def background(self) -> NDArray[np.float64]:
+        """Return the background that was set last (m, m), in the units of the data."""
+        assert self.diffraction is not None
+        background = self.diffraction.beta.astype(np.float64) ** 2 + self.diffraction.known
+        return np.fft.fftshift(background) * self._units.mean_count
+
+    def background_sum(self) -> NDArray[np.float64]:
+        """Return what the last pass has added in the root of the background (m, m), in internal units."""
+        assert self.diffraction is not None
+        return np.fft.fftshift(self.diffraction.background_sum())
 
     def _normalised(self, probe: NDArray) -> NDArray[Any]:
         return (probe / self._units.amplitude).astype(self._complex)

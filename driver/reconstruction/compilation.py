@@ -21,7 +21,10 @@ from ptyxrf.kernels.reductions import dots
 from ptyxrf.parallel.startup import first_on_each_node
 
 #: Settings that decide which kernels there are.
-DECISIVE = ("method", "precision", "curvature", "refine_probe", "refine_positions", "refine_intensities")
+DECISIVE = (
+    "method", "precision", "curvature", "refine_probe", "refine_positions", "refine_intensities",
+    "pattern_loss",
+)  # fmt: skip
 
 log = logging.getLogger("ptyxrf")
 
@@ -44,7 +47,9 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
     if not any(Path(dots.stats.cache_path).glob("*.nbi")):  # Numba's cache has no kernel
         log.info("compiling kernels: once on each machine, about a minute")
     engine = resolve_engine(model.engine, scan.m)
-    kind = Model(engine=engine, **{name: getattr(model, name) for name in DECISIVE})
+    background = model.refine_pattern_background or scan.pattern_background is not None
+    decisive = {name: getattr(model, name) for name in DECISIVE}
+    kind = Model(engine=engine, refine_pattern_background=background, **decisive)
     first_on_each_node(comm, lambda: _compile(kind, scan.sampling, bool(scan.fractions.any())))
 
 

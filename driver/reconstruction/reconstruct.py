@@ -254,6 +254,7 @@ def _result(
         positions=objective.beam.positions(state.vector) if settings["refine_positions"] != "none" else None,
         intensities=objective.beam.intensities(state.vector) if settings["refine_intensities"] else None,
         quality=quality,
+        pattern_background=objective.beam.background(state.vector),
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
     )
 

@@ -14,6 +14,9 @@ HELD_ITERATIONS = {"quasi-newton": 4, "newton": 8}
 #: Largest fraction of the budget of sweeps for which they are held.
 HELD_BUDGET = 0.25
 
+#: Iterations for which the background is held: the first objects scatter light everywhere, in its place.
+BACKGROUND_FROM = 10
+
 #: Iterations between two looks at positions that are stuck.
 SEARCH_EVERY = 3
 
@@ -32,6 +35,7 @@ class Schedule:
     def __init__(self, settings: Settings) -> None:
         self._refine_probe, self._probe_from = settings.refine_probe, settings.probe_from_iteration
         self._refine_positions = settings.refine_positions != "none"
+        self._refine_background = settings.refine_pattern_background
         self._positions_from = settings.positions_from_iteration
         self._hold_maps, self._held_iterations = settings.fluorescence_first, HELD_ITERATIONS[settings.solver]
         self._most_sweeps = HELD_BUDGET * (np.inf if settings.max_sweeps is None else settings.max_sweeps)
@@ -64,4 +68,5 @@ class Schedule:
         maps = maps and (probe or not self._refine_probe)
         places = self._refine_positions and self._positions_from > 0 and number <= self._positions_from
         holds = {"probe": probe, "elements": maps, "displacement": places, "distortion": places}
+        holds["background_amplitude"] = self._refine_background and number <= BACKGROUND_FROM
         return frozenset(name for name, held in holds.items() if held)

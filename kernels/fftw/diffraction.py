@@ -17,6 +17,11 @@ from ptyxrf.kernels.aligned import aligned_zeros
 from ptyxrf.kernels.amplitude_residual import amplitude_hessian, amplitude_losses_along, amplitude_residual
 from ptyxrf.kernels.diffraction import Diffraction
 from ptyxrf.kernels.fftw.transforms import PatternFourier
+from ptyxrf.kernels.intensity_residual import (
+    intensity_hessian,
+    intensity_losses_along,
+    intensity_residual,
+)
 from ptyxrf.kernels.patches import add_patches, multiply_patches, multiply_patches_add, sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum
 
@@ -32,7 +37,38 @@ class LibraryDiffraction(Diffraction):
         self._psi = aligned_zeros(self._shape(), probe.dtype) if keep_far_fields else None
         self.kept_bytes = 0 if self._psi is None else self._psi.nbytes
         self._bends: NDArray[Any] | None = None
+        self._sums = np.zeros((self.m, self.m))
         self._nothing = np.zeros((0, self.modes, self.m, self.m), probe.dtype)
+
+    def _set_levels(self) -> None:
+        """See `Diffraction`; the layout is the same."""
+
+    def clear_background_sum(self) -> None:
+        """See `Diffraction.clear_background_sum`."""
+        self._sums[...] = 0
+
+    def background_sum(self) -> NDArray[np.float64]:
+        """See `Diffraction.background_sum`."""
+        return self._sums.copy()
+
+    def _residual(self, psi: NDArray, fields: NDArray, first: int, last: int) -> None:
+        """Set fields to the gradient in psi, and the losses of these patterns."""
+        measured, losses = self.amplitudes[first:last], self.pattern_losses[first:last]
+        if self.plain:
+            amplitude_residual(psi, measured, fields, losses)
+            return
+        intensity_residual(psi, measured, self.added, self.beta, self.poisson, fields, losses, self._sums)
+
+    def _hessian(self, psi: NDArray, fields: NDArray, first: int, last: int) -> None:
+        """Replace fields by the Hessian applied to them."""
+        measured = self.amplitudes[first:last]
+        if self.plain:
+            amplitude_hessian(psi, measured, self.low, self.high, fields)
+            return
+        intensity_hessian(
+            psi, measured, self.added, self.beta, self.beta_change, self.poisson, self.low, self.high, fields,
+            self._sums,
+        )  # fmt: skip
 
     def _shape(self) -> tuple[int, int, int, int]:
         return self.count, self.modes, self.m, self.m
@@ -65,7 +101,7 @@ class LibraryDiffraction(Diffraction):
         versions, which = self.probe.versions(first, last)
         multiply_patches(tile, versions, which, corners, scales, fields)
         self.fourier.forward(fields, psi)
-        amplitude_residual(psi, self.amplitudes[first:last], fields, self.pattern_losses[first:last])
+        self._residual(psi, fields, first, last)
         self.fourier.backward(fields, fields)
         add_patches(fields, versions, which, corners, scales, gradient)
         if probe_sum is not None:
@@ -91,7 +127,7 @@ class LibraryDiffraction(Diffraction):
                 # before `moved`, which lives in a shared buffer, is overwritten
                 add_patches(self._exits[first:last], moved, slots, corners, scales, product)
         self.fourier.forward(fields, fields)
-        amplitude_hessian(psi, self.amplitudes[first:last], self.low, self.high, fields)
+        self._hessian(psi, fields, first, last)
         self.fourier.backward(fields, fields)
         add_patches(fields, versions, which, corners, scales, product)
         if probe_sum is not None:
@@ -122,7 +158,13 @@ class LibraryDiffraction(Diffraction):
             self.fourier.forward(bend, bend)
         self.fourier.forward(fields, fields)
         steps = np.asarray(steps, dtype=self.amplitudes.dtype)
-        amplitude_losses_along(psi, fields, bend, self.amplitudes[first:last], steps, losses)
+        measured = self.amplitudes[first:last]
+        if self.plain:
+            amplitude_losses_along(psi, fields, bend, measured, steps, losses)
+            return
+        intensity_losses_along(
+            psi, fields, bend, measured, self.added, self.beta, self.beta_change, self.poisson, steps, losses
+        )
 
     def intensities(self, tile: NDArray, first: int, last: int) -> NDArray[Any]:
         """See `Diffraction.intensities`."""
@@ -130,7 +172,7 @@ class LibraryDiffraction(Diffraction):
         versions, which = self.probe.versions(first, last)
         multiply_patches(tile, versions, which, self.corners[first:last], self.scales[first:last], fields)
         self.fourier.forward(fields, fields)
-        return (fields.real**2 + fields.imag**2).sum(axis=1)
+        return (fields.real**2 + fields.imag**2).sum(axis=1) + self.added
 
     def in_order(self, values: NDArray[Any]) -> NDArray[Any]:
         """See `Diffraction.in_order`: nothing to do."""

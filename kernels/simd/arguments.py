@@ -64,6 +64,31 @@ class ProbeChange(NamedTuple):
     exits: NDArray
 
 
+class Detector(NamedTuple):
+    """What adds to the intensity |psi|^2, and how intensities are compared.
+
+    Attributes
+    ----------
+    plain : bool
+        Nothing adds to it, and amplitudes are compared; if so, nothing else is used.
+    poisson : bool
+        Whether the loss is that of Poisson counts.
+    moves : bool
+        Whether the background is an unknown.
+    levels : array of real
+        Three patterns (C, m, W) after each other: what adds to |psi|^2, the amplitude beta of the background,
+        and the change of it.
+    sums : (C, m, W) array of float64
+        The result in beta is added to it, where that is an unknown.
+    """
+
+    plain: bool
+    poisson: bool
+    moves: bool
+    levels: NDArray
+    sums: NDArray[np.float64]
+
+
 class Patterns(NamedTuple):
     """What was measured, and the loss that measures the misfit to it.
 
@@ -73,11 +98,13 @@ class Patterns(NamedTuple):
         (N, C, m, W), negative where masked.
     low, high : float
         Bounds of the curvature c.
+    detector : Detector
     """
 
     amplitudes: NDArray
     low: float
     high: float
+    detector: Detector
 
 
 class State(NamedTuple):

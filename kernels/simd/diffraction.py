@@ -16,7 +16,7 @@ from ptyxrf.kernels.diffraction import Diffraction
 from ptyxrf.kernels.patches import add_patches, sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum
 from ptyxrf.kernels.simd import passes
-from ptyxrf.kernels.simd.arguments import Patterns, Positions, ProbeChange, Scratch, State
+from ptyxrf.kernels.simd.arguments import Detector, Patterns, Positions, ProbeChange, Scratch, State
 from ptyxrf.kernels.simd.fourier import VectorPlan
 
 
@@ -35,19 +35,38 @@ class VectorDiffraction(Diffraction):
     """The term for patterns whose size has the prime factors 2, 3, 5 and 7 only; see `Diffraction`."""
 
     def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
-        plan = VectorPlan.of(self.m, self.real)
+        plan = self._order = VectorPlan.of(self.m, self.real)
         self.amplitudes = _ordered(amplitudes, plan)
         fields = self._plan = plan.of_fields(self.modes)
         positions = self.count if keep_far_fields else 1
         psi = aligned_empty((positions * 2 * self.modes * fields.pattern,), self.real)
         ratio = aligned_empty((positions * fields.pattern,), self.real)
         self.kept_bytes = psi.nbytes + ratio.nbytes if keep_far_fields else 0
-        self._patterns = Patterns(self.amplitudes.reshape(-1), self.low, self.high)
+        size = 0 if self.plain else fields.pattern
+        # where a vector is wider than what is left of the pattern, no division by 0
+        self._levels, self._sums = np.ones((3, size), self.real), np.zeros(size)
+        detector = Detector(
+            self.plain, self.poisson, self.background_moves, self._levels.reshape(-1), self._sums
+        )
+        self._patterns = Patterns(self.amplitudes.reshape(-1), self.low, self.high, detector)
         self._state = State(psi, ratio, not keep_far_fields)
         field = plan.fields(self.modes)
         self._scratch = Scratch(field, field, aligned_empty((5 * fields.part,), self.real))
         nothing = np.zeros(0, self.probe.dtype)
         self._at_rest = ProbeChange(False, np.zeros(self.count, np.int64), nothing, nothing, nothing)
+
+    def _set_levels(self) -> None:
+        """See `Diffraction`."""
+        levels = np.stack([self.added, self.beta, self.beta_change])
+        self._levels[...] = self._order.to_far(levels, fill=1).reshape(3, -1)
+
+    def clear_background_sum(self) -> None:
+        """See `Diffraction.clear_background_sum`."""
+        self._sums[...] = 0
+
+    def background_sum(self) -> NDArray[np.float64]:
+        """See `Diffraction.background_sum`."""
+        return self._order.from_far(self._sums.reshape(self._order.far_shape()))
 
     def _positions(self, first: int, last: int, pitch: int) -> Positions:
         """Return what the passes want to know of the positions first..last-1."""
@@ -117,8 +136,8 @@ class VectorDiffraction(Diffraction):
         out = np.empty((last - first, *self.amplitudes.shape[1:]), self.real)
         positions = self._positions(first, last, tile.shape[1])
         passes.intensities(self._plan, positions, self._scratch, tile.reshape(-1), out.reshape(-1))
-        return out
+        return out if self.plain else out + self._levels[0].reshape(out.shape[1:])
 
     def in_order(self, values: NDArray[Any]) -> NDArray[Any]:
         """See `Diffraction.in_order`."""
-        return VectorPlan.of(self.m, self.real).from_far(values)
+        return self._order.from_far(values)

@@ -175,7 +175,7 @@ def compute_again(
     forward_rows(plan, scratch.field, 0, plan.chunks, scale, patch, probe, False, patch, probe)
     forward_columns(plan, scratch.field, 0, plan.chunks)
     for c in range(plan.chunks):
-        residual_chunk(plan, patterns, state, scratch, chunk_of(plan, patterns, state, j, c))
+        residual_chunk(plan, patterns, state, scratch, chunk_of(plan, patterns, state, j, c), False)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -216,7 +216,8 @@ def gradients(
             prefetch_part(patterns.amplitudes, following, plan.pattern, fetched, 3 * groups)
             fetched += 1
             for c in range(first, last):
-                total += residual_chunk(plan, patterns, state, scratch, chunk_of(plan, patterns, state, j, c))
+                chunk = chunk_of(plan, patterns, state, j, c)
+                total += residual_chunk(plan, patterns, state, scratch, chunk, True)
             backward_columns(plan, field, first, last)
         losses[j] = 0.5 * total
         for first in range(0, chunks, GROUP):
@@ -265,7 +266,8 @@ def products(
             prefetch_state(psi, ratio, j + 1, far, plan.pattern, fetched, 3 * groups)
             fetched += 1
             for c in range(first, last):
-                hessian_chunk(plan, state, scratch, chunk_of(plan, patterns, state, j, c))
+                chunk = chunk_of(plan, patterns, state, j, c)
+                hessian_chunk(plan, patterns.detector, state, scratch, chunk)
             backward_columns(plan, field, first, last)
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
@@ -297,7 +299,7 @@ def losses_along(
         forward_columns(plan, field, 0, chunks)
         for c in range(chunks):
             chunk = chunk_of(plan, patterns, state, j, c)
-            losses_chunk(plan, state, scratch, chunk, moves, steps, losses)
+            losses_chunk(plan, patterns.detector, state, scratch, chunk, moves, steps, losses)
 
 
 @compiled

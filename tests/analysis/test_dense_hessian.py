@@ -152,6 +152,10 @@ def test_refused():
     refined, point = build({}, refine_probe=True)
     with pytest.raises(ValueError, match=r"^objective: expected a known probe"):
         dense_hessian(refined, point)
+    for settings in ({"pattern_loss": "poisson"}, {"refine_pattern_background": True}):
+        other, point = build({}, **settings)
+        with pytest.raises(ValueError, match=r"^objective: expected amplitudes without a background"):
+            dense_hessian(other, point)
     for curvature in ("positive", "gauss-newton"):
         held, point = build({"curvature": curvature})
         with pytest.raises(ValueError, match=r"^printed_data: expected .* 'full', got"):

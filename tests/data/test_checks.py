@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from ptyxrf.driver.data.checks import integer, integer_pair, one_of, per_item, positive
+from ptyxrf.driver.data.scan import Scan
 
 
 def test_accepted_values_become_plain_ones():
@@ -50,3 +51,31 @@ def test_per_item_names_the_item():
         per_item("scale", [1, 0, 2], 3, "element")
     with pytest.raises(ValueError, match=r"^scale: expected a number or 3 of them \(one per element\)"):
         per_item("scale", [1, 2], 3, "element")
+
+
+@pytest.mark.parametrize(
+    ("background", "message"),
+    [
+        (-1.0, r"expected finite non-negative counts, got -1.0 at pixel \(0, 0\)"),
+        (np.inf, "expected finite non-negative counts, got inf"),
+        (np.full((4, 4), np.nan), "expected finite non-negative counts, got nan"),
+        (np.zeros((3, 4)), r"expected a number or shape \(4, 4\) as the patterns have, got shape \(3, 4\)"),
+        ("dark", "expected real numbers"),
+    ],
+)
+def test_backgrounds_of_patterns_that_are_refused(background, message):
+    with pytest.raises(ValueError, match=f"pattern_background: {message}"):
+        Scan(np.ones((2, 4, 4)), np.zeros((2, 2)), np.ones((4, 4)), pattern_background=background)
+
+
+def test_exposures_of_the_two_detectors():
+    """That of the fluorescence follows that of the patterns unless it is given."""
+    data = np.ones((2, 4, 4)), np.zeros((2, 2)), np.ones((4, 4))
+    scan = Scan(*data, exposure=[1.0, 2.0], pattern_background=3)
+    assert scan.pattern_background.tolist() == [[3.0] * 4] * 4
+    assert scan.fluorescence_exposure.tolist() == [1.0, 2.0]
+    assert scan.replace(exposure=[2.0, 1.0]).fluorescence_exposure.tolist() == [2.0, 1.0]
+    both = scan.replace(fluorescence_exposure=[3.0, 1.0]).replace(exposure=[2.0, 1.0])
+    assert both.fluorescence_exposure.tolist() == [3.0, 1.0]
+    with pytest.raises(ValueError, match="fluorescence_exposure: expected finite positive numbers, got 0"):
+        scan.replace(fluorescence_exposure=0.0)

@@ -30,7 +30,7 @@ def test_round_trip_is_exact(tmp_path, elements, dtype, with_scan):
     path = tmp_path / "result.h5"
     write_result(path, result, example_scan() if with_scan else None)
     back = read_result(path)
-    names = ("object", "elements", "probe", "predicted_fluorescence", "pattern_misfit")
+    names = ("object", "elements", "probe", "predicted_fluorescence", "pattern_misfit", "pattern_background")
     for name in (*names, "positions", "intensities"):
         assert same_array(getattr(result, name), getattr(back, name)), name
     assert same_quality(result.quality, back.quality)

@@ -9,8 +9,15 @@ from ptyxrf.kernels.implementation import diffraction_term, positioned_probe
 COUNT = 5
 #: Sizes below, at and above the width of a vector, whole multiples of it or not; 11 is for the library only.
 CASES = [
-    (modes, m, fractional, curvature, dtype, engine)
-    for modes, m, fractional, curvature, engine in (
+    (modes, m, fractional, curvature, dtype, engine, *detector)
+    for modes, m, fractional, curvature, engine, *detector in (
+        (1, 8, True, "full", "vector", "amplitude", "refined"),
+        (3, 7, False, "positive", "vector", "poisson", "refined"),
+        (1, 20, False, "gauss-newton", "vector", "poisson", "none"),
+        (3, 16, True, "full", "vector", "poisson", "given"),
+        (3, 11, True, "full", "library", "amplitude", "refined"),
+        (1, 7, False, "positive", "library", "poisson", "refined"),
+        (3, 8, False, "full", "library", "poisson", "none"),
         (1, 7, True, "full", "library"),
         (3, 8, False, "full", "library"),
         (1, 11, False, "positive", "library"),
@@ -29,7 +36,7 @@ CASES = [
 class Case:
     """Five patterns; the rows and columns of the tile are odd; one pattern comes from a dark patch."""
 
-    def __init__(self, modes, m, fractional, curvature, dtype, engine):
+    def __init__(self, modes, m, fractional, curvature, dtype, engine, loss="amplitude", background="none"):
         rng = np.random.default_rng(m + modes)
         real = np.zeros(0, dtype).real.dtype
         self.shape = (2 * m + 1, m + 4)
@@ -45,8 +52,18 @@ class Case:
         self.amplitudes = np.fft.ifftshift(amplitudes, axes=(1, 2)).astype(real)
         self.model = naive.Model(
             patterns, corners + fractions, self.P.astype(complex), self.shape, mask=good,
-            exposure=self.exposure, method="ptychography", curvature=curvature,
+            exposure=self.exposure, method="ptychography", curvature=curvature, loss=loss,
+            faint=naive.FAINT if loss == "poisson" else 0.0,  # the term takes the unit of its data as it is
         )  # fmt: skip
+        self.loss, self.background, roots = loss, background, np.zeros((2, m, m))
+        if background != "none":
+            roots[0] = rng.uniform(0, 2, (m, m))
+            roots[0, 0, 0] = 0  # no intensity at all where the object is dark
+            self.model.known = self.model.faint + rng.uniform(0, 1, (m, m)) * (rng.random((m, m)) > 0.3)
+            self.model.known[0, 0] = self.model.faint
+        if background == "refined":
+            roots[1] = rng.uniform(-1, 1, (m, m))
+        self.root, self.droot = roots.astype(real)
         self.corners, self.fractions, self.curvature = corners, fractions, curvature
         self.dtype, self.real, self.modes, self.m, self.engine = dtype, real, modes, m, engine
         self.tolerance = 10 * naive.ROUNDING[dtype]
@@ -55,9 +72,15 @@ class Case:
         positioned = positioned_probe(self.fractions, self.modes, self.m, self.dtype, self.engine, batch=2)
         positioned.set(self.P)
         positioned.set_direction(self.dP)
-        return diffraction_term(
-            self.amplitudes.copy(), self.corners, self.exposure, positioned, self.curvature, keep, self.engine
-        ), positioned
+        term = diffraction_term(
+            self.amplitudes.copy(), self.corners, self.exposure, positioned, self.curvature, keep,
+            self.engine, self.loss, self.background,
+        )  # fmt: skip
+        if self.background != "none":
+            term.set_known_background(np.fft.ifftshift(self.model.known - self.model.faint))
+            term.set_background(np.fft.ifftshift(self.root))
+            term.set_background_direction(np.fft.ifftshift(self.droot))
+        return term, positioned
 
     def expected(self, with_probe):
         """Loss, gradient and product of the sum without 1/N; complex, in z and in the probe."""
@@ -66,7 +89,9 @@ class Case:
         if with_probe:
             du["probe"] = self.dP.astype(complex)
         du = {name: np.asarray(a, complex if name == "probe" else float) for name, a in du.items()}
+        du["background_amplitude"] = self.droot.astype(float)
         parts = self.model.gradient(u), self.model.product(u, du)
+        self.in_root = [COUNT * p["background_amplitude"] for p in parts]
         fields = [COUNT * (p["real_part"] + 1j * p["imaginary_part"]) for p in parts]
         probes = [COUNT * p["probe"] if with_probe else None for p in parts]
         return COUNT * self.model.value(u), fields, probes
@@ -74,6 +99,7 @@ class Case:
     def point(self, t, with_probe):
         z = self.z.astype(complex) + t * self.dz
         u = {"real_part": z.real, "imaginary_part": z.imag}
+        u["background_amplitude"] = self.root.astype(float) + t * self.droot.astype(float)
         if with_probe:
             u["probe"] = self.P.astype(complex) + t * self.dP
         return u
@@ -81,7 +107,9 @@ class Case:
 
 @pytest.fixture(
     params=CASES,
-    ids=lambda c: f"K{c[0]}-m{c[1]}-{'fraction' if c[2] else 'whole'}-{c[3]}-{c[4].__name__}-{c[5]}",
+    ids=lambda c: "-".join(
+        (f"K{c[0]}-m{c[1]}", "fraction" if c[2] else "whole", c[3], c[4].__name__, *c[5:])
+    ),
 )
 def case(request):
     return Case(*request.param)
@@ -117,21 +145,28 @@ def test_against_the_model(case, keep, with_probe):
     loss, (gradient_z, product_z), (gradient_p, product_p) = case.expected(with_probe)
     for _ in range(2):  # a second evaluation does not remember the first
         tile = np.ones(case.shape, case.dtype)
+        term.clear_background_sum()
         found, in_probe = gradient_of(term, case.z, tile, with_probe)
+        if case.background == "refined":
+            in_root = np.fft.fftshift(term.background_sum())
+            assert naive.relative(in_root, case.in_root[0]) < case.tolerance
         assert found == pytest.approx(loss, rel=case.tolerance)
         assert naive.relative(tile - 1, gradient_z) < case.tolerance
         if with_probe:
             assert naive.relative(in_probe, gradient_p) < case.tolerance
         tile = np.ones(case.shape, case.dtype)
+        term.clear_background_sum()
         in_probe = product_of(term, case.dz, tile, with_probe)
+        if case.background == "refined":
+            in_root = np.fft.fftshift(term.background_sum())
+            assert naive.relative(in_root, case.in_root[1]) < case.tolerance
         assert naive.relative(tile - 1, product_z) < case.tolerance
         if with_probe:
             assert naive.relative(in_probe, product_p) < case.tolerance
     misfit = [
-        naive.amplitude_loss(
+        naive.pattern_loss(
             case.model.far_field(j, case.model.exit_waves(j, case.z.astype(complex), case.P.astype(complex))),
-            case.model.b[j],
-            case.model.good[j],
+            *case.model.measured(j, case.point(0.0, False)),
         )
         for j in range(COUNT)
     ]
@@ -181,6 +216,7 @@ def test_in_given_batches(case):
 
 def test_products_are_symmetric(case):
     rng = np.random.default_rng(9)
+    case.droot[...] = 0
     term, _ = case.term()
     gradient_of(term, case.z, np.zeros(case.shape, case.dtype), False)
     left, right = case.dz, naive.random_complex(rng, case.shape, case.dtype)

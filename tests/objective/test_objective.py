@@ -23,6 +23,8 @@ def build(case, precision="double", alpha=0.04, **options):
         link_offset=case["offset"],
         refine_positions=case["positions"],
         refine_intensities=case["intensities"],
+        pattern_loss=case["pattern_loss"],
+        refine_pattern_background=case["refine_pattern_background"],
         **options,
     )
     weights = np.where(scan.measured, 1.0 if case["method"] == "fluorescence" else alpha, 0.0)
@@ -32,7 +34,10 @@ def build(case, precision="double", alpha=0.04, **options):
         method=case["method"],
         link_offset=case["offset"],
         curvature=case["curvature"],
+        loss=case["pattern_loss"],
     )
+    if case["refine_pattern_background"]:
+        model.known = objective.terms.known_background() + model.faint
     rng = np.random.default_rng(8)
     return objective, model, random_point(objective, rng), random_point(objective, rng)
 
@@ -210,6 +215,69 @@ def test_preconditioner_is_symmetric_and_positive(case):
         assert a @ left > 0
         if held is not None:
             assert not a[~held].any()
+
+
+# ---------------------------------------------------------------- background and loss of the patterns
+
+
+def test_poisson_agrees_with_amplitudes_at_many_counts():
+    case = DEFAULTS | {"method": "ptychography", "probe": True, "m": 8}
+    scan = make_scan(case)
+    rng = np.random.default_rng(5)
+    intensity = naive.model_of(scan, method="ptychography").intensities(np.ones(scan.shape), scan.probe)
+    scan = scan.replace(patterns=intensity * (1 + 1e-4 * rng.standard_normal(intensity.shape)))
+    found = []
+    for loss in ("amplitude", "poisson"):
+        objective = Objective(scan, "ptychography", refine_probe=True, curvature="full", pattern_loss=loss)
+        value, gradient = objective.value_and_gradient(objective.initial)
+        found.append((value, gradient, objective.hessian_product(gradient)))
+    (value, gradient, product), (other, other_gradient, other_product) = found
+    assert other == pytest.approx(value, rel=1e-3)
+    assert naive.relative(other_gradient, gradient) < 1e-3
+    assert naive.relative(other_product, product) < 1e-3
+
+
+def test_background_at_the_start():
+    """Given or in the darkest pixels, it is there from the start, and little is added to it."""
+    case = DEFAULTS | {"method": "ptychography", "m": 16}
+    scan = make_scan(case, N=40)
+    rng = np.random.default_rng(6)
+    patterns = rng.poisson(50 + 40 * np.sin(np.arange(40))[:, None, None] * np.ones((16, 16)))
+    patterns[:, :3] = rng.poisson(2.0, (40, 3, 16))
+    scan = scan.replace(patterns=patterns.astype(float), count_scale=1)
+    objective = Objective(scan, "ptychography", refine_pattern_background=True)
+    assert objective.pattern_background_of(objective.initial) == pytest.approx(
+        np.full((16, 16), 1.9), rel=0.3
+    )
+    given = np.linspace(0, 3, 256).reshape(16, 16)
+    objective = Objective(
+        scan.replace(pattern_background=given), "ptychography", refine_pattern_background=True
+    )
+    found = objective.pattern_background_of(objective.initial)
+    np.testing.assert_allclose(found - given, (found - given)[0, 0], rtol=1e-9)
+    assert 0 < (found - given)[0, 0] <= 0.1 * 1.5 + 1e-9
+    assert (
+        Objective(scan, "ptychography").pattern_background_of(Objective(scan, "ptychography").initial) is None
+    )
+
+
+def test_a_refined_background_explains_the_patterns():
+    case = DEFAULTS | {"method": "ptychography", "m": 8, "fraction": True, "exposure": True}
+    scan = make_scan(case, N=30)
+    rng = np.random.default_rng(7)
+    truth = 0.2 + rng.random((8, 8))
+    z = np.exp(0.3j * rng.standard_normal(scan.shape))
+    patterns = naive.model_of(scan, method="ptychography").intensities(z, scan.probe) + truth
+    scan = scan.replace(patterns=patterns, count_scale=0)
+    start = {"real_part": z.real, "imaginary_part": z.imag}
+    options = {"max_iterations": 60, "loss_tolerance": 0, "start": start}
+    without = reconstruct(scan, "ptychography", **options)
+    # none of it is known
+    scan = scan.replace(pattern_background=0)
+    result = reconstruct(scan, "ptychography", refine_pattern_background=True, **options)
+    assert without.pattern_background is None
+    assert result.loss < 1e-3 * without.loss
+    assert naive.relative(result.pattern_background, truth) < 0.05
 
 
 # ---------------------------------------------------------------- curvatures

@@ -61,6 +61,16 @@ CASES = {
         {"path": "random", "per_side": 5, "sampling": "grid", "elements": 2, "overlap": 0.7},
         {"method": "joint", "curvature": "full", "refine_positions": "each", "position_margin": 5},
     ),
+    "random-scan-poisson-background": (
+        {
+            "path": "random", "per_side": 5, "sampling": "scan", "elements": 2, "overlap": 0.7,
+            "fractional": True,
+        },
+        {
+            "method": "joint", "refine_probe": True, "curvature": "full", "pattern_loss": "poisson",
+            "refine_pattern_background": True,
+        },
+    ),
     "snake-ptychography": (
         {"path": "snake", "per_side": (3, 11), "sampling": None, "overlap": 0.6},
         {"method": "ptychography", "curvature": "gauss-newton"},
@@ -90,6 +100,8 @@ def make_scan(name, *, m=15):
     scan = simulate("cells", m=m, seed=3, margin=2, **what)
     rng = np.random.default_rng(5)
     changes = {"exposure": 1 + 0.1 * rng.random(scan.N)}
+    if "background" in name:
+        changes["fluorescence_exposure"] = 1 + 0.1 * rng.random(scan.N)
     if name == "raster-grid":
         changes["mask"] = rng.random((scan.N, m, m)) > 0.05
         maps = np.array(scan.fluorescence)
@@ -103,7 +115,7 @@ def random_unknowns(scan: Scan, unknowns, seed):
     rng = np.random.default_rng(seed)
     shapes = {
         "elements": (scan.N_e, *scan.shape), "displacement": (scan.N, 2), "distortion": (2, 2),
-        "log_amplitude": (scan.N, 1),
+        "log_amplitude": (scan.N, 1), "background_amplitude": (scan.m, scan.m),
     }  # fmt: skip
     sizes = {"distortion": 0.02, "log_amplitude": 0.2}
     arrays = {

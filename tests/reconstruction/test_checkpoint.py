@@ -41,7 +41,7 @@ def assert_same(result, expected):
     for record, other in zip(result.history, expected.history, strict=True):
         for name in ("loss", "gradient_norm", "products", "gradients", "sweeps", "step", "note", "errors"):
             np.testing.assert_equal(getattr(record, name), getattr(other, name), err_msg=name)
-    names = ("object", "elements", "probe", "pattern_misfit", "predicted_fluorescence")
+    names = ("object", "elements", "probe", "pattern_misfit", "predicted_fluorescence", "pattern_background")
     for name in (*names, "positions", "intensities"):
         np.testing.assert_array_equal(getattr(result, name), getattr(expected, name))
     assert result.reason is expected.reason
@@ -124,6 +124,20 @@ def test_going_on_with_positions_and_intensities(path, method, sampling, m, word
         rest = run(**settings, checkpoint=path, resume=True)
         assert_same(rest, whole)
         assert rest.settings["resumed_after"] == [number]
+
+
+@pytest.mark.parametrize("solver", ["quasi-newton", "newton"])
+def test_background_and_poisson_counts(path, solver):
+    """Before and after the background is freed."""
+    settings = {
+        "solver": solver, "refine_pattern_background": True, "pattern_loss": "poisson", "max_iterations": 13,
+    }  # fmt: skip
+    whole = run(**settings)
+    assert whole.pattern_background is not None
+    for number in (4, 12):
+        run(**settings | {"max_iterations": number}, checkpoint=path, checkpoint_iterations=1)
+        rest = run(**settings, checkpoint=path, resume=True)
+        assert_same(rest, whole)
 
 
 def test_the_paper_s_solver_and_stops(path):
@@ -227,6 +241,8 @@ CHANGES = {
     "preconditioner": False,
     "solver": "newton",
     "start": {"elements": 0.1},
+    "pattern_loss": "poisson",
+    "refine_pattern_background": True,
     "memory": "cached",
     "refine_positions": "each",
     "refine_intensities": True,

@@ -1,11 +1,13 @@
 """The stop where the data are fitted to within their noise."""
 
+import naive
 import numpy as np
 import pytest
+from objective_cases import DEFAULTS, make_scan
 
 import ptyxrf
-from ptyxrf.driver.objective.objective import Losses
-from ptyxrf.driver.reconstruction.discrepancy import NoiseLevel, noise_level
+from ptyxrf.driver.objective.objective import Losses, Objective
+from ptyxrf.driver.reconstruction.discrepancy import SETTLED_SHARE, NoiseLevel, noise_level, poisson_noise
 
 
 def cells(**changes):
@@ -74,3 +76,36 @@ def test_reconstruction_stops_before_the_noise_enters_the_maps():
     assert stopped.history[-1].iteration < onward.history[-1].iteration
     key = f"mse_{scan.element_names[0]}_illuminated"
     assert stopped.history[-1].errors[key] < 0.5 * onward.history[-1].errors[key]
+
+
+def test_noise_of_poisson_counts():
+    """The mean deviance of few and of many counts, from samples."""
+    rng = np.random.default_rng(1)
+    means = np.array([0.03, 0.5, 3.0, 19.0, 300.0])
+    n = rng.poisson(means, (200_000, 5)).astype(float)
+    deviances = 2 * (means - n + n * np.log(np.where(n > 0, n / means, 1)))
+    np.testing.assert_allclose(poisson_noise(means), deviances.mean(axis=0), rtol=0.02)
+    assert poisson_noise(np.zeros(1)) == 0
+
+
+@pytest.mark.parametrize("background", [None, 2.0])
+def test_the_true_object_leaves_the_noise(background):
+    """In both losses, with a background or without."""
+    case = DEFAULTS | {"N_e": 1, "m": 8, "sampling": "grid"}
+    scan = make_scan(case, N=60)
+    model = naive.model_of(scan, alpha=[1.0])
+    z = np.ones(scan.shape)
+    expected = 3 * model.intensities(z, scan.probe) + (background or 0.0)
+    patterns = np.random.default_rng(2).poisson(expected).astype(float)
+    counts = np.random.default_rng(3).poisson(30.0, scan.fluorescence.shape).astype(float)
+    scan = scan.replace(
+        patterns=patterns, fluorescence=counts, probe=np.sqrt(3) * scan.probe, pattern_background=background
+    )
+    # the level of amplitudes is that of many counts
+    for loss, tolerance in (("amplitude", 0.3), ("poisson", 0.1)):
+        objective = Objective(scan, "joint", pattern_loss=loss)
+        objective.value_and_gradient(objective.initial)
+        level = noise_level(objective)
+        unknowns = SETTLED_SHARE * 2 * np.prod(scan.shape) / patterns.size
+        found = objective.losses.ptychography * (1 - unknowns)
+        assert level is not None and found == pytest.approx(level.ptychography, rel=tolerance), loss
