@@ -48,7 +48,7 @@ class _Disk(io.FileIO):
         return self.tell() if size is None else size
 
     def readinto(self, buffer: Any) -> int:
-        """Read as much as was asked for: zeros where writing has failed."""
+        """Read the requested bytes; zeros where writing has failed."""
         view = memoryview(buffer).cast("B")
         done = super().readinto(view) or 0
         view[done:] = bytes(len(view) - done)

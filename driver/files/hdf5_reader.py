@@ -64,7 +64,7 @@ class Hdf5Reader:
         return DamagedFile(self.path, problem, name)
 
     def has(self, name: str) -> bool:
-        """Whether there is a dataset (or group) of that name; a dangling link is none."""
+        """Return whether there is a dataset or group of that name; a dangling link does not count."""
         try:
             return self.file.get(name) is not None
         except READ_ERRORS as error:
@@ -92,14 +92,14 @@ class Hdf5Reader:
         return dataset
 
     def _broken_link(self, name: str) -> str:
-        """Return where a link leads that does not lead to anything; nothing where there is no link."""
+        """Return the target of a dangling link, for a message; empty without a link."""
         link = self.file.get(name, getlink=True)
         if isinstance(link, h5py.ExternalLink):
             return f": it is a link to {link.path} in {link.filename}, which cannot be opened"
         return f": it is a link to {link.path}" if isinstance(link, h5py.SoftLink) else ""
 
     def _check_values(self, name: str, dataset: h5py.Dataset) -> None:
-        """Refuse what HDF5 would give as numbers although nobody has written them, and what are none."""
+        """Refuse datasets without numbers or texts, and those whose values were never written."""
         dtype = dataset.dtype
         if dataset.shape is None:
             raise self.error(name, "has no values")
@@ -134,7 +134,7 @@ class Hdf5Reader:
             raise self.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
 
     def check_size(self, name: str, dataset: h5py.Dataset) -> None:
-        """Refuse terabytes that a small file claims to hold, before there is memory for them."""
+        """Refuse a dataset whose claimed size cannot be in the file, before memory is allocated."""
         if dataset.is_virtual or dataset.external:
             return
         there = Path(dataset.file.filename).stat().st_size
@@ -185,7 +185,7 @@ class Hdf5Reader:
 
 
 def _source_is_there(dataset: h5py.Dataset, place: str, source: str) -> bool:
-    """Return whether a virtual dataset finds one of its sources; HDF5 gives zeros for what is not there."""
+    """Return whether a source of a virtual dataset exists; HDF5 reads missing ones as zeros."""
     if "%" in place + source or os.environ.get("HDF5_VDS_PREFIX"):
         return True  # a series of files, or in folders that only HDF5 knows
     if place == ".":
@@ -202,7 +202,7 @@ def _source_is_there(dataset: h5py.Dataset, place: str, source: str) -> bool:
 
 
 def _has_fill_value(dataset: h5py.Dataset) -> bool:
-    """Return whether the program that made a dataset has said what stands for values that are not written."""
+    """Return whether the dataset has a fill value that the program which wrote it has set."""
     return dataset.id.get_create_plist().fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED
 
 

@@ -143,7 +143,7 @@ def write_tiles(
 
 
 def _check_shapes(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse tiles that do not fit while all ranks can still be told."""
+    """Refuse tiles of a wrong shape, while all ranks can still raise together."""
     for name, tile in tiles.items():
         if tile.shape[-2:] != owned.shape:
             raise UnwritableFile(
@@ -152,7 +152,7 @@ def _check_shapes(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]
 
 
 def _largest_size(path: Path, names: Iterable[str]) -> int:
-    """Return the most bytes that a file has when some datasets without values have got theirs."""
+    """Return an upper bound of the size of a file after some of its empty datasets are filled."""
     size = path.stat().st_size + AT_ALL
     with h5py.File(path, "r") as file:
         for name in names:
@@ -198,7 +198,7 @@ def _write_at_once(comm: Any, path: Path, owned: Rectangle, tiles: Mapping[str, 
 
 
 def _read_back(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) -> None:
-    """Compare what a rank has written with what is in the file."""
+    """Compare the tiles of a rank with what the file holds."""
     if owned.size == 0:
         return
     with h5py.File(path, "r", libver=FORMAT_LIMITS) as file:

@@ -1,4 +1,4 @@
-"""Output files that are whole or not there: write beside the target, then rename."""
+"""Output files that are complete or absent: write beside the target, then rename."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _prefix(path: Path) -> str:
-    """Return how the temporary names for a file begin; of one length, for names have a limit."""
+    """Return the prefix of temporary names for a file; its length is fixed, because names have a limit."""
     return f".ptyxrf-{hashlib.sha256(path.name.encode()).hexdigest()[:8]}-"
 
 

@@ -28,8 +28,7 @@ kill -KILL "$2"
 def kill_launcher_after(seconds: float) -> None:
     """Kill the launcher, or its daemon on this host, if it is still there after a while.
 
-    Nothing is done under one that is not known. Whoever waits for the job then gets 137 (SIGKILL) from it,
-    instead of nothing.
+    An unknown launcher is left alone. A killed one has the exit code 137 (SIGKILL).
 
     Parameters
     ----------
