@@ -246,19 +246,16 @@ def test_background_at_the_start():
     patterns[:, :3] = rng.poisson(2.0, (40, 3, 16))
     scan = scan.replace(patterns=patterns.astype(float), count_scale=1)
     objective = Objective(scan, "ptychography", refine_pattern_background=True)
-    assert objective.pattern_background_of(objective.initial) == pytest.approx(
-        np.full((16, 16), 1.9), rel=0.3
-    )
+    assert objective.beam.background(objective.initial) == pytest.approx(np.full((16, 16), 1.9), rel=0.3)
     given = np.linspace(0, 3, 256).reshape(16, 16)
     objective = Objective(
         scan.replace(pattern_background=given), "ptychography", refine_pattern_background=True
     )
-    found = objective.pattern_background_of(objective.initial)
+    found = objective.beam.background(objective.initial)
     np.testing.assert_allclose(found - given, (found - given)[0, 0], rtol=1e-9)
     assert 0 < (found - given)[0, 0] <= 0.1 * 1.5 + 1e-9
-    assert (
-        Objective(scan, "ptychography").pattern_background_of(Objective(scan, "ptychography").initial) is None
-    )
+    known = Objective(scan, "ptychography")
+    assert known.beam.background(known.initial) is None
 
 
 def test_a_refined_background_explains_the_patterns():
