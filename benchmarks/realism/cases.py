@@ -1,7 +1,6 @@
 """The cases as data: what is recorded, what the user gives, how it is reconstructed, and what is expected.
 
-The settings are those that a case deserves. One that this version of ptyxrf does not have is left out of the
-run, and the row says so.
+The settings are those that a case deserves.
 """
 
 from __future__ import annotations
@@ -73,10 +72,8 @@ class Case:
         The user gives the reading of the ion chamber as the exposure.
     method : str
         One of `METHODS`.
-    modes : int
-        Probe modes of the reconstruction.
     settings : dict
-        Settings of `ptyxrf.reconstruct` beside the method and the number of modes.
+        Settings of `ptyxrf.reconstruct` beside the method.
     start : dict
         Starting values of `ptyxrf.reconstruct`.
     mu : str
@@ -92,7 +89,6 @@ class Case:
     mask: bool = False
     ion_chamber: bool = False
     method: str = "ptychography"
-    modes: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: Mapping[str, Any] = field(default_factory=dict)
     mu: str = ""
@@ -139,8 +135,8 @@ PTYCHOGRAPHY = (
     Case(
         "flux5", scan="flux5", settings=BLIND | {"refine_intensities": True}, goals=(Goal("object", 0.064),)
     ),
-    Case("modes3", scan="modes3", modes=3, settings=BLIND),
-    Case("fly4", scan="fly4", modes=3, settings=BLIND, goals=(Goal("object", 0.095),)),
+    Case("modes3", scan="modes3", settings=BLIND | {"modes": 3}),
+    Case("fly4", scan="fly4", settings=BLIND | {"modes": 3}, goals=(Goal("object", 0.095),)),
     Case(
         "pos1",
         scan="pos1",
@@ -177,14 +173,13 @@ PTYCHOGRAPHY = (
         scan="all",
         mask=True,
         ion_chamber=True,
-        modes=3,
-        settings=BOTH | {"refine_intensities": True, "refine_pattern_background": True},
+        settings=BOTH | {"modes": 3, "refine_intensities": True, "refine_pattern_background": True},
         goals=(Goal("object_affine", 0.11), Goal("positions_affine", 0.25)),
     ),
 )
 
 MEASURED = (
-    Case("star", source="star", modes=3, settings=BOTH | SWEEPS_300, goals=(Goal("loss", 64.0),)),
+    Case("star", source="star", settings=BOTH | {"modes": 3} | SWEEPS_300, goals=(Goal("loss", 64.0),)),
     # patterns do not determine what grows linearly over the scan: the object is scaled and sheared with it
     Case("xpp", source="xpp", settings=BOTH, goals=(Goal("positions_affine", 0.1),)),
 )

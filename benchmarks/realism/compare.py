@@ -72,10 +72,8 @@ def changes_of(entries: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"--set: expected NAME=VALUE, got {entry!r}")
         if name in declared:
             found[name] = declared[name].checked(f"--set {name}", declared[name].kind.from_text(text))
-        elif name == "modes" and text.isdecimal() and int(text) > 0:
-            found[name] = int(text)
         else:
-            raise ValueError(f"--set: expected a setting of ptyxrf.reconstruct, or modes=N, got {entry!r}")
+            raise ValueError(f"--set: expected a setting of ptyxrf.reconstruct, got {entry!r}")
     return found
 
 

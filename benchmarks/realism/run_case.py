@@ -17,7 +17,6 @@ from scans import Data, data_of, scan_of
 from shared import module
 
 import ptyxrf
-from ptyxrf.driver.simulation.probe_modes import probe_modes
 
 Record = dict[str, Any]
 
@@ -75,48 +74,18 @@ class Found:
     sweeps: float
 
 
-def known_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return those settings that this version of ptyxrf has, and the names of the others.
-
-    A setting of the right name that does not take the value counts as missing, too.
-    """
-    declared = ptyxrf.Settings.declared()
-    known, missing = {}, []
-    for name, value in settings.items():
-        try:
-            known[name] = declared[name].checked(name, value)
-        except (KeyError, ValueError):
-            missing.append(name)
-    return known, missing
-
-
-def wanted_settings(case: Case, changes: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], int]:
-    """Return the settings of a run, the names of missing ones, and the probe modes that its start needs.
-
-    Where the number of modes is no setting, a start with so many modes does the same.
-    """
-    modes = {"modes": case.modes} if case.modes > 1 else {}
-    settings, missing = known_settings({**case.settings, **modes, **changes})
-    if "modes" not in missing:
-        return settings, missing, 1
-    missing.remove("modes")
-    return settings, missing, int(changes.get("modes", case.modes))
-
-
 def run(job: Job) -> Record:
     """Make a run and return its measures.
 
     Returns
     -------
     dict
-        "case", "seed", "specimen", "missing" (names of settings that ptyxrf does not have) and those of
-        `cases.MEASURES` that the case has.
+        "case", "seed", "specimen" and those of `cases.MEASURES` that the case has.
     """
     case = CASES[job.case]
     data = data_of(case, job.seed, job.specimen, job.stored)
-    settings, missing, modes = wanted_settings(case, job.changes)
-    guess = data["guess"] if modes == 1 else probe_modes(data["guess"], modes)
-    scan = scan_of(case, data, guess)
+    settings = {**case.settings, **job.changes}
+    scan = scan_of(case, data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the linear link expects weak contrast
         if (case.name, str(settings)) not in _compiled:
@@ -129,7 +98,6 @@ def run(job: Job) -> Record:
         "case": case.name,
         "seed": job.seed,
         "specimen": job.specimen,
-        "missing": missing,
         "loss": found.loss,
         "seconds": seconds,
         "sweeps": found.sweeps,

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from cases import Case
-from numpy.typing import NDArray
 from shared import folder, module
 
 import ptyxrf
@@ -120,7 +119,7 @@ def _xpp(name: str, seed: int, specimen: int) -> Data:
     }
 
 
-def scan_of(case: Case, data: Data, probe: NDArray[Any]) -> ptyxrf.Scan:
+def scan_of(case: Case, data: Data) -> ptyxrf.Scan:
     """Return the scan as the user gives it.
 
     Parameters
@@ -128,8 +127,6 @@ def scan_of(case: Case, data: Data, probe: NDArray[Any]) -> ptyxrf.Scan:
     case : Case
     data : dict
         Of `data_of`.
-    probe : (m, m) or (K, m, m) array of complex
-        The guess.
     """
     shape = data["shape"] if "shape" in data else (data["n"], data["n"])
     given: dict[str, Any] = {"shape": tuple(int(length) for length in shape), "count_scale": 1}
@@ -147,4 +144,4 @@ def scan_of(case: Case, data: Data, probe: NDArray[Any]) -> ptyxrf.Scan:
     if case.mu:
         sign = -1.0 if case.mu.startswith("-") else 1.0
         given["attenuation"] = sign * data[case.mu.removeprefix("-")]
-    return ptyxrf.Scan(data["patterns"], data["nominal"], probe, **given)
+    return ptyxrf.Scan(data["patterns"], data["nominal"], data["guess"], **given)

@@ -69,11 +69,9 @@ def table(records: Sequence[Record]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name, values in found.items():
         runs = [record for record in records if record["case"] == name]
-        missing = runs[0]["missing"]
-        label = f"{name} (without {', '.join(missing)})" if missing else name
         numbers = [_number(values[column]) if column in values else "–" for column in columns]
         goals = "; ".join(verdict(goal, values, found) for goal in CASES[name].goals)
-        lines.append("| " + " | ".join([label, *numbers, str(len(runs)), goals or "–"]) + " |")
+        lines.append("| " + " | ".join([name, *numbers, str(len(runs)), goals or "–"]) + " |")
     return "\n".join(lines)
 
 

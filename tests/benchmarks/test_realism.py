@@ -10,15 +10,6 @@ import ptyxrf
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "realism"
 
-#: Settings of cases that ptyxrf is to get, with the values they take.
-PLANNED = {
-    "refine_positions": ("each", "affine", "both"),
-    "probe_start": ("search",),
-    "refine_intensities": (True,),
-    "refine_pattern_background": (True,),
-    "pattern_loss": ("poisson",),
-}
-
 
 @pytest.fixture(scope="module", autouse=True)
 def realism_on_path():
@@ -45,8 +36,8 @@ def shared_folder(realism_on_path):
         pytest.skip(str(error))
 
 
-def record(case, missing=(), **measures):
-    return {"case": case, "seed": 1, "specimen": 3, "missing": list(missing), **measures}
+def record(case, **measures):
+    return {"case": case, "seed": 1, "specimen": 3, **measures}
 
 
 def cells(text, case):
@@ -56,16 +47,11 @@ def cells(text, case):
     return dict(zip(heads, next(row for row in rows if row[0].split(" ")[0] == case), strict=True))
 
 
-def test_declared_settings_are_there_or_planned_and_of_the_right_kind():
+def test_settings_of_the_cases_are_those_of_a_reconstruction():
     from cases import CASES
 
-    declared = ptyxrf.Settings.declared()
     for case in CASES.values():
-        for name, value in case.settings.items():
-            if name in declared:
-                declared[name].checked(f"{case.name}: {name}", value)
-            else:
-                assert value in PLANNED[name], case.name
+        ptyxrf.Settings(**case.settings)
 
 
 def test_cases_refer_to_what_there_is():
@@ -82,28 +68,15 @@ def test_cases_refer_to_what_there_is():
             assert not goal.of or goal.of in CASES
 
 
-def test_settings_that_ptyxrf_does_not_have_are_named():
-    from cases import Case
-    from run_case import known_settings, wanted_settings
-
-    assert known_settings({"pairs": 4, "no_such": True}) == ({"pairs": 4}, ["no_such"])
-    assert known_settings({"solver": "guesswork"}) == ({}, ["solver"])
-    settings, missing, modes = wanted_settings(Case("two", modes=2, settings={"no_such": 1}), {"pairs": 3})
-    assert missing == ["no_such"]
-    assert settings.get("modes", modes) == 2
-    assert settings["pairs"] == 3
-
-
 def test_table_has_medians_and_marks_what_misses_its_goal():
     from table import table
 
     runs = [record("base", object=error, seconds=1.0, sweeps=99.5) for error in (0.061, 0.9, 0.05)]
-    runs += [record("mask", ["refine_positions"], object=0.0641, seconds=2.0, sweeps=80.0)]
+    runs += [record("mask", object=0.0641, seconds=2.0, sweeps=80.0)]
     text = table(runs)
     base, mask = cells(text, "base"), cells(text, "mask")
     assert (base["object"], base["runs"], base["goal"]) == ("0.061", "3", "object ≤ 0.062: met")
     assert (base["loss"], base["sweeps"]) == ("–", "99.5")
-    assert mask["case"] == "mask (without refine_positions)"
     assert mask["goal"] == "object ≤ 0.064: **missed**"
     assert "heavy map" not in base
 
@@ -171,13 +144,10 @@ def test_a_small_run_is_scored_drawn_and_its_scan_kept(shared_folder, tmp_path, 
     from cases import CASES, Case
     from run_case import Job, run
 
-    small = Case(
-        "small", options={"per": 5}, modes=2, settings={"refine_probe": True, "no_such": 1}, mask=True
-    )
+    small = Case("small", options={"per": 5}, settings={"refine_probe": True, "modes": 2}, mask=True)
     monkeypatch.setitem(CASES, "small", small)
     job = Job("small", 1, 3, {"max_iterations": 2}, tmp_path / "scans", tmp_path / "pictures" / "small.png")
     made = run(job)
-    assert made["missing"] == ["no_such"]
     assert made["positions"] == made["positions_affine"] == 0
     assert 0 < made["object_affine"] < 1.2
     assert made["sweeps"] > 2
