@@ -91,7 +91,8 @@ def sum_misfit(objective: Objective, vector: NDArray, scales: NDArray[np.float64
     assert diffraction is not None
     photons = objective.mean_count / scales[tile.positions]
     classes, table = CLASSES, floor_table()
-    amplitudes = diffraction.amplitudes.reshape(diffraction.count, -1)
+    shape = diffraction.amplitudes.shape  # a rank may have no positions
+    amplitudes = diffraction.amplitudes.reshape(shape[0], math.prod(shape[1:]))
     positions = np.zeros((diffraction.count, POSITION_SUMS + len(classes)))
     pixels = np.zeros((PIXEL_SUMS + len(classes), amplitudes.shape[1]))
     counts = np.zeros((len(classes), 2))
