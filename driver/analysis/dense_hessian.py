@@ -106,6 +106,9 @@ def _checked(
         raise ValueError(f"objective: expected one on a single rank, got {objective.ranks.size} ranks")
     if objective.settings.refine_probe:
         raise ValueError("objective: expected a known probe, got refine_probe=True")
+    if objective.beam.kinds:
+        names = ", ".join(name for kind in objective.beam.kinds for name in kind.names)
+        raise ValueError(f"objective: expected known positions, intensities and background, got {names}")
     if objective.terms.diffraction is not None and not objective.terms.diffraction.plain:
         raise ValueError(
             "objective: expected amplitudes without a background, got a pattern_background or "

@@ -11,8 +11,12 @@ from ptyxrf.driver.analysis import dense_hessian as module
 from ptyxrf.driver.objective.links import LinearLink, Link
 from ptyxrf.driver.objective.objective import Objective
 
-#: The cases of the objective with the probe known, and what these leave out.
-CASES = {name: case | {"probe": False} for name, case in OBJECTIVE_CASES.items()} | {
+#: The cases of the objective with the probe known and amplitudes alone, and what these leave out.
+CASES = {
+    name: case | {"probe": False}
+    for name, case in OBJECTIVE_CASES.items()
+    if not case.get("pattern_background") and case.get("pattern_loss") != "poisson"
+} | {
     "joint correlation, odd": {"blur": "correlation", "K": 2, "curvature": "gauss-newton"},
     "joint scan, positive": {"sampling": "scan", "N_e": 3, "missing": True, "curvature": "positive"},
     "ptychography, odd": {"method": "ptychography", "m": 9, "curvature": "gauss-newton"},
@@ -152,9 +156,14 @@ def test_refused():
     refined, point = build({}, refine_probe=True)
     with pytest.raises(ValueError, match=r"^objective: expected a known probe"):
         dense_hessian(refined, point)
-    for settings in ({"pattern_loss": "poisson"}, {"refine_pattern_background": True}):
+    for settings, message in (
+        ({"pattern_loss": "poisson"}, "amplitudes without a background"),
+        ({"refine_pattern_background": True}, "known positions, .* got background_amplitude"),
+        ({"refine_positions": "both"}, "known positions, .* got displacement, distortion"),
+        ({"refine_intensities": True}, "known positions, .* got log_amplitude"),
+    ):
         other, point = build({}, **settings)
-        with pytest.raises(ValueError, match=r"^objective: expected amplitudes without a background"):
+        with pytest.raises(ValueError, match=rf"^objective: expected {message}"):
             dense_hessian(other, point)
     for curvature in ("positive", "gauss-newton"):
         held, point = build({"curvature": curvature})
