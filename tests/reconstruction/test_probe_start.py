@@ -64,8 +64,8 @@ def test_a_search_finds_the_sign_of_the_defocus(scan, method, caplog):
     assert ranking[0]["probe"] in found.history[0].note
     assert "trying" in caplog.text and f"starting from {ranking[0]['probe']}: loss" in caplog.text
     assert given.settings["probe_ranking"] == []
-    assert f"start: {ranking[0]['probe']} (loss " in summary(found)
-    assert "start:" not in summary(given)
+    assert f"start: {ranking[0]['probe']} (loss " in summary(found, scan)
+    assert "start:" not in summary(given, scan)
 
 
 def test_a_good_guess_wins_and_stays_as_it_is(scan):
