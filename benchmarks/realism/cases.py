@@ -136,7 +136,7 @@ PTYCHOGRAPHY = (
         "flux5", scan="flux5", settings=BLIND | {"refine_intensities": True}, goals=(Goal("object", 0.064),)
     ),
     Case("modes3", scan="modes3", settings=BLIND | {"modes": 3}),
-    Case("fly4", scan="fly4", settings=BLIND | {"modes": 3}, goals=(Goal("object", 0.095),)),
+    Case("fly4", scan="fly4", settings=BLIND | {"modes": 4}, goals=(Goal("object", 0.095),)),
     Case(
         "pos1",
         scan="pos1",
@@ -173,7 +173,7 @@ PTYCHOGRAPHY = (
         scan="all",
         mask=True,
         ion_chamber=True,
-        settings=BOTH | {"modes": 3, "refine_intensities": True, "refine_pattern_background": True},
+        settings=BOTH | {"modes": 5, "refine_intensities": True, "refine_pattern_background": True},
         goals=(Goal("object_affine", 0.11), Goal("positions_affine", 0.25)),
     ),
 )
