@@ -48,12 +48,20 @@ class Shifts(Protocol):
         self, fields: NDArray, spectrum: NDArray, first: int, last: int, total: NDArray, slopes: NDArray
     ) -> None:
         """Do so, and add to slopes (B, 3) the derivatives of Re <fields_j, g_j S_j P> by these three."""
+        self.add_slopes(fields, spectrum, spectrum, slopes, False, first, last, total, slopes)
 
     def add_bend(
         self, fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, first: int, last: int,
         total: NDArray, slopes: NDArray,
     ) -> None:  # fmt: skip
         """Add the derivative of what `add_with_slopes` adds, for fixed fields, along `shift_tangent`."""
+        self.add_slopes(fields, change, spectrum, moves, True, first, last, total, slopes)
+
+    def add_slopes(
+        self, fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, bend: bool, first: int,
+        last: int, total: NDArray, slopes: NDArray,
+    ) -> None:  # fmt: skip
+        """Do what the last two do: the second where there is a `bend`, else without change and moves."""
 
     def finished(self, total: NDArray) -> NDArray[Any]:
         """Return the (K, m, m) sum."""

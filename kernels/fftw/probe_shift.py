@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
 from ptyxrf.kernels.fftw.transforms import PatternFourier
+from ptyxrf.kernels.probe_shift import Shifts
 
 
 @compiled
@@ -96,7 +97,7 @@ def tilt_spectra_adjoint(
         slopes[b, 2] += in_amplitude
 
 
-class LibraryShifts:
+class LibraryShifts(Shifts):
     """S_j and its adjoint for fields of any size.
 
     Parameters
@@ -149,23 +150,11 @@ class LibraryShifts:
         self.fourier.forward(fields, fields)
         ramp_spectra_adjoint(fields, self._rows[first:last], self._columns[first:last], total)
 
-    def add_with_slopes(
-        self, fields: NDArray, spectrum: NDArray, first: int, last: int, total: NDArray, slopes: NDArray
-    ) -> None:
-        """See `Shifts.add_with_slopes`."""
-        self._add(fields, spectrum, spectrum, slopes, False, first, last, total, slopes)
-
-    def add_bend(
-        self, fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, first: int, last: int,
-        total: NDArray, slopes: NDArray,
-    ) -> None:  # fmt: skip
-        """See `Shifts.add_bend`."""
-        self._add(fields, change, spectrum, moves, True, first, last, total, slopes)
-
-    def _add(
+    def add_slopes(
         self, fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, bend: bool, first: int,
         last: int, total: NDArray, slopes: NDArray,
     ) -> None:  # fmt: skip
+        """See `Shifts.add_slopes`."""
         self.fourier.forward(fields, fields)
         ramps = self._ramps(first, last)
         tilt_spectra_adjoint(fields, change, spectrum, moves, bend, *ramps, total, slopes)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.aligned import aligned_empty
 from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.probe_shift import Shifts
 from ptyxrf.kernels.simd.fourier import (
     FieldPlan,
     VectorPlan,
@@ -183,7 +184,7 @@ def shift_tangents_adjoint(
         slopes[b] += sums
 
 
-class VectorShifts:
+class VectorShifts(Shifts):
     """S_j and its adjoint for sizes with the prime factors 2, 3, 5 and 7 only.
 
     Parameters
@@ -249,23 +250,11 @@ class VectorShifts:
         rows, columns = self._rows[first:last], self._columns[first:last]
         shift_probes_adjoint(self._field_plan, fields, rows, columns, self._field, total)
 
-    def add_with_slopes(
-        self, fields: NDArray, spectrum: NDArray, first: int, last: int, total: NDArray, slopes: NDArray
-    ) -> None:
-        """See `Shifts.add_with_slopes`."""
-        self._add(fields, spectrum, spectrum, slopes, False, first, last, total, slopes)
-
-    def add_bend(
-        self, fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, first: int, last: int,
-        total: NDArray, slopes: NDArray,
-    ) -> None:  # fmt: skip
-        """See `Shifts.add_bend`."""
-        self._add(fields, change, spectrum, moves, True, first, last, total, slopes)
-
-    def _add(
+    def add_slopes(
         self, fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, bend: bool, first: int,
         last: int, total: NDArray, slopes: NDArray,
     ) -> None:  # fmt: skip
+        """See `Shifts.add_slopes`."""
         moves, ramps = moves.astype(self._plan.real), self._ramps(first, last)
         shift_tangents_adjoint(
             self._field_plan, fields, change, spectrum, moves, bend, ramps, self._field, total, slopes
