@@ -1,6 +1,6 @@
 """The common part of the two samplings of the fluorescence: weighted least squares in the element maps.
 
-    Phi_f = sum_e weight_e / 2 || gain_e A w_e - data_e ||^2
+    Phi_f = sum_e weight_e / 2 sum_i relative_ei (gain_e A w_e - data_e)_i^2
 
 The residual is linear in w and, where the probe is unknown, quadratic in the probe through |P|^2.
 """
@@ -29,6 +29,11 @@ class Fluorescence(ABC):
         Shared with the diffraction term.
     full : bool
         Keep the terms of the Hessian in the residual (probe unknown).
+
+    Attributes
+    ----------
+    relative : (N_e, ...) array like the data, or None
+        Weight of each sample relative to that of its element; None: 1.
     """
 
     def __init__(
@@ -43,14 +48,20 @@ class Fluorescence(ABC):
         self.set_weights(weights)
         self.residual = np.zeros_like(data)
 
-    def set_weights(self, weights: NDArray[np.float64]) -> None:
-        """Take new (N_e,) weights."""
+    def set_weights(self, weights: NDArray[np.float64], relative: NDArray | None = None) -> None:
+        """Take new (N_e,) weights, and those of the samples relative to them."""
         self.weights = weights
+        self.relative = None if relative is None else relative.astype(self.data.dtype)
         self.active = [int(e) for e in np.flatnonzero(weights)]
+
+    def _weighed(self, e: int, values: NDArray) -> NDArray:
+        """Return values at the samples of an element times their relative weights."""
+        return values if self.relative is None else self.relative[e] * values
 
     def _loss(self) -> float:
         return sum(
-            0.5 * float(self.weights[e]) * dot(self.residual[e], self.residual[e]) for e in self.active
+            0.5 * float(self.weights[e]) * dot(self.residual[e], self._weighed(e, self.residual[e]))
+            for e in self.active
         )
 
     def losses_along(self, change: NDArray, steps: NDArray, with_probe: bool) -> NDArray[np.float64]:
@@ -61,7 +72,8 @@ class Fluorescence(ABC):
         steps = np.asarray(steps, dtype=np.float64)
         losses = np.zeros(len(steps))
         for e, terms in self._residual_terms(change, with_probe):
-            gram = np.array([[dot(left, right) for right in terms] for left in terms])
+            weighed = [self._weighed(e, values) for values in terms]
+            gram = np.array([[dot(left, right) for right in weighed] for left in terms])
             powers = steps[:, None] ** np.arange(len(terms))
             losses += 0.5 * self.weights[e] * np.einsum("si,ij,sj->s", powers, gram, powers)
         return losses
@@ -96,9 +108,10 @@ class Fluorescence(ABC):
     def diagonal(
         self, shape: tuple[int, int], corners: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """Return the row sums of A^T A on the tile (gain and weight left out): its lumped diagonal.
+        """Return the row sums of A^T R A on the tile, R the relative weights: its lumped diagonal.
 
-        With corners (N, 2), the probe of a position is taken at these whole pixels and without gain.
+        It is that of every element, (N_e, rows, columns), or of all, (1, rows, columns), without gain and
+        weight. With corners (N, 2), the probe of a position is taken at these whole pixels and without gain.
         """
 
     @abstractmethod

@@ -17,6 +17,7 @@ from ptyxrf.kernels.fftw.planning import TEN_ITERATIONS
 from ptyxrf.kernels.fftw.transforms import good_size, real_plans
 from ptyxrf.kernels.fluorescence import Fluorescence
 from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
+from ptyxrf.kernels.reductions import dot
 
 
 def padded(tile: tuple[int, int], m: int) -> tuple[int, int]:
@@ -277,6 +278,9 @@ class GridFluorescence(Fluorescence):
             blur.blur_spectrum(spectrum, kernel)
             gain = self._number(self.gains[e])
             square = subtract_data(blur.map, *blur.at, gain, self.data[e], self.residual[e])
+            if self.relative is not None:
+                self._weigh_window(e)
+                square = dot(self.residual[e], self._weighed(e, self.residual[e]))
             loss += 0.5 * self.weights[e] * square
             factor = self.weights[e] * self.gains[e]
             if probe_sum is None:
@@ -301,11 +305,13 @@ class GridFluorescence(Fluorescence):
             gain, factor = self.gains[e], self.weights[e] * self.gains[e]
             if probe_sum is None:
                 blur.blur(change[e], kernel)
+                self._weigh_window(e)
                 add_scaled(blur.blur_adjoint(kernel), self._number(factor * gain), product[e])
                 continue
             moved = blur.transform(change[e]).copy()
             self._move(moved, self._maps[e])
             blur.back()
+            self._weigh_window(e)
             out = blur.transform_window() * self._number(gain)
             multiply_conjugate(kernel, out, blur.spectrum)
             if self.full:
@@ -320,6 +326,11 @@ class GridFluorescence(Fluorescence):
             if self.full:
                 probe_sum.add_total(2 * self._direction * self._slope)
 
+    def _weigh_window(self, e: int) -> None:
+        """Multiply the output of the blur by the relative weights of an element."""
+        if self.relative is not None:
+            self._blur.window[...] *= self.relative[e]
+
     def _move(self, moved: NDArray, still: NDArray) -> None:
         """Leave the spectrum of the blur's change: of the map, and of the kernel."""
         multiply_spectra(moved, self._kernel, self._blur.spectrum)
@@ -328,10 +339,14 @@ class GridFluorescence(Fluorescence):
     def diagonal(
         self, shape: tuple[int, int], corners: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """Return A^T A 1 on the tile."""
-        self._blur.blur(np.ones(shape, self.data.dtype), self._kernel)
+        """Return A^T R A 1 on the tile."""
         rows, columns = shape
-        return self._blur.blur_adjoint(self._kernel)[:rows, :columns].astype(np.float64)
+        total = np.empty((1 if self.relative is None else len(self.relative), rows, columns))
+        for e in range(len(total)):
+            self._blur.blur(np.ones(shape, self.data.dtype), self._kernel)
+            self._weigh_window(e)
+            total[e] = self._blur.blur_adjoint(self._kernel)[:rows, :columns]
+        return total
 
     def _residual_terms(self, change: NDArray, with_probe: bool) -> list[tuple[int, list[NDArray]]]:
         blur, terms = self._blur, []

@@ -139,8 +139,9 @@ class ScanFluorescence(Fluorescence):
         return counts if squared else counts + counts
 
     def _factors(self, power: int) -> NDArray[Any]:
-        """Return weight_e gain_e^power as a column."""
-        return (self.weights * self.gains**power).astype(self.data.dtype)[:, None]
+        """Return weight_e gain_e^power times the relative weights, as a column where these are 1."""
+        factors = (self.weights * self.gains**power).astype(self.data.dtype)[:, None]
+        return factors if self.relative is None else factors * self.relative
 
     def blur(self, maps: NDArray) -> NDArray[Any]:
         """Return gain_e A w_e at the positions."""
@@ -209,16 +210,18 @@ class ScanFluorescence(Fluorescence):
     def diagonal(
         self, shape: tuple[int, int], corners: NDArray[np.int64] | None = None
     ) -> NDArray[np.float64]:
-        """Return A^T A 1 on the tile."""
+        """Return A^T R A 1 on the tile."""
         stack, which = self.probe.stack, self.probe.which
         if corners is not None:
             stack, which = self.probe.unshifted[None], np.zeros_like(which)
         at = stack, which, stack, which, self.corners if corners is None else corners, self.exposure
-        ones, total = np.ones((1, *shape), self.data.dtype), np.zeros((1, *shape), self.data.dtype)
         counts = np.zeros((1, len(self.corners)), self.data.dtype)
-        patch_sums(ones, *at, counts)
+        patch_sums(np.ones((1, *shape), self.data.dtype), *at, counts)
+        if self.relative is not None:
+            counts = counts * self.relative
+        total = np.zeros((len(counts), *shape), self.data.dtype)
         patch_sums_adjoint(counts, *at, total)
-        return total[0].astype(np.float64)
+        return total.astype(np.float64)
 
     def _residual_terms(self, change: NDArray, with_probe: bool) -> list[tuple[int, list[NDArray]]]:
         parts = [self._sums(change)]

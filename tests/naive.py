@@ -240,6 +240,7 @@ class Model:
     loss: str = "amplitude"
     faint: Any = None
     fluorescence_exposure: Any = None
+    relative: Any = None
 
     def __post_init__(self):
         self.N, self.m = self.patterns.shape[:2]
@@ -266,6 +267,9 @@ class Model:
         self.sensitivity = ones if self.sensitivity is None else np.asarray(self.sensitivity)
         self.background = 0 * ones if self.background is None else np.asarray(self.background)
         self.data = np.reshape(self.fluorescence, (self.N_e, -1))
+        self.relative = (
+            np.ones_like(self.data) if self.relative is None else self.relative.reshape(self.N_e, -1)
+        )
         if self.grid:
             terms = grid_terms(self.shape, self.m, self.blur == "correlation")
         else:
@@ -400,8 +404,8 @@ class Model:
                 psi = self.far_field(j, beam * patch(z, self.corners[j], self.m))
                 ptychography += pattern_loss(psi, *self.measured(j, u)) / self.N
         if self.method != "ptychography":
-            for a, r in zip(self.alpha, self.residuals(u), strict=True):
-                fluorescence += a / (2 * self.N_e) * np.sum(r**2)
+            for a, weights, r in zip(self.alpha, self.relative, self.residuals(u), strict=True):
+                fluorescence += a / (2 * self.N_e) * np.sum(weights * r**2)
         return ptychography, fluorescence
 
     def value(self, u):
@@ -443,7 +447,7 @@ class Model:
             seen = self.seen(self.probe_of(u), beams)
             k = self.kernels(seen, seen)
             h = np.zeros(k.shape)
-            for e, r in enumerate(self.residuals(u)):
+            for e, r in enumerate(self.relative * self.residuals(u)):
                 factor = self.alpha[e] / self.N_e * self.sensitivity[e]
                 g_w[e] += factor * self.bilinear.maps_adjoint(k, r)
                 h += factor * self.bilinear.kernels_adjoint(u["elements"][e], r)
@@ -489,10 +493,10 @@ class Model:
             seen, change = self.seen(self.probe_of(u), beams), self.seen(self.dprobe(du), moved)
             k, dk = self.kernels(seen, seen), 2 * self.kernels(seen, change)
             h, dh = np.zeros(k.shape), np.zeros(k.shape)
-            for e, r in enumerate(self.residuals(u)):
+            for e, r in enumerate(self.relative * self.residuals(u)):
                 factor, s = self.alpha[e] / self.N_e * self.sensitivity[e], self.sensitivity[e]
                 w, dw = u["elements"][e], du["elements"][e]
-                dr = s * (self.bilinear.apply(k, dw) + self.bilinear.apply(dk, w))
+                dr = s * self.relative[e] * (self.bilinear.apply(k, dw) + self.bilinear.apply(dk, w))
                 h_w[e] += factor * self.bilinear.maps_adjoint(k, dr)
                 dh += factor * self.bilinear.kernels_adjoint(w, dr)
                 if full:

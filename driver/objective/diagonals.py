@@ -49,13 +49,13 @@ class Diagonals:
         return self.collected(total)[0].astype(np.float64) * scale
 
     def fluorescence(self) -> NDArray[np.float64]:
-        """Return A^T A 1 with gains and weights, (N_e, rows, columns)."""
+        """Return A^T R A 1 with gains and weights, (N_e, rows, columns)."""
         term, tile = self.terms.fluorescence, self.data.tile
         if term is None:
             return np.zeros((self.data.scan.N_e, *tile.owned.shape))
         flat = term.diagonal(tile.covered.shape, self.data.corners if self.terms.moving else None)
         factors = term.weights * term.gains**2 * self._units.mean_count
-        return factors[:, None, None] * self.collected(flat[None])
+        return factors[:, None, None] * self.collected(flat)
 
     def object_intensity(self, z: NDArray) -> NDArray[np.float64]:
         """Return 1/N sum_j t_j |z_j|^2 (m, m), the curvature of the probe, given z on the covered pixels."""

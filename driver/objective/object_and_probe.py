@@ -72,6 +72,10 @@ class ObjectFields(Fields):
             self._blocks, self._probe_then = self._computed(), probe
         return self._blocks
 
+    def forget(self) -> None:
+        """Discard what was computed for other weights."""
+        self._blocks = self._probe_then = None
+
     def preconditioner_state(self) -> dict[str, NDArray[Any]]:
         """Return the probe from whose illumination the diagonal was computed."""
         return {} if self._probe_then is None else {"illumination_of": self._probe_then}

@@ -17,6 +17,7 @@ from ptyxrf.driver.data.history import Losses, Work
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import describes_settings, takes_settings
 from ptyxrf.driver.objective.assembly import assemble
+from ptyxrf.driver.objective.fluorescence_weights import FluorescenceWeights
 from ptyxrf.driver.objective.links import make_link
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.passes import BeamGradient, Free
@@ -24,7 +25,7 @@ from ptyxrf.driver.objective.point import Point
 from ptyxrf.driver.objective.preconditioner import Preconditioner
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import check_range, starting_probe, starting_values
-from ptyxrf.driver.objective.weights import alpha_of, power_of_two
+from ptyxrf.driver.objective.weights import alpha_of
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 from ptyxrf.parallel.rectangle import Rectangle, Window
 from ptyxrf.parallel.reduction import Ranks
@@ -58,8 +59,8 @@ class Objective:
         Keys of `scatter` and `gather`.
     initial : array
         The start as a vector.
-    alpha : (N_e,) array of float64
-        The weights in use.
+    weights : FluorescenceWeights
+        Of elements and samples.
     tile : Tile
         What this rank owns and covers.
     ranks : Ranks
@@ -125,26 +126,38 @@ class Objective:
         # the object of the method fluorescence has the real part of the start
         self._initial_real_part = self.fields.owned("real_part", values["real_part"])
         self.beam.place(self.initial)
-        self.alpha = alpha_of(
+        alpha = alpha_of(
             settings,
             data,
             lambda: self._passes.gradient_ratio(self.fields.view(self.initial), self.diagonals),
         )
-        self.terms.set_alpha(self.alpha)
+        self.weights = FluorescenceWeights(self.terms, alpha, statistical=settings.alpha == "statistical")
+
+    @property
+    def alpha(self) -> NDArray[np.float64]:
+        """The weights in use, (N_e,): those of a mean sample of each element."""
+        return self.weights.alpha
 
     def scale_weights(self) -> float:
-        """Multiply the weights so that the fluorescence alone has a loss of order 1; return the factor.
-
-        Single precision cannot hold the squares of its loss. A power of two changes no digit of the result.
-        """
-        counts = self.data.counts
-        if self.method != "fluorescence" or counts is None:
-            return 1.0
-        samples = np.prod(self.scan.fluorescence.shape[1:])
-        factor = power_of_two(float((self.alpha * counts.mean_square).sum()) * samples)
-        self.alpha = self.alpha * factor
-        self.terms.set_alpha(self.alpha)
+        """See `FluorescenceWeights.scale`."""
+        factor = self.weights.scale()
+        self._forget()
         return factor
+
+    def weigh(self, vector: NDArray) -> None:
+        """Weigh the samples of the fluorescence by the counts that a vector predicts, where that is wanted.
+
+        The objective is another one afterwards; all ranks take part.
+        """
+        predicted = self.predicted_fluorescence(vector) if self.weights.follow_counts else None
+        if predicted is not None:
+            self.weights.follow(vector, predicted)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Discard what belongs to other weights."""
+        self.fields.forget()
+        self.preconditioner.moved()
 
     # ---------------------------------------------------------------- vectors
 
@@ -356,6 +369,15 @@ class Objective:
         self.beam.place(vector)
         counts = self.units.net_counts(self._passes.blurred(self.fields.view(vector)))
         return counts + self.scan.background.reshape(-1, *([1] * (counts.ndim - 1)))
+
+    def fluorescence_variance(self, vector: NDArray) -> NDArray[np.float64] | None:
+        """Return the variance that the count scales and a vector let each sample of the fluorescence expect.
+
+        On the owned pixels, or at ``tile.positions``, (N_e, ...); None without fluorescence. Whether the scan
+        tells the scales is in ``weights.noise.known``.
+        """
+        predicted, noise = self.predicted_fluorescence(vector), self.weights.noise
+        return None if predicted is None or noise is None else noise.variance(predicted)
 
     def pattern_misfit(self) -> NDArray[np.float64] | None:
         """Return the losses of this rank's patterns at the point last evaluated, or None without patterns."""

@@ -137,11 +137,11 @@ class Terms:
         correlation = scan.blur == "correlation"
         return GridFluorescence(values, gains, weights, self.positioned, full, shape, window, correlation)
 
-    def set_alpha(self, alpha: NDArray[np.float64]) -> None:
-        """Take weights in the units of the data."""
+    def set_alpha(self, alpha: NDArray[np.float64], relative: NDArray[np.float64] | None = None) -> None:
+        """Take weights in the units of the data, and those of the samples relative to them; None: 1."""
         self.alpha = alpha
         if self.fluorescence is not None:
-            self.fluorescence.set_weights(self._units.weights(alpha))
+            self.fluorescence.set_weights(self._units.weights(alpha), relative)
 
     def set_beam(self, probe: NDArray, moves: NDArray[np.float64] | None = None) -> None:
         """Take the probe and where it stands; those present cost nothing (no new shifts).

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
+from ptyxrf.driver.objective.fluorescence_noise import FluorescenceNoise
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.settings import Model
 
@@ -46,7 +47,7 @@ def statistical_weights(
     measured = data.measured
     means = np.where(measured, data.mean_modulus, 1.0)
     pattern_scale = 1.0 if scan.count_scale is None else float(scan.count_scale.mean())
-    map_scales = np.ones(scan.N_e) if scan.fluorescence_count_scale is None else scan.fluorescence_count_scale
+    noise = FluorescenceNoise(scan, data)
     if scan.count_scale is None and not integer_patterns:
         warnings.warn(
             "the patterns are not integer counts and the scan has no count_scale: "
@@ -61,10 +62,8 @@ def statistical_weights(
         )
     dark = measured & (means == 0)
     means = np.where(dark, 1.0, means)  # a map without any count is weighted like one with a mean of 1
-    noisy = pattern_scale > 0 and bool((map_scales[measured] > 0).all())
-    if noisy:
-        variances = np.where(measured, map_scales * means, 1.0)
-        alpha = scan.N_e / scan.N * (pattern_scale / 4) / variances
+    if pattern_scale > 0 and noise.noisy:
+        alpha = scan.N_e / scan.N * (pattern_scale / 4) / noise.mean
     else:
         alpha = scan.N_e * mean_count / (4 * scan.N * means**2)
     return np.where(measured, alpha, 0.0)

@@ -250,8 +250,11 @@ def test_products_of_spectra(real):
 # ---------------------------------------------------------------- the terms
 
 
-def term(sampling, modes, m, real, full, fractional=True):
-    """A fluorescence term of three elements, the second of weight 0, and its naive model."""
+def term(sampling, modes, m, real, full, fractional=True, weighed=False):
+    """A fluorescence term of three elements, the second of weight 0, and its naive model.
+
+    Where `weighed`, each sample has a weight of its own; that of the first is 0.
+    """
     rng = np.random.default_rng(m)
     shape, count = (m + 3, m + 2), 5
     corners = np.column_stack([rng.integers(0, 4, count), rng.integers(0, 3, count)])
@@ -267,6 +270,11 @@ def term(sampling, modes, m, real, full, fractional=True):
     else:
         fluorescence = ScanFluorescence(data, gains, weights, positioned, full, corners, exposure)
     fluorescence.set_probe(probe)
+    relative = None
+    if weighed:
+        relative = rng.uniform(0.2, 3, data.shape)
+        relative.reshape(3, -1)[:, 0] = 0
+        fluorescence.set_weights(weights, relative)
     model = naive.Model(
         np.zeros((count, m, m)),
         corners + fractions,
@@ -276,6 +284,7 @@ def term(sampling, modes, m, real, full, fractional=True):
         fluorescence=data.astype(float),
         sensitivity=gains,
         alpha=3 * weights,
+        relative=relative,
         method="fluorescence",
         curvature="full" if full else "positive",
     )
@@ -288,11 +297,12 @@ def term(sampling, modes, m, real, full, fractional=True):
 
 @pytest.mark.parametrize("real", REALS)
 @pytest.mark.parametrize("sampling", ["grid", "scan"])
+@pytest.mark.parametrize("weighed", [False, True])
 @pytest.mark.parametrize(
     ("modes", "m", "full", "fractional"), [(1, 7, True, True), (3, 8, True, False), (1, 9, False, True)]
 )
-def test_terms(sampling, modes, m, full, fractional, real):
-    fluorescence, model, u, du = term(sampling, modes, m, real, full, fractional)
+def test_terms(sampling, modes, m, full, fractional, weighed, real):
+    fluorescence, model, u, du = term(sampling, modes, m, real, full, fractional, weighed)
     tolerance = 20 * naive.ROUNDING[real]
     maps, change = u["elements"], du["elements"]
     wide = [
@@ -332,11 +342,14 @@ def test_terms(sampling, modes, m, full, fractional, real):
         assert naive.relative(fluorescence.losses_along(change, steps, moved), line) < tolerance
 
 
+@pytest.mark.parametrize("weighed", [False, True])
 @pytest.mark.parametrize("sampling", ["grid", "scan"])
-def test_blur_and_diagonal(sampling):
-    fluorescence, model, u, _ = term(sampling, 3, 7, np.float64, True)
+def test_blur_and_diagonal(sampling, weighed):
+    fluorescence, model, u, _ = term(sampling, 3, 7, np.float64, True, weighed=weighed)
     assert naive.relative(fluorescence.blur(u["elements"]), model.counts(u)) < 1e-12
     seen = model.seen(u["probe"], model.beams(u))
     k = model.kernels(seen, seen)
-    expected = model.bilinear.maps_adjoint(k, model.bilinear.apply(k, np.ones(model.shape)))
-    assert naive.relative(fluorescence.diagonal(model.shape), expected) < 1e-12
+    blurred = model.bilinear.apply(k, np.ones(model.shape))
+    weights = model.relative if weighed else model.relative[:1]
+    expected = [model.bilinear.maps_adjoint(k, one * blurred) for one in weights]
+    assert naive.relative(fluorescence.diagonal(model.shape), np.array(expected)) < 1e-12

@@ -25,6 +25,9 @@ def test_equal_to_one_rank(comm, name):
     ours = Objective(scan, **settings, comm=comm)
     point, direction, other = (random_unknowns(scan, one.unknowns, seed) for seed in (1, 2, 3))
     np.testing.assert_allclose(ours.alpha, one.alpha, rtol=1e-12)
+    counted = random_unknowns(scan, one.unknowns, 4)
+    one.weigh(one.scatter(**counted))
+    ours.weigh(ours.scatter(**counted))
     assert ours.mean_count == pytest.approx(one.mean_count, rel=1e-13)
     if one.data.patterns is not None:
         assert ours.data.patterns.whole == one.data.patterns.whole

@@ -1,0 +1,59 @@
+"""The variance that counts of a model have in each sample of the fluorescence."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
+
+#: Smallest expected count of a sample, as a fraction of the mean count of its element: where the model says
+#: nearly none, a single count must not outweigh the map.
+LEAST_COUNT = 0.05
+
+
+class FluorescenceNoise:
+    """Variances of the fluorescence of a scan.
+
+    Parameters
+    ----------
+    scan : Scan
+    counts : FluorescenceData
+
+    Attributes
+    ----------
+    scales : (N_e,) array of float64
+        eta_e: the variance of a sample over its expected value; 0 for noiseless data.
+    known : bool
+        Whether the scan tells the scales; otherwise they are 1.
+    mean : (N_e,) array of float64
+        Variance of a mean sample, to which the uniform weights belong; 1 for elements without data.
+    """
+
+    def __init__(self, scan: Scan, counts: FluorescenceData) -> None:
+        given = scan.fluorescence_count_scale
+        self._background, self._measured = scan.background, counts.measured
+        self._counts = np.where(counts.measured & (counts.mean_modulus > 0), counts.mean_modulus, 1.0)
+        self.scales = np.ones(scan.N_e) if given is None else np.array(given, dtype=np.float64)
+        self.known = given is not None or counts.whole
+
+    @property
+    def noisy(self) -> bool:
+        """Whether all measured elements have noise."""
+        return bool((self.scales[self._measured] > 0).all())
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """See the attributes."""
+        return np.where(self._measured, self.scales * self._counts, 1.0)
+
+    def variance(self, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the variance of each sample for expected values (N_e, ...), background included.
+
+        Poisson counts times eta have the variance eta times their expected value: from the model,
+        never from the datum, whose own noise would bias a weighted mean downwards.
+        """
+        floor = np.maximum(self._background, LEAST_COUNT * self._counts)
+        extra = (-1, *[1] * (predicted.ndim - 1))
+        return self.scales.reshape(extra) * np.maximum(predicted, floor.reshape(extra))
