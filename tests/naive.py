@@ -217,6 +217,24 @@ class Bilinear:
 MOVES = {"displacement", "distortion", "log_amplitude"}
 
 
+def prior_loss(maps, strengths):
+    """Half the sum of strengths times squared differences of neighbours."""
+    return sum(
+        s / 2 * sum(np.sum(np.diff(w, axis=axis) ** 2) for axis in (0, 1))
+        for s, w in zip(strengths, np.asarray(maps, float), strict=True)
+    )
+
+
+def prior_gradient(maps, strengths):
+    """Gradient of `prior_loss`: the transposed differences of the differences."""
+    out = np.zeros(np.shape(maps))
+    for s, w, g in zip(strengths, np.asarray(maps, float), out, strict=True):
+        for axis in (0, 1):
+            pads = [(1, 1) if a == axis else (0, 0) for a in (0, 1)]
+            g -= s * np.diff(np.pad(np.diff(w, axis=axis), pads), axis=axis)
+    return out
+
+
 @dataclass
 class Model:
     """Phi of a scan. `alpha` holds N_e weights, 0 for an element without data."""
@@ -241,6 +259,7 @@ class Model:
     faint: Any = None
     fluorescence_exposure: Any = None
     relative: Any = None
+    strengths: Any = None
 
     def __post_init__(self):
         self.N, self.m = self.patterns.shape[:2]
@@ -396,7 +415,7 @@ class Model:
     # ------------------------------------------------------------ objective
 
     def losses(self, u):
-        """(Phi_p, Phi_f); 0 for a modality that the method does not have."""
+        """(Phi_p, Phi_f with the prior of the maps); 0 for a modality that the method does not have."""
         ptychography = fluorescence = 0.0
         if self.method != "fluorescence":
             z = self.object(u)
@@ -406,14 +425,18 @@ class Model:
         if self.method != "ptychography":
             for a, weights, r in zip(self.alpha, self.relative, self.residuals(u), strict=True):
                 fluorescence += a / (2 * self.N_e) * np.sum(weights * r**2)
+            if self.strengths is not None:
+                fluorescence += prior_loss(u["elements"], self.strengths)
         return ptychography, fluorescence
 
     def value(self, u):
         return sum(self.losses(u))
 
-    def _fields(self, u, g_z, g_w, g_probe, g_moves, g_root):
+    def _fields(self, u, maps, g_z, g_w, g_probe, g_moves, g_root):
         """Complex gradients or products as the unknowns of `u`."""
         own = np.array(g_w)
+        if self.strengths is not None:
+            own = own + prior_gradient(maps, self.strengths)
         if self.method == "joint":
             own = own + np.array([mu * g_z.imag for mu in self.attenuation])
         places, amplitudes = g_moves[:, :2], g_moves[:, 2:]
@@ -453,7 +476,7 @@ class Model:
                 h += factor * self.bilinear.kernels_adjoint(u["elements"][e], r)
             self._add_seen(2 * seen * h[:, None], of_beams, of_probe)
         in_probe, in_moves = self.beams_adjoint(u, of_beams)
-        return self._fields(u, g_z, g_w, of_probe + in_probe, in_moves, g_root)
+        return self._fields(u, u.get("elements"), g_z, g_w, of_probe + in_probe, in_moves, g_root)
 
     def _add_seen(self, fields, of_beams, of_probe):
         if self.grid:
@@ -509,7 +532,7 @@ class Model:
         if full and MOVES.intersection(u):
             more = self.beams_bend(u, du, forces)
             in_probe, in_moves = in_probe + more[0], in_moves + more[1]
-        return self._fields(u, h_z, h_w, of_probe + in_probe, in_moves, h_root)
+        return self._fields(u, du.get("elements"), h_z, h_w, of_probe + in_probe, in_moves, h_root)
 
 
 def inner(left, right):

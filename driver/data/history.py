@@ -65,6 +65,8 @@ class IterationRecord:
     ptychography_floor : float
         The Phi_p that noise leaves, at the model of the end; the same in every record of a finished
         reconstruction, NaN before and where the noise is not known.
+    prior_loss : float
+        What the prior of the maps adds; NaN where the method has no maps.
     """
 
     iteration: int
@@ -81,6 +83,7 @@ class IterationRecord:
     note: str = ""
     errors: dict[str, float] = field(default_factory=dict)
     ptychography_floor: float = math.nan
+    prior_loss: float = math.nan
 
 
 #: Columns of a history.
@@ -141,7 +144,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss of each modality at a point, in the units of the data (NaN: not there)."""
+    """The loss of each modality, and of the prior of the maps, in the units of the data (NaN: not there)."""
 
     ptychography: float
     fluorescence: float
+    prior: float = math.nan

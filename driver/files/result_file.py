@@ -42,7 +42,7 @@ COLUMNS = {
 }
 
 #: Columns that histories of earlier versions do not have; they are written where they hold numbers.
-LATER_COLUMNS = ("ptychography_floor",)
+LATER_COLUMNS = ("ptychography_floor", "prior_loss")
 
 #: Longest list of settings that is repeated as an attribute (HDF5 holds attributes of 64 kB).
 ATTRIBUTE_LENGTH = 1000

@@ -49,13 +49,15 @@ class Diagonals:
         return self.collected(total)[0].astype(np.float64) * scale
 
     def fluorescence(self) -> NDArray[np.float64]:
-        """Return A^T R A 1 with gains and weights, (N_e, rows, columns)."""
-        term, tile = self.terms.fluorescence, self.data.tile
-        if term is None:
+        """Return A^T R A 1 with gains and weights, and the diagonal of the prior, (N_e, rows, columns)."""
+        term, prior, tile = self.terms.fluorescence, self.terms.prior, self.data.tile
+        if term is None or prior is None:
             return np.zeros((self.data.scan.N_e, *tile.owned.shape))
         flat = term.diagonal(tile.covered.shape, self.data.corners if self.terms.moving else None)
         factors = term.weights * term.gains**2 * self._units.mean_count
-        return factors[:, None, None] * self.collected(flat)
+        total = factors[:, None, None] * self.collected(flat)
+        total += (prior.diagonal() * self._units.mean_count)[:, None, None]
+        return total
 
     def object_intensity(self, z: NDArray) -> NDArray[np.float64]:
         """Return 1/N sum_j t_j |z_j|^2 (m, m), the curvature of the probe, given z on the covered pixels."""

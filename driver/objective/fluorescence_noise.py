@@ -28,7 +28,8 @@ class FluorescenceNoise:
     known : bool
         Whether the scan tells the scales; otherwise they are 1.
     mean : (N_e,) array of float64
-        Variance of a mean sample, to which the uniform weights belong; 1 for elements without data.
+        Variance of a mean sample, to which the uniform weights belong; 1 for elements without data. Without
+        noise it is that of raw counts.
     """
 
     def __init__(self, scan: Scan, counts: FluorescenceData) -> None:
@@ -46,7 +47,8 @@ class FluorescenceNoise:
     @property
     def mean(self) -> NDArray[np.float64]:
         """See the attributes."""
-        return np.where(self._measured, self.scales * self._counts, 1.0)
+        scales = np.where(self.scales > 0, self.scales, 1.0)
+        return np.where(self._measured, scales * self._counts, 1.0)
 
     def variance(self, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the variance of each sample for expected values (N_e, ...), background included.

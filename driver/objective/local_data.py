@@ -19,7 +19,9 @@ from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
 
 
 def blur_reach(scan: Scan, method: str, margin: int = 0) -> Reach:
-    """Return how far beyond its own pixels a rank needs pixels for the blur of maps on the grid.
+    """Return how far beyond its own pixels a rank needs pixels of the maps.
+
+    The blur of maps on the grid needs them, and the prior of the maps needs the next ones.
 
     Parameters
     ----------
@@ -28,11 +30,14 @@ def blur_reach(scan: Scan, method: str, margin: int = 0) -> Reach:
     margin : int
         Further pixels around every patch.
     """
-    if method == "ptychography" or scan.sampling != "grid":
+    if method == "ptychography" or scan.sampling is None:
         return Reach(margin=margin)
+    if scan.sampling == "scan":
+        return Reach(1, 1, margin)
     # out[r] = sum_s k[s] w[r - s + m//2], with the sign of s reversed for a correlation
     ends = scan.m - 1 - scan.m // 2, scan.m // 2
-    return Reach(*(ends[::-1] if scan.blur == "correlation" else ends), margin)
+    before, after = ends[::-1] if scan.blur == "correlation" else ends
+    return Reach(max(before, 1), max(after, 1), margin)
 
 
 def make_tile(scan: Scan, method: str, margin: int, ranks: Ranks) -> Tile:

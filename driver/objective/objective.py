@@ -25,7 +25,7 @@ from ptyxrf.driver.objective.point import Point
 from ptyxrf.driver.objective.preconditioner import Preconditioner
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import check_range, starting_probe, starting_values
-from ptyxrf.driver.objective.weights import alpha_of
+from ptyxrf.driver.objective.weights import alpha_of, strengths_of
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 from ptyxrf.parallel.rectangle import Rectangle, Window
 from ptyxrf.parallel.reduction import Ranks
@@ -38,7 +38,7 @@ DTYPES: dict[str, np.dtype[Any]] = {"double": np.dtype(np.float64), "single": np
 
 @describes_settings(Model)
 class Objective:
-    """Phi = Phi_p + Phi_f of a scan, as a function of one real vector of unknowns.
+    """Phi = Phi_p + Phi_f + Phi_w of a scan, as a function of one real vector of unknowns.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Objective:
     initial : array
         The start as a vector.
     weights : FluorescenceWeights
-        Of elements and samples.
+        Of elements and samples, and the strengths of the prior of the maps.
     tile : Tile
         What this rank owns and covers.
     ranks : Ranks
@@ -131,7 +131,8 @@ class Objective:
             data,
             lambda: self._passes.gradient_ratio(self.fields.view(self.initial), self.diagonals),
         )
-        self.weights = FluorescenceWeights(self.terms, alpha, statistical=settings.alpha == "statistical")
+        strengths, statistical = strengths_of(settings, scan.N_e), settings.alpha == "statistical"
+        self.weights = FluorescenceWeights(self.terms, alpha, strengths, statistical=statistical)
 
     @property
     def alpha(self) -> NDArray[np.float64]:
@@ -153,6 +154,11 @@ class Objective:
         if predicted is not None:
             self.weights.follow(vector, predicted)
             self._forget()
+
+    def regularise(self, strengths: NDArray[np.float64]) -> None:
+        """See `FluorescenceWeights.regularise`; the objective is another one afterwards."""
+        self.weights.regularise(strengths)
+        self._forget()
 
     def _forget(self) -> None:
         """Discard what belongs to other weights."""
@@ -234,10 +240,9 @@ class Objective:
         )
         self._complete(gradient, of_beam)
         losses = self.layout.add_shares(gradient, *shares) * self.mean_count
-        self.losses = Losses(
-            float(losses[0]) if self.data.patterns is not None else np.nan,
-            float(losses[1]) if self.data.counts is not None else np.nan,
-        )
+        with_patterns, with_maps = self.data.patterns is not None, self.data.counts is not None
+        there = np.where([with_patterns, with_maps, with_maps], losses, np.nan)
+        self.losses = Losses(*map(float, there))
         self.work.gradients += 1
         self.evaluations += 1
         return float(losses.sum()), gradient

@@ -17,6 +17,7 @@ from ptyxrf.driver.objective.internal_units import InternalUnits
 from ptyxrf.driver.objective.links import Link
 from ptyxrf.driver.objective.terms import Terms
 from ptyxrf.driver.objective.unknown_kinds import Fields
+from ptyxrf.kernels.map_prior import MapPrior
 from ptyxrf.kernels.probe_shift import AdjointSum
 from ptyxrf.kernels.reductions import dot
 from ptyxrf.parallel.exchange import Arrived, Complete, Exchange, Leaving, Positions
@@ -100,15 +101,16 @@ class Passes:
 
         Returns
         -------
-        losses : (2,) array of float64
-            This rank's share of ptychography and fluorescence, in internal units.
+        losses : (3,) array of float64
+            This rank's share of ptychography, fluorescence and the prior of the maps, in internal units.
         beam : BeamGradient
         """
         terms, diffraction, fluorescence = self.terms, self.terms.diffraction, self.terms.fluorescence
+        prior = self._prior
         # the point stays in its halo field, as the caller may change the vector
         point, out = self._point, self._result
         self._clear(self._gradient_z)
-        losses = np.zeros(2)
+        losses = np.zeros(3)
         of_patterns, of_maps = self._beam_sums(free)
         exchange = Exchange(fields, point, out, terms.positioned.batch)
         for event in exchange:
@@ -119,6 +121,8 @@ class Passes:
                     diffraction.gradient(self.z, self._gradient_z, first, last, of_patterns)
                 case Complete() if fluorescence is not None:
                     losses[1] = fluorescence.gradient(self._maps(point), self._maps(out), of_maps)
+                    if prior is not None:
+                        losses[2] = prior.gradient(self._maps(point), self._maps(out))
                 case Leaving(at) if diffraction is not None:
                     self._to_halo(self._gradient_z, at)
         if diffraction is not None:
@@ -144,6 +148,7 @@ class Passes:
             The product in the beam.
         """
         terms, diffraction, fluorescence = self.terms, self.terms.diffraction, self.terms.fluorescence
+        prior = self._prior
         point, change, out = self._point, self._change, self._result
         self._clear(self._product_z)
         of_patterns, of_maps = self._beam_sums(free)
@@ -156,6 +161,8 @@ class Passes:
                     diffraction.product(self._change_z, self._product_z, first, last, of_patterns)
                 case Complete() if fluorescence is not None:
                     fluorescence.product(self._maps(change), self._maps(out), of_maps)
+                    if prior is not None:
+                        prior.product(self._maps(change), self._maps(out))
                 case Leaving(at) if diffraction is not None:
                     self._to_halo(self._product_z, at, change.covered)
         self._collect(exchange, self._product_z, product, fields)
@@ -164,6 +171,7 @@ class Passes:
     def losses_along(self, fields: NDArray, steps: NDArray, free: Free) -> NDArray[np.float64]:
         """Return this rank's share of the loss at the point plus t times a change, for each t in `steps`."""
         terms, diffraction, fluorescence = self.terms, self.terms.diffraction, self.terms.fluorescence
+        prior = self._prior
         point, change = self._point, self._change
         patterns, maps = np.zeros((2, len(steps)))
         for event in Exchange(fields, change, None, terms.positioned.batch, keep=self._keep_change):
@@ -174,6 +182,8 @@ class Passes:
                     diffraction.losses_along(self._change_z, steps, patterns, first, last, free.beam)
                 case Complete() if fluorescence is not None:
                     maps += fluorescence.losses_along(self._maps(change), steps, free.beam)
+                    if prior is not None:
+                        maps += prior.losses_along(self._maps(change), steps)
         return maps + patterns / self._count
 
     def gradient_ratio(self, fields: NDArray, diagonals: Diagonals) -> float:
@@ -246,6 +256,12 @@ class Passes:
         if free.background:
             roots = self.terms.background_sum() * (units.amplitude / self._count)
         return BeamGradient(probe * units.amplitude, slopes * units.mean_count, roots)
+
+    @property
+    def _prior(self) -> MapPrior | None:
+        """The prior of the maps where it has any strength."""
+        prior = self.terms.prior
+        return prior if prior is not None and prior.strengths.any() else None
 
     def _maps(self, field: HaloField) -> NDArray[Any]:
         """Return the element maps on the covered pixels."""

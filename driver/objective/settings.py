@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("single", "double")
 WEIGHTS = ("statistical", "gradnorm")
+PRIORS = ("none",)
 
 
 class LinkChoice(Choice):
@@ -102,6 +103,12 @@ class Model(SettingsGroup):
         "darkest pixels, as an unknown, too",
     )
     alpha_scale: float = setting(1.0, NOT_NEGATIVE, "factor of weights that are given by name")
+    fluorescence_prior: str | float | tuple[float, ...] = setting(
+        "none",
+        Either((Choice(PRIORS), NOT_NEGATIVE, Several(NOT_NEGATIVE)), "{none,X,X,...}"),
+        "Gaussian prior on the differences of neighbouring pixels of each map: none, or one over the "
+        "variance of the differences, a number or one for each element",
+    )
     link: str | Link = setting("linear", LinkChoice(("linear",)), "how the element maps enter the object")
     link_offset: float = setting(0.0, Number(), "imaginary part of the object where there is no element")
     rescale_probe: bool = setting(

@@ -16,6 +16,7 @@ from ptyxrf.kernels.fluorescence import Fluorescence
 from ptyxrf.kernels.fluorescence_grid import GridFluorescence, padded, plan_blur
 from ptyxrf.kernels.fluorescence_scan import ScanFluorescence
 from ptyxrf.kernels.implementation import diffraction_term, positioned_probe
+from ptyxrf.kernels.map_prior import MapPrior
 from ptyxrf.kernels.words import PATTERN_LOSSES
 
 
@@ -46,6 +47,8 @@ class Terms:
         The probe at each position.
     diffraction : Diffraction or None
     fluorescence : Fluorescence or None
+    prior : MapPrior or None
+        None without fluorescence.
     probe : (K, m, m) array or None
         The probe that was set last, in the units of the data.
     mean_pattern : MeanPattern or None
@@ -101,8 +104,12 @@ class Terms:
                 background,
             )
         self.fluorescence: Fluorescence | None = None
+        self.prior: MapPrior | None = None
         if data.counts is not None:
             self.fluorescence = self._fluorescence(data, curvature == "full")
+            inner = tile.owned.within(tile.covered)
+            window = (inner.row_start, inner.column_start, *inner.shape)
+            self.prior = MapPrior(window, scan.N_e, real)
 
     def _plan_patterns(self, data: LocalData, engine: str) -> None:
         """Plan the library's transforms; vector code needs none, nor does fluorescence at whole pixels."""
@@ -142,6 +149,11 @@ class Terms:
         self.alpha = alpha
         if self.fluorescence is not None:
             self.fluorescence.set_weights(self._units.weights(alpha), relative)
+
+    def set_strengths(self, strengths: NDArray[np.float64]) -> None:
+        """Take the strengths of the maps' prior, in the unit of the loss."""
+        if self.prior is not None:
+            self.prior.strengths = strengths / self._units.mean_count
 
     def set_beam(self, probe: NDArray, moves: NDArray[np.float64] | None = None) -> None:
         """Take the probe and where it stands; those present cost nothing (no new shifts).

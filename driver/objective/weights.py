@@ -102,6 +102,21 @@ def alpha_of(model: Model, data: LocalData, gradnorm: Callable[[], float]) -> ND
     return np.where(counts.measured, values, 0.0)
 
 
+def strengths_of(model: Model, count: int) -> NDArray[np.float64]:
+    """Return the strengths of the prior of some maps; 0 where it is off or not given as numbers.
+
+    Raises
+    ------
+    ValueError
+        There is a wrong number of them.
+    """
+    given = 0.0 if isinstance(model.fluorescence_prior, str) else model.fluorescence_prior
+    values = np.array(given, dtype=np.float64)
+    if values.shape not in ((), (count,)):
+        raise ValueError(f"fluorescence_prior: expected a number or {count} numbers, got {values.size}")
+    return np.broadcast_to(values, (count,)).copy()
+
+
 def power_of_two(size: float) -> float:
     """Return the power of two by which a loss of some size becomes one of order 1; 1 for a size of 0."""
     return 2.0 ** -round(np.log2(size)) if size > 0 else 1.0

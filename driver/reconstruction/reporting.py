@@ -125,6 +125,7 @@ class Reporter:
             loss=unit * state.value,
             ptychography_loss=objective.losses.ptychography,
             fluorescence_loss=unit * objective.losses.fluorescence,
+            prior_loss=unit * objective.losses.prior,
             gradient_norm=unit * state.norm,
             inner_steps=state.inner_steps,
             products=objective.work.products,

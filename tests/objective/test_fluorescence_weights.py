@@ -79,3 +79,38 @@ def test_preconditioner_follows_the_weights():
         objective.value_and_gradient(vector)
     np.testing.assert_array_equal(one.precondition(gradient), other.precondition(gradient))
     assert naive.relative(one.precondition(gradient), before) > 1e-3
+
+
+@pytest.mark.parametrize("method", ["joint", "fluorescence"])
+@pytest.mark.parametrize("sampling", ["grid", "scan"])
+def test_prior(sampling, method):
+    """A strength of one over the variance of differences, beside the negative log likelihood."""
+    scan = counted_scan(sampling)
+    strengths = [0.3, 5.0, 2.0]
+    objective = Objective(scan, method, curvature="full", fluorescence_prior=strengths)
+    means = np.nan_to_num(np.abs(scan.fluorescence).reshape(3, -1).mean(axis=1), nan=1.0)
+    unit = objective.alpha * means * [2.0, 1.0, 0.5] / 3  # loss over negative log likelihood
+    model = naive.model_of(scan, alpha=objective.alpha, strengths=unit * strengths, method=method)
+    u, du = (random_point(objective, np.random.default_rng(seed)) for seed in (1, 2))
+    value, gradient = objective.value_and_gradient(objective.scatter(**u))
+    assert value == pytest.approx(model.value(u), rel=1e-11)
+    prior = naive.prior_loss(u["elements"], unit * strengths)
+    assert objective.losses.prior == pytest.approx(prior, rel=1e-12)
+    direction = objective.scatter(**du)
+    for vector, expected in (
+        (gradient, model.gradient(u)),
+        (objective.hessian_product(direction), model.product(u, du)),
+    ):
+        for name, part in objective.gather(vector).items():
+            assert naive.relative(part, expected[name]) < 1e-11
+    steps = [0.0, 0.5, -1.0]
+    line = [model.value({name: u[name] + t * du[name] for name in u}) for t in steps]
+    np.testing.assert_allclose(objective.losses_along(direction, steps), line, rtol=1e-11)
+
+
+def test_prior_is_checked():
+    scan = counted_scan("scan")
+    with pytest.raises(ValueError, match="fluorescence_prior: expected a number or 3 numbers, got 2"):
+        Objective(scan, fluorescence_prior=[1.0, 2.0])
+    with pytest.raises(ValueError, match="fluorescence_prior: expected one of"):
+        Objective(scan, fluorescence_prior="strong")

@@ -28,6 +28,9 @@ def test_equal_to_one_rank(comm, name):
     counted = random_unknowns(scan, one.unknowns, 4)
     one.weigh(one.scatter(**counted))
     ours.weigh(ours.scatter(**counted))
+    strengths = np.linspace(1, 2, scan.N_e) / (1 + np.sum(one.alpha))
+    one.regularise(strengths)
+    ours.regularise(strengths)
     assert ours.mean_count == pytest.approx(one.mean_count, rel=1e-13)
     if one.data.patterns is not None:
         assert ours.data.patterns.whole == one.data.patterns.whole
