@@ -24,7 +24,7 @@ SHIFTS: dict[str, type[VectorShifts] | type[LibraryShifts]] = {
 }
 
 #: Vector code keeps one position at a time in cache whatever the batch: a larger one spares calls.
-CALLS = 4
+CALLS = 16
 
 
 def resolve_engine(engine: str, m: int) -> str:

@@ -125,12 +125,13 @@ class Beam:
         """Set the parts of a gradient or a product that belong to these unknowns; all ranks take part."""
         if self._probe is not None:
             self._probe.view(vector)[...] = gradient.probe
+        moves = np.zeros((0, 3)) if self._fixed else gradient.moves
         if self._displacement is not None:
-            self._displacement.view(vector)[...] = self._displacement.projected(gradient.moves[:, :2])
+            self._displacement.view(vector)[...] = self._displacement.projected(moves[:, :2])
         if self._distortion is not None:
-            self._distortion.view(vector)[...] = self._distortion.adjoint(gradient.moves[:, :2])
+            self._distortion.view(vector)[...] = self._distortion.adjoint(moves[:, :2])
         if self._log_amplitude is not None:
-            self._log_amplitude.view(vector)[...] = self._log_amplitude.projected(gradient.moves[:, 2:])
+            self._log_amplitude.view(vector)[...] = self._log_amplitude.projected(moves[:, 2:])
         if self._background is not None:
             self._background.view(vector)[...] = gradient.background
 

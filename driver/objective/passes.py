@@ -6,7 +6,7 @@ loop over what an `Exchange` says can be computed next; messages travel between 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,22 +38,47 @@ class Free(NamedTuple):
         return self.probe or self.moves
 
 
-class BeamGradient(NamedTuple):
-    """A gradient, or a product, in what is unknown beside the fields; 0 where not asked for.
+class BeamGradient:
+    """A gradient, or a product, in what is unknown beside the fields; 0 where nothing was summed.
 
-    Attributes
+    Parameters
     ----------
-    probe : (K, m, m) array of complex
-        This rank's share.
-    moves : (n, 3) array of float64
-        In the displacements of the rank's positions, and in the logarithm of the amplitude.
-    background : (m, m) array of float64
-        This rank's share, in the root of the background of the patterns.
+    terms : Terms
+    units : InternalUnits
+    free : Free
+    sums : sequence of (AdjointSum or None, int)
+        What patterns and fluorescence tell of the beam, and by how much each is divided.
     """
 
-    probe: NDArray[Any]
-    moves: NDArray[np.float64]
-    background: NDArray[np.float64]
+    def __init__(
+        self, terms: Terms, units: InternalUnits, free: Free, sums: Sequence[tuple[AdjointSum | None, int]]
+    ) -> None:
+        self._terms, self._units, self._free = terms, units, free
+        self._sums = [(each, count) for each, count in sums if each is not None]
+        self._count = sums[0][1]
+
+    @property
+    def probe(self) -> NDArray[Any]:
+        """(K, m, m) array of complex: this rank's share."""
+        probe = np.zeros_like(self._terms.positioned.unshifted)
+        for each, count in self._sums:
+            probe += each.total() / probe.real.dtype.type(count)
+        return probe * self._units.amplitude
+
+    @property
+    def moves(self) -> NDArray[np.float64]:
+        """(n, 3): in the displacements of the rank's positions, and in the logarithm of the amplitude."""
+        slopes = np.zeros((self._terms.positioned.count, 3))
+        for each, count in self._sums:
+            slopes += each.slopes / count
+        return slopes * self._units.mean_count
+
+    @property
+    def background(self) -> NDArray[np.float64]:
+        """(m, m): this rank's share, in the root of the background of the patterns."""
+        if not self._free.background:
+            return np.zeros((self._terms.positioned.m, self._terms.positioned.m))
+        return self._terms.background_sum() * (self._units.amplitude / self._count)
 
 
 class Passes:
@@ -245,17 +270,7 @@ class Passes:
     def _beam_gradient(
         self, of_patterns: AdjointSum | None, of_maps: AdjointSum | None, free: Free
     ) -> BeamGradient:
-        """Return the gradient in the beam, or a product, in the units of the data."""
-        positioned, units = self.terms.positioned, self._units
-        probe, slopes = np.zeros_like(positioned.unshifted), np.zeros((positioned.count, 3))
-        for sums, count in ((of_patterns, self._count), (of_maps, 1)):
-            if sums is not None:
-                probe += sums.total() / self._real.type(count)
-                slopes += sums.slopes / count
-        roots = np.zeros((positioned.m, positioned.m))
-        if free.background:
-            roots = self.terms.background_sum() * (units.amplitude / self._count)
-        return BeamGradient(probe * units.amplitude, slopes * units.mean_count, roots)
+        return BeamGradient(self.terms, self._units, free, ((of_patterns, self._count), (of_maps, 1)))
 
     @property
     def _prior(self) -> MapPrior | None:
