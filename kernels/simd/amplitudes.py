@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.amplitude_residual import DARK, DARK_SINGLE
-from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.compiled import allocation_free
 from ptyxrf.kernels.intensity_residual import poisson_deviance
 from ptyxrf.kernels.simd.arguments import Detector, Patterns, Scratch, State
 from ptyxrf.kernels.simd.fourier import FieldPlan
@@ -28,18 +28,18 @@ class Chunk(NamedTuple):
         Where it begins in a field and in psi.
     level : int
         Where it begins in a pattern.
-    measured, ratio : (m W,) array of real
-        Amplitudes, and what is kept of c/|psi|^2.
+    here, kept : int
+        Where it begins in the amplitudes, and in what is kept of c/|psi|^2.
     """
 
     at: int
     far: int
     level: int
-    measured: NDArray
-    ratio: NDArray
+    here: int
+    kept: int
 
 
-@compiled
+@allocation_free
 def chunk_of(plan: FieldPlan, patterns: Patterns, state: State, j: int, c: int) -> Chunk:
     """Return chunk c of position j."""
     here = plan.pattern * j + plan.part * c
@@ -48,12 +48,12 @@ def chunk_of(plan: FieldPlan, patterns: Patterns, state: State, j: int, c: int) 
         plan.chunk * c,
         2 * plan.modes * kept,
         plan.part * c,
-        patterns.amplitudes[here : here + plan.part],
-        state.ratio[kept : kept + plan.part],
+        here,
+        kept,
     )
 
 
-@compiled
+@allocation_free
 def amplitude_factors(
     measured: NDArray, power: NDArray, ratio: NDArray, low: float, high: float, dark: float
 ) -> float:
@@ -73,7 +73,7 @@ def amplitude_factors(
     return total
 
 
-@compiled
+@allocation_free
 def poisson_factors(measured: NDArray, power: NDArray, ratio: NDArray, low: float, high: float) -> float:
     """Replace the intensity by the factor (1 - d/I)/2 of the field, keep c/I, and return twice the loss."""
     zero, half, one = measured.dtype.type(0), measured.dtype.type(0.5), measured.dtype.type(1)
@@ -87,7 +87,7 @@ def poisson_factors(measured: NDArray, power: NDArray, ratio: NDArray, low: floa
     return total
 
 
-@compiled
+@allocation_free
 def poisson_loss(measured: NDArray, power: NDArray) -> float:
     """Return twice the loss of Poisson counts for intensities above 0."""
     total = 0.0
@@ -98,7 +98,7 @@ def poisson_loss(measured: NDArray, power: NDArray) -> float:
     return 0.5 * total
 
 
-@compiled
+@allocation_free
 def keep_modes(plan: FieldPlan, field: NDArray, at: int, psi: NDArray, far: int, power: NDArray) -> None:
     """Keep psi, and add the intensity of all modes to `power`."""
     part, plane = plan.part, plan.plane
@@ -113,7 +113,7 @@ def keep_modes(plan: FieldPlan, field: NDArray, at: int, psi: NDArray, far: int,
             power[l] += f_re * f_re + f_im * f_im
 
 
-@compiled
+@allocation_free
 def residual_chunk(
     plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, chunk: Chunk, adding: bool
 ) -> float:
@@ -122,9 +122,10 @@ def residual_chunk(
     The gradient in the background is added to its sums if `adding`.
     """
     part, plane, modes = plan.part, plan.plane, plan.modes
-    at, far, measured, ratio = chunk.at, chunk.far, chunk.measured, chunk.ratio
+    at, far, here, kept = chunk.at, chunk.far, chunk.here, chunk.kept
     field, work, psi, low, high = scratch.field, scratch.work, state.psi, patterns.low, patterns.high
     detector = patterns.detector
+    measured, ratio = patterns.amplitudes[here : here + part], state.ratio[kept : kept + part]
     zero, one = measured.dtype.type(0), measured.dtype.type(1)
     dark = measured.dtype.type(DARK_SINGLE if measured.itemsize == 4 else DARK)
     if modes == 1 and detector.plain:  # one pass with everything in registers
@@ -152,7 +153,9 @@ def residual_chunk(
     if detector.plain:
         power[:] = zero
     else:
-        power[:] = detector.levels[chunk.level : chunk.level + part]
+        level = detector.levels[chunk.level : chunk.level + part]
+        for l in range(part):  # noqa: E741
+            power[l] = level[l]
     keep_modes(plan, field, at, psi, far, power)
     if detector.poisson:
         misfit = poisson_factors(measured, power, ratio, low, high)
@@ -171,7 +174,7 @@ def residual_chunk(
     return misfit
 
 
-@compiled
+@allocation_free
 def background_chunk(
     plan: FieldPlan, detector: Detector, chunk: Chunk
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
@@ -186,7 +189,7 @@ def background_chunk(
     )
 
 
-@compiled
+@allocation_free
 def hessian_chunk(plan: FieldPlan, detector: Detector, state: State, scratch: Scratch, chunk: Chunk) -> None:
     """Replace the directions dpsi by (1 - c) dpsi + c q Re(sum conj(q) dpsi).
 
@@ -194,8 +197,9 @@ def hessian_chunk(plan: FieldPlan, detector: Detector, state: State, scratch: Sc
     real mode beta.
     """
     part, plane, modes = plan.part, plan.plane, plan.modes
-    at, far, ratio = chunk.at, chunk.far, chunk.ratio
+    at, far, kept = chunk.at, chunk.far, chunk.kept
     field, work, psi = scratch.field, scratch.work, state.psi
+    ratio = state.ratio[kept : kept + part]
     zero, one = ratio.dtype.type(0), ratio.dtype.type(1)
     if modes == 1 and detector.plain:
         p_re, p_im = psi[far : far + part], psi[far + part : far + 2 * part]
@@ -244,14 +248,15 @@ def hessian_chunk(plan: FieldPlan, detector: Detector, state: State, scratch: Sc
             im[l] = power[l] * im[l] + along[l] * p_im[l]
 
 
-@compiled
+@allocation_free
 def losses_chunk(
-    plan: FieldPlan, detector: Detector, state: State, scratch: Scratch, chunk: Chunk, quadratic: bool,
+    plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, chunk: Chunk, quadratic: bool,
     steps: NDArray, losses: NDArray,
 ) -> None:  # fmt: skip
     """losses[s] += loss of psi + t field + t^2 bends at t = steps[s]; bends = 0 unless `quadratic`."""
     part, plane, modes = plan.part, plan.plane, plan.modes
-    at, far, measured = chunk.at, chunk.far, chunk.measured
+    at, far, detector = chunk.at, chunk.far, patterns.detector
+    measured = patterns.amplitudes[chunk.here : chunk.here + part]
     field, bends, work, psi = scratch.field, scratch.bends, scratch.work, state.psi
     zero, two = measured.dtype.type(0), measured.dtype.type(2)
     work[: (5 if quadratic else 3) * part] = zero
@@ -293,7 +298,7 @@ def losses_chunk(
         losses[s] += 0.5 * total
 
 
-@compiled
+@allocation_free
 def intensity_chunk(plan: FieldPlan, field: NDArray, at: int, power: NDArray) -> None:
     """Power = sum_k |psi_k|^2 of a chunk that begins at number `at` of a field."""
     part, plane = plan.part, plan.plane
@@ -305,7 +310,7 @@ def intensity_chunk(plan: FieldPlan, field: NDArray, at: int, power: NDArray) ->
             power[l] += re[l] * re[l] + im[l] * im[l]
 
 
-@compiled
+@allocation_free
 def poisson_loss_along(part: int, measured: NDArray, work: NDArray, t: float, quadratic: bool) -> float:
     """Return twice the loss of Poisson counts for the polynomials of the intensity in t."""
     total = 0.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.compiled import allocation_free
 from ptyxrf.kernels.simd.amplitudes import (
     chunk_of,
     hessian_chunk,
@@ -33,13 +33,13 @@ GROUP = 4
 # ---------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@allocation_free
 def corner_of(positions: Positions, j: int) -> int:
     """Return the number of the first pixel of a patch."""
     return positions.corners[j, 0] * positions.pitch + positions.corners[j, 1]
 
 
-@compiled
+@allocation_free
 def multiply(
     plan: FieldPlan, field: NDArray, k: int, first: int, last: int, scale: float, patch: Window,
     probe: Window, adding: bool,
@@ -68,7 +68,7 @@ def multiply(
                 multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, rest, False)
 
 
-@compiled
+@allocation_free
 def multiply_adjoint(
     plan: FieldPlan, field: NDArray, k: int, first: int, last: int, scale: float, factor: Window,
     target: Window,
@@ -93,7 +93,7 @@ def multiply_adjoint(
             add_row(field, row, plane, factor.numbers, here, scale, target.numbers, there, m - c * w)
 
 
-@compiled
+@allocation_free
 def prefetch_part(array: NDArray, start: int, count: int, part: int, parts: int) -> None:
     """Ask for one of some parts of the numbers start..start+count-1, as far as the array goes."""
     w = width(array)
@@ -103,7 +103,7 @@ def prefetch_part(array: NDArray, start: int, count: int, part: int, parts: int)
         prefetch(array, at)
 
 
-@compiled
+@allocation_free
 def prefetch_state(psi: NDArray, ratio: NDArray, j: int, far: int, size: int, part: int, parts: int) -> None:
     """Ask for one of some parts of what is kept of a position: `far` numbers of psi and `size` ratios."""
     prefetch_part(psi, j * far, far, part, parts)
@@ -115,7 +115,7 @@ def prefetch_state(psi: NDArray, ratio: NDArray, j: int, far: int, size: int, pa
 # ---------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@allocation_free
 def forward_rows(
     plan: FieldPlan, field: NDArray, first: int, last: int, scale: float, patch: Window, probe: Window,
     moves: bool, still: Window, moved: Window,
@@ -131,7 +131,7 @@ def forward_rows(
         forward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
-@compiled
+@allocation_free
 def forward_columns(plan: FieldPlan, field: NDArray, first: int, last: int) -> None:
     """Transpose and transform the other dimension: what `forward_rows` left becomes far fields."""
     for k in range(plan.modes):
@@ -139,14 +139,14 @@ def forward_columns(plan: FieldPlan, field: NDArray, first: int, last: int) -> N
         forward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
-@compiled
+@allocation_free
 def backward_columns(plan: FieldPlan, field: NDArray, first: int, last: int) -> None:
     """Undo the DFT of `forward_columns`, but for a factor m."""
     for k in range(plan.modes):
         backward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
-@compiled
+@allocation_free
 def backward_rows_overlap_add(
     plan: FieldPlan, field: NDArray, first: int, last: int, scale: float, probe: Window, target: Window,
     moves: bool, patch: Window, sums: Window,
@@ -166,7 +166,7 @@ def backward_rows_overlap_add(
             multiply_adjoint(plan, field, k, first, last, scale, patch, sums_k)
 
 
-@compiled
+@allocation_free
 def compute_again(
     plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, j: int, scale: float, patch: Window,
     probe: Window,
@@ -183,7 +183,7 @@ def compute_again(
 # ---------------------------------------------------------------------------------------------------------
 
 
-@compiled
+@allocation_free
 def gradients(
     plan: FieldPlan, positions: Positions, probe_change: ProbeChange, patterns: Patterns, state: State,
     scratch: Scratch, tile: NDArray, target: NDArray, losses: NDArray,
@@ -231,7 +231,7 @@ def gradients(
                 merge_field(plan, field, k, probe_change.exits, start)
 
 
-@compiled
+@allocation_free
 def products(
     plan: FieldPlan, positions: Positions, probe_change: ProbeChange, patterns: Patterns, state: State,
     scratch: Scratch, tile: NDArray, change: NDArray, target: NDArray,
@@ -276,7 +276,7 @@ def products(
             fetched += 1
 
 
-@compiled
+@allocation_free
 def losses_along(
     plan: FieldPlan, positions: Positions, probe_change: ProbeChange, patterns: Patterns, state: State,
     scratch: Scratch, tile: NDArray, change: NDArray, steps: NDArray, losses: NDArray,
@@ -299,10 +299,10 @@ def losses_along(
         forward_columns(plan, field, 0, chunks)
         for c in range(chunks):
             chunk = chunk_of(plan, patterns, state, j, c)
-            losses_chunk(plan, patterns.detector, state, scratch, chunk, moves, steps, losses)
+            losses_chunk(plan, patterns, state, scratch, chunk, moves, steps, losses)
 
 
-@compiled
+@allocation_free
 def intensities(plan: FieldPlan, positions: Positions, scratch: Scratch, tile: NDArray, out: NDArray) -> None:
     """Out = sum_k |psi_k|^2 of each position, in the far layout (B, C, m, W)."""
     field, chunks, size = scratch.field, plan.chunks, plan.modes * plan.m * plan.m
