@@ -100,8 +100,7 @@ def main() -> None:
         used = [size / 2**20 for size in from_ranks(ranks)]
         problem = ProblemSize.of_scan(
             scan_of(options),
-            method="joint" if options.elements else "ptychography",
-            precision=options.precision,
+            Model(method="joint" if options.elements else "ptychography", precision=options.precision),
         )
         planned = make_plan(problem, ranks).memory / 2**20
         rows.append({"ranks": ranks, "measured": used, "planned": planned.tolist()})

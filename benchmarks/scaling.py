@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.planning.machine import Machine, read_machine
 from ptyxrf.driver.planning.plan import Plan, make_plan
 from ptyxrf.driver.planning.problem_size import ProblemSize
@@ -216,7 +217,8 @@ def launch(ranks: int, options: argparse.Namespace) -> dict[str, Any]:
 def planned(row: dict[str, Any], options: argparse.Namespace, machine: Machine) -> Plan:
     """Return the plan of the run of a row."""
     per_side = round(row["positions"] ** 0.5)
-    problem = ProblemSize.of_scan(make_scan(int(row["n"]), options.m, per_side), precision=options.precision)
+    scan = make_scan(int(row["n"]), options.m, per_side)
+    problem = ProblemSize.of_scan(scan, Model(precision=options.precision))
     ranks = int(row["ranks"])
     return make_plan(problem, ranks, nodes_of(ranks, options), machine)
 

@@ -21,6 +21,7 @@ from ptyxrf.driver.analysis.scan_measures import (
 )
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.planning.memory import Share, memory_of
 from ptyxrf.driver.planning.problem_size import ProblemSize
 
@@ -177,7 +178,7 @@ def _element(scan: Scan, e: int) -> dict[str, Any]:
 
 def _memory(scan: Scan, precision: str) -> dict[str, int]:
     """Return the bytes of a joint reconstruction (without fluorescence: of ptychography) on one rank."""
-    problem = ProblemSize.of_scan(scan, precision=precision)
+    problem = ProblemSize.of_scan(scan, Model(precision=precision))
     return {name: int(size) for name, size in memory_of(problem, Share.whole(problem)).items()}
 
 

@@ -12,14 +12,18 @@ from ptyxrf.driver.command.outputs import check_outputs, on_first_rank
 from ptyxrf.driver.command.parser import Subcommand, add_settings, flag_name, from_flags
 from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, Choice, File, Number
 from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
+from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.settings import Settings
 
 if TYPE_CHECKING:
     from ptyxrf.driver.planning.problem_size import ProblemSize
 
 #: What describes a scan in numbers; the first three have to be there.
-NUMBERS = ("n", "positions", "m", "modes", "elements", "sampling")
+NUMBERS = ("n", "positions", "m", "elements", "sampling")
 NEEDED = 3
+
+#: Settings of the model on which a plan depends.
+MODEL = ("method", "precision", "refine_probe", "refine_positions", "position_margin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,7 @@ class PlanSettings(SettingsGroup):
     m: int | None = setting(
         None, Number(minimum=2, whole=True), "in place of a scan: edge of a pattern in pixels"
     )
-    modes: int = setting(1, COUNT, "in place of a scan: probe modes")
+    modes: int | None = setting(None, COUNT, "probe modes (default: as many as the scan has)")
     elements: int = setting(0, COUNT_OR_ZERO, "in place of a scan: number of maps")
     sampling: str = setting(
         "scan", Choice(("grid", "scan")), "in place of a scan: where the maps are sampled"
@@ -43,6 +47,8 @@ class PlanSettings(SettingsGroup):
     method: str = redeclared(Settings, "method", "joint")
     precision: str = redeclared(Settings, "precision", "single")
     refine_probe: bool = redeclared(Settings, "refine_probe", False)
+    refine_positions: str = redeclared(Settings, "refine_positions", "none")
+    position_margin: int = redeclared(Settings, "position_margin", Settings.position_margin)
     machine: str | None = setting(
         None, File(), "constants that ptyxrf bench wrote (default: those of this user)"
     )
@@ -91,12 +97,13 @@ def _problem(scan: str | None, settings: PlanSettings) -> ProblemSize:
     from ptyxrf.driver.planning.problem_size import ProblemSize
 
     values = settings.as_dict()
-    how = {key: values[key] for key in ("method", "precision", "refine_probe")}
+    model = Model(**{key: values[key] for key in MODEL})
     if scan is None:
-        return ProblemSize.from_numbers(**{key: values[key] for key in NUMBERS}, **how)
+        numbers = {key: values[key] for key in NUMBERS}
+        return ProblemSize.from_numbers(**numbers, modes=settings.modes, model=model)
     from ptyxrf.driver.files.scan_file import read_scan
 
-    return ProblemSize.of_scan(read_scan(scan, check=False), **how)
+    return ProblemSize.of_scan(read_scan(scan, check=False), model, settings.modes)
 
 
 COMMAND = Subcommand(

@@ -114,9 +114,11 @@ class _Picture:
         return rows
 
     def _beam_cells(self) -> list[int]:
-        """Return the layout of what was refined of the beam at each position."""
-        cells = [1, 2] if self.result.positions is not None else []
-        return cells + ([1] if self.result.intensities is not None else [])
+        """Return the layout of what was refined of the beam and the detector."""
+        others = [self.result.intensities, self.result.pattern_background]
+        cells = [1 for values in others if values is not None]
+        wide = COLUMNS - 1 - len(cells)
+        return ([1, min(wide, 2)] if self.result.positions is not None else []) + cells
 
     def _title(self, sheet: Sheet) -> None:
         result, last = self.result, self.result.history[-1]
@@ -158,6 +160,17 @@ class _Picture:
         extent = (-0.5, shape[1] * cell - 0.5, shape[0] * cell - 0.5, -0.5)
         self._show(axes, shown, title, norm, colours, unit, extent=extent, interpolation="nearest")
         axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+
+    def _on_detector(
+        self, axes: Axes, values: NDArray[Any], title: str, norm: Normalize, unit: str = ""
+    ) -> None:
+        """Draw one value per detector pixel."""
+        colour_map = matplotlib.colormaps["magma"].with_extremes(bad=BLANK)
+        picture = axes.imshow(np.ma.masked_invalid(values), cmap=colour_map, norm=norm)
+        axes.set_title(title, size=10.5, loc="left", pad=5)
+        axes.set(xticks=[], yticks=[], anchor="NW")
+        axes.spines[:].set_visible(False)
+        add_colour_bar(axes, picture, unit)
 
     def _show(
         self, axes: Axes, shown: NDArray, title: str, norm: Normalize, colours: str, unit: str, **how: Any
@@ -214,7 +227,7 @@ class _Picture:
         key.axis("off")
 
     def _draw_beam(self, sheet: Sheet) -> None:
-        """Draw where positions went and how the intensity varies, where these were refined."""
+        """Draw where positions went, how the intensity varies, and the background, where refined."""
         recorded, refined, intensities = self.scan.positions, self.result.positions, self.result.intensities
         if refined is not None:
             draw_arrows(sheet.panel(), recorded, refined, "from recorded to refined")
@@ -222,6 +235,10 @@ class _Picture:
         if intensities is not None:
             limits = Normalize(*colour_limits(intensities))
             self._at_positions(sheet.panel(), intensities, "intensity of the beam", limits, "cividis")
+        background = self.result.pattern_background
+        if background is not None:
+            limits = Normalize(*colour_limits(background, from_zero=True))
+            self._on_detector(sheet.panel(), background, "background of the patterns", limits, "counts")
 
     def _draw_misfit(self, sheet: Sheet) -> None:
         """Draw the misfit of each pattern and detector pixel over its floor, or without one the losses."""
@@ -229,13 +246,8 @@ class _Picture:
             positions, pixels = np.asarray(self.quality.per_position), np.asarray(self.quality.per_pixel)
             limits = Normalize(*misfit_limits(positions))
             self._at_positions(sheet.panel(), positions, "misfit / noise: patterns", limits, "magma")
-            axes, limits = sheet.panel(), Normalize(*misfit_limits(pixels[np.isfinite(pixels)]))
-            colour_map = matplotlib.colormaps["magma"].with_extremes(bad=BLANK)
-            picture = axes.imshow(np.ma.masked_invalid(pixels), cmap=colour_map, norm=limits)
-            axes.set_title("misfit / noise: detector pixels", size=10.5, loc="left", pad=5)
-            axes.set(xticks=[], yticks=[], anchor="NW")
-            axes.spines[:].set_visible(False)
-            add_colour_bar(axes, picture, "")
+            limits = Normalize(*misfit_limits(pixels[np.isfinite(pixels)]))
+            self._on_detector(sheet.panel(), pixels, "misfit / noise: detector pixels", limits)
         elif self.misfits is not None:
             limits = Normalize(*colour_limits(self.misfits))
             self._at_positions(sheet.panel(), self.misfits, "misfit of each pattern", limits, "magma")

@@ -173,7 +173,7 @@ def seconds_of(
 def _position_seconds(problem: ProblemSize, machine: Machine) -> float:
     """Return the time of one position, without pixels of the object."""
     share = 0.0 if problem.method == "fluorescence" else 1.0
-    if problem.refine_probe:
+    if problem.refine_probe or problem.moving:
         share += REFINED + (SHIFTED if problem.fractional else 0.0)
     if problem.sampling == "scan" and problem.method != "ptychography":
         share += COUNTED * (1 + problem.elements)

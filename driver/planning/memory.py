@@ -108,8 +108,8 @@ def _pattern_bytes(p: ProblemSize, pixels: NDArray[np.float64], memory: str) -> 
         lanes = VECTOR_BYTES // number
         far, far_numbers = far * (-(-p.m // lanes) * lanes / p.m), far_numbers + 1
     kept = (1.0 + (far_numbers if memory == "cached" else 0.0)) if p.method != "fluorescence" else 0.0
-    # see `Objective`: otherwise the probe of a position is shifted just before it is used
-    keeps_probes = memory == "cached" or not p.refine_probe or p.sampling == "scan"
+    # see `assemble`: otherwise the probe of a position is shifted just before it is used
+    keeps_probes = memory == "cached" or not (p.refine_probe or p.moving) or p.sampling == "scan"
     shifted = 2.0 * p.modes if p.fractional and keeps_probes else 0.0
     return number * (far * kept + pixels * shifted)
 

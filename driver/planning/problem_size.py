@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import blur_reach
+from ptyxrf.driver.objective.settings import Model
 from ptyxrf.parallel.partition import Reach
 
 NO_REACH = Reach()
@@ -36,7 +37,9 @@ class ProblemSize:
     fractional, refine_probe : bool
         Whether positions have fractions, and whether the probe is an unknown.
     reach : Reach
-        Pixels beyond its tile that a rank needs for the blur of the maps.
+        Pixels beyond its tile that a rank needs for the blur of the maps and for positions that move.
+    moving : bool
+        Whether positions are unknowns.
     """
 
     corners: NDArray[np.int64]
@@ -50,39 +53,37 @@ class ProblemSize:
     fractional: bool = False
     refine_probe: bool = False
     reach: Reach = NO_REACH
+    moving: bool = False
 
     @classmethod
-    def of_scan(
-        cls,
-        scan: Scan,
-        method: str = "joint",
-        precision: str = "single",
-        refine_probe: bool = False,
-        margin: int = 0,
-    ) -> ProblemSize:
+    def of_scan(cls, scan: Scan, model: Model | None = None, modes: int | None = None) -> ProblemSize:
         """Return the sizes of a scan's reconstruction; without fluorescence those of ptychography.
 
         Parameters
         ----------
         scan : Scan
             Its patterns are not read.
-        method, precision, refine_probe, margin
-            As `ptyxrf.reconstruct` takes them.
+        model : Model, optional
+            Default: the joint method in single precision with a known probe.
+        modes : int, optional
+            Number of probe modes; default: that of the scan.
         """
-        if scan.sampling is None:
-            method = "ptychography"
+        model = model or Model(precision="single")
+        method = "ptychography" if scan.sampling is None else model.method
+        moving = model.refine_positions != "none"
         return cls(
             scan.corners,
             scan.m,
             scan.shape,
-            scan.K,
+            modes or scan.K,
             scan.N_e,
             scan.sampling,
             method,
-            precision,
-            bool(scan.fractions.any()),
-            refine_probe,
-            blur_reach(scan, method, margin),
+            model.precision,
+            moving or bool(scan.fractions.any()),
+            model.refine_probe,
+            blur_reach(scan, method, model.halo_margin),
+            moving,
         )
 
     @classmethod
@@ -92,14 +93,22 @@ class ProblemSize:
         positions: int,
         m: int,
         *,
-        modes: int = 1,
+        modes: int | None = None,
         elements: int = 0,
         sampling: str = "scan",
-        method: str = "joint",
-        precision: str = "single",
-        refine_probe: bool = False,
+        model: Model | None = None,
     ) -> ProblemSize:
         """Return the sizes of a square raster of positions over n x n pixels.
+
+        Parameters
+        ----------
+        n, positions, m : int
+        modes : int, optional
+            Default: 1.
+        elements : int
+        sampling : {"grid", "scan"}
+        model : Model, optional
+            Default: the joint method in single precision with a known probe.
 
         Raises
         ------
@@ -112,11 +121,26 @@ class ProblemSize:
         columns = -(-positions // rows)
         places = [np.linspace(0, n - m, number).astype(np.int64) for number in (rows, columns)]
         corners = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1).reshape(-1, 2)[:positions]
+        model = model or Model(precision="single")
         kind = sampling if elements else None
-        method = method if elements else "ptychography"
+        method = model.method if elements else "ptychography"
+        moving = model.refine_positions != "none"
         blurred = kind == "grid" and method != "ptychography"
-        reach = Reach(m - 1 - m // 2, m // 2) if blurred else NO_REACH
-        return cls(corners, m, (n, n), modes, elements, kind, method, precision, False, refine_probe, reach)
+        reach = Reach(*((m - 1 - m // 2, m // 2) if blurred else (0, 0)), model.halo_margin)
+        return cls(
+            corners,
+            m,
+            (n, n),
+            modes or 1,
+            elements,
+            kind,
+            method,
+            model.precision,
+            moving,
+            model.refine_probe,
+            reach,
+            moving,
+        )
 
     @property
     def count(self) -> int:

@@ -103,6 +103,31 @@ def test_the_misfit_over_its_floor(truth):
     assert "misfit of each pattern" in titles(draw_report(result, scan))
 
 
+@pytest.mark.parametrize("refined", ["positions", "intensities", "pattern_background", "all"])
+def test_what_was_refined_of_beam_and_detector(refined):
+    """Each has its panels, and together they fill one row."""
+    result, scan = example("ptychography")
+    panels = {
+        "positions": ["moves of the positions (pixels)"],
+        "intensities": ["intensity of the beam"],
+        "pattern_background": ["background of the patterns"],
+    }
+    values = {
+        "positions": scan.positions + np.linspace(-0.5, 0.5, 2 * scan.N).reshape(-1, 2),
+        "intensities": np.linspace(0.9, 1.1, scan.N),
+        "pattern_background": np.full((scan.m, scan.m), 0.1),
+    }
+    chosen = list(panels) if refined == "all" else [refined]
+    for name in chosen:
+        setattr(result, name, values[name])
+    figure = draw_report(result, scan)
+    expected = [title for name in chosen for title in panels[name]]
+    drawn = [title for title in titles(figure) if any(title in names for names in panels.values())]
+    assert drawn == expected
+    assert any(title.startswith("from recorded") for title in titles(figure)) == ("positions" in chosen)
+    figure.canvas.draw()
+
+
 def test_fluorescence_alone():
     result, scan = example("fluorescence")
     figure = draw_report(result, scan)

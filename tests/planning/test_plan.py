@@ -9,6 +9,7 @@ import pytest
 from ptyxrf.driver.command.plan_text import plan_text
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.pictures.plan_picture import write_plan_picture
 from ptyxrf.driver.planning.load import regular_load
 from ptyxrf.driver.planning.machine import Machine, Network, default_path, read_machine, write_machine
@@ -84,18 +85,37 @@ def test_one_rank_and_two():
 def test_what_costs_more():
     """Time grows with the probe refined, with maps, with modes and with precision."""
 
-    def seconds(**changes):
-        numbers = {"n": 600, "positions": 400, "m": 64, **changes}
-        return make_plan(ProblemSize.from_numbers(**numbers), 4, machine=MACHINE).seconds.total
+    def seconds(model=None, **changes):
+        numbers = {
+            "n": 600,
+            "positions": 400,
+            "m": 64,
+            "model": Model(**{"precision": "single"} | (model or {})),
+        }
+        return make_plan(ProblemSize.from_numbers(**numbers | changes), 4, machine=MACHINE).seconds.total
 
     plain = seconds()
     assert seconds(modes=3) > 2 * plain
-    assert seconds(precision="double") == pytest.approx(2 * plain, rel=0.02)
-    assert seconds(refine_probe=True) > 1.3 * plain
+    assert seconds({"precision": "double"}) == pytest.approx(2 * plain, rel=0.02)
+    assert seconds({"refine_probe": True}) > 1.3 * plain
     for sampling in ("grid", "scan"):
         assert seconds(elements=1, sampling=sampling) > plain
         assert seconds(elements=3, sampling=sampling) > seconds(elements=1, sampling=sampling)
-    assert seconds(elements=1, sampling="grid", method="fluorescence") < plain
+    assert seconds({"method": "fluorescence"}, elements=1, sampling="grid") < plain
+
+
+def test_positions_that_are_refined_widen_the_halo():
+    """The halo has their margin, and the probes of all positions are shifted."""
+
+    def plan(**model):
+        problem = ProblemSize.from_numbers(600, 400, 64, model=Model(precision="single", **model))
+        return make_plan(problem, 4, machine=MACHINE)
+
+    fixed, near, far = plan(), *(plan(refine_positions="each", position_margin=margin) for margin in (4, 16))
+    assert fixed.load.covered.max() < near.load.covered.max() < far.load.covered.max()
+    assert not fixed.problem.fractional and near.problem.fractional
+    # the probe of each position moves: none is kept
+    assert near.memory.max() - fixed.memory.max() < fixed.load.positions.max() * 64**2 * 8
 
 
 def test_regular_tiles_stand_for_real_ones():
