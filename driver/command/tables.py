@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ptyxrf.driver.data.kinds import Choice, File, Number, Several, Switch, Text
 from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
 from ptyxrf.driver.job.settings import JobSettings
+from ptyxrf.driver.preparation.settings import Preparation
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.simulation.settings import SimulationSettings
 
@@ -88,6 +89,7 @@ TABLES: dict[str, type[SettingsGroup]] = {
     "simulate": SimulationSettings,
     "files": Files,
     "job": JobSettings,
+    "prepare": Preparation,
 }
 #: Keys that have moved to another table, and are still accepted in their old one.
 MOVED = {("reconstruct", "watchdog_seconds"): "job"}

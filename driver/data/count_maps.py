@@ -124,7 +124,7 @@ class CountMaps:
         return [self.element_names.index(element) for element in elements]
 
 
-def _runs_with_the_raster(positions: NDArray[np.float64], columns: int) -> bool:
+def runs_with_the_raster(positions: NDArray[np.float64], columns: int) -> bool:
     """Whether every line of a raster was scanned in the same direction."""
     if columns < 2:
         return True
@@ -134,7 +134,7 @@ def _runs_with_the_raster(positions: NDArray[np.float64], columns: int) -> bool:
     return bool((steps > 0).all() or (steps < 0).all())
 
 
-def _fractional_index(
+def fractional_index(
     values: NDArray[np.float64], axis: NDArray[np.float64], name: str
 ) -> NDArray[np.float64]:
     """Return where coordinates lie on an axis, in steps from its first point."""
@@ -209,7 +209,7 @@ def values_at_positions(
     rows, columns = _indices(maps, scan, origin, (flip_rows, flip_columns))
     if match == "nearest":
         return values[..., np.rint(rows).astype(int), np.rint(columns).astype(int)]
-    return _between(values, rows, columns)
+    return between(values, rows, columns)
 
 
 def _in_order(values: NDArray[np.float64], maps: CountMaps, scan: Scan) -> NDArray[np.float64]:
@@ -218,7 +218,7 @@ def _in_order(values: NDArray[np.float64], maps: CountMaps, scan: Scan) -> NDArr
         raise ValueError(
             f"maps: expected {scan.N} points, one for each position, got {len(maps.y)} x {len(maps.x)}"
         )
-    if not _runs_with_the_raster(scan.positions, len(maps.x)):
+    if not runs_with_the_raster(scan.positions, len(maps.x)):
         raise ValueError(
             "maps: the scan does not run row after row in the same direction as the map does; "
             'match by coordinates ("nearest" or "bilinear")'
@@ -240,7 +240,7 @@ def _indices(
     for i, (name, axis, flip) in enumerate(zip(("y", "x"), (maps.y, maps.x), flips, strict=True)):
         edge = axis.max() if flip else axis.min()
         start = edge if origin is None else origin[i]
-        indices.append(_fractional_index(start + (-metres[:, i] if flip else metres[:, i]), axis, name))
+        indices.append(fractional_index(start + (-metres[:, i] if flip else metres[:, i]), axis, name))
     used = len(np.unique(np.rint(np.stack(indices)), axis=1).T)
     if 2 * used < scan.N:
         warnings.warn(
@@ -250,7 +250,7 @@ def _indices(
     return indices
 
 
-def _between(
+def between(
     values: NDArray[np.float64], rows: NDArray[np.float64], columns: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Interpolate maps bilinearly."""

@@ -58,6 +58,7 @@ class Hdf5Writer:
         *,
         chunks: tuple[int, ...] | None = None,
         compress: bool = False,
+        resizable: bool = False,
         **attributes: Any,
     ) -> h5py.Dataset:
         """Create a dataset with checksums, to be filled at once or in tiles.
@@ -76,6 +77,8 @@ class Hdf5Writer:
             gzip with shuffle, at the level that costs least; otherwise gzip at level 0, which only adds a
             checksum. Fletcher's is 0 for zeros: without the second one, blocks that were never written to
             disk read as good.
+        resizable : bool
+            The first axis may be made shorter.
         **attributes
             HDF5 attributes of the dataset.
 
@@ -91,6 +94,8 @@ class Hdf5Writer:
                 chunks = (*leading, min(shape[-2], IMAGE_CHUNK), min(shape[-1], IMAGE_CHUNK))
             options = {"fletcher32": True, "chunks": chunks or True}
             options |= {"compression": "gzip", "compression_opts": int(compress), "shuffle": compress}
+        if resizable:
+            options["maxshape"] = tuple(shape)
         dataset = self.file.create_dataset(name, shape=tuple(shape), dtype=dtype, **options)
         for key, value in attributes.items():
             dataset.attrs[key] = value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -82,16 +83,22 @@ def write_scan(path: str | os.PathLike[str], scan: Scan) -> None:
     """
     with writing(path, scan.title, "data_1") as writer:
         _write_patterns(writer, scan)
-        _write_geometry(writer, scan)
-        writer.probe(scan.probe)
-        _write_fluorescence(writer, scan)
-        if scan.truth:
-            writer.group(f"{ENTRY}/truth_1", "NXcollection")
-        for name in TRUE_ARRAYS:
-            if name in scan.truth:
-                place = f"{ENTRY}/truth_1/{name}"
-                _write_blocks(writer, place, scan.truth[name], interpretation="image")
-                writer.note_optional(place)
+        write_beside_patterns(writer, scan)
+
+
+def write_beside_patterns(writer: Hdf5Writer, scan: Scan) -> None:
+    """Write all of a scan but its patterns, which are in the file already."""
+    _write_detector(writer, scan)
+    _write_geometry(writer, scan)
+    writer.probe(scan.probe)
+    _write_fluorescence(writer, scan)
+    if scan.truth:
+        writer.group(f"{ENTRY}/truth_1", "NXcollection")
+    for name in TRUE_ARRAYS:
+        if name in scan.truth:
+            place = f"{ENTRY}/truth_1/{name}"
+            _write_blocks(writer, place, scan.truth[name], interpretation="image")
+            writer.note_optional(place)
 
 
 def _write_blocks(writer: Hdf5Writer, name: str, values: Any, **options: Any) -> None:
@@ -101,24 +108,35 @@ def _write_blocks(writer: Hdf5Writer, name: str, values: Any, **options: Any) ->
         dataset[index] = np.asarray(values[index])
 
 
-def _write_patterns(writer: Hdf5Writer, scan: Scan) -> None:
+def create_patterns(
+    writer: Hdf5Writer, shape: tuple[int, int, int], dtype: Any, *, resizable: bool = False
+) -> h5py.Dataset:
+    """Create the dataset of the patterns (N, m, m), to be filled in whole chunks.
+
+    A chunk that is filled in two steps is compressed twice. With `resizable` there may be fewer in the end.
+    """
     writer.group(DETECTOR, "NXdetector")
-    dtype = np.dtype(scan.patterns.dtype)
-    pattern_bytes = scan.m * scan.m * dtype.itemsize
-    in_chunk = min(max(CHUNK_BYTES // pattern_bytes, 1), scan.N)
-    dataset = writer.create(
-        PATTERNS,
-        (scan.N, scan.m, scan.m),
-        dtype,
-        chunks=(in_chunk, scan.m, scan.m),
-        compress=True,
-        interpretation="image",
+    chunk = patterns_in_chunk(shape, dtype), *shape[1:]
+    return writer.create(
+        PATTERNS, shape, dtype, chunks=chunk, compress=True, resizable=resizable, interpretation="image"
     )
-    # Whole chunks: a chunk that is filled in two steps is compressed twice.
-    block = in_chunk * max(BLOCK_BYTES // (pattern_bytes * in_chunk), 1)
+
+
+def patterns_in_chunk(shape: tuple[int, int, int], dtype: Any) -> int:
+    """Return how many patterns a chunk has."""
+    return min(max(CHUNK_BYTES // (shape[1] * shape[2] * np.dtype(dtype).itemsize), 1), shape[0])
+
+
+def _write_patterns(writer: Hdf5Writer, scan: Scan) -> None:
+    shape, dtype = (scan.N, scan.m, scan.m), np.dtype(scan.patterns.dtype)
+    dataset, in_chunk = create_patterns(writer, shape, dtype), patterns_in_chunk(shape, dtype)
+    block = in_chunk * max(BLOCK_BYTES // (scan.m * scan.m * dtype.itemsize * in_chunk), 1)
     for first in range(0, scan.N, block):
         last = min(first + block, scan.N)
         dataset[first:last] = np.asarray(scan.patterns[first:last])
+
+
+def _write_detector(writer: Hdf5Writer, scan: Scan) -> None:
     if scan.mask is not None:
         each = len(scan.mask.shape) == 3
         masks = writer.create(MASK, scan.mask.shape, np.uint32, compress=each, interpretation="image")

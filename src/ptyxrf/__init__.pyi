@@ -22,6 +22,8 @@ from .driver.pictures.result_picture import draw_report, write_report
 from .driver.planning.machine import Machine, read_machine
 from .driver.planning.plan import Plan, make_plan
 from .driver.planning.problem_size import ProblemSize
+from .driver.preparation.prepare import Prepared, prepare
+from .driver.preparation.settings import Preparation
 from .driver.reconstruction.accuracy import measure_errors
 from .driver.reconstruction.alignment import align
 from .driver.reconstruction.checkpoint import remove_checkpoints
@@ -54,6 +56,8 @@ __all__ = [
     "Objective",
     "Plan",
     "Point",
+    "Preparation",
+    "Prepared",
     "ProblemSize",
     "Quality",
     "Reason",
@@ -76,6 +80,7 @@ __all__ = [
     "inspect_scan",
     "make_plan",
     "measure_errors",
+    "prepare",
     "progress",
     "read_image",
     "read_machine",

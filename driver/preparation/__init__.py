@@ -1,0 +1,1 @@
+"""From raw data as a beamline leaves it to a scan."""

@@ -1,0 +1,215 @@
+"""What a few frames of a scan show: which pixels are good, where the beam is, how large patterns are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.preparation.beam_centre import beam_centre, is_at_corner, window_size
+from ptyxrf.driver.preparation.detector_pixels import hot_pixels, outside_range, saturation_of
+from ptyxrf.driver.preparation.findings import Findings
+from ptyxrf.driver.preparation.frames import RawFrames, Window
+from ptyxrf.driver.preparation.guesses import Guesses
+from ptyxrf.driver.preparation.input_files import InputFiles, NamedArray
+from ptyxrf.driver.preparation.settings import Preparation
+
+#: Number of frames of the sample.
+SAMPLE = 64
+
+
+@dataclass
+class Survey:
+    """What a sample of the frames shows.
+
+    Attributes
+    ----------
+    frames : RawFrames
+        Turned, with the beam away from the corner.
+    good : (H, W) array of bool
+        Pixels that are neither gaps, nor masked by a file or by hand, nor hot.
+    hot : (H, W) array of bool
+        Hot pixels of the sample.
+    ceiling : float
+        Counts at which a pixel is saturated; infinite where none is.
+    centre : (float, float)
+        Row and column of the beam on the frame.
+    window : Window
+    median_total : float
+        Median counts of a frame of the sample, within the window.
+    photon : float
+        The value of a photon, and what is assumed of it where that is unknown.
+    is_counting : bool
+        Whether that value is known: from the recipe, or because all values are integers.
+    """
+
+    frames: RawFrames
+    good: NDArray[np.bool_]
+    hot: NDArray[np.bool_]
+    ceiling: float
+    centre: tuple[float, float]
+    window: Window
+    median_total: float
+    photon: float
+    is_counting: bool
+
+
+def survey_frames(
+    settings: Preparation, files: InputFiles, guesses: Guesses, source: NamedArray, chosen: NDArray[np.intp],
+    findings: Findings,
+) -> Survey:  # fmt: skip
+    """Return what a sample of frames shows.
+
+    Parameters
+    ----------
+    settings : Preparation
+    files, guesses
+        For mask and flat.
+    source : NamedArray
+        The frames.
+    chosen : array of int
+        Numbers of the frames that are used, increasing.
+    findings : Findings
+        Gets a line for each thing found.
+    """
+    frames = RawFrames(source.values, settings, corner=bool(settings.corner), amplitudes=settings.amplitudes)
+    sample = np.unique(chosen[np.linspace(0, len(chosen) - 1, min(SAMPLE, len(chosen))).astype(int)])
+    block = np.concatenate(
+        [frames.read(run) for run in np.split(sample, np.flatnonzero(np.diff(sample) > 1) + 1)]
+    )
+    good = _range_mask(settings, block, findings)
+    ceiling = settings.saturation or saturation_of(block, good) or np.inf
+    if np.isfinite(ceiling):
+        saturated = good & (block >= ceiling).any(axis=0)
+        good &= ~saturated
+        findings.tell(
+            "saturation", f"{int(saturated.sum())} pixels reach {ceiling:g}, masked", float(ceiling)
+        )
+    if settings.corner is None and is_at_corner(np.where(good, block, 0).mean(axis=0)):
+        frames = RawFrames(source.values, settings, corner=True, amplitudes=settings.amplitudes)
+        block, good = (np.fft.fftshift(one, axes=(-2, -1)) for one in (block, good))
+        findings.tell("corner", "the frames are centred at their corner", True)
+    whole = bool((np.where(good, block, 0) % 1 == 0).all())
+    photon = settings.counts_per_photon or 1.0
+    counts = np.where(good, block, 0).sum(axis=0, dtype=np.float64)
+    good = _file_mask(settings, files, guesses, frames, counts, good, findings)
+    for row, column in np.reshape(settings.bad_pixels or (), (-1, 2)).astype(int):
+        good[row, column] = False
+    hot = np.zeros_like(good)
+    if settings.hot_pixels:
+        hot = hot_pixels(np.where(good, counts, 0.0), good, photon)
+        good = good & ~hot
+    centre = _centre(settings, counts, good, findings)
+    window = _window(settings, counts * len(chosen) / len(block) / photon, good, centre, findings)
+    totals = window.cut(np.where(good, block, 0)).sum(axis=(1, 2), dtype=np.float64)
+    median = float(np.median(totals[totals > 0])) if (totals > 0).any() else 0.0
+    known = settings.counts_per_photon is not None or whole
+    return Survey(frames, good, hot, float(ceiling), centre, window, median, photon, known)
+
+
+def _range_mask(settings: Preparation, block: NDArray, findings: Findings) -> NDArray[np.bool_]:
+    """Return which pixels have values that are counts.
+
+    A pixel that is negative or not finite in fewer than half of the frames has noise, or the frames are bad.
+    """
+    counts = np.isfinite(block) & (block >= 0)
+    often = counts.mean(axis=0) > 0.5
+    values = np.where(counts, block, 0)
+    lowest, highest = (block, block) if settings.gap_values else (values, values)
+    bad = ~often | outside_range(lowest.min(axis=0), highest.max(axis=0), settings.gap_values)
+    if bad.any():
+        findings.tell("gap_values", f"{int(bad.sum())} pixels have values that are no counts (gaps), masked")
+    return ~bad
+
+
+def _file_mask(
+    settings: Preparation, files: InputFiles, guesses: Guesses, frames: RawFrames,
+    counts: NDArray[np.float64], good: NDArray[np.bool_], findings: Findings,
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Return good pixels, without those that a mask in the files excludes."""
+    array = _on_frame("mask", settings.mask, files, guesses, frames)
+    if array is None:
+        return good
+    mask = frames.turned(np.asarray(array.read()))
+    mask = mask.reshape(-1, *mask.shape[-2:])[0]
+    if mask.shape != good.shape:
+        raise ValueError(f"mask: expected the shape {good.shape} of the frames, got {mask.shape}")
+    value = settings.mask_good
+    if value is None:
+        value = 0
+        if set(np.unique(mask).tolist()) <= {0, 1} and mask.any():
+            # hot pixels must not decide
+            capped = np.minimum(counts, np.percentile(counts[good], 99.5)) if good.any() else counts
+            value = int(capped[mask == 1].sum() > capped[mask == 0].sum())
+        findings.tell("mask_good", f"{value} marks the good pixels of {array.key}", value)
+    masked = mask != value if value == 0 else mask == 0
+    findings.tell("mask", f"{int(masked.sum())} pixels are masked by {array.key}", array.reference)
+    return good & ~masked
+
+
+def _on_frame(
+    role: str, text: str | None, files: InputFiles, guesses: Guesses, frames: RawFrames
+) -> NamedArray | None:
+    raw = tuple(int(size) for size in frames.values.shape[1:])
+    return guesses.on_frame(role, (raw[0], raw[1])) if text is None else files.find(role, text)
+
+
+def flat_and_dark(
+    settings: Preparation, files: InputFiles, guesses: Guesses, survey: Survey, findings: Findings
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return flat field (mean 1 over good pixels) and mean dark frame on the window, each or None.
+
+    Raises
+    ------
+    ValueError
+        One has another shape than the frames.
+    """
+    found: list[NDArray[np.float64] | None] = []
+    for role in ("flat", "dark"):
+        array = _on_frame(role, getattr(settings, role), files, guesses, survey.frames)
+        if array is None:
+            found.append(None)
+            continue
+        values = np.asarray(array.read(), dtype=np.float64)
+        values = survey.frames.turned(values.reshape(-1, *values.shape[-2:]).mean(axis=0))
+        if values.shape != survey.good.shape:
+            raise ValueError(
+                f"{role}: expected the shape {survey.good.shape} of the frames, got {values.shape}"
+            )
+        findings.tell(role, f"{array.key}, mean {values[survey.good].mean():.4g}", array.reference)
+        if role == "flat":
+            usable = survey.good & (values > 0) & np.isfinite(values)
+            survey.good &= usable
+            values = np.where(usable, values / values[usable].mean(), 1.0)
+        found.append(survey.window.cut(np.where(survey.good, values, float(role == "flat"))))
+    return found[0], found[1]
+
+
+def _centre(
+    settings: Preparation, counts: NDArray[np.float64], good: NDArray[np.bool_], findings: Findings
+) -> tuple[float, float]:
+    if settings.centre is not None:
+        return settings.centre
+    row, column = beam_centre(counts, good)
+    findings.tell(
+        "centre",
+        f"row {row:.2f}, column {column:.2f} of frames of {counts.shape[0]} x {counts.shape[1]}",
+        [round(row, 2), round(column, 2)],
+    )
+    return row, column
+
+
+def _window(
+    settings: Preparation, counts: NDArray[np.float64], good: NDArray[np.bool_], centre: tuple[float, float],
+    findings: Findings,
+) -> Window:  # fmt: skip
+    """Return the window of a pattern; `counts` are those that all frames would have."""
+    pixel = (int(np.rint(centre[0])), int(np.rint(centre[1])))
+    size = settings.size
+    if size is None:
+        size = window_size(counts, good, pixel, settings.bin)
+        findings.tell("size", f"patterns of {size} x {size} raw pixels around the centre", size)
+    if size % settings.bin:
+        raise ValueError(f"size: expected a multiple of bin = {settings.bin}, got {size}")
+    return Window(pixel, size, settings.bin)
