@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ptyxrf.driver.files.output_names import named_after
+
 # Numba, matplotlib and h5py are imported where they are used: the help must not wait for them.
 if TYPE_CHECKING:
     from ptyxrf.driver.command.tables import Turns
@@ -56,10 +58,9 @@ def report_path(result: Path) -> Path:
     """Return where the picture of a result goes."""
     if result.is_dir():
         raise ValueError(f"{result}: cannot be written, it is a folder")
-    picture = result.with_suffix(".png")
-    if picture == result:
+    if result.suffix == ".png":
         raise ValueError(f"{result}: expected another ending than .png, which is that of the report")
-    return picture
+    return named_after(result, ".png")
 
 
 def read_scan_file(path: str, turns: Turns, *, check: bool = True) -> Scan:

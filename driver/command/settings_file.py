@@ -34,8 +34,8 @@ def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:
         If the file cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            tables = tomllib.load(file)
+        # editors on Windows begin a file with a byte order mark
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # TOML, its encoding, a number of 5000 digits
         raise ValueError(f"{path}: expected settings in TOML, got {error}") from None
     settings: dict[str, dict[str, Any]] = {}

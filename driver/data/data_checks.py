@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.checks import real_array
-from ptyxrf.driver.data.lazy_arrays import ArraySource, is_lazy
+from ptyxrf.driver.data.lazy_arrays import ArraySource, MaskSource, as_mask, has_numpy_slices, is_lazy
 
 
 def check_patterns(block: NDArray, indices: NDArray[np.int64], mask: NDArray[np.bool_] | None) -> None:
@@ -102,14 +102,11 @@ def grid_shape(shape: Any) -> tuple[int, int]:
 def mask_of(mask: ArrayLike | ArraySource, count: int, m: int) -> Any:
     """Return the mask of N patterns of m x m, or of each: as booleans, or lazy as it is."""
     if is_lazy(mask) and tuple(mask.shape) == (count, m, m):  # type: ignore[union-attr]
-        return mask
+        return mask if mask.dtype == np.bool_ and has_numpy_slices(mask) else MaskSource(mask)
     array = np.asarray(mask)
     if array.shape not in ((m, m), (count, m, m)):
         raise ValueError(f"mask: expected shape ({m}, {m}) or ({count}, {m}, {m}), got {array.shape}")
-    if array.dtype != np.bool_:
-        if array.dtype.kind not in "iu" or not np.isin(array, (0, 1)).all():
-            raise ValueError(f"mask: expected booleans (True = good), got dtype {array.dtype}")
-        array = array.astype(bool)
+    array = as_mask(array)
     if not array.any():
         raise ValueError("mask: expected some good pixels (True), got none")
     return np.ascontiguousarray(array)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 #: Values of lazy maps, masks and true arrays that are checked at a time.
 CHECKED_VALUES = 1 << 22
@@ -26,6 +27,75 @@ def is_lazy(value: Any) -> bool:
     return not isinstance(value, np.ndarray) and all(
         hasattr(value, name) for name in ("shape", "dtype", "__getitem__")
     )
+
+
+class ConvertedSource:
+    """A lazy source of another library, as arrays of NumPy.
+
+    Parameters
+    ----------
+    source : object
+        With ``shape`` and slicing, as arrays of torch, CuPy or dask have.
+
+    Attributes
+    ----------
+    source : object
+        As given.
+    shape : tuple of int
+    dtype : dtype
+        Of what a slice becomes.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+        self.shape = tuple(int(size) for size in source.shape)
+        self.dtype = np.asarray(source[:0]).dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.asarray(self.source[key])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+
+class MaskSource(ConvertedSource):
+    """A lazy mask of 0 and 1, or booleans, as booleans.
+
+    Raises
+    ------
+    ValueError
+        When it is sliced, if it holds other numbers.
+    """
+
+    def __getitem__(self, key: Any) -> Any:
+        return as_mask(super().__getitem__(key))
+
+
+def as_mask(array: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return a mask of booleans, or of the integers 0 and 1, as booleans (True = good)."""
+    if array.dtype == np.bool_:
+        return array
+    if array.dtype.kind not in "iu" or not np.isin(array, (0, 1)).all():
+        raise ValueError(f"mask: expected booleans (True = good), got dtype {array.dtype}")
+    return array.astype(bool)
+
+
+def numpy_source(value: Any) -> Any:
+    """Return a lazy source whose slices are arrays of NumPy: itself where its dtype is one of NumPy."""
+    return value if has_numpy_slices(value) else ConvertedSource(value)
+
+
+def has_numpy_slices(value: Any) -> bool:
+    """Return whether slices of a lazy source are arrays of NumPy, rather than of another library."""
+    return isinstance(value.dtype, np.dtype) and not hasattr(value, "__array_function__")
 
 
 def blocks_of_rows(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:

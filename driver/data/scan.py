@@ -19,8 +19,9 @@ from ptyxrf.driver.data.data_checks import (
     pattern_background_of,
     true_arrays,
 )
+from ptyxrf.driver.data.frame_selection import arguments_of_frames, frame_numbers, single_values
 from ptyxrf.driver.data.geometry import Geometry
-from ptyxrf.driver.data.lazy_arrays import ArraySource, blocks_of_rows, is_lazy
+from ptyxrf.driver.data.lazy_arrays import ArraySource, blocks_of_rows, is_lazy, numpy_source
 from ptyxrf.driver.data.words import BLURS
 
 #: Positions closer than this (pixels) to an integer are that integer: the error of metres read back.
@@ -158,8 +159,11 @@ class Scan:
         self.truth: dict[str, NDArray] = true_arrays(truth, expected)
 
     def _set_patterns(self, patterns: Any) -> None:
-        lazy = isinstance(patterns, np.ndarray) or is_lazy(patterns)
-        self.patterns: Any = patterns if lazy else real_array("patterns", patterns)
+        if is_lazy(patterns):
+            self.patterns: Any = numpy_source(patterns)
+        else:
+            there = isinstance(patterns, np.ndarray)
+            self.patterns = patterns if there else real_array("patterns", patterns)
         shape = tuple(int(size) for size in self.patterns.shape)
         if len(shape) != 3:
             raise ValueError(f"patterns: expected shape (N, m, m), got {shape}")
@@ -242,7 +246,7 @@ class Scan:
         self._measured: NDArray[np.bool_] | None = np.zeros(0, bool)
         if fluorescence is not None:
             maps: Any = fluorescence
-            maps = maps if is_lazy(maps) else real_array("fluorescence", maps)
+            maps = numpy_source(maps) if is_lazy(maps) else real_array("fluorescence", maps)
             if maps.dtype.kind not in "fiu":
                 raise ValueError(f"fluorescence: expected real numbers, got {maps.dtype}")
             shape = tuple(maps.shape)
@@ -275,7 +279,7 @@ class Scan:
             self.attenuation = values
         if element_names is None:
             element_names = [f"element {e + 1}" for e in range(self.N_e)]
-        names = list(element_names)
+        names = [element_names] if isinstance(element_names, str) else list(element_names)
         if len(names) != self.N_e or not all(isinstance(name, str) for name in names):
             raise ValueError(f"element_names: expected {self.N_e} names, one per element, got {names!r}")
         if len(set(names)) != len(names):
@@ -360,6 +364,9 @@ class Scan:
         arguments: dict[str, Any] = {
             name: getattr(self, name) for name in ("patterns", "positions", "probe", *others)
         }
+        patterns = changes.get("patterns")
+        if patterns is not None and np.shape(patterns)[:1] != (self.N,):
+            arguments |= single_values(self)
         arguments.update(changes)
         maps = arguments["fluorescence"]
         count = 0 if maps is None else maps.shape[0] if is_lazy(maps) else len(maps)
@@ -368,6 +375,21 @@ class Scan:
         elif "truth" not in changes and count != self.N_e:
             arguments["truth"] = {name: array for name, array in self.truth.items() if name != "elements"}
         return Scan(**arguments)
+
+    def select(self, frames: str | slice | ArrayLike) -> Scan:
+        """Return a scan of some of the frames, on the same object grid.
+
+        Parameters
+        ----------
+        frames : str, slice, sequence of int, or (N,) sequence of bool
+            As `frame_numbers` takes them: "0:400:2", for one. Lazy patterns stay lazy.
+
+        Raises
+        ------
+        ValueError
+            Naming what was expected.
+        """
+        return self.replace(**arguments_of_frames(self, frame_numbers(frames, self.N)))
 
     def __repr__(self) -> str:
         maps = "no fluorescence" if self.sampling is None else f"{self.N_e} elements ({self.sampling})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 from collections.abc import Iterator
@@ -15,16 +14,11 @@ import numpy as np
 
 from ptyxrf.driver.files.cxi import ENTRY, FORMAT
 from ptyxrf.driver.files.file_errors import DamagedFile, FileError
-
-#: What h5py raises on files that are damaged, by where the damage is.
-READ_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+from ptyxrf.driver.files.hdf5_opening import READ_ERRORS, UNREADABLE, missing_filter, open_file
 
 #: No compressor of HDF5's own makes more than this of a byte of a file; with so much to spare, a dataset that
 #: claims more holds nothing.
 MOST_EXPANSION, SPARE_BYTES = 1100, 1 << 20
-
-#: What is wrong with a file that cannot be opened, or is truncated while it is open.
-UNREADABLE = "not an HDF5 file, or a truncated or unreadable one"
 
 
 class Hdf5Reader:
@@ -103,8 +97,11 @@ class Hdf5Reader:
         dtype = dataset.dtype
         if dataset.shape is None:
             raise self.error(name, "has no values")
-        if dtype.kind not in "fciubS" and h5py.check_string_dtype(dtype) is None:
+        texts = h5py.check_string_dtype(dtype) is not None
+        if dtype.kind not in "fciubS" and not texts and complex_members(dtype) is None:
             raise self.error(name, f"expected numbers or texts, got {dtype}")
+        if problem := missing_filter(dataset):
+            raise self.error(name, problem)
         if dataset.is_virtual:
             for place, source in sorted(
                 {(part.file_name, part.dset_name) for part in dataset.virtual_sources()}
@@ -127,7 +124,7 @@ class Hdf5Reader:
         dataset = self.dataset(name)
         try:
             self.check_size(name, dataset)
-            return dataset[()]
+            return as_complex(dataset[()])
         except DamagedFile:
             raise
         except READ_ERRORS as error:
@@ -171,11 +168,19 @@ class Hdf5Reader:
         return self._decoded(name, value)
 
     def texts(self, name: str) -> list[str]:
-        """Return a dataset that holds a list of strings."""
+        """Return a dataset that holds a list of strings, without the blanks that fill up fixed lengths."""
         values = np.ravel(self.array(name)).tolist()
         if not all(isinstance(value, bytes) for value in values):
             raise self.error(name, "expected strings")
-        return [self._decoded(name, value) for value in values]
+        return [self._decoded(name, value).strip() for value in values]
+
+    def label(self, name: str) -> str:
+        """Return a text that nothing depends on, such as a title, as far as it can be read."""
+        dataset = self.file.get(name)
+        if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.size != 1:
+            return ""
+        value = np.ravel(dataset[()])[0]
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
     def _decoded(self, name: str, value: bytes) -> str:
         try:
@@ -184,13 +189,28 @@ class Hdf5Reader:
             raise self.error(name, f"expected text in UTF-8, got {value!r}") from None
 
 
+def complex_members(dtype: np.dtype) -> tuple[str, str] | None:
+    """Return the members of a compound of real and imaginary part, as MATLAB writes complex numbers."""
+    names = dtype.names
+    if names is None or len(names) != 2 or any(dtype[name].kind != "f" for name in names):
+        return None
+    first, second = names
+    return names if first.lower() in ("r", "re", "real") and second.lower() in ("i", "im", "imag") else None
+
+
+def as_complex(values: Any) -> Any:
+    """Return compounds of real and imaginary part as complex numbers, and anything else as it is."""
+    members = complex_members(values.dtype) if isinstance(values, np.ndarray | np.void) else None
+    return values if members is None else values[members[0]] + 1j * values[members[1]]
+
+
 def _source_is_there(dataset: h5py.Dataset, place: str, source: str) -> bool:
     """Return whether a source of a virtual dataset exists; HDF5 reads missing ones as zeros."""
     if "%" in place + source or os.environ.get("HDF5_VDS_PREFIX"):
         return True  # a series of files, or in folders that only HDF5 knows
     if place == ".":
         return dataset.file.get(source) is not None
-    folder = Path(dataset.file.filename).parent
+    folder = Path(dataset.file.filename).resolve().parent  # HDF5 follows links to the file, too
     for path in (folder / place, Path(place), folder / Path(place).name):
         if path.is_file():
             try:
@@ -227,17 +247,10 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
     DamagedFile
         The file is not HDF5, is damaged, or lacks something; or it is truncated, even while it is open. Other
         ValueErrors of the body become this error.
+    FileError
+        Another process is writing the file.
     """
-    if Path(path).is_dir():
-        raise DamagedFile(path, "expected an HDF5 file, got a folder")
-    try:
-        file = h5py.File(path, "r")
-    except READ_ERRORS as error:
-        # asked only now: HDF5 says it in many ways that a file disappears while it opens it
-        if not Path(path).exists():
-            raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from error
-        raise DamagedFile(path, f"{UNREADABLE} ({error})") from error
-    with file:
+    with open_file(path) as file:
         try:
             yield Hdf5Reader(path, file)
         except (FileError, FileNotFoundError):

@@ -25,7 +25,7 @@ class PatternFile(StoredArray):
 
     def _read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """Read patterns by sorted indices without repetitions, one request for each unbroken run."""
-        block = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        block = np.empty((len(indices), *self.shape[1:]), self.stored)
         with self._open() as (reader, dataset):
             ends = np.flatnonzero(np.diff(indices, append=-1) != 1) + 1
             for first, last in zip([0, *ends.tolist()], ends.tolist(), strict=False):
@@ -84,11 +84,12 @@ class PatternFile(StoredArray):
 class MaskFile(PatternFile):
     """Masks (N, m, m) in an HDF5 dataset: 0 = good in the file, True = good as they are sliced."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.dtype = np.dtype(bool)
+
     def _read(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
         masks = super()._read(indices)
         if not np.isfinite(masks).all():
             raise DamagedFile(self.path, "expected integers, 0 = good, got NaN or infinity", self.name)
         return good_pixels(masks)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return self[:].astype(dtype or bool, copy=False)

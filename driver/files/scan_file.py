@@ -270,13 +270,13 @@ def _patterns(reader: Hdf5Reader) -> PatternFile:
 
 def _common_arguments(reader: Hdf5Reader) -> dict[str, Any]:
     """Return what files of this package and of others have at the same places."""
-    title = f"{ENTRY}/title"
-    named = reader.own or reader.optional_dataset(title) is not None
+    if reader.own:
+        reader.dataset(f"{ENTRY}/title")  # which this package has written
     return {
         "mask": _mask(reader),
         "count_scale": reader.optional(f"{DETECTOR}/count_scale"),
         "pattern_background": reader.optional(f"{DETECTOR}/pattern_background"),
-        "title": reader.text(title) if named else "",
+        "title": reader.label(f"{ENTRY}/title"),
         **_fluorescence(reader),
     }
 
@@ -287,7 +287,7 @@ def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
         reader.number(f"{DETECTOR}/distance"),
         reader.number(f"{DETECTOR}/x_pixel_size"),
     )
-    nominal = bool(reader.dataset(f"{SOURCE}/energy").attrs["nominal"])
+    nominal = bool(reader.dataset(f"{SOURCE}/energy").attrs.get("nominal", False))
     places = {name: f"{ENTRY}/truth_1/{name}" for name in TRUE_ARRAYS}
     return {
         "positions": reader.array(POSITIONS),

@@ -36,8 +36,10 @@ class StoredArray:
     ----------
     path : Path
         Absolute path of the file.
-    name, shape, dtype
+    name, shape
         As given.
+    stored, dtype : dtype
+        Of the values in the file, and of what a slice becomes.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class StoredArray:
         self.path = Path(path).absolute()
         self.name = name
         self.shape = tuple(int(size) for size in shape)
-        self.dtype = np.dtype(dtype)
+        self.stored = self.dtype = np.dtype(dtype)
 
     @property
     def label(self) -> str:
@@ -66,11 +68,11 @@ class StoredArray:
         """Open the dataset; it has to be what it was."""
         with reading(self.path) as reader:
             dataset = reader.dataset(self.name)
-            if dataset.shape != self.shape or dataset.dtype != self.dtype:
+            if dataset.shape != self.shape or dataset.dtype != self.stored:
                 raise reader.error(
                     self.name,
                     f"has changed since it was opened: {dataset.dtype} {dataset.shape} "
-                    f"instead of {self.dtype} {self.shape}",
+                    f"instead of {self.stored} {self.shape}",
                 )
             yield reader, dataset
 

@@ -7,25 +7,35 @@ import hashlib
 import os
 import secrets
 import shutil
+import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ptyxrf.driver.files.file_errors import UnwritableFile
 
+#: Seconds without a change after which a process on another host does not write a file any more.
+STILL_WRITING = 3600.0
+
 #: Errors of a disk, or of a user's share of it, that is full.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def _prefix(path: Path) -> str:
     """Return the prefix of temporary names for a file; its length is fixed, because names have a limit."""
-    return f".ptyxrf-{hashlib.sha256(path.name.encode()).hexdigest()[:8]}-"
+    return f".ptyxrf-{_short(path.name)}-"
 
 
 def _create_beside(path: Path) -> Path:
     """Create an empty file in the folder of `path` and return its path."""
-    temporary = path.parent / f"{_prefix(path)}{secrets.token_hex(8)}.part"
+    writer = f"{_short(socket.gethostname())}-{os.getpid()}"
+    temporary = path.parent / f"{_prefix(path)}{writer}-{secrets.token_hex(4)}.part"
     # os.open rather than tempfile: the finished file should have the permissions that the umask gives.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return temporary
@@ -37,11 +47,26 @@ def remove_remains(path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     path : path-like
-        The file. Nobody else may be writing it.
+        The file. What a process that lives is writing stays.
     """
     target = Path(os.path.realpath(path))
     for remains in target.parent.glob(f"{_prefix(target)}*.part"):
-        remains.unlink(missing_ok=True)
+        if not _being_written(remains):
+            remains.unlink(missing_ok=True)
+
+
+def _being_written(temporary: Path) -> bool:
+    """Return whether another process may be writing a temporary file."""
+    _, _, host, process, *_ = [*temporary.name.split("-"), "", ""]
+    try:
+        if host == _short(socket.gethostname()) and process.isdigit():
+            os.kill(int(process), 0)
+            return int(process) != os.getpid()
+        return time.time() - temporary.stat().st_mtime < STILL_WRITING
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    except PermissionError:  # a process of another user
+        return True
 
 
 def synchronise(path: Path) -> None:

@@ -32,6 +32,7 @@ from ptyxrf.driver.files.checkpoint_file import (
     write_checkpoint,
 )
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
+from ptyxrf.driver.files.output_names import named_after
 from ptyxrf.driver.files.whole_file import check_writable, remove_remains
 from ptyxrf.driver.job import signals
 from ptyxrf.driver.objective.objective import Objective
@@ -51,7 +52,7 @@ FOUND_PROBE = "start.probe"
 
 def checkpoint_path(result: Path) -> Path:
     """Return the path of the checkpoint of a reconstruction whose result goes to a file."""
-    return result.parent / f"{result.stem}.checkpoint.h5"
+    return named_after(result, ".checkpoint.h5")
 
 
 def older_path(path: Path) -> Path:

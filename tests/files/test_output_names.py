@@ -1,0 +1,25 @@
+"""Names of files beside a result, and temporary files of processes that live."""
+
+from pathlib import Path
+
+from ptyxrf.driver.files.output_names import named_after
+from ptyxrf.driver.files.whole_file import remove_remains, whole_file
+
+
+def test_results_of_different_names_share_nothing():
+    results = [Path("d") / name for name in ("run.h5", "run.cxi", "run.nxs", "run.h5.1", "b0.1", "b0.2")]
+    for ending in (".png", ".checkpoint.h5"):
+        assert len({named_after(result, ending) for result in results}) == len(results)
+    assert named_after(Path("d/run.h5"), ".png") == Path("d/run.png")
+
+
+def test_what_another_process_is_writing_stays(tmp_path):
+    with whole_file(tmp_path / "run.h5") as temporary:
+        here, process = temporary.name, str(temporary).split("-")[-2]
+        others = temporary.with_name(here.replace(f"-{process}-", "-1-"))  # a process that always lives
+        temporary.rename(others)
+        dead = temporary.with_name(here.replace(f"-{process}-", "-4194305-"))  # above the largest number
+        dead.touch()
+        remove_remains(tmp_path / "run.h5")
+        assert others.exists() and not dead.exists()
+        others.rename(temporary)
