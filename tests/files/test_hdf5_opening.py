@@ -14,13 +14,15 @@ from ptyxrf.driver.files.scan_file import read_scan, write_scan
 
 PATTERNS = "/entry_1/instrument_1/detector_1/data"
 
-HOLD = "import h5py, sys, time; f = h5py.File(sys.argv[1], 'r+', libver='latest'); f.swmr_mode = {}; "
+HOLD = "import h5py, sys, time; f = h5py.File(sys.argv[1], 'r+', libver='latest'); {}\n"
 HOLD += "print('ready', flush=True); time.sleep(60)"
 
 
 def held(path, swmr):
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD.format(swmr), str(path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD.format("f.swmr_mode = True" if swmr else ""), str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "ready\n"
     return process
@@ -72,7 +74,7 @@ def test_frames_of_compressors_beyond_those_of_hdf5(tmp_path, name):
     scan = example_scan()
     write_scan(tmp_path / "scan.h5", scan)
     replace_patterns(tmp_path / "scan.h5", **getattr(plugin, name)())
-    code = "import sys, numpy; from ptyxrf import read_scan; print(numpy.sum(read_scan(sys.argv[1]).patterns[:]))"
+    code = "import sys, ptyxrf; print(ptyxrf.read_scan(sys.argv[1]).patterns[:].sum())"
     run = subprocess.run(  # a process that has not loaded the filters yet
         [sys.executable, "-c", code, str(tmp_path / "scan.h5")], capture_output=True, text=True, check=True
     )
