@@ -3,7 +3,7 @@
 Shapes: ``steps`` and ``changes`` (R, size) are the pairs s and y that are kept; vectors (size,) have channels
 of P pixels from number ``start`` on. M^-1 (``inverse``, ``which``, ``coupling``, ``illumination``) and
 ``free`` are as in `ptyxrf.kernels.element_blocks`; where ``masked`` is False ``free`` is not read. ``block``
-(C, n) and ``sums`` (2, n) are scratch that stays in the first caches. Products are summed in the precision
+(C, n) and ``sums`` (5, n) are scratch that stays in the first caches. Products are summed in the precision
 of the vectors over n numbers (in many partial sums side by side), and in double precision from there on.
 """
 

@@ -1,10 +1,12 @@
-"""The inverse of a matrix that is diagonal but for a block of the elements at each pixel.
+"""The inverse of a matrix that is diagonal but for a block at each pixel, of rank one or two.
 
-At a pixel the block is a mu mu^T + diag(d), a the illumination; its inverse is diag(1/d) less a product of
-vectors (Sherman and Morrison). Channels with mu = 0 stand alone. Shapes: ``values`` (C, n) are n pixels of
-all channels, from pixel ``first`` on; ``inverse`` (D, P) holds 1/d of all pixels, row ``which[c]`` for
-channel c; ``coupling`` (C,) is mu; ``illumination`` (P,) is not read where no channel is coupled; ``free``
-says for each number of a vector, whose channels begin at ``start + c P``, whether it may move.
+At a pixel the block is a K^T K + diag(d), a the illumination and K (R, C) how the channels enter the real and
+the imaginary part of the object, or that of the two which they share. Its inverse is diag(1/d) less a product
+of R vectors (Sherman, Morrison and Woodbury). Channels of no coupling stand alone. Shapes: ``values`` (C, n)
+are n pixels of all channels, from pixel ``first`` on; ``inverse`` (D, P) holds 1/d of all pixels, row
+``which[c]`` for channel c; ``coupling`` (R, C) is K; ``illumination`` (P,) is not read where no channel is
+coupled; ``free`` says for each number of a vector, whose channels begin at ``start + c P``, whether it may
+move; ``sums`` (5, n) is scratch.
 """
 
 from __future__ import annotations
@@ -21,8 +23,22 @@ def precondition_pixels(
 ) -> None:  # fmt: skip
     """Apply the inverse to some pixels, in place; where `masked`, within the free numbers.
 
-    `values` has to be 0 already where it is not free; `sums` (2, n) is scratch.
+    `values` has to be 0 already where it is not free.
     """
+    if len(coupling) == 1:
+        _rank_one(
+            values, count, first, inverse, which, coupling[0], illumination, free, start, masked, sums
+        )  # fmt: skip
+    else:
+        _rank_two(values, count, first, inverse, which, coupling, illumination, free, start, masked, sums)
+
+
+@compiled
+def _rank_one(
+    values: NDArray, count: int, first: int, inverse: NDArray, which: NDArray, coupling: NDArray,
+    illumination: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
+) -> None:  # fmt: skip
+    """Apply it where the channels share one part of the object."""
     one = values.dtype.type(1)
     pixels = inverse.shape[1]
     coupled = False
@@ -65,6 +81,50 @@ def precondition_pixels(
         else:
             for l in range(count):  # noqa: E741
                 out[l] -= mu * scale[l] * weighted[l]
+
+
+@compiled
+def _rank_two(
+    values: NDArray, count: int, first: int, inverse: NDArray, which: NDArray, coupling: NDArray,
+    illumination: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
+) -> None:  # fmt: skip
+    """Apply it where they share both: 1/d - 1/d K^T (1/a + K 1/d K^T)^-1 K 1/d, a matrix of 2 x 2."""
+    one = values.dtype.type(1)
+    pixels = inverse.shape[1]
+    u, v = sums[0, :count], sums[1, :count]  # K 1/d values
+    uu, uv, vv = sums[2, :count], sums[3, :count], sums[4, :count]  # K 1/d K^T
+    sums[:, :count] = 0
+    for c in range(values.shape[0]):
+        out, scale = values[c, :count], inverse[which[c], first : first + count]
+        for l in range(count):  # noqa: E741
+            out[l] *= scale[l]
+        a, b = coupling[0, c], coupling[1, c]
+        if a == 0 and b == 0:
+            continue
+        at = start + c * pixels + first
+        for l in range(count):  # noqa: E741
+            u[l] += a * out[l]
+            v[l] += b * out[l]
+        for l in range(count):  # noqa: E741
+            s = scale[l] * free[at + l] if masked else scale[l]
+            uu[l] += a * a * s
+            uv[l] += a * b * s
+            vv[l] += b * b * s
+    light = illumination[first : first + count]
+    for l in range(count):  # noqa: E741
+        h = light[l]
+        p, q, r = one + h * uu[l], h * uv[l], one + h * vv[l]
+        factor = h / (p * r - q * q)
+        u[l], v[l] = factor * (r * u[l] - q * v[l]), factor * (p * v[l] - q * u[l])
+    for c in range(values.shape[0]):
+        a, b = coupling[0, c], coupling[1, c]
+        if a == 0 and b == 0:
+            continue
+        out, scale = values[c, :count], inverse[which[c], first : first + count]
+        at = start + c * pixels + first
+        for l in range(count):  # noqa: E741
+            s = scale[l] * free[at + l] if masked else scale[l]
+            out[l] -= s * (a * u[l] + b * v[l])
 
 
 @compiled

@@ -235,6 +235,10 @@ def prior_gradient(maps, strengths):
     return out
 
 
+#: Names of the fields that make the object.
+FIELDS = frozenset({"real_part", "imaginary_part", "absorption", "phase", "matrix", "elements"})
+
+
 @dataclass
 class Model:
     """Phi of a scan. `alpha` holds N_e weights, 0 for an element without data."""
@@ -253,6 +257,8 @@ class Model:
     alpha: Any = None
     method: str = "joint"
     link_offset: float = 0.0
+    phase_shift: Any = None
+    matrix: Any = None
     curvature: str = "full"
     pattern_background: Any = None
     loss: str = "amplitude"
@@ -299,13 +305,35 @@ class Model:
 
     # ------------------------------------------------------------ optics
 
-    def object(self, u):
-        if self.method == "ptychography":
-            return u["real_part"] + 1j * u["imaginary_part"]
-        return u["real_part"] + 1j * (self.link_offset + self.composition(u["elements"]))
+    @property
+    def exponential(self):
+        """Whether z is the exponential of a sum of the fields."""
+        return self.phase_shift is not None and self.method != "ptychography"
 
-    def composition(self, elements):
-        return sum(mu * w for mu, w in zip(self.attenuation, elements, strict=True))
+    def factors(self, name):
+        """Factor of each map of a field in the sum."""
+        if name == "elements":
+            return -(self.attenuation + 1j * self.phase_shift) if self.exponential else 1j * self.attenuation
+        if name == "matrix":
+            return [-complex(*self.matrix)]
+        return [{"real_part": 1, "imaginary_part": 1j, "absorption": -1, "phase": 1j}[name]]
+
+    def combination(self, u):
+        """Sum of the fields of the object with their factors."""
+        total = np.zeros(self.shape, complex)
+        for name in FIELDS.intersection(u):
+            maps = u[name] if name == "elements" else [u[name]]
+            for factor, one in zip(self.factors(name), maps, strict=True):
+                total += factor * one
+        return total
+
+    def object(self, u):
+        if self.exponential:
+            return np.exp(self.combination(u))
+        return self.combination(u) + (0 if self.method == "ptychography" else 1j * self.link_offset)
+
+    def object_tangent(self, u, du):
+        return (self.object(u) if self.exponential else 1) * self.combination(du)
 
     def far_field(self, j, exit_waves):
         return np.sqrt(self.exposure[j]) * (self.F @ exit_waves @ self.F.T)
@@ -434,16 +462,19 @@ class Model:
 
     def _fields(self, u, maps, g_z, g_w, g_probe, g_moves, g_root):
         """Complex gradients or products as the unknowns of `u`."""
-        own = np.array(g_w)
-        if self.strengths is not None:
-            own = own + prior_gradient(maps, self.strengths)
-        if self.method == "joint":
-            own = own + np.array([mu * g_z.imag for mu in self.attenuation])
+        if self.exponential:
+            g_z = self.object(u).conj() * g_z
+        linked = {
+            name: np.array([(np.conj(k) * g_z).real for k in self.factors(name)])
+            for name in FIELDS.intersection(u)
+        }
+        out = {name: maps[0] for name, maps in linked.items()}
+        if "elements" in u:
+            out["elements"] = linked["elements"] + np.array(g_w)
+            if self.strengths is not None:
+                out["elements"] += prior_gradient(maps, self.strengths)
         places, amplitudes = g_moves[:, :2], g_moves[:, 2:]
-        out = {
-            "real_part": g_z.real,
-            "imaginary_part": g_z.imag,
-            "elements": own,
+        out |= {
             "probe": g_probe,
             "background_amplitude": g_root,
             "displacement": without_linear_parts(places, self.positions),
@@ -494,7 +525,7 @@ class Model:
         h_root = np.zeros((self.m, self.m))
         if self.method != "fluorescence":
             z = self.object(u)
-            dz = self.object(du) - (0 if self.method == "ptychography" else 1j * self.link_offset)
+            dz = self.object_tangent(u, du)
             for j in range(self.N):
                 corner, p_j, dp_j = self.corners[j], beams[j], moved[j]
                 z_j, dz_j = patch(z, corner, self.m), patch(dz, corner, self.m)
@@ -508,6 +539,9 @@ class Model:
                     at_point, _ = pattern_gradient(psi, *self.measured(j, u))
                     force = self.far_field_adjoint(j, at_point) / self.N
                     in_z = in_z + dp_j.conj() * force
+                    if self.exponential:  # the bend of z
+                        bend = patch(self.combination(du), corner, self.m).conj()
+                        in_z = in_z + bend * p_j.conj() * force
                     in_beam = in_beam + dz_j.conj() * force
                     forces[j] += z_j.conj() * force
                 add_patch(h_z, corner, in_z.sum(axis=0))
@@ -560,7 +594,7 @@ def model_of(scan, **more):
     """The model of a `ptyxrf.Scan`; what a scan does not hold (alpha, method, ...) comes with `more`."""
     maps = {}
     if scan.fluorescence is not None:
-        names = ("fluorescence", "attenuation", "sensitivity", "background")
+        names = ("fluorescence", "attenuation", "phase_shift", "sensitivity", "background")
         maps = {name: getattr(scan, name) for name in names}
     return Model(
         scan.patterns,

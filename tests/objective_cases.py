@@ -25,6 +25,9 @@ DEFAULTS = {
     "blur": "convolution",
     "positions": "none",
     "intensities": False,
+    "refractive": False,
+    "free": "phase",
+    "matrix": None,
 }
 
 
@@ -175,6 +178,35 @@ CASES = {
         "positions": "both",
         "intensities": True,
     },
+    "refractive grid": {"refractive": True, "N_e": 3, "m": 8},
+    "refractive scan, everything": {
+        "refractive": True,
+        "free": "both",
+        "matrix": (0.1, 0.6),
+        "sampling": "scan",
+        "K": 2,
+        "N_e": 3,
+        "m": 8,
+        "fraction": True,
+        "mask": 2,
+        "exposure": True,
+        "missing": True,
+        "probe": True,
+        "positions": "both",
+        "intensities": True,
+    },
+    "refractive, the maps alone": {
+        "refractive": True,
+        "free": "none",
+        "matrix": (0.1, 0.6),
+        "sampling": "scan",
+        "curvature": "positive",
+        "pattern_loss": "poisson",
+        "refine_pattern_background": True,
+    },
+    "refractive, one map": {"refractive": True, "free": "none", "curvature": "gauss-newton", "probe": True},
+    "refractive ptychography": {"refractive": True, "N_e": 3, "method": "ptychography"},
+    "refractive fluorescence": {"refractive": True, "N_e": 3, "method": "fluorescence"},
     "fluorescence scan, positions": {
         "method": "fluorescence",
         "sampling": "scan",
@@ -216,6 +248,8 @@ def make_scan(case, seed=1, N=5):
             "attenuation": np.array([0.7, 0.0, -0.3])[:N_e],
             "sensitivity": rng.uniform(0.5, 2, N_e),
         }
+    if case["refractive"]:
+        extra["phase_shift"] = np.array([1.1, 0.0, 0.4])[:N_e]
     probe = naive.random_complex(rng, (K, m, m))
     return Scan(patterns, positions, probe, shape=shape, count_scale=1, blur=case["blur"], **extra)
 

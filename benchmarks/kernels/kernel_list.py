@@ -17,6 +17,11 @@ from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 from ptyxrf.kernels.amplitude_residual import amplitude_hessian, amplitude_losses_along, amplitude_residual
 from ptyxrf.kernels.bfgs_passes import first_loop, learn_pair, second_loop
 from ptyxrf.kernels.checksum import checksum
+from ptyxrf.kernels.exponential_fields import (
+    exponential_change,
+    exponential_change_adjoint,
+    exponential_fields,
+)
 from ptyxrf.kernels.fftw.probe_shift import ramp_spectra, ramp_spectra_adjoint
 from ptyxrf.kernels.fluorescence_scan import patch_sums, patch_sums_adjoint, weigh_maps
 from ptyxrf.kernels.noise_floor import CLASSES, add_misfit, floor_table
@@ -167,6 +172,9 @@ PATTERNS = [
 WHOLE = [
     Kernel(combine_fields, "object_fields origin re im offset window tile"),
     Kernel(combine_fields_adjoint, "tile window unit re im keep object_fields origin"),
+    Kernel(exponential_fields, "object_fields origin re im window tile"),
+    Kernel(exponential_change, "tile object_fields origin re im window out"),
+    Kernel(exponential_change_adjoint, "tile change window unit re im keep object_fields origin"),
     Kernel(checksum, "rows starts"),
     Kernel(dot, "left right"),
     Kernel(dots, "left right residual"),

@@ -84,7 +84,11 @@ class Workbench:
         # pairs of quasi-Newton steps
         size, pairs = self.left.size // 2, SolverSettings().pairs
         self.blocks = InverseBlocks(
-            0, self.residual[None, :size] + 1, np.zeros(2, np.int64), np.zeros(2, self.real), self.left[:1]
+            0,
+            self.residual[None, :size] + 1,
+            np.zeros(2, np.int64),
+            np.zeros((1, 2), self.real),
+            self.left[:1],
         )
         self.pairs, self.changes = (rng.random((pairs, 2 * size)).astype(self.real) for _ in range(2))
         self.factors, self.learned, self.no_mask = np.full(pairs, 1e-3), np.zeros(64), np.zeros(0, bool)

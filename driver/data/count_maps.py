@@ -310,7 +310,7 @@ def attach_maps(
 
     fluorescence = at_positions(maps.counts[maps.indices(chosen)])
     _check_counts(fluorescence, chosen, maps.title)
-    changes: dict[str, Any] = dict.fromkeys(("attenuation", "sensitivity", "background"))
+    changes: dict[str, Any] = dict.fromkeys(("attenuation", "phase_shift", "sensitivity", "background"))
     changes |= {
         "fluorescence": fluorescence,
         "element_names": chosen,

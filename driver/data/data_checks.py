@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.checks import real_array
+from ptyxrf.driver.data.checks import array_of, real_array
 from ptyxrf.driver.data.lazy_arrays import ArraySource, MaskSource, as_mask, has_numpy_slices, is_lazy
 
 
@@ -72,6 +72,24 @@ def measured_elements(
             f"got {int(missing[e] + infinite[e])} non-finite values for element {e}, the first at {where}"
         )
     return measured
+
+
+def numbers_of_elements(name: str, values: ArrayLike | None, count: int) -> NDArray[np.float64] | None:
+    """Return a finite number for each of `count` elements, or None where none are given.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+    """
+    if values is None:
+        return None
+    array = array_of(name, np.atleast_1d(np.asarray(values)), 1)
+    if array.shape != (count,):
+        raise ValueError(f"{name}: expected {count} numbers, one per element, got {array.shape[0]}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: expected finite numbers, got {array.tolist()}")
+    return array
 
 
 def check_truth(name: str, values: NDArray[Any]) -> None:

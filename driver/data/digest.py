@@ -97,6 +97,11 @@ def scan_digest(scan: Scan, checksums: dict[str, int]) -> dict[str, str]:
     """
     parts = {name: f"{value:016x}" for name, value in checksums.items()}
     parts |= {name: digest_of(getattr(scan, name)) for name in SMALL}
+    if scan.phase_shift is not None:
+        parts["phase_shift"] = digest_of(scan.phase_shift)
+    elif scan.geometry is not None:  # with names and energy, the tables have optical constants
+        parts["element_names"] = digest_of(scan.element_names)
+        parts["geometry"] = digest_of(scan.geometry.energy)
     if not np.array_equal(scan.fluorescence_exposure, scan.exposure):  # else it is named with the exposure
         parts["fluorescence_exposure"] = digest_of(scan.fluorescence_exposure)
     return parts

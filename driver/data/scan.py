@@ -16,6 +16,7 @@ from ptyxrf.driver.data.data_checks import (
     grid_shape,
     mask_of,
     measured_elements,
+    numbers_of_elements,
     pattern_background_of,
     true_arrays,
 )
@@ -50,7 +51,12 @@ class Scan:
         Counts per element: on the object grid (``grid`` sampling) or one per position (``scan``).
         An element whose values are all NaN has no data; it still enters the object.
     attenuation : (N_e,) array of float, optional
-        mu_e of the link y = link_offset + sum_e mu_e w_e; default 1 for each element.
+        mu_e of the linear link y = link_offset + sum_e mu_e w_e; default 1 for each element. With
+        `phase_shift`, the a_e of the refractive link in m^2/kg: k beta / rho, half the mass attenuation
+        coefficient.
+    phase_shift : (N_e,) array of float, optional
+        p_e of the refractive link z = exp(-sum_e (a_e + i p_e) w_e + ...), in m^2/kg: k delta / rho. See
+        `optical_constants`.
     element_names : sequence of str, optional
         Default: "element 1", "element 2", ...
     mask : (m, m) array, or (N, m, m) array or lazy source of bool, optional
@@ -90,6 +96,8 @@ class Scan:
         Integer part of each position: the corner of its patch.
     fractions : (N, 2) array of float64
         Position minus corner, in [0, 1).
+    given_attenuation : (N_e,) array of float64 or None
+        The `attenuation`, where it was given.
     sampling : {"grid", "scan", None}
         How the fluorescence was sampled.
 
@@ -112,6 +120,7 @@ class Scan:
         shape: tuple[int, int] | None = None,
         fluorescence: ArrayLike | ArraySource | None = None,
         attenuation: ArrayLike | None = None,
+        phase_shift: ArrayLike | None = None,
         element_names: Sequence[str] | None = None,
         mask: ArrayLike | ArraySource | None = None,
         exposure: ArrayLike | None = None,
@@ -136,7 +145,8 @@ class Scan:
             check_patterns(
                 self.patterns, np.arange(self.N), None if self.mask is None else np.asarray(self.mask)
             )
-        self._set_fluorescence(fluorescence, attenuation, element_names)
+        self._set_fluorescence(fluorescence)
+        self._set_elements(attenuation, phase_shift, element_names)
         if fluorescence_count_scale is None and np.ndim(0.5 if count_scale is None else count_scale) == 0:
             fluorescence_count_scale = count_scale
         each, element = (self.N, "position"), (self.N_e, "element")
@@ -234,12 +244,7 @@ class Scan:
         self.corners = corners.astype(np.int64)
         self.fractions = snapped - corners
 
-    def _set_fluorescence(
-        self,
-        fluorescence: ArrayLike | ArraySource | None,
-        attenuation: ArrayLike | None,
-        element_names: Sequence[str] | None,
-    ) -> None:
+    def _set_fluorescence(self, fluorescence: ArrayLike | ArraySource | None) -> None:
         self.fluorescence: Any = None
         self.sampling: str | None = None
         self.N_e = 0
@@ -262,21 +267,24 @@ class Scan:
             self.fluorescence = maps
             self.N_e = int(shape[0])
             self._measured = None if is_lazy(maps) else self._find_measured()
-        elif attenuation is not None or element_names is not None:
-            named = "attenuation" if attenuation is not None else "element_names"
+
+    def _set_elements(
+        self,
+        attenuation: ArrayLike | None,
+        phase_shift: ArrayLike | None,
+        element_names: Sequence[str] | None,
+    ) -> None:
+        given = {"attenuation": attenuation, "phase_shift": phase_shift, "element_names": element_names}
+        named = [name for name, value in given.items() if value is not None]
+        if self.fluorescence is None and named:
             raise ValueError(
-                f"{named}: expected none without fluorescence, got {named} for a scan that has no maps"
+                f"{named[0]}: expected none without fluorescence, got {named[0]} for a scan that has no maps"
             )
-        self.attenuation = np.ones(self.N_e)
-        if attenuation is not None:
-            values = array_of("attenuation", np.atleast_1d(np.asarray(attenuation)), 1)
-            if values.shape != (self.N_e,):
-                raise ValueError(
-                    f"attenuation: expected {self.N_e} numbers, one per element, got {values.shape[0]}"
-                )
-            if not np.isfinite(values).all():
-                raise ValueError(f"attenuation: expected finite numbers, got {values.tolist()}")
-            self.attenuation = values
+        self.given_attenuation = numbers_of_elements("attenuation", attenuation, self.N_e)
+        self.phase_shift = numbers_of_elements("phase_shift", phase_shift, self.N_e)
+        if phase_shift is not None and attenuation is None:
+            raise ValueError("phase_shift: expected attenuation beside it, in m^2/kg both, got it alone")
+        self.attenuation = np.ones(self.N_e) if self.given_attenuation is None else self.given_attenuation
         if element_names is None:
             element_names = [f"element {e + 1}" for e in range(self.N_e)]
         names = [element_names] if isinstance(element_names, str) else list(element_names)
@@ -341,8 +349,8 @@ class Scan:
         ----------
         **changes
             Arguments of `Scan`. With maps of another number of elements, what belongs to the elements
-            (attenuation, names, sensitivity, background, count scale, true maps) goes back to its default
-            unless it is given too.
+            (optical constants, names, sensitivity, background, count scale, true maps) goes back to its
+            default unless it is given too.
 
         Returns
         -------
@@ -356,7 +364,7 @@ class Scan:
         TypeError
             If there is no such argument.
         """
-        per_element = "attenuation element_names sensitivity background fluorescence_count_scale".split()
+        per_element = "phase_shift element_names sensitivity background fluorescence_count_scale".split()
         others = "shape fluorescence mask exposure pattern_background count_scale blur geometry".split()
         others += "units title truth".split()
         if not np.array_equal(self.exposure, self.fluorescence_exposure):  # the default follows the exposure
@@ -372,6 +380,7 @@ class Scan:
         count = 0 if maps is None else maps.shape[0] if is_lazy(maps) else len(maps)
         if maps is not None and count == self.N_e:
             arguments = {name: getattr(self, name) for name in per_element} | arguments
+            arguments.setdefault("attenuation", self.given_attenuation)
         elif "truth" not in changes and count != self.N_e:
             arguments["truth"] = {name: array for name, array in self.truth.items() if name != "elements"}
         return Scan(**arguments)

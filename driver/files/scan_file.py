@@ -39,7 +39,7 @@ CHUNK_BYTES = 1 << 18
 #: Patterns written at a time when they come from another file.
 BLOCK_BYTES = 1 << 26
 
-PER_ELEMENT = ("attenuation", "sensitivity", "background")
+PER_ELEMENT = ("sensitivity", "background")
 TRUE_ARRAYS = ("object", "elements", "probe")
 
 
@@ -192,6 +192,8 @@ def _write_fluorescence(writer: Hdf5Writer, scan: Scan) -> None:
     writer.texts(f"{FLUORESCENCE}/element_names", scan.element_names)
     for name in PER_ELEMENT:
         writer.array(f"{FLUORESCENCE}/{name}", getattr(scan, name))
+    writer.optional(f"{FLUORESCENCE}/attenuation", scan.given_attenuation)
+    writer.optional(f"{FLUORESCENCE}/phase_shift", scan.phase_shift)
     writer.optional(f"{FLUORESCENCE}/count_scale", scan.fluorescence_count_scale)
     if np.array_equal(scan.fluorescence_exposure, scan.exposure):
         writer.link(f"{FLUORESCENCE}/exposure", EXPOSURE)
@@ -364,6 +366,8 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
     for key in PER_ELEMENT:
         name = f"{FLUORESCENCE}/{key}"
         arguments[key] = reader.array(name) if reader.own else reader.optional(name)
+    for key in ("attenuation", "phase_shift"):
+        arguments[key] = reader.optional(f"{FLUORESCENCE}/{key}")
     name = f"{FLUORESCENCE}/element_names"
     if reader.own or reader.optional_dataset(name) is not None:
         arguments["element_names"] = reader.texts(name)

@@ -70,7 +70,7 @@ def assemble(
         {name: scan.N_e if name == "elements" else 0 for name in names},
         real,
         diagonals,
-        np.array(scan.attenuation) if with_patterns else np.zeros(scan.N_e),
+        link.weights if with_patterns else np.zeros(scan.N_e, complex),
         settings.object_floor,
         lambda: beam.free(layout.held).probe,
     )

@@ -17,13 +17,23 @@ from ptyxrf.parallel.rectangle import Window
 
 
 class Link(ABC):
-    """z as a function of the unknown fields."""
+    """z as a function of the unknown fields.
+
+    Arrays of fields have shape (C, rows, columns). `point` and `z` are the fields and the object at the point
+    where a derivative is taken; `change`, `gradient` and `out` belong to it. Which pixels of each are meant
+    is in the window (see `Window`): those of `change` and `out` may begin at another corner.
+    """
 
     #: Names of the unknowns in order; each stands for one field, "elements" for N_e of them.
     unknowns: tuple[str, ...]
     #: Whether z is linear in the fields, so that `second_order` adds nothing and a line in the fields is one
     #: in z.
     linear: bool
+    #: Unknowns that a solver may bound below by 0; they stand together.
+    nonnegative: tuple[str, ...] = ("elements",)
+    #: What a change of each field changes of z where z is 1, (C,) complex numbers; the preconditioner takes
+    #: them for the derivative everywhere.
+    weights: NDArray[np.complex128]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -33,36 +43,33 @@ class Link(ABC):
         """
         return dict(vars(self))
 
+    def parts(self, dtype: np.dtype) -> tuple[NDArray, NDArray]:
+        """Return the real and imaginary parts of the weights in a precision."""
+        return self.weights.real.astype(dtype), self.weights.imag.astype(dtype)
+
     @abstractmethod
     def forward(self, fields: NDArray, at: Window, z: NDArray) -> None:
         """Set z in the window."""
 
     @abstractmethod
-    def derivative(self, point: NDArray, change: NDArray, at: Window, z: NDArray) -> None:
-        """Set z in the window to its change for a change of the fields at a point."""
+    def derivative(self, point: NDArray, z: NDArray, change: NDArray, at: Window, out: NDArray) -> None:
+        """Set `out` in the window to the change of z for a change of the fields."""
 
     @abstractmethod
     def adjoint(
-        self, point: NDArray, gradient: NDArray, at: Window, scale: float, out: NDArray, *, add: bool
-    ) -> None:
-        """Set fields in the window to the adjoint of the derivative of a gradient in z, or add it.
-
-        Parameters
-        ----------
-        point : (C, rows, columns) array
-            The fields at the point.
-        gradient : (rows, columns) array of complex
-        at : Window
-        scale : float
-            Factor of what is set or added.
-        out : (C, ...) array
-        add : bool
-        """
+        self, point: NDArray, z: NDArray, gradient: NDArray, at: Window, scale: float, out: NDArray,
+        *, add: bool,
+    ) -> None:  # fmt: skip
+        """Set fields `out` in the window to scale times the adjoint of the derivative, or add it."""
 
     def second_order(
-        self, point: NDArray, change: NDArray, gradient: NDArray, at: Window, scale: float, out: NDArray
-    ) -> None:
-        """Add the link's own second derivative times the change, weighted by the gradient in z."""
+        self, point: NDArray, z: NDArray, change: NDArray, gradient: NDArray, at: Window, scale: float,
+        out: NDArray,
+    ) -> None:  # fmt: skip
+        """Add the link's own second derivative times the change, weighted by the gradient in z.
+
+        Products of the curvature ``full`` ask for it where the link is not linear.
+        """
         if not self.linear:
             raise NotImplementedError(f"{type(self).__name__} is not linear and has no second derivative")
 
@@ -81,25 +88,23 @@ class LinearCombination(Link):
     def __init__(self, weights: NDArray[np.complex128], offset: float = 0.0) -> None:
         self.weights, self.offset = np.asarray(weights, dtype=np.complex128), float(offset)
 
-    def _parts(self, dtype: np.dtype) -> tuple[NDArray, NDArray]:
-        return self.weights.real.astype(dtype), self.weights.imag.astype(dtype)
-
     def forward(self, fields: NDArray, at: Window, z: NDArray) -> None:
         """Set z."""
         offset = fields.dtype.type(self.offset)
-        combine_fields(fields, at.corner, *self._parts(fields.dtype), offset, at.extent, z)
+        combine_fields(fields, at.corner, *self.parts(fields.dtype), offset, at.extent, z)
 
-    def derivative(self, point: NDArray, change: NDArray, at: Window, z: NDArray) -> None:
+    def derivative(self, point: NDArray, z: NDArray, change: NDArray, at: Window, out: NDArray) -> None:
         """Set the change of z, which is the same everywhere."""
         none = change.dtype.type(0)
-        combine_fields(change, at.corner, *self._parts(change.dtype), none, at.extent, z)
+        combine_fields(change, at.corner, *self.parts(change.dtype), none, at.extent, out)
 
     def adjoint(
-        self, point: NDArray, gradient: NDArray, at: Window, scale: float, out: NDArray, *, add: bool
-    ) -> None:
+        self, point: NDArray, z: NDArray, gradient: NDArray, at: Window, scale: float, out: NDArray,
+        *, add: bool,
+    ) -> None:  # fmt: skip
         """Set or add scale Re(conj(weight_c) gradient)."""
         factor = out.dtype.type(scale)
-        combine_fields_adjoint(gradient, at.extent, factor, *self._parts(out.dtype), add, out, at.corner)
+        combine_fields_adjoint(gradient, at.extent, factor, *self.parts(out.dtype), add, out, at.corner)
 
 
 class CartesianLink(LinearCombination):
@@ -127,19 +132,3 @@ class LinearLink(LinearCombination):
 
     def __init__(self, attenuation: NDArray[np.float64], offset: float = 0.0) -> None:
         super().__init__(np.concatenate([[1], 1j * np.asarray(attenuation, dtype=np.float64)]), offset)
-
-
-def make_link(link: str | Link, method: str, attenuation: NDArray[np.float64], offset: float) -> Link:
-    """Return the link of a method: the given one, or that of a name.
-
-    Parameters
-    ----------
-    link : {"linear"} or Link
-    method : {"joint", "ptychography", "fluorescence"}
-        Ptychography alone has both parts of the object free.
-    attenuation : (N_e,) array of float
-    offset : float
-    """
-    if method == "ptychography":
-        return CartesianLink()
-    return LinearLink(attenuation, offset) if isinstance(link, str) else link

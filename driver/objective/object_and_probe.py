@@ -1,13 +1,16 @@
 """The unknowns of a scan, and the preconditioner of each.
 
-Object: a = 1/N sum_j t_j |P_j|^2. Elements: the N_e x N_e block a mu mu^T + diag(f_e) of a pixel, f_e the
-lumped diagonal (row sums) of the fluorescence term, inverted by the Sherman-Morrison formula. Probe: 1/N
-sum_j t_j |z_j|^2. A fraction of the largest value is added to each, for pixels that are hardly illuminated.
+Fields with the weights re_c + i im_c in the link have the block a (re re^T + im im^T) + diag(f) at a pixel:
+a = 1/N sum_j t_j |P_j|^2; f_e the lumped diagonal (row sums) of the fluorescence term for an element, and 0
+for other fields. Its inverse is that of Sherman, Morrison and Woodbury. Probe: 1/N sum_j t_j |z_j|^2. A
+fraction of the largest value is added to each diagonal, for pixels that are hardly illuminated, and for
+fields that the patterns cannot tell apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,8 +39,8 @@ class ObjectFields(Fields):
     widths : mapping of str to int
         See `Fields`.
     diagonals : Diagonals
-    coupling : (N_e,) array of float
-        mu_e: how the elements enter the object; 0 where there are no patterns.
+    weights : (C,) array of complex
+        How the fields enter the object; 0 where there are no patterns.
     floor : float
         Fraction of the largest diagonal entry that is added.
     probe_moves : callable
@@ -49,18 +52,19 @@ class ObjectFields(Fields):
         widths: Mapping[str, int],
         real: np.dtype[Any],
         diagonals: Diagonals,
-        coupling: NDArray[np.float64],
+        weights: NDArray[np.complex128],
         floor: float,
         probe_moves: Callable[[], bool],
     ) -> None:
         super().__init__(diagonals.data.ranks, diagonals.data.tile, widths, real)
-        self._diagonals, self._coupling, self._floor = diagonals, coupling, floor
-        self._probe_moves = probe_moves
+        self._diagonals, self._floor, self._probe_moves = diagonals, floor, probe_moves
+        self._power = weights.real**2 + weights.imag**2
+        self._alone, self._coupling = self._coupled(np.stack([weights.real, weights.imag]))
         self._probe_then: NDArray[Any] | None = None  # from which the diagonal was computed
         self._blocks: InverseBlocks | None = None
 
     def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
-        """Return M^-1 of the fields; it is kept while the probe hardly changes."""
+        """Return M^-1 of the fields that move; the diagonal is kept while the probe hardly changes."""
         probe = self._diagonals.terms.probe
         assert probe is not None
         # the ranks hold the same probe, but rounding must not lead to different decisions
@@ -70,7 +74,10 @@ class ObjectFields(Fields):
             or (self._probe_moves() and self.ranks.any(not alike(probe, self._probe_then)))
         ):
             self._blocks, self._probe_then = self._computed(), probe
-        return self._blocks
+        coupling = self._blocks.coupling.copy()
+        for name in held.intersection(self.names):
+            coupling[:, self.channels[name]] = 0
+        return replace(self._blocks, coupling=coupling)
 
     def forget(self) -> None:
         """Discard what was computed for other weights."""
@@ -87,27 +94,43 @@ class ObjectFields(Fields):
             self._diagonals.terms.set_beam(self._probe_then)
             self._blocks = self._computed()
 
+    def _coupled(self, parts: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Return which channels (C,) stand alone, and the couplings (R, C) of the others.
+
+        A field stands alone if no other enters its part of the object; the elements always go together.
+        """
+        shared = np.count_nonzero(parts, axis=1) > 1
+        alone = ~((parts != 0) & shared[:, None]).any(axis=0)
+        alone[self.elements] = False
+        coupling = np.where(alone, 0.0, parts)
+        used = coupling.any(axis=1)
+        return alone, coupling[used] if used.any() else coupling[:1]
+
     def _computed(self) -> InverseBlocks:
         diagonals, ranks = self._diagonals, self.ranks
         with_patterns = diagonals.terms.diffraction is not None
         illumination = diagonals.illumination() if with_patterns else np.zeros(self.tile.owned.shape)
         (peak,) = ranks.largest(float(illumination.max(initial=0.0)))
         rows: list[NDArray[Any]] = []
-        which, coupling = [], []
-        for name in self.channels:
-            if name != "elements":
-                if not rows:  # the other fields share one diagonal
-                    rows.append(illumination + self._floor * peak if peak > 0 else np.ones_like(illumination))
-                which.append(0)
-                coupling.append(0.0)
+        which: list[int] = []
+        places: dict[tuple[bool, float], int] = {}  # fields of the same weight share one diagonal
+        for name, where in self.channels.items():
+            power = self._power[where]
+            if name == "elements":
+                own = diagonals.fluorescence()
+                most = ranks.largest(*own.reshape(len(own), -1).max(axis=1, initial=0.0))
+                floor = self._floor * (most + power * peak)
+                own += np.where(floor > 0, floor, 1.0)[:, None, None]
+                which += range(len(rows), len(rows) + len(own))
+                rows += list(own)
                 continue
-            own = diagonals.fluorescence()
-            most = ranks.largest(*own.reshape(len(own), -1).max(axis=1, initial=0.0))
-            floor = self._floor * (most + self._coupling**2 * peak)
-            own += np.where(floor > 0, floor, 1.0)[:, None, None]
-            which += range(len(rows), len(rows) + len(own))
-            rows += list(own)
-            coupling += self._coupling.tolist()
+            kind = bool(self._alone[where.start]), float(power[0])
+            if kind not in places:
+                places[kind] = len(rows)
+                own = illumination if kind[0] else np.zeros_like(illumination)
+                floor = kind[1] * self._floor * peak
+                rows.append(kind[1] * own + (floor if floor > 0 or own.any() else 1.0))
+            which.append(places[kind])
         inverse = np.empty((len(rows), illumination.size), self.real)
         for target, row in zip(inverse, rows, strict=True):
             target[:] = 1 / row.reshape(-1)
@@ -115,7 +138,7 @@ class ObjectFields(Fields):
             self.start,
             inverse,
             np.array(which, dtype=np.int64),
-            np.array(coupling, dtype=self.real),
+            self._coupling.astype(self.real),
             illumination.reshape(-1).astype(self.real),
         )
 

@@ -18,7 +18,7 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import describes_settings, takes_settings
 from ptyxrf.driver.objective.assembly import assemble
 from ptyxrf.driver.objective.fluorescence_weights import FluorescenceWeights
-from ptyxrf.driver.objective.links import make_link
+from ptyxrf.driver.objective.link_choice import make_link, with_link
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.passes import BeamGradient, Free
 from ptyxrf.driver.objective.point import Point
@@ -101,10 +101,11 @@ class Objective:
     ) -> None:
         if not isinstance(scan, Scan):
             raise ValueError(f"scan: expected a Scan (read_scan reads files), got {type(scan).__name__}")
+        settings = with_link(settings, scan)
         self.scan, self.settings, self.method = scan, settings, settings.method
         self.real = DTYPES[settings.precision]
         self.complex = np.result_type(self.real, np.complex64)
-        self.link = make_link(settings.link, self.method, scan.attenuation, settings.link_offset)
+        self.link = make_link(settings, scan)
         start = {} if start is None else start
         starting_probe(scan, start, None)  # a wrong start is found before anything is read
         if data is None:
@@ -123,8 +124,9 @@ class Objective:
         self.preconditioner = Preconditioner(self.layout, identity=not settings.preconditioner)
         values = starting_values(start, probe, settings.link_offset, scan.N, parts.beam.initial_background())
         self.initial = self.scatter(**{name: values[name] for name in self.unknowns})
-        # the object of the method fluorescence has the real part of the start
-        self._initial_real_part = self.fields.owned("real_part", values["real_part"])
+        # the object of the method fluorescence has the other fields of the start
+        others = [name for name in self.link.unknowns if name not in self.fields.names]
+        self._unseen = [self.fields.owned(name, values[name]) for name in others]
         self.beam.place(self.initial)
         alpha = alpha_of(
             settings,
@@ -169,9 +171,10 @@ class Objective:
 
     @property
     def nonnegative(self) -> slice:
-        """Range of the elements in a vector, which a solver may bound below by 0."""
-        where, pixels = self.fields.elements, self.tile.owned.size
-        return slice(where.start * pixels, where.stop * pixels)
+        """Range of the maps in a vector, which a solver may bound below by 0."""
+        pixels, names = self.tile.owned.size, self.link.nonnegative
+        maps = [self.fields.channels[name] for name in names if name in self.fields.channels]
+        return slice(maps[0].start * pixels, maps[-1].stop * pixels) if maps else slice(0, 0)
 
     @property
     def held(self) -> frozenset[str]:
@@ -198,9 +201,10 @@ class Objective:
         Parameters
         ----------
         **arrays
-            Every unknown by name: ``real_part`` and ``imaginary_part`` (n_rows, n_cols), ``elements``
-            (N_e, n_rows, n_cols), ``probe`` (K, m, m) complex, ``displacement`` (N, 2), ``distortion``
-            (2, 2), ``log_amplitude`` (N, 1). A number fills a map.
+            Every unknown by name: the fields of the link, such as ``real_part``, ``imaginary_part``,
+            ``absorption``, ``phase`` and ``matrix`` (n_rows, n_cols) and ``elements`` (N_e, n_rows, n_cols);
+            ``probe`` (K, m, m) complex, ``displacement`` (N, 2), ``distortion`` (2, 2), ``log_amplitude``
+            (N, 1). A number fills a map.
 
         Raises
         ------
@@ -340,10 +344,9 @@ class Objective:
     def complex_object(self, vector: NDArray) -> NDArray[Any]:
         """Return the object z of a vector on the owned pixels (all of them on one rank)."""
         fields = self.fields.view(self.layout.checked(vector))
-        if self.method == "fluorescence":
-            real = np.broadcast_to(np.asarray(self._initial_real_part, self.real), self.tile.owned.shape)
-            fields = np.concatenate([real[None], fields])
         z = np.empty(self.tile.owned.shape, self.complex)
+        unseen = [np.broadcast_to(np.asarray(field, self.real), z.shape) for field in self._unseen]
+        fields = np.concatenate([*(field[None] for field in unseen), fields])
         self.link.forward(
             np.ascontiguousarray(fields), Window.same(Rectangle(0, z.shape[0], 0, z.shape[1])), z
         )

@@ -106,8 +106,9 @@ class Passes:
         self._elements = fields.elements
         dtype = np.result_type(fields.real, np.complex64)
         self.z, self._change_z, self._product_z = (np.zeros(self.tile.covered.shape, dtype) for _ in range(3))
-        # the gradient in z is needed later only by a link that is not linear
-        self._gradient_z = self._product_z if link.linear else np.zeros_like(self.z)
+        # the link's own second derivative, which needs the gradient in z later
+        self._bent = terms.bent and not link.linear
+        self._gradient_z = np.zeros_like(self.z) if self._bent else self._product_z
         self._point, self._change, self._result = (fields.halo() for _ in range(3))
 
     def gradient(
@@ -181,7 +182,7 @@ class Passes:
         for event in exchange:
             match event:
                 case Arrived(part, at) if diffraction is not None:
-                    self.link.derivative(point.covered, part, at, self._change_z)
+                    self.link.derivative(point.covered, self.z, part, at, self._change_z)
                 case Positions(first, last) if diffraction is not None:
                     diffraction.product(self._change_z, self._product_z, first, last, of_patterns)
                 case Complete() if fluorescence is not None:
@@ -202,7 +203,7 @@ class Passes:
         for event in Exchange(fields, change, None, terms.positioned.batch, keep=self._keep_change):
             match event:
                 case Arrived(part, at) if diffraction is not None:
-                    self.link.derivative(point.covered, part, at, self._change_z)
+                    self.link.derivative(point.covered, self.z, part, at, self._change_z)
                 case Positions(first, last) if diffraction is not None:
                     diffraction.losses_along(self._change_z, steps, patterns, first, last, free.beam)
                 case Complete() if fluorescence is not None:
@@ -291,7 +292,7 @@ class Passes:
     @property
     def _keep_change(self) -> bool:
         """Whether a product needs the change of the owned fields beyond the change of z."""
-        return self.terms.fluorescence is not None or not self.link.linear
+        return self.terms.fluorescence is not None or self._bent
 
     def _to_halo(self, result: NDArray, at: Window, change: NDArray | None = None) -> None:
         """Transfer what the positions added to a part of the halo to the outgoing fields."""
@@ -302,10 +303,10 @@ class Passes:
         self, result: NDArray, at: Window, scale: float, out: NDArray, change: NDArray | None, *, add: bool
     ) -> None:
         """Set or add the adjoint of the link; for a product, its second-order term in the change too."""
-        point, scale = self._point.covered, scale / self._count
-        self.link.adjoint(point, result, at, scale, out, add=add)
-        if change is not None and not self.link.linear:
-            self.link.second_order(point, change, self._gradient_z, at, scale, out)
+        point, z, scale = self._point.covered, self.z, scale / self._count
+        self.link.adjoint(point, z, result, at, scale, out, add=add)
+        if change is not None and self._bent:
+            self.link.second_order(point, z, change, self._gradient_z, at, scale, out)
 
     def _collect(
         self, exchange: Exchange, result: NDArray, owned: NDArray, change: NDArray | None = None

@@ -6,7 +6,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ptyxrf.driver.data.kinds import COUNT_OR_ZERO, NOT_NEGATIVE, Choice, Either, Number, Several, Switch
+from ptyxrf.driver.data.kinds import (
+    COUNT_OR_ZERO,
+    NOT_NEGATIVE,
+    Choice,
+    Either,
+    Number,
+    Several,
+    Switch,
+    Text,
+)
 from ptyxrf.driver.data.setting import SettingsGroup, setting
 from ptyxrf.driver.data.words import METHODS
 from ptyxrf.kernels.words import CURVATURES, ENGINES, PATTERN_LOSSES
@@ -17,6 +26,8 @@ if TYPE_CHECKING:
 PRECISIONS = ("single", "double")
 WEIGHTS = ("statistical", "gradnorm")
 PRIORS = ("none",)
+LINKS = ("linear", "refractive")
+FREE = ("phase", "both", "none")
 
 
 class LinkChoice(Choice):
@@ -109,8 +120,28 @@ class Model(SettingsGroup):
         "Gaussian prior on the differences of neighbouring pixels of each map: none, or one over the "
         "variance of the differences, a number or one for each element",
     )
-    link: str | Link = setting("linear", LinkChoice(("linear",)), "how the element maps enter the object")
-    link_offset: float = setting(0.0, Number(), "imaginary part of the object where there is no element")
+    link: str | Link = setting(
+        None,
+        LinkChoice(LINKS),
+        "how the element maps enter the object: its imaginary part is a sum of them, or they absorb and "
+        "delay the beam (default: refractive where the scan has a phase shift for each element, or symbols "
+        "of elements, the photon energy and no attenuation)",
+    )
+    link_offset: float = setting(
+        0.0, Number(), "imaginary part of the object where there is no element, in the linear link"
+    )
+    free: str = setting(
+        "phase",
+        Choice(FREE),
+        "what of the object varies freely beside the maps of the refractive link: phase, phase and "
+        "absorption, or nothing",
+    )
+    matrix: str | tuple[float, float] = setting(
+        None,
+        Either((Several(Number(), 2), Text()), "FORMULA"),
+        "material that fluorescence does not see, for the refractive link: a chemical formula, or its "
+        "attenuation and phase shift in m^2/kg (default: none); it has a map of its own",
+    )
     rescale_probe: bool = setting(
         False,
         Switch(),

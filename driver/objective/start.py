@@ -16,6 +16,9 @@ from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
 NAMES = (
     "real_part",
     "imaginary_part",
+    "absorption",
+    "phase",
+    "matrix",
     "elements",
     "probe",
     "displacement",
@@ -80,7 +83,8 @@ def starting_values(
     start: Mapping[str, ArrayLike], probe: NDArray, link_offset: float, count: int, background: ArrayLike
 ) -> dict[str, ArrayLike]:
     """Return a value for each name: that of a start, or its default."""
-    defaults: dict[str, ArrayLike] = {"real_part": 1.0, "imaginary_part": link_offset, "elements": 0.0}
+    defaults: dict[str, ArrayLike] = {"real_part": 1.0, "imaginary_part": link_offset}
+    defaults |= dict.fromkeys(("absorption", "phase", "matrix", "elements"), 0.0)
     defaults |= {
         "displacement": np.zeros((count, 2)),
         "distortion": np.zeros((2, 2)),

@@ -41,6 +41,8 @@ class Terms:
 
     Attributes
     ----------
+    bent : bool
+        Whether products have the second derivatives of everything: the curvature is "full".
     moving : bool
         Whether positions or intensities may change.
     positioned : PositionedProbe
@@ -77,6 +79,7 @@ class Terms:
         background: str = "none",
     ) -> None:
         self.data, self.moving, self._units = data, moving, units
+        self.bent = curvature == "full"
         self.probe: NDArray[Any] | None = None
         self.alpha = np.ones(data.scan.N_e)
         self.mean_pattern: MeanPattern | None = None
@@ -106,7 +109,7 @@ class Terms:
         self.fluorescence: Fluorescence | None = None
         self.prior: MapPrior | None = None
         if data.counts is not None:
-            self.fluorescence = self._fluorescence(data, curvature == "full")
+            self.fluorescence = self._fluorescence(data, self.bent)
             inner = tile.owned.within(tile.covered)
             window = (inner.row_start, inner.column_start, *inner.shape)
             self.prior = MapPrior(window, scan.N_e, real)

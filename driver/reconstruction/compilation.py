@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.link_choice import make_link
 from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.objective.refractive_link import RefractiveLink
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.quality import measure_quality
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton
@@ -49,7 +51,8 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
     engine = resolve_engine(model.engine, scan.m)
     background = model.refine_pattern_background or scan.pattern_background is not None
     decisive = {name: getattr(model, name) for name in DECISIVE}
-    kind = Model(engine=engine, refine_pattern_background=background, **decisive)
+    link = "refractive" if isinstance(make_link(model, scan), RefractiveLink) else "linear"
+    kind = Model(engine=engine, refine_pattern_background=background, link=link, **decisive)
     first_on_each_node(comm, lambda: _compile(kind, scan.sampling, bool(scan.fractions.any())))
 
 
@@ -82,4 +85,6 @@ def _tiny_scan(sampling: str | None, fractional: bool, m: int) -> Scan:
         rng.standard_normal((1, m, m)) + 1j,
         shape=shape,
         fluorescence=None if maps is None else rng.poisson(9.0, maps),
+        attenuation=None if maps is None else [0.1],
+        phase_shift=None if maps is None else [0.2],
     )

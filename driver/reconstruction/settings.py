@@ -183,9 +183,10 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
         Returns
         -------
         Settings
-            Only budgets and the path of the checkpoint may still be None. A solver "paper" has become
-            "newton", with the settings of `paper` where they were left open.
+            Only budgets, `matrix` and the path of the checkpoint may still be None. A solver "paper" has
+            become "newton", with the settings of `paper` where they were left open.
         """
+        from ptyxrf.driver.objective.link_choice import default_link
         from ptyxrf.driver.reconstruction.illumination import covers
 
         if self.solver == "paper":
@@ -196,6 +197,7 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
         first = self.method == "joint" and "elements" not in (start or {}) and covers(scan)
         defaults = {
             "solver": solver,
+            "link": default_link(self.method, scan),
             "curvature": "positive",
             "preconditioner": True,
             "inner_limit": INNER_LIMITS[solver],

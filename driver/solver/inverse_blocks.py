@@ -24,10 +24,11 @@ class InverseBlocks:
         One over the diagonals.
     which : (C,) array of int64
         Which of them each channel has.
-    coupling : (C,) array
-        mu of each channel; 0: it stands alone.
+    coupling : (R, C) array
+        K: how each channel enters the parts of the object that several share, one or both; 0: it stands
+        alone.
     illumination : (P,) array
-        The blocks are illumination * mu mu^T + diag.
+        The blocks are illumination * K^T K + diag.
     replicated : bool
         Whether every rank holds the same numbers, which count once in dot products.
     """
@@ -43,7 +44,7 @@ class InverseBlocks:
     def diagonal(cls, start: int, inverse: NDArray[Any], *, replicated: bool = False) -> InverseBlocks:
         """Return the inverse of a diagonal matrix."""
         nothing = np.zeros(1, inverse.dtype)
-        return cls(start, inverse[None], np.zeros(1, np.int64), nothing, nothing, replicated)
+        return cls(start, inverse[None], np.zeros(1, np.int64), nothing[None], nothing, replicated)
 
     @property
     def matrix(self) -> tuple[NDArray[Any], ...]:
@@ -54,7 +55,7 @@ class InverseBlocks:
         """Return what the kernels work in."""
         return (
             np.empty((len(self.which), BLOCK), self.inverse.dtype),
-            np.empty((2, BLOCK), self.inverse.dtype),
+            np.empty((5, BLOCK), self.inverse.dtype),
         )
 
     def apply(self, source: NDArray, free: NDArray[np.bool_] | None, target: NDArray) -> None:

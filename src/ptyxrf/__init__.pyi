@@ -6,6 +6,7 @@ from .driver.command.progress import progress
 from .driver.data.count_maps import attach_maps
 from .driver.data.geometry import JOULES_PER_KEV, Geometry
 from .driver.data.history import History, IterationRecord, Reason
+from .driver.data.optical_constants import optical_constants
 from .driver.data.quality import Quality
 from .driver.data.result import NotGathered, Result
 from .driver.data.scan import Scan
@@ -17,6 +18,7 @@ from .driver.job.watchdog import watched
 from .driver.objective.links import LinearLink, Link
 from .driver.objective.objective import Objective
 from .driver.objective.point import Point
+from .driver.objective.refractive_link import RefractiveLink
 from .driver.objective.settings import Model
 from .driver.pictures.result_picture import draw_report, write_report
 from .driver.planning.machine import Machine, read_machine
@@ -61,6 +63,7 @@ __all__ = [
     "ProblemSize",
     "Quality",
     "Reason",
+    "RefractiveLink",
     "Result",
     "Scan",
     "ScanInformation",
@@ -80,6 +83,7 @@ __all__ = [
     "inspect_scan",
     "make_plan",
     "measure_errors",
+    "optical_constants",
     "prepare",
     "progress",
     "read_image",

@@ -66,7 +66,7 @@ def test_links(real):
     link = LinearLink(attenuation, -1.0)
     inner = fields[:, 1:5, 2:7]
     for method, offset in (("forward", -1.0), ("derivative", 0.0)):
-        words = (fields, same, z) if method == "forward" else (fields, fields, same, z)
+        words = (fields, same, z) if method == "forward" else (fields, z, fields, same, z)
         getattr(link, method)(*words)
         expected = inner[0] + 1j * (np.tensordot(attenuation, inner[1:], axes=1) + offset)
         np.testing.assert_allclose(z[1:5, 2:7], expected, rtol=1e-5, atol=1e-5)
@@ -74,7 +74,7 @@ def test_links(real):
     CartesianLink().forward(two, same, z)
     np.testing.assert_array_equal(z[1:5, 2:7], inner[0] + 1j * inner[1])
     out = np.zeros_like(fields)
-    link.adjoint(fields, z, same, 2.0, out, add=False)
+    link.adjoint(fields, z, z, same, 2.0, out, add=False)
     parts = [inner[0], *(attenuation[:, None, None] * inner[1])]
     np.testing.assert_allclose(out[:, 1:5, 2:7], 2 * np.array(parts), rtol=1e-5, atol=1e-5)
-    link.second_order(fields, fields, z, same, 1.0, out)  # a linear link does not
+    link.second_order(fields, z, fields, z, same, 1.0, out)  # a linear link does not

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from objective_cases import CASES, DEFAULTS, make_scan, random_point
 
+from ptyxrf.driver.data.geometry import Geometry
+from ptyxrf.driver.data.optical_constants import optical_constants
 from ptyxrf.driver.objective.links import LinearLink
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
@@ -25,7 +27,7 @@ def build(case, precision="double", alpha=0.04, **options):
         refine_intensities=case["intensities"],
         pattern_loss=case["pattern_loss"],
         refine_pattern_background=case["refine_pattern_background"],
-        **options,
+        **{"free": case["free"], "matrix": case["matrix"]} | options,
     )
     weights = np.where(scan.measured, 1.0 if case["method"] == "fluorescence" else alpha, 0.0)
     model = naive.model_of(
@@ -35,6 +37,7 @@ def build(case, precision="double", alpha=0.04, **options):
         link_offset=case["offset"],
         curvature=case["curvature"],
         loss=case["pattern_loss"],
+        matrix=case["matrix"],
     )
     if case["refine_pattern_background"]:
         model.known = objective.terms.known_background() + model.faint
@@ -54,8 +57,9 @@ def case(request):
 
 
 def moving(case):
-    """Whether the beam differs from position to position: no polynomial along a line, only a proposal."""
-    return case["positions"] != "none" or case["intensities"]
+    """Whether beam or object are no polynomials along a line, so that `losses_along` only proposes."""
+    bent = case["refractive"] and case["method"] == "joint"
+    return case["positions"] != "none" or case["intensities"] or bent
 
 
 # ---------------------------------------------------------------- against the naive model
@@ -199,7 +203,7 @@ def test_scatter_and_gather(case):
     bounded[objective.nonnegative] = True
     flags = objective.gather(bounded.astype(float))
     for name, values in flags.items():
-        assert values.all() if name == "elements" else not values.any()
+        assert values.all() if name in ("matrix", "elements") else not values.any()
 
 
 def test_preconditioner_is_symmetric_and_positive(case):
@@ -413,7 +417,7 @@ def test_gradnorm_weights(sampling, start):
     x, w = np.full(scan.shape, given["real_part"]), np.full((3, *scan.shape), given["elements"])
     g_w = model.gradient({"elements": w})["elements"]
     model.method = "ptychography"
-    g = model.gradient({"real_part": x, "imaginary_part": model.composition(w)})
+    g = model.gradient({"real_part": x, "imaginary_part": model.combination({"elements": w}).imag})
     ratio = np.sqrt((g["real_part"] ** 2 + g["imaginary_part"] ** 2).sum()) / np.linalg.norm(g_w)
     objective = Objective(scan, alpha="gradnorm", alpha_scale=0.2, start=start)
     np.testing.assert_allclose(objective.alpha, 0.2 * ratio * np.array([1, 0, 1]), rtol=1e-11)
@@ -769,7 +773,10 @@ def test_links_may_be_objects():
         ({"alpha": {"Fe": 1}}, "alpha"),
         ({"alpha_scale": -1.0}, "alpha_scale"),
         ({"alpha_scale": np.nan}, "alpha_scale"),
-        ({"start": {"phase": 0.0}}, "start"),
+        ({"start": {"phases": 0.0}}, "start"),
+        ({"free": "all"}, "free"),
+        ({"matrix": (1.0, 2.0, 3.0)}, "matrix"),
+        ({"link": "refractive"}, "link"),
         ({"start": {"real_part": np.ones((3, 3))}}, "real_part"),
         ({"start": {"real_part": np.nan}}, "real_part"),
         ({"start": {"elements": np.ones((2, 11, 10))}}, "elements"),
@@ -845,3 +852,70 @@ def test_a_known_probe_is_shifted_once(monkeypatch):
         objective.value_and_gradient(objective.initial)
     objective.predicted_fluorescence(objective.initial)
     assert not calls
+
+
+# ---------------------------------------------------------------- the refractive link
+
+
+def test_the_link_follows_the_scan():
+    """The scan's constants, or those of the tables, make the link refractive; a word decides otherwise."""
+    scan = make_scan(DEFAULTS)
+    known = make_scan(DEFAULTS | {"refractive": True})
+    geometry = Geometry.from_keV(8.0, 1.0, 1e-4)
+    named = scan.replace(element_names=["Fe"], geometry=geometry, attenuation=None)
+    assert Objective(scan).unknowns == ("real_part", "elements")
+    assert Objective(known).unknowns == Objective(named).unknowns == ("phase", "elements")
+    assert Objective(known).settings.link == "refractive"
+    assert Objective(known, link="linear").unknowns == ("real_part", "elements")
+    assert Objective(known, "ptychography").unknowns == ("real_part", "imaginary_part")
+    constants = optical_constants(["Fe"], geometry.energy)
+    np.testing.assert_array_equal(Objective(named).link.weights[1:], -(constants[0] + 1j * constants[1]))
+
+    matrix = Objective(named, free="none", matrix="C5H8O2")
+    assert matrix.unknowns == ("matrix", "elements")
+    (a,), (p,) = optical_constants("C5H8O2", geometry.energy)
+    assert matrix.link.weights[0] == -(a + 1j * p)
+    with pytest.raises(ValueError, match=r"^matrix: expected symbols .* got 'tissue'"):
+        Objective(named, matrix="tissue")
+    with pytest.raises(ValueError, match=r"^matrix: expected two numbers .* got 'H2O'"):
+        Objective(known, matrix="H2O")
+
+
+def test_the_refractive_object_of_the_fluorescence_alone():
+    """The phase is that of the start, and the maps absorb and delay."""
+    case = DEFAULTS | {"refractive": True, "method": "fluorescence", "N_e": 3}
+    objective, _, u, _ = build(case, start={"phase": 0.7})
+    z = objective.complex_object(objective.scatter(**u))
+    weights = -(objective.scan.attenuation + 1j * objective.scan.phase_shift)
+    np.testing.assert_allclose(z, np.exp(0.7j + np.tensordot(weights, u["elements"], axes=1)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["refractive grid", "refractive scan, everything", "refractive, one map"])
+def test_the_preconditioner_inverts_the_blocks(name):
+    """At vacuum, with a floor, M has at each pixel a Re(k k^H) + f, f the part of the field alone."""
+    objective, _, u, _ = build(DEFAULTS | CASES[name], object_floor=0.1)
+    objective.value_and_gradient(objective.scatter(**u))
+    k = objective.link.weights
+    light = objective.diagonals.illumination()
+    of_maps = objective.diagonals.fluorescence().reshape(objective.scan.N_e, -1)
+    own = np.zeros((len(k), light.size))
+    own[objective.fields.elements] = of_maps
+    largest = np.zeros(len(k))
+    largest[objective.fields.elements] = of_maps.max(axis=1)
+    floor = 0.1 * (largest + abs(k) ** 2 * light.max())
+    own += np.where(floor > 0, floor, 1.0)[:, None]
+    vector = np.random.default_rng(0).standard_normal(objective.size)
+    fields = objective.fields.view(vector).reshape(len(k), -1)
+    expected = np.empty_like(fields)
+    for p, a in enumerate(light.reshape(-1)):
+        expected[:, p] = np.linalg.solve(a * np.outer(k, k.conj()).real + np.diag(own[:, p]), fields[:, p])
+    found = objective.fields.view(objective.precondition(vector)).reshape(len(k), -1)
+    assert naive.relative(found, expected) < 1e-9
+
+
+def test_held_maps_stay_where_a_field_is_coupled_to_them():
+    objective, _, u, _ = build(DEFAULTS | {"refractive": True})
+    objective.held = frozenset({"elements"})
+    _, gradient = objective.value_and_gradient(objective.scatter(**u))
+    step = objective.gather(objective.precondition(gradient))
+    assert step["phase"].any() and not step["elements"].any()

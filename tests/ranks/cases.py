@@ -71,6 +71,17 @@ CASES = {
             "refine_pattern_background": True,
         },
     ),
+    "random-scan-refractive": (
+        {
+            "path": "random", "per_side": 6, "sampling": "scan", "elements": 3, "overlap": 0.75,
+            "fractional": True,
+        },
+        {"method": "joint", "free": "both", "matrix": (0.1, 0.6), "refine_probe": True},
+    ),
+    "raster-grid-refractive": (
+        {"path": "raster", "per_side": (7, 5), "sampling": "grid", "elements": 2, "overlap": 0.7},
+        {"method": "joint", "curvature": "full", "refine_positions": "each", "position_margin": 5},
+    ),
     "snake-ptychography": (
         {"path": "snake", "per_side": (3, 11), "sampling": None, "overlap": 0.6},
         {"method": "ptychography", "curvature": "gauss-newton"},
@@ -102,6 +113,8 @@ def make_scan(name, *, m=15):
     changes = {"exposure": 1 + 0.1 * rng.random(scan.N)}
     if "background" in name:
         changes["fluorescence_exposure"] = 1 + 0.1 * rng.random(scan.N)
+    if "refractive" in name:
+        changes["phase_shift"] = np.linspace(1.0, 0.0, scan.N_e)
     if name == "raster-grid":
         changes["mask"] = rng.random((scan.N, m, m)) > 0.05
         maps = np.array(scan.fluorescence)

@@ -38,6 +38,7 @@ def test_what_is_left_open_is_resolved(given, expected):
         "max_sweeps",
         "max_seconds",
         "checkpoint",
+        "matrix",
     }
 
 
@@ -119,7 +120,7 @@ def test_links_agree_by_all_that_they_depend_on():
     assert one == same != other
     assert json.loads(json.dumps(one)) == one
     assert one["name"] == "LinearLink"
-    with pytest.raises(ValueError, match="link: expected one of linear, or a Link, got 'phase'"):
+    with pytest.raises(ValueError, match="link: expected one of linear, refractive, or a Link, got 'phase'"):
         Settings(link="phase")
-    with pytest.raises(ValueError, match="link: expected one of linear, or a Link, got"):
+    with pytest.raises(ValueError, match="link: expected one of linear, refractive, or a Link, got"):
         Settings(link=print)
