@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,24 @@ def numbers_of_elements(name: str, values: ArrayLike | None, count: int) -> NDAr
     if not np.isfinite(array).all():
         raise ValueError(f"{name}: expected finite numbers, got {array.tolist()}")
     return array
+
+
+def names_of_elements(names: str | Sequence[str] | None, count: int) -> list[str]:
+    """Return a different name for each of `count` elements, by default "element 1", "element 2", ...
+
+    Raises
+    ------
+    ValueError
+        Names are missing, too many or alike.
+    """
+    if names is None:
+        names = [f"element {e + 1}" for e in range(count)]
+    given = [names] if isinstance(names, str) else list(names)
+    if len(given) != count or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"element_names: expected {count} names, one per element, got {given!r}")
+    if len(set(given)) != len(given):
+        raise ValueError(f"element_names: expected a different name for each element, got {given!r}")
+    return [str(name) for name in given]
 
 
 def check_truth(name: str, values: NDArray[Any]) -> None:

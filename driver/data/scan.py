@@ -16,6 +16,7 @@ from ptyxrf.driver.data.data_checks import (
     grid_shape,
     mask_of,
     measured_elements,
+    names_of_elements,
     numbers_of_elements,
     pattern_background_of,
     true_arrays,
@@ -268,12 +269,7 @@ class Scan:
             self.N_e = int(shape[0])
             self._measured = None if is_lazy(maps) else self._find_measured()
 
-    def _set_elements(
-        self,
-        attenuation: ArrayLike | None,
-        phase_shift: ArrayLike | None,
-        element_names: Sequence[str] | None,
-    ) -> None:
+    def _set_elements(self, attenuation: Any, phase_shift: Any, element_names: Any) -> None:
         given = {"attenuation": attenuation, "phase_shift": phase_shift, "element_names": element_names}
         named = [name for name, value in given.items() if value is not None]
         if self.fluorescence is None and named:
@@ -285,14 +281,7 @@ class Scan:
         if phase_shift is not None and attenuation is None:
             raise ValueError("phase_shift: expected attenuation beside it, in m^2/kg both, got it alone")
         self.attenuation = np.ones(self.N_e) if self.given_attenuation is None else self.given_attenuation
-        if element_names is None:
-            element_names = [f"element {e + 1}" for e in range(self.N_e)]
-        names = [element_names] if isinstance(element_names, str) else list(element_names)
-        if len(names) != self.N_e or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"element_names: expected {self.N_e} names, one per element, got {names!r}")
-        if len(set(names)) != len(names):
-            raise ValueError(f"element_names: expected a different name for each element, got {names!r}")
-        self.element_names: list[str] = [str(name) for name in names]
+        self.element_names = names_of_elements(element_names, self.N_e)
 
     def _find_measured(self) -> NDArray[np.bool_]:
         """Return which elements have data; a map that is neither whole nor absent is refused."""
