@@ -62,6 +62,28 @@ class Link(ABC):
     ) -> None:  # fmt: skip
         """Set fields `out` in the window to scale times the adjoint of the derivative, or add it."""
 
+    def fields_of(
+        self, z: NDArray, elements: NDArray, weights: NDArray[np.float64] | None = None
+    ) -> dict[str, NDArray]:
+        """Return the fields, by name, from which a reconstruction of a known object starts.
+
+        Parameters
+        ----------
+        z : (n_rows, n_cols) array of complex
+            The object, 1 in vacuum but for a constant phase.
+        elements : (N_e, n_rows, n_cols) array of float
+            The element maps, which are kept.
+        weights : (n_rows, n_cols) array of float, optional
+            How well each pixel of the object is known, such as its illumination.
+
+        Returns
+        -------
+        dict of str to array
+            A start for `reconstruct` or `Objective`. Where no field is free for it, the object is not that of
+            z.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not tell its fields from an object")
+
     def second_order(
         self, point: NDArray, z: NDArray, change: NDArray, gradient: NDArray, at: Window, scale: float,
         out: NDArray,
@@ -115,6 +137,12 @@ class CartesianLink(LinearCombination):
     def __init__(self) -> None:
         super().__init__(np.array([1, 1j]))
 
+    def fields_of(
+        self, z: NDArray, elements: NDArray, weights: NDArray[np.float64] | None = None
+    ) -> dict[str, NDArray]:
+        """Return both parts."""
+        return {"real_part": z.real, "imaginary_part": z.imag}
+
 
 class LinearLink(LinearCombination):
     """z = x + i (offset + sum_e mu_e w_e): the weak-contrast link of the paper (offset 0 there).
@@ -132,3 +160,9 @@ class LinearLink(LinearCombination):
 
     def __init__(self, attenuation: NDArray[np.float64], offset: float = 0.0) -> None:
         super().__init__(np.concatenate([[1], 1j * np.asarray(attenuation, dtype=np.float64)]), offset)
+
+    def fields_of(
+        self, z: NDArray, elements: NDArray, weights: NDArray[np.float64] | None = None
+    ) -> dict[str, NDArray]:
+        """Return the real part and the maps."""
+        return {"real_part": z.real, "elements": elements}

@@ -16,6 +16,7 @@ from ptyxrf.kernels.exponential_fields import (
     exponential_curvature,
     exponential_fields,
 )
+from ptyxrf.kernels.phase_unwrapping import unwrapped_phase
 from ptyxrf.parallel.rectangle import Window
 
 #: The fields that may be free beside the maps, by the word of the setting `free`.
@@ -26,6 +27,10 @@ FREE_FIELDS: dict[str, tuple[str, ...]] = {
 }
 #: -k of each of them.
 FREE_WEIGHTS = {"absorption": 1.0, "phase": -1j}
+
+#: Fraction of the largest weight from which on a pixel counts, and the quantile of the phase that is taken
+#: for that of vacuum, which is ahead of all materials.
+WELL_KNOWN, VACUUM = 0.1, 0.99
 
 
 class RefractiveLink(Link):
@@ -85,3 +90,25 @@ class RefractiveLink(Link):
         exponential_curvature(
             z, change, gradient, at.extent, out.dtype.type(scale), *self.parts(out.dtype), out, at.corner
         )  # fmt: skip
+
+    def fields_of(
+        self, z: NDArray, elements: NDArray, weights: NDArray[np.float64] | None = None
+    ) -> dict[str, NDArray]:
+        """Return the maps, and the unwrapped phase and the absorption that they leave to the free fields.
+
+        A material without fluorescence gets what is left where nothing is free: least squares of both parts
+        with the phase of vacuum such that hardly anything is negative.
+        """
+        first = len(self.weights) - len(elements)
+        left = np.log(np.maximum(np.abs(z), np.finfo(np.float32).tiny)) + 1j * unwrapped_phase(z, weights)
+        left -= np.tensordot(self.weights[first:], elements, axes=1)
+        parts = {"absorption": -left.real, "phase": left.imag}
+        start = {name: parts[name] for name in self.unknowns if name in parts}
+        if "matrix" in self.unknowns:
+            start["matrix"] = np.zeros(z.shape)
+            if len(start) == 1:  # nothing is free
+                known = np.ones(z.shape) if weights is None else weights
+                vacuum = np.quantile(left.imag[known > WELL_KNOWN * known.max()], VACUUM)
+                k = self.weights[first - 1]
+                start["matrix"] = np.maximum((np.conj(k) * (left - 1j * vacuum)).real / abs(k) ** 2, 0.0)
+        return start | {"elements": elements}

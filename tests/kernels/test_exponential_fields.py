@@ -4,6 +4,7 @@ import naive
 import numpy as np
 import pytest
 
+from ptyxrf.driver.objective.links import CartesianLink, LinearLink
 from ptyxrf.driver.objective.refractive_link import RefractiveLink
 from ptyxrf.kernels.exponential_fields import (
     HIGHEST,
@@ -130,3 +131,52 @@ def test_the_link(free, matrix, unknowns, k):
     z = np.zeros((4, 5), complex)
     link.forward(fields, Window.same(Rectangle(0, 4, 0, 5)), z)
     np.testing.assert_allclose(z, np.exp(np.tensordot(link.weights, fields, axes=1)), rtol=1e-13)
+
+
+def specimen_of_phase():
+    """Maps and an object with a phase of several radians that exceeds what the maps have."""
+    rows, columns = np.mgrid[:30, :40] / 10
+    elements = np.stack([np.sin(rows) ** 2, np.cos(columns) ** 2])
+    extra = 4 * np.exp(-((rows - 1.5) ** 2) - (columns - 2) ** 2)
+    return elements, extra
+
+
+@pytest.mark.parametrize("free", ["phase", "both"])
+def test_a_start_from_an_object(free):
+    """The free fields take what the maps leave, unwrapped; with both the object is that of the start."""
+    elements, extra = specimen_of_phase()
+    link = RefractiveLink(np.array([0.3, 0.1]), np.array([1.0, 0.5]), free)
+    z = np.exp(-0.2 * extra + 1j * (0.4 - 2 * extra) - np.tensordot([0.3 + 1j, 0.1 + 0.5j], elements, axes=1))
+    start = link.fields_of(z, elements)
+    assert tuple(start) == link.unknowns
+    np.testing.assert_array_equal(start["elements"], elements)
+    turns = (start["phase"] - (0.4 - 2 * extra)) / (2 * np.pi)
+    np.testing.assert_allclose(turns, np.rint(turns[0, 0]), atol=1e-12)
+    if free == "both":
+        np.testing.assert_allclose(start["absorption"], 0.2 * extra, atol=1e-12)
+        fields = np.concatenate([np.reshape(start[name], (-1, *z.shape)) for name in start])
+        again = np.empty_like(z)
+        link.forward(fields, Window.same(Rectangle(0, 30, 0, 40)), again)
+        np.testing.assert_allclose(again, z, rtol=1e-12)
+
+
+def test_a_material_without_fluorescence_takes_what_is_left():
+    elements, extra = specimen_of_phase()
+    link = RefractiveLink(np.array([0.3, 0.1]), np.array([1.0, 0.5]), "none", (0.1, 1.5))
+    z = np.exp(0.7j - (0.1 + 1.5j) * extra - np.tensordot([0.3 + 1j, 0.1 + 0.5j], elements, axes=1))
+    start = link.fields_of(z, elements)
+    assert tuple(start) == ("matrix", "elements")
+    np.testing.assert_allclose(start["matrix"], extra, atol=0.03)
+    alone = RefractiveLink(np.array([0.3, 0.1]), np.array([1.0, 0.5]), "none")
+    assert list(alone.fields_of(z, elements)) == ["elements"]
+    beside = RefractiveLink(np.array([0.3, 0.1]), np.array([1.0, 0.5]), "phase", (0.1, 1.5))
+    assert not beside.fields_of(z, elements)["matrix"].any()
+
+
+def test_starts_of_linear_links():
+    elements, extra = specimen_of_phase()
+    z = np.exp(-0.1j * extra)
+    assert list(LinearLink(np.ones(2)).fields_of(z, elements)) == ["real_part", "elements"]
+    np.testing.assert_array_equal(LinearLink(np.ones(2)).fields_of(z, elements)["real_part"], z.real)
+    parts = CartesianLink().fields_of(z, elements[:0])
+    np.testing.assert_array_equal(parts["real_part"] + 1j * parts["imaginary_part"], z)
