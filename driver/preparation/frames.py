@@ -114,12 +114,15 @@ class Window:
         return self.size // self.bin
 
     def cut(self, frames: NDArray[Any], beyond: Any = 0) -> NDArray[Any]:
-        """Return (..., size, size) raw pixels of (..., H, W) frames, a copy; `beyond` where there is none."""
+        """Return (..., size, size) raw pixels of (..., H, W) frames; `beyond` where there is none.
+
+        It may be changed, and is no copy where the frames are read for it and are as large.
+        """
         first = [c - self.size // 2 for c in self.centre]
         shape = frames.shape[-2:]
         if all(f >= 0 and f + self.size <= s for f, s in zip(first, shape, strict=True)):
             rows, columns = (slice(f, f + self.size) for f in first)
-            return np.array(frames[..., rows, columns], order="C")
+            return np.require(frames[..., rows, columns], requirements=["C", "W"])
         cut = np.full((*frames.shape[:-2], self.size, self.size), beyond, frames.dtype)
         source: list[Any] = [...]
         target: list[Any] = [...]

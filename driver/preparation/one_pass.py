@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.files.chunk_writer import ChunkWriter
 from ptyxrf.driver.preparation.pairing import Pairing
 from ptyxrf.driver.preparation.settings import Preparation
 from ptyxrf.driver.preparation.survey import Survey
@@ -95,24 +96,26 @@ class FramePass:
         """Number of patterns if no frame is dropped."""
         return len(np.unique(self._pairing.position_of[self._pairing.chosen]))
 
-    def run(self, patterns: Any) -> Passed:
+    def run(self, patterns: ChunkWriter) -> Passed:
         """Write all patterns and return what was seen.
 
         Parameters
         ----------
-        patterns : dataset
-            (at least `count`, m, m), to be assigned; what is dropped leaves the last ones unwritten.
+        patterns : ChunkWriter
+            Of a dataset with room for `count` of them; those of dropped frames are missing in the end.
         """
-        frames, pairing, written = self._survey.frames, self._pairing, 0
+        frames, pairing = self._survey.frames, self._pairing
         held: Held | None = None
         for indices in frames.blocks(pairing.chosen):
-            block, kept = self._judged(frames.read(indices), indices)
+            block, kept, totals = self._judged(frames.read(indices), indices)
             places, counts = pairing.position_of[kept], np.ones(len(kept), int)
             if pairing.several and len(kept):
                 block, places, counts, held = _added(block, places, held)
-            written = self._write(patterns, written, block, places, counts)
+                totals = block.sum(axis=(1, 2), dtype=np.float64)
+            self._write(patterns, block, places, counts, totals)
         if held is not None:
-            self._write(patterns, written, *(np.array([one]) for one in (held[1], held[0], held[2])))
+            place, block, count = held
+            self._write(patterns, block[None], np.array([place]), np.array([count]), np.array([block.sum()]))
         passed = self._passed
         for name in ("positions", "frames", "totals"):
             setattr(passed, name, np.concatenate([np.zeros(0), *getattr(passed, name)]))
@@ -121,44 +124,45 @@ class FramePass:
 
     def _write(
         self,
-        patterns: Any,
-        written: int,
+        patterns: ChunkWriter,
         block: NDArray[Any],
         places: NDArray[np.intp],
         counts: NDArray[np.intp],
-    ) -> int:
+        totals: NDArray[np.float64],
+    ) -> None:
         if len(block):
             self._passed.positions.append(places)
             self._passed.frames.append(counts)
-            self._passed.totals.append(block.sum(axis=(1, 2), dtype=np.float64))
-            patterns[written : written + len(block)] = self._survey.window.added(block)
-        return written + len(block)
+            self._passed.totals.append(totals)
+            patterns.append(self._survey.window.added(block))
 
-    def _judged(self, raw: NDArray[Any], indices: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        """Return good frames on the window, 0 where pixels are bad, and their numbers."""
+    def _judged(
+        self, raw: NDArray[Any], indices: NDArray[np.intp]
+    ) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.float64]]:
+        """Return good frames on the window, 0 where pixels are bad, their numbers and their counts."""
         passed, survey = self._passed, self._survey
         block = survey.window.cut(raw)
         block.reshape(len(block), -1)[:, self._bad] = 0
+        totals = block.sum(axis=(1, 2), dtype=np.float64)
+        good = self._good_frames(totals, indices)
+        if not good.all():  # first of all: a flash would saturate pixels of all frames
+            block, totals = block[good], totals[good]
         if block.dtype.kind != "u" and (negative := int((block < 0).sum())):
             passed.clipped += negative
             np.maximum(block, 0, out=block)
-        highest = block.max(axis=0)
-        over = highest >= min(survey.ceiling, self._top)
+        over = block.max(axis=0, initial=0) >= min(survey.ceiling, self._top)
         if over.any():
             passed.bad |= over
             block[:, over] = 0
-            highest = block.max(axis=0)
         if self._dark is not None:
             block = np.maximum(block - self._dark, 0).astype(np.float32)
         if self._flat is not None:
             block = (block / self._flat).astype(np.float32)
-        totals = block.sum(axis=(1, 2), dtype=np.float64)
-        good = self._good_frames(totals, indices)
-        if not good.all():
-            block, highest = block[good], block[good].max(axis=0, initial=0)
-        passed.sums += block.sum(axis=0, dtype=np.float64)
-        np.maximum(passed.highest, highest, out=passed.highest)
-        return block, indices[good]
+        passed.sums += block.sum(axis=0, dtype=np.float64 if block.dtype.kind == "f" else None)
+        np.maximum(passed.highest, block.max(axis=0, initial=0), out=passed.highest)
+        if over.any() or block.dtype.kind == "f":
+            totals = block.sum(axis=(1, 2), dtype=np.float64)
+        return block, indices[good], totals
 
     def _good_frames(self, totals: NDArray[np.float64], indices: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Return which frames are used, and note the others with the reason."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.setting import takes_settings
+from ptyxrf.driver.files.chunk_writer import ChunkWriter
 from ptyxrf.driver.files.hdf5_writer import writing
 from ptyxrf.driver.files.scan_file import create_patterns, write_beside_patterns
 from ptyxrf.driver.preparation.assembled_scan import Seen, assembled_scan
@@ -131,7 +132,8 @@ def _prepare(
         patterns = create_patterns(
             writer, (frame_pass.count, window.m, window.m), frame_pass.dtype, resizable=True
         )
-        passed = frame_pass.run(patterns)
+        with ChunkWriter(patterns) as chunks:
+            passed = frame_pass.run(chunks)
         _tell_dropped(passed, count, findings)
         patterns.resize(len(passed.positions), axis=0)
         seen = Seen(settings, files, guesses, survey, pairing, passed, geometry, findings)

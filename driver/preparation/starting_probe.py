@@ -135,6 +135,8 @@ def oriented(scan: Scan, settings: Preparation, *, given: bool, findings: Findin
     model = Settings(method="ptychography", refine_probe=True).resolved(scan)
     chosen = middle_positions(scan.positions, PATTERNS)
     data = np.asarray(scan.patterns[chosen])
+    if kind == "mean-pattern" and not search:
+        return scan  # whose placeholder it is
     best: dict[Orientation, tuple[NDArray[np.complex128], str, float]] = {}
     for orientation in [one for one in ORIENTATIONS if not one.flip_columns] if search else ORIENTATIONS[:1]:
         part = part_of(scan, chosen, orientation.apply, data)
