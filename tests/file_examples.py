@@ -10,7 +10,9 @@ from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 
 
-def write_maps(path, *, shape=(3, 4), x=None, y=None, scalers=("us_ic", "ELT1"), counts=None):
+def write_maps(
+    path, *, shape=(3, 4), x=None, y=None, scalers=("us_ic", "ELT1"), counts=None, unit=b"ug/cm^2"
+):
     rng = np.random.default_rng(5)
     with h5py.File(path, "w") as file:
         group = file.create_group("MAPS")
@@ -18,7 +20,7 @@ def write_maps(path, *, shape=(3, 4), x=None, y=None, scalers=("us_ic", "ELT1"),
         group["XRF_fits"] = counts.astype(float)
         group["XRF_roi"] = counts + 100.0
         group["channel_names"] = np.array([b"Fe", b"Cu", b"TFY"])
-        group["channel_units"] = np.array([[b"ug/cm^2", b"ug/cm^2", b"cts/s"]] * 3)
+        group["channel_units"] = np.array([[unit, unit, b"cts/s"]] * 3)
         group["x_axis"] = np.arange(shape[1]) * 1e-3 if x is None else x
         group["y_axis"] = np.arange(shape[0]) * 1e-3 if y is None else y
         if scalers:

@@ -86,4 +86,5 @@ def maps_facts(maps: CountMaps) -> dict[str, Any]:
             for name, counts in zip(maps.element_names, maps.counts, strict=True)
         ],
         "scalers": list(maps.scalers),
+        "counts": maps.notes,
     }

@@ -210,6 +210,7 @@ def maps_text(facts: dict[str, Any]) -> str:
             ("y", y),
             ("elements", f"{len(elements)}, in counts"),
             *elements,
+            *(("", note) for note in facts["counts"]),
             ("scalers", ", ".join(facts["scalers"])),
         ],
         15,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,10 @@ def _with_maps(scan: Scan, maps: Maps) -> Scan:
 
     more: dict[str, Any] = {} if maps.attenuation is None else {"attenuation": maps.attenuation}
     elements = None if maps.elements is None else list(maps.elements)
-    return attach_maps(scan, read_maps(str(maps.maps), elements), match=maps.match, **more)
+    counts = read_maps(str(maps.maps), elements, detectors=maps.detectors, axis_unit=maps.axis_unit)
+    for note in counts.notes:
+        logging.getLogger("ptyxrf").info("%s: %s", counts.title, note)
+    return attach_maps(scan, counts, match=maps.match, origin=maps.origin, **more)
 
 
 def _with_method(settings: Reconstruction, scan: Scan) -> Reconstruction:

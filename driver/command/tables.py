@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ptyxrf.driver.data.kinds import Choice, File, Number, Several, Switch, Text
+from ptyxrf.driver.data.kinds import COUNT, Choice, File, Number, Several, Switch, Text
 from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
 from ptyxrf.driver.job.settings import JobSettings
 from ptyxrf.driver.preparation.settings import Preparation
@@ -41,13 +41,28 @@ class Maps(SettingsGroup):
         Choice(("order", "nearest", "bilinear")),
         "how points of the MAPS file are found for the positions",
     )
+    origin: tuple[float, ...] | None = setting(
+        None,
+        Several(Number()),
+        "y,x in metres, on the axes of the MAPS file, of the first row and column of the scan",
+    )
+    detectors: int | None = setting(
+        None,
+        COUNT,
+        "elements of the detector over which rates in the MAPS file are averaged (default: found)",
+    )
+    axis_unit: str | None = setting(
+        None, Text(), "unit of the axes of the MAPS file, where it says nothing or something wrong"
+    )
 
     def check(self) -> None:
         """Refuse settings of a MAPS file without one."""
         super().check()
-        for name in ("elements", "attenuation", "match"):
+        for name in ("elements", "attenuation", "match", "origin", "detectors", "axis_unit"):
             if getattr(self, name) is not None and self.maps is None:
-                raise ValueError(f"--{name}: expected a MAPS file beside it (--maps), got none")
+                raise ValueError(
+                    f"--{name.replace('_', '-')}: expected a MAPS file beside it (--maps), got none"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,10 @@ class CountMaps:
         numbers before calibration being counts; only a rate ("cts/s") was undone.
     title : str
         File and dataset.
+    notes : list of str
+        How the counts were made of the values of the file.
+    variances : (N_e, rows, columns) array of float64 or None
+        Variances of the counts, where the file has them.
     """
 
     element_names: list[str]
@@ -57,6 +62,19 @@ class CountMaps:
     scaler_units: dict[str, str]
     units: list[str]
     title: str
+    notes: list[str] = field(default_factory=list)
+    variances: NDArray[np.float64] | None = None
+
+    def of(self, elements: Sequence[str]) -> CountMaps:
+        """Return the maps of some elements, in this order."""
+        chosen = self.indices(elements)
+        return replace(
+            self,
+            element_names=[self.element_names[e] for e in chosen],
+            counts=self.counts[chosen],
+            units=[self.units[e] for e in chosen],
+            variances=None if self.variances is None else self.variances[chosen],
+        )
 
     def scaler(self, name: str | None, customary: Sequence[str], what: str) -> NDArray[np.float64]:
         """Return a scaler by its name, or by the first customary one.
@@ -105,14 +123,11 @@ class CountMaps:
         Raises
         ------
         ValueError
-            If a scaler is missing, or not positive somewhere.
+            If a scaler is missing.
         """
-        product = self.scaler(ion_chamber, ION_CHAMBERS, "ion chamber") * self.scaler(
+        return self.scaler(ion_chamber, ION_CHAMBERS, "ion chamber") * self.scaler(
             live_time, LIVE_TIMES, "live time"
         )
-        if not (np.isfinite(product).all() and (product > 0).all()):
-            raise ValueError(f"exposure: expected positive ion chamber times live time in {self.title}")
-        return product
 
     def indices(self, elements: Sequence[str]) -> list[int]:
         """Return which maps are those of some elements."""
@@ -238,8 +253,12 @@ def _indices(
     metres = (scan.positions - scan.positions.min(axis=0)) * scan.pixel_size
     indices = []
     for i, (name, axis, flip) in enumerate(zip(("y", "x"), (maps.y, maps.x), flips, strict=True)):
-        edge = axis.max() if flip else axis.min()
-        start = edge if origin is None else origin[i]
+        if origin is None:
+            there = _measured_part(maps, i)
+            _check_extent(name, axis[there], float(np.ptp(metres[:, i])))
+            start = axis[there].max() if flip else axis[there].min()
+        else:
+            start = origin[i]
         indices.append(fractional_index(start + (-metres[:, i] if flip else metres[:, i]), axis, name))
     used = len(np.unique(np.rint(np.stack(indices)), axis=1).T)
     if 2 * used < scan.N:
@@ -248,6 +267,24 @@ def _indices(
             stacklevel=4,
         )
     return indices
+
+
+def _measured_part(maps: CountMaps, axis: int) -> NDArray[np.bool_]:
+    """Return which rows (axis 0) or columns (1) of a map were measured: lines that a scan left out are 0."""
+    values = [maps.counts, *(array[None] for array in maps.scalers.values())]
+    points = np.any([np.nan_to_num(array).any(axis=0) for array in values], axis=0)
+    there: NDArray[np.bool_] = points.any(axis=1 - axis)
+    return there if there.any() else np.ones_like(there)
+
+
+def _check_extent(name: str, axis: NDArray[np.float64], extent: float) -> None:
+    """Refuse a map that is larger than the scan, whose place in it nothing tells."""
+    step = float(np.abs(np.diff(axis)).max()) if len(axis) > 1 else 0.0
+    if np.ptp(axis) > extent + 1.5 * step:
+        raise ValueError(
+            f"origin: expected the place of the scan on the map, whose {name} covers {np.ptp(axis):.4g} m "
+            f"(the scan {extent:.4g} m): (y, x) in metres of its first row and column on the axes of the map"
+        )
 
 
 def between(
@@ -288,48 +325,57 @@ def attach_maps(
     elements : sequence of str, optional
         Which maps, in this order; default: all.
     exposure : bool
-        Ion chamber times live time, with mean 1, becomes the exposure of the scan.
+        The ion chamber becomes the exposure of the patterns, and the ion chamber times the live time of the
+        fluorescence detector that of the counts. Counts are lost (NaN) where that is not positive.
     ion_chamber, live_time : str, optional
         As `CountMaps.exposure`.
     match, origin, flip_rows, flip_columns
         As `values_at_positions`.
     **arguments
-        Arguments of `Scan` that belong to the maps (attenuation, sensitivity, background, ...).
+        Arguments of `Scan` that belong to the maps.
 
     Raises
     ------
     ValueError
-        An element or a scaler is missing, the maps do not fit the positions, or counts are not finite.
+        An element or a scaler is missing, or the maps do not fit the positions.
+
     """
     chosen = maps.element_names if elements is None else list(elements)
-
-    def at_positions(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return values_at_positions(
-            values, maps, scan, match=match, origin=origin, flip_rows=flip_rows, flip_columns=flip_columns
-        )
-
+    placing: dict[str, Any] = {"match": match, "origin": origin}
+    placing |= {"flip_rows": flip_rows, "flip_columns": flip_columns}
+    at_positions = partial(values_at_positions, maps=maps, scan=scan, **placing)
     fluorescence = at_positions(maps.counts[maps.indices(chosen)])
-    _check_counts(fluorescence, chosen, maps.title)
+    exposures = {}
+    if exposure:
+        beam = at_positions(maps.scaler(ion_chamber, ION_CHAMBERS, "ion chamber"))
+        seen = at_positions(maps.exposure(ion_chamber, live_time))
+        exposures = {"exposure": _relative(beam), "fluorescence_exposure": _relative(seen)}
+        fluorescence[:, ~(seen > 0)] = np.nan
+    _leave_out(fluorescence, maps.title)
     changes: dict[str, Any] = dict.fromkeys(("attenuation", "phase_shift", "sensitivity", "background"))
     changes |= {
         "fluorescence": fluorescence,
         "element_names": chosen,
         "fluorescence_count_scale": 1.0,
         "units": "counts",
-        # True element maps of a simulation are not the truth of measured counts.
         "truth": {name: array for name, array in scan.truth.items() if name != "elements"},
     }
-    if exposure:
-        photons = at_positions(maps.exposure(ion_chamber, live_time))
-        changes["exposure"] = photons / photons.mean()
-    return scan.replace(**(changes | arguments))
+    return scan.replace(**(changes | exposures | arguments))
 
 
-def _check_counts(fluorescence: NDArray[np.float64], elements: Sequence[str], title: str) -> None:
-    for element, counts in zip(elements, fluorescence, strict=True):
-        bad = np.flatnonzero(~np.isfinite(counts))
-        if len(bad) and not np.isnan(counts).all():
-            raise ValueError(
-                f"fluorescence: expected finite counts in {title} (or NaN everywhere for an element "
-                f"without data), got {counts[bad[0]]} for {element} at position {bad[0]}"
-            )
+def _leave_out(fluorescence: NDArray[np.float64], title: str) -> None:
+    """Make all counts NaN where some are not known; an element without any data does not matter."""
+    lost = ~np.isfinite(fluorescence[~np.isnan(fluorescence).all(axis=1)]).all(axis=0)
+    if lost.any():
+        fluorescence[:, lost] = np.nan
+        warnings.warn(
+            f"maps: {int(lost.sum())} of {len(lost)} positions have no counts or no exposure in {title}; "
+            "their fluorescence is left out",
+            stacklevel=3,
+        )
+
+
+def _relative(exposure: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return an exposure with mean 1, and 1 where it is not known."""
+    known = np.isfinite(exposure) & (exposure > 0)
+    return np.where(known, exposure / exposure[known].mean(), 1.0) if known.any() else np.ones(len(exposure))

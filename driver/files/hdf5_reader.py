@@ -160,6 +160,16 @@ class Hdf5Reader:
             raise self.error(name, f"expected one number, got values from {values.min()} to {values.max()}")
         return float(values[0])
 
+    def unit(self, name: str) -> str:
+        """Return the unit that the attributes of a dataset give; empty without one."""
+        dataset = self.dataset(name)
+        for value in (dataset.attrs.get("units"), dataset.attrs.get("unit")):
+            if isinstance(value, np.ndarray) and value.size == 1:
+                value = value.ravel()[0]
+            if isinstance(value, bytes | str) and value:
+                return value.decode(errors="replace") if isinstance(value, bytes) else value
+        return ""
+
     def text(self, name: str) -> str:
         """Return a dataset that holds a string."""
         value = self.array(name)

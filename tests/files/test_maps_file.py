@@ -30,24 +30,74 @@ def test_measured_file(shared_data):
     with h5py.File(path) as file:
         fits, regions = file["/MAPS/XRF_fits"][()], file["/MAPS/XRF_roi"][()]
         scalers = dict(zip(file["/MAPS/scaler_names"].asstr()[()], file["/MAPS/scalers"][()], strict=True))
-    assert np.array_equal(maps.counts[7], fits[7])
-    # "TFY" is a rate in this file, the elements are not.
-    assert np.array_equal(maps.counts[21], fits[21] * scalers["ELT1"])
+    # four elements of the detector, over which the rates are averaged
+    live = 4 * scalers["ELT1"]
+    assert "x 4 elements" in maps.notes[0]
+    np.testing.assert_allclose(maps.counts[[7, 21]], fits[[7, 21]] * live, rtol=1e-12)
     pair = read_maps(path, ["Fe", "Ca"], fits=False)
-    assert np.array_equal(pair.counts, regions[[11, 7]])
+    np.testing.assert_allclose(pair.counts, regions[[11, 7]] * live, rtol=1e-4)
     assert np.array_equal(pair.exposure(), scalers["us_ic"] * scalers["ELT1"])
 
     scan = raster(11, 11, 40e-9)
     joined = attach_maps(scan, pair)
     assert joined.sampling == "scan" and joined.element_names == ["Fe", "Ca"]
-    assert np.array_equal(joined.fluorescence, regions[[11, 7]].reshape(2, 121))
-    assert joined.exposure.mean() == pytest.approx(1)
-    np.testing.assert_allclose(
-        joined.exposure * (scalers["us_ic"] * scalers["ELT1"]).mean(),
-        (scalers["us_ic"] * scalers["ELT1"]).ravel(),
-    )
-    with pytest.raises(ValueError, match=r"channel_names: no 'Au'; it has Al, Si"):
+    assert np.array_equal(joined.fluorescence, pair.counts.reshape(2, 121))
+    beam = scalers["us_ic"].ravel()
+    np.testing.assert_allclose(joined.exposure, beam / beam.mean())
+    seen = beam * scalers["ELT1"].ravel()
+    np.testing.assert_allclose(joined.fluorescence_exposure, seen / seen.mean())
+    with pytest.raises(ValueError, match=r"has no 'Au'; it has Al, Si"):
         read_maps(path, ["Au"])
+
+
+def test_counts_of_measured_files_are_whole(shared_data):
+    """Rates become whole numbers, where the live time was not rounded too much."""
+    for name, elements, least in (
+        ("axo_std_maps_v9.h5", ["K", "S", "Zn"], 0.95),
+        ("bnp_cells_maps_v9.h5", ["Fe", "Cu", "Zn", "S", "K"], 0.995),
+    ):
+        counts = read_maps(shared_data(name), elements, fits=False).counts
+        assert counts.max() > 20
+        for one in counts:
+            assert np.mean(one == np.rint(one)) >= least, name
+        wrong = read_maps(shared_data(name), elements, fits=False, detectors=3).counts
+        assert np.mean(wrong == np.rint(wrong)) < 0.9
+
+
+def test_units_of_axes(tmp_path, shared_data):
+    path = shared_data("bnp_cells_maps_v9.h5")
+    assert np.diff(read_maps(path, ["Fe"], axis_unit="um").x).mean() == pytest.approx(100e-9, rel=1e-3)
+    write_maps(tmp_path / "maps.h5")
+    with h5py.File(tmp_path / "maps.h5", "r+") as file:
+        file["MAPS/x_axis"].attrs["units"] = "nm"
+    maps = read_maps(tmp_path / "maps.h5", ["Fe"])
+    assert maps.x[1] == pytest.approx(1e-12) and maps.y[1] == pytest.approx(1e-6)
+    with pytest.raises(ValueError, match="axis_unit: expected a unit of length such as um, got 'keV'"):
+        read_maps(path, axis_unit="keV")
+
+
+def write_version_10(path, counts, live):
+    with h5py.File(path, "w") as file:
+        for name, values in (("NNLS", counts + 0.3), ("ROI", counts)):
+            group = file.create_group(f"MAPS/XRF_Analyzed/{name}")
+            group["Counts_Per_Sec"] = np.concatenate([values / (3 * live), np.ones((1, *live.shape))])
+            group["Channel_Names"] = np.array([b"Fe", b"Cu", b"Num_Iter"])
+        file["MAPS/Scalers/Values"] = 1e5 * np.ones((1, *live.shape))
+        file["MAPS/Scalers/Names"] = np.array([b"us_ic"])
+        file["MAPS/Spectra/Elapsed_Livetime"] = live
+        file["MAPS/Scan/x_axis"], file["MAPS/Scan/y_axis"] = np.arange(6.0), np.arange(5.0)
+
+
+def test_version_10(tmp_path):
+    rng = np.random.default_rng(2)
+    counts, live = rng.poisson(20.0, (2, 5, 6)), rng.uniform(0.05, 0.9, (5, 6))
+    write_version_10(tmp_path / "maps.h5", counts, live)
+    maps = read_maps(tmp_path / "maps.h5")
+    assert maps.element_names == ["Fe", "Cu"] and "x 3 elements" in maps.notes[0]
+    np.testing.assert_allclose(maps.counts, counts + 0.3, rtol=1e-9)
+    assert np.array_equal(read_maps(tmp_path / "maps.h5", fits=False).counts[1], counts[1])
+    with pytest.raises(ValueError, match="no such analysis in the file; it has NNLS, ROI"):
+        read_maps(tmp_path / "maps.h5", fits="SVD")
 
 
 def test_scalers_of_several_beamlines(tmp_path):
@@ -86,18 +136,20 @@ def test_counts_replace_simulated_maps(tmp_path):
         attach_maps(scan, maps, ["Zn"])
 
 
-@pytest.mark.parametrize("value", [np.nan, -np.inf])
-def test_counts_that_are_not_finite_are_named(tmp_path, value):
-    """With the file and the element; a map of NaN is of an element without data."""
-    scan, maps = example_scan(), read_maps(write_maps(tmp_path / "maps.h5"))
-    maps.counts[1, 1, 2] = value
-    message = (
-        r"fluorescence: .* in .*maps.h5 XRF_fits \(or NaN everywhere.*, got (nan|-inf) for Cu at position"
-    )
-    with pytest.raises(ValueError, match=message):
-        attach_maps(scan, maps, ["Fe", "Cu"])
-    maps.counts[1] = np.nan
-    assert np.isnan(attach_maps(scan, maps, ["Fe", "Cu"]).fluorescence[1]).all()
+def test_a_larger_map_needs_an_origin(tmp_path):
+    """Lines that were never measured do not make a map larger."""
+    step = 20e-9
+    axis = np.arange(9) * step * 1e3
+    path = write_maps(tmp_path / "maps.h5", shape=(6, 9), x=axis, y=axis[:6])
+    scan = raster(3, 4, step)
+    maps = read_maps(path, ["Fe"])
+    with pytest.raises(ValueError, match="origin: expected the place of the scan on the map, whose y covers"):
+        attach_maps(scan, maps)
+    joined = attach_maps(scan, maps, origin=(2 * step, 3 * step))
+    assert np.array_equal(joined.fluorescence[0], maps.counts[0, 2:5, 3:7].ravel())
+    for array in (maps.counts[0], *maps.scalers.values()):
+        array[:2], array[5:], array[:, :3], array[:, 7:] = 0, 0, 0, 0
+    assert np.array_equal(attach_maps(scan, maps).fluorescence[0], joined.fluorescence[0])
 
 
 def test_order_is_not_assumed_for_a_snake(tmp_path):
@@ -129,16 +181,17 @@ def test_coordinates(tmp_path, falling, flip):
         x, y = x[::-1], y[::-1]
     plane = 3 + (y[:, None] - 7e-3) / 1e-9 + 0.5 * (x[None] - 5e-3) / 1e-9
     counts = np.stack([plane] * 3)
-    path = write_maps(tmp_path / "maps.h5", shape=(8, 9), x=x * 1e3, y=y * 1e3, counts=counts)
+    path = write_maps(tmp_path / "maps.h5", shape=(8, 9), x=x * 1e3, y=y * 1e3, counts=counts, unit=b"cts")
     maps = read_maps(path, ["Fe"])
     scan = raster(3, 4, step)
     metres = scan.positions * scan.pixel_size
     if flip:
         metres[:, 1] = np.ptp(x) - metres[:, 1]
     expected = 3 + metres[:, 0] / 1e-9 + 0.5 * metres[:, 1] / 1e-9
-    joined = attach_maps(scan, maps, flip_columns=flip, match="bilinear")
+    origin = (y.min(), x.max() if flip else x.min())
+    joined = attach_maps(scan, maps, flip_columns=flip, match="bilinear", origin=origin)
     np.testing.assert_allclose(joined.fluorescence[0], expected, rtol=1e-6)
-    nearest = attach_maps(scan, maps, flip_columns=flip)
+    nearest = attach_maps(scan, maps, flip_columns=flip, origin=origin)
     assert set(nearest.fluorescence[0]) <= set(maps.counts[0].ravel())
     assert np.abs(nearest.fluorescence[0] - expected).max() <= 5.5 + 0.5 * 6.5 + 1e-6
     with pytest.raises(ValueError, match="expected positions inside the map, whose x"):
@@ -166,5 +219,8 @@ def test_damaged_files_are_named(tmp_path):
         read_maps(path, fits="XRF_other")
     with h5py.File(path, "w") as file:
         file["a"] = 1
-    with pytest.raises(ValueError, match="/MAPS: no such group"):
+    with pytest.raises(
+        ValueError,
+        match=r"none of the known formats \(MAPS v9.*it has a\. ptyxrf prepare",
+    ):
         read_maps(path)

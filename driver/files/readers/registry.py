@@ -1,0 +1,75 @@
+"""Which readers there are, and which of them reads a file."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Literal
+
+import h5py
+
+from ptyxrf.driver.files.file_errors import DamagedFile
+from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.readers import maps
+from ptyxrf.driver.files.readers.reader import Reader
+
+#: Entry points of other packages that add readers.
+ENTRY_POINTS = "ptyxrf.readers"
+#: Readers of this package, the narrower formats first.
+OWN = (*maps.READERS,)
+
+
+@cache
+def readers() -> tuple[Reader, ...]:
+    """Return all readers: those of other packages first, so that they can replace one.
+
+    Raises
+    ------
+    ValueError
+        An entry point leads to something else.
+    """
+    added = []
+    for entry in entry_points(group=ENTRY_POINTS):
+        reader = entry.load()
+        if not isinstance(reader, Reader):
+            raise ValueError(f"{entry.value}: expected a Reader, got {type(reader).__name__}")
+        added.append(reader)
+    return (*added, *OWN)
+
+
+def reader_of(file: Hdf5Reader, kind: Literal["scan", "maps"]) -> Reader:
+    """Return the reader of a file.
+
+    Raises
+    ------
+    DamagedFile
+        There is none: with what the file is instead, what is in it, and what to do.
+    """
+    fitting = [reader for reader in readers() if reader.recognises(file)]
+    for reader in fitting:
+        if reader.kind == kind:
+            return reader
+    names = ", ".join(reader.name for reader in readers() if reader.kind == kind)
+    if fitting:
+        what = "a scan" if kind == "scan" else "fluorescence maps"
+        raise DamagedFile(
+            file.path, f"expected {what} ({names}), got {fitting[0].holds} of {fitting[0].name}"
+        )
+    step = "ptyxrf prepare takes patterns, positions and maps from any datasets" if kind == "scan" else ""
+    step = step or "ptyxrf prepare takes maps from any dataset"
+    raise DamagedFile(
+        file.path, f"none of the known formats ({names}); it has {_contents(file.file)}. {step}: see its help"
+    )
+
+
+def _contents(file: h5py.File) -> str:
+    """Return the names at the top of a file, and its largest dataset."""
+    largest: list[tuple[int, str]] = []
+
+    def visit(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Dataset) and item.shape:
+            largest.append((item.size, f"/{name} {item.shape}"))
+
+    file.visititems(visit)
+    top = ", ".join(sorted(file)[:8]) or "nothing"
+    return top + (f"; its largest dataset is {max(largest)[1]}" if largest else "")
