@@ -1,5 +1,6 @@
 """Files of each kind with every feature."""
 
+import dataclasses
 import math
 
 import h5py
@@ -30,13 +31,20 @@ def write_maps(
     return path
 
 
-def example_result(elements=3, dtype=np.complex64, history=2, *, beam=True):
+def example_result(elements=3, dtype=np.complex64, history=2, *, beam=True, fallback=False):
     rng = np.random.default_rng(3)
     real = np.dtype(dtype).type(0).real.dtype
     records = [
-        IterationRecord(0, 12.5, gradient_norm=1 / 3, errors={"MSE raw": 0.5, "x/y": math.nan}),
+        IterationRecord(
+            0, 12.5, gradient_norm=1 / 3, errors={"MSE raw": 0.5, "x/y": math.nan}, stage="joint"
+        ),
         IterationRecord(1, 2.25, 1.5, 0.75, 0.1, 7, 8, 2, 10.5, 1.0, 0.25, "bound, é", {"MSE raw": 0.25}),
     ]
+    records[1] = dataclasses.replace(records[1], stage="joint")
+    before = example_result(elements, dtype, beam=beam) if fallback else None
+    if before is not None:
+        records_before = [dataclasses.replace(record, stage="ptychography") for record in before.history]
+        before = before.replaced(method="ptychography", history=records_before, object=before.object - 1j)
     return Result(
         object=(rng.normal(size=(24, 23)) + 1j).astype(dtype),
         elements=rng.random((elements, 24, 23)).astype(real),
@@ -51,6 +59,7 @@ def example_result(elements=3, dtype=np.complex64, history=2, *, beam=True):
         intensities=1 + rng.random(12) if beam else None,
         quality=example_quality(rng),
         pattern_background=rng.random((12, 12)) if elements == 3 else None,
+        fallback=before,
     )
 
 

@@ -67,6 +67,8 @@ class IterationRecord:
         reconstruction, NaN before and where the noise is not known.
     prior_loss : float
         What the prior of the maps adds; NaN where the method has no maps.
+    stage : str
+        The method that the iteration belongs to: a joint reconstruction may begin with the others.
     """
 
     iteration: int
@@ -84,10 +86,11 @@ class IterationRecord:
     errors: dict[str, float] = field(default_factory=dict)
     ptychography_floor: float = math.nan
     prior_loss: float = math.nan
+    stage: str = ""
 
 
 #: Columns of a history.
-COLUMNS = tuple(entry.name for entry in fields(IterationRecord) if entry.name != "errors")
+COLUMNS = tuple(entry.name for entry in fields(IterationRecord) if entry.name not in ("errors", "stage"))
 
 
 class History(list[IterationRecord]):

@@ -58,6 +58,10 @@ class Result:
         Intensity of the beam at each position, relative like the exposure, where intensities were refined.
     pattern_background : (m, m) array of float64, optional
         Background of the patterns in counts, in detector order, where it was refined.
+    fallback : Result, optional
+        What came before a joint fit, where it was asked for: the object, probe, positions and so on of
+        ptychography alone, with its history, reason and quality, and the maps of the fluorescence alone with
+        that probe. It has the parts of this rank where this result has.
     """
 
     def __init__(
@@ -76,9 +80,10 @@ class Result:
         positions: NDArray[np.float64] | None = None,
         intensities: NDArray[np.float64] | None = None,
         pattern_background: NDArray[np.float64] | None = None,
+        fallback: Result | None = None,
     ) -> None:
         self.positions, self.intensities = positions, intensities
-        self.pattern_background = pattern_background
+        self.pattern_background, self.fallback = pattern_background, fallback
         self._object, self._elements, self.probe = object, elements, probe
         self._predicted, self._misfit = predicted_fluorescence, pattern_misfit
         self.history, self.reason, self.method = History(history), reason, method
@@ -93,28 +98,30 @@ class Result:
     @property
     def part(self) -> Result:
         """The rank's own arrays as a result; the result itself where it is whole."""
-        return self if self.is_whole else self.with_arrays()
+        if self.is_whole:
+            return self
+        return self.replaced(shared=None, fallback=None if self.fallback is None else self.fallback.part)
 
-    def with_arrays(self, **arrays: NDArray[Any] | None) -> Result:
-        """Return a whole result of the rank's own arrays, some of them exchanged by name."""
+    def replaced(self, **changes: Any) -> Result:
+        """Return the result with some parameters exchanged; arrays are this rank's."""
         own = {
             "object": self._object,
             "elements": self._elements,
+            "probe": self.probe,
+            "history": self.history,
+            "reason": self.reason,
+            "method": self.method,
+            "settings": self.settings,
             "predicted_fluorescence": self._predicted,
             "pattern_misfit": self._misfit,
+            "quality": self.quality,
+            "shared": self.shared,
+            "positions": self.positions,
+            "intensities": self.intensities,
+            "pattern_background": self.pattern_background,
+            "fallback": self.fallback,
         }
-        return Result(
-            probe=self.probe,
-            history=self.history,
-            reason=self.reason,
-            method=self.method,
-            settings=self.settings,
-            positions=self.positions,
-            intensities=self.intensities,
-            quality=self.quality,
-            pattern_background=self.pattern_background,
-            **(own | arrays),  # type: ignore[arg-type]
-        )
+        return Result(**(own | changes))
 
     def gather(self) -> Result:
         """Return the result with global arrays on every rank; all ranks take part.
@@ -129,7 +136,9 @@ class Result:
             predicted = (gather_tiles if predicted.ndim == 3 else gather_positions)(
                 ranks.comm, tile, predicted
             )
-        return self.with_arrays(
+        return self.replaced(
+            shared=None,
+            fallback=None if self.fallback is None else self.fallback.gather(),
             object=gather_tiles(ranks.comm, tile, self._object[None])[0],
             elements=gather_tiles(ranks.comm, tile, self._elements),
             predicted_fluorescence=predicted,

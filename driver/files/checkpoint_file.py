@@ -21,14 +21,14 @@ from ptyxrf.driver.files.cxi import ENTRY
 from ptyxrf.driver.files.file_errors import FileError
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, Hdf5Reader, reading
 from ptyxrf.driver.files.hdf5_writer import creating
-from ptyxrf.driver.files.result_file import read_history, write_history
+from ptyxrf.driver.files.history_record import read_history, write_history
 from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import agreed, from_first_rank
 from ptyxrf.parallel.tile import Tile
 
 #: Version of the layout, of the facts, and of the solvers' memory.
-FORMAT = 2
+FORMAT = 3
 
 CHECKPOINT = f"{ENTRY}/checkpoint_1"
 FACTS, CHECKSUMS = f"{CHECKPOINT}/facts", f"{CHECKPOINT}/checksums"
@@ -142,18 +142,20 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Content:
                 raise _damaged(reader, name)
         names = [name for name in datasets if name.startswith(ARRAYS)]
         arrays = {name.removeprefix(f"{ARRAYS}/"): reader.array(name) for name in names}
-        return Content(facts, read_history(reader), arrays)
+        return Content(facts, read_history(reader, facts["stage"]), arrays)
 
 
 def read_fields(
-    path: str | os.PathLike[str], count: int, tile: Tile, ranks: Ranks
+    path: str | os.PathLike[str], group: str, count: int, tile: Tile, ranks: Ranks
 ) -> dict[str, NDArray[Any]]:
-    """Read this rank's part of the fields of a checkpoint; all ranks take part.
+    """Read this rank's part of some fields of a checkpoint; all ranks take part.
 
     Parameters
     ----------
     path : path-like
         Of a file that `read_checkpoint` has read.
+    group : str
+        Beginning of the names of the fields, up to a slash.
     count : int
         Number C of fields of a vector.
     tile : Tile
@@ -162,7 +164,7 @@ def read_fields(
     Returns
     -------
     dict of str to (C, rows, columns) array
-        On the owned pixels.
+        On the owned pixels, by the rest of the name.
 
     Raises
     ------
@@ -172,8 +174,10 @@ def read_fields(
 
     def read() -> dict[str, NDArray[Any]]:
         with reading(path) as reader:
-            names = _field_names(reader)
-            return {name.removeprefix(f"{FIELDS}/"): _part(reader, name, count, tile) for name in names}
+            names = [name for name in _field_names(reader) if name.startswith(f"{FIELDS}/{group}/")]
+            return {
+                name.removeprefix(f"{FIELDS}/{group}/"): _part(reader, name, count, tile) for name in names
+            }
 
     return agreed(ranks.comm, read)
 

@@ -28,6 +28,11 @@ EXPOSURE = f"{DETECTOR}/exposure"
 NOMINAL_PIXEL = 1e-9
 
 
+def placed(name: str, root: str) -> str:
+    """Return a name with another group in place of the entry, for a second result in a file."""
+    return root + name.removeprefix(ENTRY) if name.startswith(f"{ENTRY}/") else name
+
+
 def nominal_geometry(m: int) -> Geometry:
     """Return a geometry that gives m x m patterns an object pixel of one nanometre."""
     energy, distance = 1.5e-15, 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptyxrf.driver.files.cxi import ENTRY, FORMAT
+from ptyxrf.driver.files.cxi import ENTRY, FORMAT, placed
 from ptyxrf.driver.files.file_errors import DamagedFile, FileError
 from ptyxrf.driver.files.hdf5_opening import READ_ERRORS, UNREADABLE, missing_filter, open_file
 
@@ -40,6 +41,7 @@ class Hdf5Reader:
     def __init__(self, path: str | os.PathLike[str], file: h5py.File) -> None:
         self.path = path
         self.file = file
+        self._root = ENTRY
         self.own = "ptyxrf_format" in file.attrs
         self._optional: frozenset[str] = frozenset()
         if self.own:
@@ -53,28 +55,38 @@ class Hdf5Reader:
             names = np.ravel(self.group(ENTRY).attrs["optional_datasets"]).tolist()
             self._optional = frozenset(name.decode() if isinstance(name, bytes) else name for name in names)
 
+    def within(self, root: str) -> Hdf5Reader:
+        """Return a reader of the same file whose entry is another group: see `Hdf5Writer.within`."""
+        inner = copy.copy(self)
+        inner._root = root
+        return inner
+
+    def at(self, name: str) -> str:
+        """Return the place in the file of a name below the entry."""
+        return placed(name, self._root)
+
     def error(self, name: str, problem: str) -> DamagedFile:
         """Return (not raise) the error that says what is wrong with a dataset."""
-        return DamagedFile(self.path, problem, name)
+        return DamagedFile(self.path, problem, self.at(name))
 
     def has(self, name: str) -> bool:
         """Return whether there is a dataset or group of that name; a dangling link does not count."""
         try:
-            return self.file.get(name) is not None
+            return self.file.get(self.at(name)) is not None
         except READ_ERRORS as error:
             raise self.error(name, f"cannot be read ({error})") from error
 
     def group(self, name: str) -> h5py.Group:
         """Return a group that has to be there."""
-        if not self.has(name) or not isinstance(self.file[name], h5py.Group):
+        if not self.has(name) or not isinstance(self.file[self.at(name)], h5py.Group):
             raise self.error(name, "no such group in the file")
-        return self.file[name]
+        return self.file[self.at(name)]
 
     def dataset(self, name: str) -> h5py.Dataset:
         """Return a dataset that has to be there, with numbers or texts in it."""
         if not self.has(name):
             raise self.error(name, f"no such dataset in the file{self._broken_link(name)}")
-        dataset = self.file[name]
+        dataset = self.file[self.at(name)]
         if not isinstance(dataset, h5py.Dataset):
             raise self.error(name, "no such dataset in the file: there is a group of that name")
         try:
@@ -87,7 +99,7 @@ class Hdf5Reader:
 
     def _broken_link(self, name: str) -> str:
         """Return the target of a dangling link, for a message; empty without a link."""
-        link = self.file.get(name, getlink=True)
+        link = self.file.get(self.at(name), getlink=True)
         if isinstance(link, h5py.ExternalLink):
             return f": it is a link to {link.path} in {link.filename}, which cannot be opened"
         return f": it is a link to {link.path}" if isinstance(link, h5py.SoftLink) else ""
@@ -144,7 +156,7 @@ class Hdf5Reader:
 
     def optional_dataset(self, name: str) -> h5py.Dataset | None:
         """Return a dataset, or None where the file never had it; a link that leads nowhere is an error."""
-        known = name in self._optional or self.has(name) or self._broken_link(name)
+        known = self.at(name) in self._optional or self.has(name) or self._broken_link(name)
         return self.dataset(name) if known else None
 
     def optional(self, name: str) -> Any:

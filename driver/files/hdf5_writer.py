@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.files.cxi import CXI_VERSION, ENTRY, FORMAT, ILLUMINATION, INSTRUMENT, SOURCE
+from ptyxrf.driver.files.cxi import CXI_VERSION, ENTRY, FORMAT, ILLUMINATION, INSTRUMENT, SOURCE, placed
 from ptyxrf.driver.files.guarded_disk import open_to_write
 from ptyxrf.driver.files.whole_file import whole_file
 
@@ -31,6 +31,8 @@ class Hdf5Writer:
     ----------
     file : h5py.File
         Open for writing.
+    root : str
+        Group that takes the place of the entry in the names of everything that is written.
 
     Attributes
     ----------
@@ -38,13 +40,23 @@ class Hdf5Writer:
         The file.
     """
 
-    def __init__(self, file: h5py.File) -> None:
-        self.file = file
+    def __init__(self, file: h5py.File, root: str = ENTRY) -> None:
+        self.file, self._root = file, root
         self._optional: list[str] = []
+
+    def within(self, root: str) -> Hdf5Writer:
+        """Return a writer of the same file whose entry is another group."""
+        inner = Hdf5Writer(self.file, root)
+        inner._optional = self._optional
+        return inner
+
+    def at(self, name: str) -> str:
+        """Return the place in the file of a name below the entry."""
+        return placed(name, self._root)
 
     def group(self, name: str, nx_class: str, **attributes: Any) -> h5py.Group:
         """Create a group with its NeXus class and attributes."""
-        group = self.file.require_group(name)
+        group = self.file.require_group(self.at(name))
         group.attrs["NX_class"] = nx_class
         for key, value in attributes.items():
             group.attrs[key] = value
@@ -96,7 +108,7 @@ class Hdf5Writer:
             options |= {"compression": "gzip", "compression_opts": int(compress), "shuffle": compress}
         if resizable:
             options["maxshape"] = tuple(shape)
-        dataset = self.file.create_dataset(name, shape=tuple(shape), dtype=dtype, **options)
+        dataset = self.file.create_dataset(self.at(name), shape=tuple(shape), dtype=dtype, **options)
         for key, value in attributes.items():
             dataset.attrs[key] = value
         return dataset
@@ -116,7 +128,7 @@ class Hdf5Writer:
 
     def note_optional(self, name: str) -> None:
         """Note a dataset that need not be in such a file but is in this one."""
-        self._optional.append(name)
+        self._optional.append(self.at(name))
 
     def scalar(self, name: str, value: Any, **attributes: Any) -> h5py.Dataset:
         """Write one value; what fits lies in the header of the dataset, which has a checksum."""
@@ -128,7 +140,7 @@ class Hdf5Writer:
         dataset = h5py.Dataset(
             h5py.h5d.create(
                 self.file.id,
-                name.encode(),
+                self.at(name).encode(),
                 h5py.h5t.py_create(value.dtype, logical=True),
                 h5py.h5s.create(h5py.h5s.SCALAR),
                 properties,
@@ -154,7 +166,7 @@ class Hdf5Writer:
 
     def link(self, name: str, target: str) -> None:
         """Make `name` another path of `target`."""
-        self.file[name] = h5py.SoftLink(target)
+        self.file[self.at(name)] = h5py.SoftLink(self.at(target))
 
     def probe(self, probe: NDArray[Any]) -> None:
         """Write the illumination where CXI has it, and a group that viewers show as a picture."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.history import History, IterationRecord, Reason
+from ptyxrf.driver.data.history import Reason
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.words import METHODS
-from ptyxrf.driver.files.cxi import ENTRY, FLUORESCENCE, GEOMETRY, ILLUMINATION, SAMPLE
+from ptyxrf.driver.files.cxi import ENTRY, FLUORESCENCE, GEOMETRY, ILLUMINATION, SAMPLE, placed
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
 from ptyxrf.driver.files.hdf5_writer import Hdf5Writer, creating, writing
+from ptyxrf.driver.files.history_record import read_history, write_history
 from ptyxrf.driver.files.quality_record import read_quality, write_quality
 from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
 from ptyxrf.driver.files.whole_file import check_space
@@ -28,21 +28,13 @@ from ptyxrf.parallel.startup import from_first_rank
 from ptyxrf.parallel.tile import Tile
 
 PROCESS = f"{ENTRY}/process_1"
-HISTORY = f"{ENTRY}/history_1"
+METHOD = f"{PROCESS}/method"
 PREDICTED = f"{FLUORESCENCE}/predicted"
 MISFIT = f"{PROCESS}/pattern_misfit"
 POSITIONS, INTENSITIES = f"{PROCESS}/positions", f"{PROCESS}/intensities"
 BACKGROUND = f"{PROCESS}/pattern_background"
-
-#: Columns of the history: the numbers of a record with their dtypes.
-COLUMNS = {
-    record_field.name: np.dtype(np.int64 if record_field.type == "int" else np.float64)
-    for record_field in fields(IterationRecord)
-    if record_field.type in ("int", "float")
-}
-
-#: Columns that histories of earlier versions do not have; they are written where they hold numbers.
-LATER_COLUMNS = ("ptychography_floor", "prior_loss")
+#: What came before a joint fit: a group with the layout of the entry.
+FALLBACK = f"{ENTRY}/fallback_1"
 
 #: Longest list of settings that is repeated as an attribute (HDF5 holds attributes of 64 kB).
 ATTRIBUTE_LENGTH = 1000
@@ -87,9 +79,9 @@ def write_result(path: str | os.PathLike[str], result: Result, scan: Scan | None
         _write_tiled(path, result, scan, *result.shared)
         return
     title = scan.title if scan is not None else ""
-    settings = _settings_text(result)
+    _check_settings(result)
     with writing(path, title, "image_1") as writer:
-        _write_frame(writer, result, scan, settings, result.object.shape)
+        _write_frame(writer, result, scan, result.object.shape)
         tiles = _tiles(result)
         check_space(Path(path).absolute().parent, sum(values.nbytes for values in tiles.values()))
         for name, values in tiles.items():
@@ -100,42 +92,53 @@ def _settings_text(result: Result) -> str:
     return json.dumps(result.settings, default=_plain)
 
 
-def _tiles(result: Result) -> dict[str, NDArray[Any]]:
+def _check_settings(result: Result) -> None:
+    """Refuse settings that JSON does not have before there is a file."""
+    for one in (result, result.fallback):
+        if one is not None:
+            _settings_text(one)
+
+
+def _tiles(result: Result, root: str = ENTRY) -> dict[str, NDArray[Any]]:
     """Return what covers the pixels of the grid, by its place in the file."""
     tiles = {f"{image_name(0)}/data": result.object}
     tiles |= {f"{image_name(e + 1)}/data": values for e, values in enumerate(result.elements)}
     predicted = result.predicted_fluorescence
     if predicted is not None and predicted.ndim == 3:
         tiles[PREDICTED] = predicted
-    return tiles
+    tiles = {placed(name, root): values for name, values in tiles.items()}
+    return tiles if result.fallback is None else tiles | _tiles(result.fallback, FALLBACK)
 
 
 def _write_tiled(
     path: str | os.PathLike[str], result: Result, scan: Scan | None, tile: Tile, ranks: Ranks
 ) -> None:
     """Write the parts of all ranks: the first one makes the file, then each adds its tiles."""
-    part, comm = result.part, ranks.comm
-    # what belongs to the positions is as small as these
-    predicted, misfit = part.predicted_fluorescence, part.pattern_misfit
-    if predicted is not None and predicted.ndim == 2:
-        predicted = gather_positions(comm, tile, predicted)
-    if misfit is not None:
-        misfit = gather_positions(comm, tile, misfit)
-    part = part.with_arrays(predicted_fluorescence=predicted, pattern_misfit=misfit)
+    comm, part = ranks.comm, _with_whole_positions(result.part, tile, ranks)
 
     def make(temporary: Path) -> None:
-        settings = _settings_text(part)
+        _check_settings(part)
         with creating(temporary, "" if scan is None else scan.title, "image_1") as writer:
-            _write_frame(writer, part, scan, settings, tile.grid)
+            _write_frame(writer, part, scan, tile.grid)
 
     with whole_shared_file(comm, path) as temporary:
         from_first_rank(comm, lambda: make(temporary))
         write_tiles(comm, temporary, tile.owned, _tiles(part))
 
 
-def _write_frame(
-    writer: Hdf5Writer, result: Result, scan: Scan | None, settings: str, grid: tuple[int, ...]
-) -> None:
+def _with_whole_positions(part: Result, tile: Tile, ranks: Ranks) -> Result:
+    """Return a part with what belongs to the positions of all ranks, which is as small as these."""
+    predicted, misfit, fallback = part.predicted_fluorescence, part.pattern_misfit, part.fallback
+    if predicted is not None and predicted.ndim == 2:
+        predicted = gather_positions(ranks.comm, tile, predicted)
+    if misfit is not None:
+        misfit = gather_positions(ranks.comm, tile, misfit)
+    if fallback is not None:
+        fallback = _with_whole_positions(fallback, tile, ranks)
+    return part.replaced(predicted_fluorescence=predicted, pattern_misfit=misfit, fallback=fallback)
+
+
+def _write_frame(writer: Hdf5Writer, result: Result, scan: Scan | None, grid: tuple[int, ...]) -> None:
     """Write everything but the pixels; for these there are datasets, to be filled at once or in tiles."""
     names = [f"element {e + 1}" for e in range(len(result.elements))]
     if scan is not None and scan.N_e == len(names):
@@ -146,7 +149,7 @@ def _write_frame(
         _make_image(writer, e + 1, grid, result.elements.dtype, name, pixel)
     writer.probe(result.probe)
     write_history(writer, result.history)
-    _write_process(writer, result, settings)
+    _write_process(writer, result)
     if names:
         writer.texts(f"{PROCESS}/element_names", names)
     predicted = result.predicted_fluorescence
@@ -167,6 +170,10 @@ def _write_frame(
         writer.group(SAMPLE, "NXsample")
         writer.group(GEOMETRY, "NXcollection")
         writer.array(f"{GEOMETRY}/positions", scan.positions, units="pixel")
+    if result.fallback is not None:
+        writer.group(FALLBACK, "NXcollection")
+        _write_frame(writer.within(FALLBACK), result.fallback, scan, grid)
+        writer.note_optional(placed(METHOD, FALLBACK))
 
 
 def _make_image(
@@ -189,34 +196,12 @@ def _make_image(
     writer.array(f"{name}/image_size", extent, units="m")
 
 
-def write_history(writer: Hdf5Writer, history: History) -> None:
-    """Write the history as columns of one length; viewers plot the loss over the iterations."""
-    writer.group(HISTORY, "NXdata", signal="loss", axes=["iteration"])
-    for name, dtype in COLUMNS.items():
-        column = history[name].astype(dtype)
-        if name not in LATER_COLUMNS:
-            writer.array(f"{HISTORY}/{name}", column)
-        elif not np.isnan(column).all():
-            writer.optional(f"{HISTORY}/{name}", column)
-    writer.texts(f"{HISTORY}/note", list(history["note"]))
-    names = list(dict.fromkeys(name for record in history for name in record.errors))
-    if not names:
-        return
-    writer.texts(f"{HISTORY}/error_names", names)
-    writer.note_optional(f"{HISTORY}/error_names")
-    for i, name in enumerate(names):
-        writer.array(f"{HISTORY}/error_{i + 1}", history[name].astype(np.float64), long_name=name)
-    # A record without an error is not a record whose error is NaN.
-    present = np.array([[name in record.errors for name in names] for record in history], dtype=np.uint8)
-    writer.array(f"{HISTORY}/errors_present", present)
-
-
-def _write_process(writer: Hdf5Writer, result: Result, settings: str) -> None:
-    writer.group(PROCESS, "NXprocess", program="ptyxrf")
-    writer.text(f"{PROCESS}/method", result.method)
+def _write_process(writer: Hdf5Writer, result: Result) -> None:
+    process = writer.group(PROCESS, "NXprocess", program="ptyxrf")
+    writer.text(METHOD, result.method)
     writer.text(f"{PROCESS}/reason", result.reason.name)
     writer.text(f"{PROCESS}/reason_sentence", result.reason.value)
-    dataset = writer.text(f"{PROCESS}/settings", settings)
+    dataset = writer.text(f"{PROCESS}/settings", _settings_text(result))
     for key, value in result.settings.items():
         array = np.asarray(value) if not isinstance(value, dict) else np.asarray(None)
         if isinstance(value, str):
@@ -224,8 +209,8 @@ def _write_process(writer: Hdf5Writer, result: Result, settings: str) -> None:
                 dataset.attrs[key] = value
         elif array.dtype.kind in "fiub" and array.size < ATTRIBUTE_LENGTH:
             dataset.attrs[key] = array
-    writer.file[PROCESS].attrs["elements"] = len(result.elements)
-    writer.file[PROCESS].attrs["elements_dtype"] = np.bytes_(result.elements.dtype.str)
+    process.attrs["elements"] = len(result.elements)
+    process.attrs["elements_dtype"] = np.bytes_(result.elements.dtype.str)
 
 
 def read_result(path: str | os.PathLike[str]) -> Result:
@@ -252,22 +237,30 @@ def read_result(path: str | os.PathLike[str]) -> Result:
     with reading(path) as reader:
         if not reader.own or not reader.has(PROCESS):
             raise reader.error(PROCESS, "no such group: the file is not a result")
-        image = _values(reader, f"{image_name(0)}/data", 2, "fc")
-        return Result(
-            object=image,
-            elements=_elements(reader, image.shape),
-            probe=_values(reader, ILLUMINATION, 3, "fc"),
-            history=read_history(reader),
-            reason=Reason[_word(reader, f"{PROCESS}/reason", Reason.__members__)],
-            method=_word(reader, f"{PROCESS}/method", METHODS),
-            settings=_settings(reader),
-            predicted_fluorescence=_optional_values(reader, PREDICTED, gaps=True),  # elements without data
-            pattern_misfit=_optional_values(reader, MISFIT),
-            positions=_optional_values(reader, POSITIONS),
-            intensities=_optional_values(reader, INTENSITIES),
-            quality=read_quality(reader),
-            pattern_background=_optional_values(reader, BACKGROUND),
-        )
+        return _read(reader)
+
+
+def _read(reader: Hdf5Reader) -> Result:
+    """Return what `_write_frame` wrote."""
+    image = _values(reader, f"{image_name(0)}/data", 2, "fc")
+    method = _word(reader, METHOD, METHODS)
+    earlier = reader.optional_dataset(placed(METHOD, FALLBACK)) is not None
+    return Result(
+        object=image,
+        elements=_elements(reader, image.shape),
+        probe=_values(reader, ILLUMINATION, 3, "fc"),
+        history=read_history(reader, method),
+        reason=Reason[_word(reader, f"{PROCESS}/reason", Reason.__members__)],
+        method=method,
+        settings=_settings(reader),
+        predicted_fluorescence=_optional_values(reader, PREDICTED, gaps=True),  # elements without data
+        pattern_misfit=_optional_values(reader, MISFIT),
+        positions=_optional_values(reader, POSITIONS),
+        intensities=_optional_values(reader, INTENSITIES),
+        quality=read_quality(reader),
+        pattern_background=_optional_values(reader, BACKGROUND),
+        fallback=_read(reader.within(FALLBACK)) if earlier else None,
+    )
 
 
 def _values(reader: Hdf5Reader, name: str, ndim: int, kinds: str) -> NDArray[Any]:
@@ -333,45 +326,3 @@ def _settings(reader: Hdf5Reader) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise reader.error(name, f"expected settings by name, got {type(settings).__name__}")
     return settings
-
-
-def read_history(reader: Hdf5Reader) -> History:
-    """Return what `write_history` wrote."""
-    columns: dict[str, list[Any]] = {}
-    for name, dtype in COLUMNS.items():
-        if name in LATER_COLUMNS and reader.optional_dataset(f"{HISTORY}/{name}") is None:
-            continue
-        column = np.asarray(reader.array(f"{HISTORY}/{name}"))
-        if column.ndim != 1 or column.dtype.kind != dtype.kind:
-            raise reader.error(
-                f"{HISTORY}/{name}",
-                f"expected a number of type {dtype} for each record, got {column.dtype} of shape "
-                f"{column.shape}",
-            )
-        columns[name] = column.tolist()
-    columns["note"] = reader.texts(f"{HISTORY}/note")
-    length = len(columns["iteration"])
-    for name, values in columns.items():
-        if len(values) != length:
-            raise reader.error(f"{HISTORY}/{name}", f"expected {length} records, got {len(values)}")
-    errors: list[dict[str, float]] = [{} for _ in range(length)]
-    if reader.optional_dataset(f"{HISTORY}/error_names") is not None:
-        names = reader.texts(f"{HISTORY}/error_names")
-        place = f"{HISTORY}/errors_present"
-        present = np.asarray(reader.array(place))
-        if present.shape != (length, len(names)):
-            raise reader.error(place, f"expected shape {(length, len(names))}, got {present.shape}")
-        for i, name in enumerate(names):
-            place = f"{HISTORY}/error_{i + 1}"
-            column = np.asarray(reader.array(place))
-            if column.shape != (length,) or column.dtype.kind != "f":
-                raise reader.error(
-                    place, f"expected {length} numbers, got {column.dtype} of shape {column.shape}"
-                )
-            for record, value, known in zip(errors, column.tolist(), present[:, i], strict=True):
-                if known:
-                    record[name] = value
-    return History(
-        IterationRecord(**{name: values[i] for name, values in columns.items()}, errors=errors[i])
-        for i in range(length)
-    )

@@ -164,5 +164,6 @@ class LinearLink(LinearCombination):
     def fields_of(
         self, z: NDArray, elements: NDArray, weights: NDArray[np.float64] | None = None
     ) -> dict[str, NDArray]:
-        """Return the real part and the maps."""
-        return {"real_part": z.real, "elements": elements}
+        """Return the real part, in the phase in which vacuum is i offset (1 without), and the maps."""
+        vacuum = 1j * np.sign(self.offset) if self.offset else 1.0
+        return {"real_part": (vacuum * z).real, "elements": elements}

@@ -123,7 +123,9 @@ class LocalData:
     checksums: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, scan: Scan, method: str, dtype: Any, margin: int, ranks: Ranks) -> LocalData:
+    def read(
+        cls, scan: Scan, method: str, dtype: Any, margin: int, ranks: Ranks, *, patterns: bool = True
+    ) -> LocalData:
         """Read what a method needs; all ranks take part.
 
         Parameters
@@ -135,6 +137,8 @@ class LocalData:
         margin : int
             Pixels of the halo beyond what the patches and the blur touch.
         ranks : Ranks
+        patterns : bool
+            Whether to read patterns where the method has some.
 
         Raises
         ------
@@ -146,7 +150,7 @@ class LocalData:
         data = cls(scan, ranks, tile, np.ascontiguousarray(corners), scan.exposure[tile.positions])
         if method != "ptychography":
             data = data._with_fluorescence(method)
-        return data if method == "fluorescence" else data._with_patterns(dtype)
+        return data._with_patterns(dtype) if patterns and method != "fluorescence" else data
 
     def _with_fluorescence(self, method: str) -> LocalData:
         scan, tile, ranks = self.scan, self.tile, self.ranks

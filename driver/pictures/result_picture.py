@@ -359,5 +359,5 @@ def write_report(path: str | Path, result: Result, scan: Scan) -> None:
     misfit = result.part.pattern_misfit
     if misfit is not None:
         misfit = gather_positions(ranks.comm, tile, misfit)
-    drawn = result.with_arrays(pattern_misfit=misfit)
+    drawn = result.replaced(pattern_misfit=misfit)
     from_first_rank(ranks.comm, lambda: write(samples, drawn))

@@ -1,8 +1,9 @@
 """Checkpoints of a reconstruction: contents, when they are written, and how a run resumes from one.
 
 A checkpoint is taken between two iterations and holds everything on which the next one depends, so that a
-resumed run has the history of an uninterrupted one. It belongs to the data and to the settings on which the
-path depends; budgets, stops and the number of ranks may change.
+resumed run has the history of an uninterrupted one: the state of the present stage, and where the stages
+before it have ended. It belongs to the data and to the settings on which the path depends; budgets, stops
+and the number of ranks may change.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ptyxrf.driver.data.digest import digest_of, scan_digest
-from ptyxrf.driver.data.history import History, Losses, Reason, Work
+from ptyxrf.driver.data.history import Losses, Reason, Work
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.checkpoint_file import (
     FORMAT,
@@ -38,14 +39,11 @@ from ptyxrf.driver.job import signals
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.unknown_kinds import StoredVectors
 from ptyxrf.driver.reconstruction.probe_start import ProbeStart
+from ptyxrf.driver.reconstruction.run_state import MEMORY, UNKNOWNS, Ended, Resumed, RunState
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.state import Saved, State, Stored
 from ptyxrf.parallel.startup import from_first_rank
 
-#: Name of the point among the vectors; the others are what the solver remembers.
-UNKNOWNS = "unknowns"
-#: Beginning of the names of arrays that the preconditioner needs.
-PRECONDITIONER = "preconditioner."
 #: Name of the array with the probe that a search has found.
 FOUND_PROBE = "start.probe"
 
@@ -112,48 +110,8 @@ def kept_probe(scan: Scan, settings: Settings, comm: Any) -> ProbeStart | None:
     return from_first_rank(comm, read)
 
 
-@dataclass(frozen=True)
-class RunState:
-    """The state of a reconstruction besides that of its solver.
-
-    Attributes
-    ----------
-    history : History
-        Up to there.
-    before : Losses or None
-        Of the last iteration, for the stop at the noise level.
-    earlier : float
-        Seconds before the solver began.
-    """
-
-    history: History
-    before: Losses | None
-    earlier: float
-
-
-@dataclass(frozen=True)
-class Resumed:
-    """What a run resumes from.
-
-    Attributes
-    ----------
-    saved : Saved
-        Of the solver.
-    run : RunState
-    work : Work
-        Done so far.
-    after : list of int
-        The iterations after which this reconstruction was resumed, now and earlier.
-    """
-
-    saved: Saved
-    run: RunState
-    work: Work
-    after: list[int]
-
-
 class Checkpoints:
-    """Writes the checkpoints of a reconstruction, and reads the last one; all ranks make the same calls.
+    """Writes the checkpoints of a stage, and reads the last one; all ranks make the same calls.
 
     Parameters
     ----------
@@ -171,6 +129,8 @@ class Checkpoints:
         As it was given, which may have another probe than the objective's.
     found : ProbeStart
         The probe of the start.
+    ended : sequence of Ended
+        The stages before this one.
 
     Raises
     ------
@@ -187,7 +147,9 @@ class Checkpoints:
         iterations: int,
         scan: Scan,
         found: ProbeStart,
+        ended: Sequence[Ended] = (),
     ) -> None:
+        self._stage, self._ended = objective.method, ended
         self.path, self.older = Path(path), older_path(Path(path))
         self._objective, self._settings = objective, settings
         self._digest = scan_digest(scan, objective.data.checksums)
@@ -244,6 +206,8 @@ class Checkpoints:
         objective = self._objective
         facts = {
             "format": FORMAT,
+            "stage": self._stage,
+            "ended": {ended.stage: ended.facts for ended in self._ended},
             "settings": self._settings,
             "digest": self._digest,
             "iteration": saved.number,
@@ -259,23 +223,29 @@ class Checkpoints:
             "resumed_after": self._resumed_after,
             "probe_ranking": self._found.ranking,
         }
-        stored = objective.layout.store({UNKNOWNS: saved.vector, **saved.memory.vectors})
-        of_preconditioner = {f"{PRECONDITIONER}{name}": array for name, array in objective.memory().items()}
-        start = {FOUND_PROBE: self._found.probe} if self._settings["probe_start"] != "given" else {}
-        content = Content(facts, run.history, stored.arrays | of_preconditioner | start, stored.fields)
+        vectors = {UNKNOWNS: saved.vector, **saved.memory.vectors}
+        stored = objective.layout.store({f"{self._stage}/{name}": one for name, one in vectors.items()})
+        arrays, fields = stored.arrays, stored.fields
+        arrays |= {f"{self._stage}/{MEMORY}{name}": array for name, array in objective.memory().items()}
+        if self._settings["probe_start"] != "given":
+            arrays[FOUND_PROBE] = self._found.probe
+        for ended in self._ended:
+            arrays |= ended.stored.arrays
+            fields |= ended.stored.fields
+        content = Content(facts, run.history, arrays, fields)
         older = None if self._newest_is_damaged else self.older
         write_checkpoint(self.path, older, content, objective.tile, objective.ranks)
         self._newest_is_damaged = False
 
     # ---------------------------------------------------------------- resuming
 
-    def resume(self) -> Resumed | None:
-        """Read the newest intact checkpoint, and restore the state of the objective.
+    def resume(self) -> Resumed | Ended | None:
+        """Read the newest intact checkpoint, and restore the state of the objective in its stage.
 
         Returns
         -------
-        Resumed or None
-            None where there is no checkpoint.
+        Resumed, Ended or None
+            None where there is no checkpoint, or only one of an earlier stage: the stage has not begun.
 
         Raises
         ------
@@ -295,7 +265,7 @@ class Checkpoints:
                 content = from_first_rank(comm, partial(read_checkpoint, file))
                 self._check_agreement(file, content.facts)
                 fields = self._objective.fields
-                content.fields = read_fields(file, fields.shape[0], fields.tile, fields.ranks)
+                content.fields = read_fields(file, self._stage, fields.shape[0], fields.tile, fields.ranks)
             except _Disagreement as disagreement:
                 raise ValueError(str(disagreement)) from None
             except OtherFormat:
@@ -311,12 +281,16 @@ class Checkpoints:
             raise ValueError(
                 f"resume: no checkpoint is whole: {'; '.join(map(str, failures))}"
             ) from failures[0]
-        warnings.warn(f"resume: there is no checkpoint {self.path}: beginning at the start", stacklevel=5)
+        if not self._ended:
+            warnings.warn(f"resume: there is no checkpoint {self.path}: beginning at the start", stacklevel=5)
         return None
 
     def _check_agreement(self, file: Path, facts: dict[str, Any]) -> None:
         digest, settings = facts["digest"], facts["settings"]
-        parts = [name for name in {**digest, **self._digest} if digest.get(name) != self._digest.get(name)]
+        names = {**digest, **self._digest}
+        if facts["stage"] != self._stage:  # which may have read other data
+            names = {name: digest[name] for name in names if name in digest and name in self._digest}
+        parts = [name for name in names if digest.get(name) != self._digest.get(name)]
         # as JSON, which distinguishes true from 1
         pairs = {
             name: (json.dumps(settings.get(name)), json.dumps(self._settings.get(name)))
@@ -336,21 +310,26 @@ class Checkpoints:
                 f"{'differs' if len(parts) == 1 else 'differ'}"
             )
 
-    def _take(self, content: Content) -> Resumed:
+    def _take(self, content: Content) -> Resumed | Ended | None:
         """Restore the state of the objective, and return the rest."""
-        objective, facts = self._objective, content.facts
+        objective, facts, stage = self._objective, content.facts, f"{self._stage}/"
+        if self._stage in facts["ended"]:
+            fields = {stage + name: values for name, values in content.fields.items()}
+            arrays = {name: array for name, array in content.arrays.items() if name.startswith(stage)}
+            return Ended(self._stage, facts["ended"][self._stage], StoredVectors(fields, arrays))
+        if facts["stage"] != self._stage:
+            return None
         self._resumed_after = [*facts["resumed_after"], facts["iteration"]]
         objective.held = frozenset(facts["held"])
+        arrays = {
+            name.removeprefix(stage): array
+            for name, array in content.arrays.items()
+            if name.startswith(stage)
+        }
         objective.restore_memory(
-            {
-                name.removeprefix(PRECONDITIONER): array
-                for name, array in content.arrays.items()
-                if name.startswith(PRECONDITIONER)
-            }
+            {name.removeprefix(MEMORY): array for name, array in arrays.items() if name.startswith(MEMORY)}
         )
-        vectors = objective.layout.restore(
-            list(content.fields), StoredVectors(content.fields, content.arrays)
-        )
+        vectors = objective.layout.restore(list(content.fields), StoredVectors(content.fields, arrays))
         saved = Saved(
             vectors.pop(UNKNOWNS),
             facts["iteration"],

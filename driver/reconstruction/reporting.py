@@ -26,13 +26,15 @@ class View:
     ----------
     number : int
         Number of the iteration.
+    stage : str
+        The method that it belongs to.
     tile : Tile
         What this rank owns.
     """
 
     def __init__(self, objective: Objective, state: State) -> None:
         self._objective, self._vector = objective, state.vector
-        self.number, self.tile = state.number, objective.tile
+        self.number, self.stage, self.tile = state.number, objective.method, objective.tile
 
     @property
     def object(self) -> NDArray[Any]:
@@ -69,6 +71,8 @@ class Reporter:
     checkpoints : Checkpoints or None
     first_note : str
         Added to the note of the start.
+    throughout : frozenset of str
+        Unknowns that are held in all iterations.
 
     Attributes
     ----------
@@ -86,8 +90,9 @@ class Reporter:
         callback: Callback | None,
         checkpoints: Checkpoints | None,
         first_note: str,
+        throughout: frozenset[str] = frozenset(),
     ) -> None:
-        self._objective, self._unit = objective, unit
+        self._objective, self._unit, self._throughout = objective, unit, throughout
         self._level = noise_level(objective) if settings.noise_stop else None
         scan, blind = objective.scan, settings.refine_probe
         self._meter = ErrorMeter(scan, objective.tile, objective.ranks, blind=blind) if scan.truth else None
@@ -109,7 +114,7 @@ class Reporter:
         return None
 
     def _fits_noise(self, losses: Losses) -> bool:
-        held = bool(self._objective.held)
+        held = bool(self._objective.held - self._throughout)
         fits = self._level is not None and not held and self._level.reached(losses, self._before)
         self._before = None if held else losses
         return fits
@@ -135,6 +140,7 @@ class Reporter:
             seconds=self.earlier + state.seconds,
             note=state.note + (self._first_note if state.number == 0 else ""),
             errors=errors,
+            stage=objective.method,
         )
 
 

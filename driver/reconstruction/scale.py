@@ -38,11 +38,27 @@ def object_factor(objective: Objective, vector: NDArray, scale_from: str) -> flo
     return float(np.sqrt(powers[1] / powers[0]))
 
 
+def vacuum_phase(objective: Objective, vector: NDArray) -> float:
+    """Return the most frequent phase of the well illuminated object, which is that of vacuum.
+
+    All ranks take part. Patterns leave the phase of the whole object open.
+    """
+    phases = np.angle(_well_illuminated(objective, vector)).astype(np.float64)
+    histogram = np.histogram(phases, BINS, (-np.pi, np.pi))[0].astype(np.float64)
+    ends = SUMMED // 2  # the last bin lies beside the first
+    sums = np.convolve(np.pad(objective.ranks.sum(histogram), ends, "wrap"), np.ones(SUMMED), "valid")
+    return float((np.argmax(sums) + 0.5) * 2 * np.pi / BINS - np.pi)
+
+
+def _well_illuminated(objective: Objective, vector: NDArray) -> NDArray:
+    light = illumination_part(objective.scan, objective.tile, objective.ranks, objective.probe_of(vector))
+    (peak,) = objective.ranks.largest(float(light.max(initial=0.0)))
+    return objective.complex_object(vector)[light > WELL_ILLUMINATED * peak]
+
+
 def _most_frequent_modulus(objective: Objective, vector: NDArray) -> float:
-    ranks, probe = objective.ranks, objective.probe_of(vector)
-    light = illumination_part(objective.scan, objective.tile, ranks, probe)
-    (peak,) = ranks.largest(float(light.max(initial=0.0)))
-    moduli = np.abs(objective.complex_object(vector)[light > WELL_ILLUMINATED * peak]).astype(np.float64)
+    ranks = objective.ranks
+    moduli = np.abs(_well_illuminated(objective, vector)).astype(np.float64)
     total, count = ranks.sum(np.array([moduli.sum(), moduli.size]))
     largest = 2 * total / count
     histogram = np.histogram(moduli, BINS, (0, largest))[0].astype(np.float64)

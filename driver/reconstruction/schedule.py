@@ -30,9 +30,13 @@ class Schedule:
     ----------
     settings : Settings
         Resolved; `fluorescence_first` says whether the start has maps of the fluorescence alone.
+    held : frozenset of str, optional
+        What is held throughout, and nothing else: for a stage that goes on from others. Default: by the
+        settings.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, held: frozenset[str] | None = None) -> None:
+        self._throughout = held
         self._refine_probe, self._probe_from = settings.refine_probe, settings.probe_from_iteration
         self._refine_positions = settings.refine_positions != "none"
         self._refine_background = settings.refine_pattern_background
@@ -49,6 +53,8 @@ class Schedule:
         """Free what is due before the next iteration; return whether the problem has changed."""
         if not state.finite or state.number >= self._most_iterations:
             return False
+        if self._throughout is not None:
+            return False
         settled = state.settled is not None
         held = frozenset() if settled else self._held(state.number + 1, objective.sweeps)
         changed = not objective.held <= held
@@ -58,10 +64,14 @@ class Schedule:
 
     def searches(self, state: State) -> bool:
         """Return whether places are to be found for positions that are stuck."""
+        if self._throughout is not None and not self._throughout.isdisjoint(("displacement", "distortion")):
+            return False
         return state.number > self._positions_from and state.number % SEARCH_EVERY == 0
 
     def _held(self, number: int, sweeps: float) -> frozenset[str]:
         """Return the unknowns that an iteration holds."""
+        if self._throughout is not None:
+            return self._throughout
         probe = self._refine_probe and self._probe_from > 0 and number <= self._probe_from
         maps = self._hold_maps and number <= self._held_iterations and sweeps <= self._most_sweeps
         # maps of a wrong probe would hold back a probe that moves

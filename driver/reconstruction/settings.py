@@ -22,7 +22,11 @@ PAPER: dict[str, Any] = {
     "preconditioner": False,
     "inner_limit": 50,
     "fluorescence_first": False,
+    "sequential_first": False,
 }
+
+#: Starting values that say nothing of the object.
+BEAM = {"probe", "displacement", "distortion", "log_amplitude", "background_amplitude"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +141,16 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
         "but not with the solver of the paper)",
     )
 
+    sequential_first: bool = setting(
+        None,
+        Switch(),
+        "begin the joint method with ptychography alone and with the fluorescence alone, from whose results "
+        "it starts: these are kept beside its own. Budgets of iterations and sweeps are those of each stage; "
+        "that of seconds is the whole, of which ptychography gets half at most (default: where the start has "
+        "neither elements nor object and fluorescence_first is left open, but not with the solver of the "
+        "paper)",
+    )
+
     def check(self) -> None:
         """Refuse what contradicts another setting."""
         super().check()
@@ -195,6 +209,9 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
         # fluorescence alone is a linear problem, for which conjugate gradients are made
         solver = self.solver or ("newton" if self.method == "fluorescence" else "quasi-newton")
         first = self.method == "joint" and "elements" not in (start or {}) and covers(scan)
+        sequential = self.fluorescence_first is None and set(start or {}) <= BEAM
+        sequential = self.sequential_first if self.sequential_first is not None else sequential
+        sequential = sequential and self.method == "joint"
         defaults = {
             "solver": solver,
             "link": default_link(self.method, scan),
@@ -207,6 +224,7 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
             "scale_from": "vacuum" if self.method == "ptychography" else "probe",
             "modes": scan.K,
         }
-        return self.replace(
-            **{name: value for name, value in defaults.items() if getattr(self, name) is None}
-        )
+        left_open = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        if sequential:  # which has its own maps of the fluorescence
+            left_open["fluorescence_first"] = False
+        return self.replace(**left_open | {"sequential_first": sequential})

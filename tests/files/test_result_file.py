@@ -39,6 +39,28 @@ def test_round_trip_is_exact(tmp_path, elements, dtype, with_scan):
     assert (back.reason, back.method, back.settings) == (result.reason, result.method, result.settings)
 
 
+def test_a_fallback_is_a_result_of_its_own(tmp_path):
+    """With all that a result has, in a group with the layout of the entry; its loss is an error."""
+    result, path = example_result(fallback=True), tmp_path / "result.h5"
+    write_result(path, result, example_scan())
+    back = read_result(path)
+    for ours, expected in ((back, result), (back.fallback, result.fallback)):
+        for name in ("object", "elements", "probe", "predicted_fluorescence", "pattern_misfit", "positions"):
+            assert same_array(getattr(ours, name), getattr(expected, name)), name
+        assert same_quality(ours.quality, expected.quality)
+        assert same_history(ours.history, expected.history)
+        assert (ours.method, ours.settings) == (expected.method, expected.settings)
+    assert back.fallback.fallback is None
+    assert not np.array_equal(back.object, back.fallback.object)
+    with h5py.File(path, "r+") as file:
+        assert file["entry_1/fallback_1/image_1/data"].shape == result.object.shape
+        del file["entry_1/fallback_1"]
+    with pytest.raises(ValueError, match="fallback_1/process_1/method: no such dataset"):
+        read_result(path)
+    write_result(path, example_result(), example_scan())
+    assert read_result(path).fallback is None
+
+
 def test_results_without_positions_and_intensities(tmp_path):
     """As written before there were any, or where they were not refined: there is no dataset of them."""
     path = tmp_path / "result.h5"
@@ -198,6 +220,6 @@ def test_the_old_file_stays_when_writing_fails(tmp_path):
     write_result(path, result)
     before = path.read_bytes()
     with pytest.raises(TypeError):
-        write_result(path, result.with_arrays(pattern_misfit=np.array([object()])))
+        write_result(path, result.replaced(pattern_misfit=np.array([object()])))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["result.h5"]

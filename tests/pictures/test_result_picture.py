@@ -30,7 +30,7 @@ def example(method="joint", *, elements=1, truth=True, sampling="grid", modes=1,
     result = Result(
         scan.truth["object"], np.asarray(found), scan.probe, history, Reason.LOSS, method, {"mean_count": 2.0}
     )
-    result = result.with_arrays(pattern_misfit=misfit)
+    result = result.replaced(pattern_misfit=misfit)
     changes = {} if truth else {"truth": None}
     return result, scan.replace(**changes, **({} if geometry else {"geometry": None}))
 
@@ -140,7 +140,7 @@ def test_element_without_data_and_a_flat_map():
     maps = scan.fluorescence.copy()
     maps[0] = np.nan
     maps[1] = 7.0
-    result = result.with_arrays(elements=np.zeros_like(result.elements))
+    result = result.replaced(elements=np.zeros_like(result.elements))
     figure = draw_report(result, scan.replace(fluorescence=maps))
     assert "no data" in texts(figure)
     figure.canvas.draw()

@@ -153,7 +153,7 @@ def test_the_old_file_stays_when_a_rank_fails(comm, folder):
         # its tile does not fit, as after a change of the file behind our back
         part, shared = ours.part, ours.shared
         wrong = np.zeros((1, 1, 1, 3), complex)
-        ours = part.with_arrays(object=wrong)
+        ours = part.replaced(object=wrong)
         ours.shared = shared
     with pytest.raises(ValueError, match="cannot be written"):
         write_result(folder / "result.h5", ours, scan)

@@ -28,6 +28,7 @@ ITERATIONS = 6
 
 def run(scan=None, **settings):
     given = {"precision": "double", "max_iterations": ITERATIONS, "loss_tolerance": 0, "noise_stop": False}
+    given["sequential_first"] = False  # budgets are those of one stage; see test_sequence.py
     return reconstruct(joint_scan(12, 4) if scan is None else scan, **(given | settings))
 
 
@@ -189,7 +190,7 @@ def test_when_they_are_written(path):
 
 def test_maps_of_the_fluorescence_alone_are_not_computed_again(path, monkeypatch):
     run(max_iterations=1, checkpoint=path, checkpoint_iterations=1)
-    monkeypatch.setattr("ptyxrf.driver.reconstruction.reconstruct.first_maps", None)
+    monkeypatch.setattr("ptyxrf.driver.reconstruction.stage.first_maps", None)
     rest = run(max_iterations=2, checkpoint=path, resume=True)
     assert "maps of the fluorescence alone" in rest.history[0].note
 
@@ -238,6 +239,7 @@ CHANGES = {
     "nonnegative": False,
     "inner_limit": 7,
     "fluorescence_first": False,
+    "sequential_first": True,
     "preconditioner": False,
     "solver": "newton",
     "start": {"elements": 0.1},
@@ -268,7 +270,7 @@ def test_a_checkpoint_of_format_1_is_refused(path, monkeypatch, capsys):
         earlier.setattr("ptyxrf.driver.reconstruction.checkpoint.FORMAT", 1)
         run(max_iterations=1, checkpoint=path, checkpoint_iterations=1)
     shutil.copy(path, older_path(path))
-    message = f"{path}: written by another version of ptyxrf (format 1, known is 2)"
+    message = f"{path}: written by another version of ptyxrf (format 1, known is 3)"
     with pytest.raises(OtherFormat) as raised:
         run(checkpoint=path, resume=True)
     assert str(raised.value) == message
@@ -348,7 +350,10 @@ def test_a_damaged_one_is_passed_over(path, damage):
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[: size // 2])
     elif damage == "flipped":
-        flip(path, path.read_bytes().index(read_fields(path, *one_rank(path))["unknowns"][0, 9].tobytes()))
+        flip(
+            path,
+            path.read_bytes().index(read_fields(path, "joint", *one_rank(path))["unknowns"][0, 9].tobytes()),
+        )
     elif damage == "empty":
         path.write_bytes(b"")
     else:
@@ -379,7 +384,7 @@ def one_rank(path):
 
 def everything(path):
     content = read_checkpoint(path)
-    return content.facts, content.history, content.arrays, read_fields(path, *one_rank(path))
+    return content.facts, content.history, content.arrays, read_fields(path, "joint", *one_rank(path))
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
@@ -408,12 +413,12 @@ def test_no_flipped_byte_passes(path, tmp_path, count):
 
 def test_a_flipped_bit_in_a_field_is_found_by_those_who_only_look(path):
     run(max_iterations=1, checkpoint=path, checkpoint_iterations=1)
-    field = read_fields(path, *one_rank(path))["unknowns"]
+    field = read_fields(path, "joint", *one_rank(path))["unknowns"]
     assert check_fields(path) == field.shape[1:]
     flip(path, path.read_bytes().index(field[0, 9].tobytes()))
     with pytest.raises(DamagedFile) as raised:
         check_fields(path)
-    assert (raised.value.path, raised.value.dataset) == (path, "/entry_1/checkpoint_1/fields/unknowns")
+    assert (raised.value.path, raised.value.dataset) == (path, "/entry_1/checkpoint_1/fields/joint/unknowns")
 
 
 def test_a_lost_or_foreign_dataset_is_found(path):
@@ -423,8 +428,8 @@ def test_a_lost_or_foreign_dataset_is_found(path):
     spare = path.with_name("spare.h5")
     shutil.copy(path, spare)
     with h5py.File(path, "r+") as file:
-        del file["/entry_1/checkpoint_1/fields/unknowns"]
-    with pytest.raises(ValueError, match="fields/unknowns: expected the datasets that were written"):
+        del file["/entry_1/checkpoint_1/fields/joint/unknowns"]
+    with pytest.raises(ValueError, match="fields/joint/unknowns: expected the datasets that were written"):
         read_checkpoint(path)
     with h5py.File(spare, "r+") as file:
         file["/entry_1/history_1/loss"][0] = 1.0
@@ -437,7 +442,7 @@ def test_another_number_of_fields_is_found(written, tmp_path, count):
     """HDF5 gives them new checksums, and one field could be spread over all."""
     import h5py
 
-    path, name = tmp_path / "run.checkpoint.h5", "/entry_1/checkpoint_1/fields/unknowns"
+    path, name = tmp_path / "run.checkpoint.h5", "/entry_1/checkpoint_1/fields/joint/unknowns"
     shutil.copy(written, path)
     with h5py.File(path, "r+") as file:
         values = file[name][:count]
@@ -452,7 +457,7 @@ def test_fields_that_are_no_real_numbers_are_named(written, tmp_path, kind):
     """By those who go on and by those who only look."""
     import h5py
 
-    path, name = tmp_path / "run.checkpoint.h5", "/entry_1/checkpoint_1/fields/unknowns"
+    path, name = tmp_path / "run.checkpoint.h5", "/entry_1/checkpoint_1/fields/joint/unknowns"
     shutil.copy(written, path)
     with h5py.File(path, "r+") as file:
         shape, dtype = file[name].shape, {"texts": h5py.string_dtype(), "truth": bool}.get(kind, "f8")

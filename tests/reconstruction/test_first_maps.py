@@ -8,7 +8,7 @@ import pytest
 
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import Objective
-from ptyxrf.driver.reconstruction import reconstruct as reconstruct_module
+from ptyxrf.driver.reconstruction import stage as stage_module
 from ptyxrf.driver.reconstruction.first_maps import FEW_SWEEPS, MOST_SWEEPS, first_maps
 from ptyxrf.driver.reconstruction.illumination import covers
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
@@ -54,7 +54,9 @@ def maps_of(scan, start=None, precision="double", nonnegative=True):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, True),
+        ({}, False),
+        ({"sequential_first": False}, True),
+        ({"sequential_first": True, "fluorescence_first": True}, False),
         ({"start": {"real_part": 0.5}}, True),
         ({"start": {"elements": 0.1}}, False),
         ({"start": {"elements": 0.1}, "fluorescence_first": True}, True),
@@ -84,7 +86,8 @@ def test_counts_at_the_positions_are_a_start_where_their_light_covers_the_object
     )
     assert not covers(few) and covers(many)
     for scan, expected in ((few, False), (many, True)):
-        assert reconstruct(scan, max_iterations=1).settings["fluorescence_first"] is expected
+        result = reconstruct(scan, max_iterations=1, sequential_first=False)
+        assert result.settings["fluorescence_first"] is expected
 
 
 @pytest.mark.parametrize("method", ["ptychography", "fluorescence"])
@@ -218,13 +221,13 @@ def test_maps_are_held_only_beside_a_probe_that_is_still(first, held):
 def test_the_noise_does_not_stop_what_holds_maps():
     """Held maps are fitted to their noise from the beginning: that says nothing of the whole yet."""
     scan = example()
-    result = reconstruct(scan, precision="double")
+    result = reconstruct(scan, precision="double", fluorescence_first=True)
     assert result.history[-1].iteration > HELD
     assert result.settings["noise_stop"]
 
 
 def test_a_budget_of_seconds_counts_the_first_maps():
-    result = reconstruct(example(), max_seconds=0.0)
+    result = reconstruct(example(), max_seconds=0.0, fluorescence_first=True)
     assert len(result.history) == 1
     assert result.history[0].seconds > 0
     assert NOTE.match(result.history[0].note)
@@ -329,8 +332,8 @@ def test_paper_solver_is_untouched(monkeypatch):
     def never(*_):
         raise AssertionError
 
-    monkeypatch.setattr(reconstruct_module, "first_maps", never)
+    monkeypatch.setattr(stage_module, "first_maps", never)
     reconstruct(example(), solver="paper", max_iterations=1)
     reconstruct(example(), start={"elements": 0.1}, max_iterations=1)
     with pytest.raises(AssertionError):
-        reconstruct(example(), max_iterations=1)
+        reconstruct(example(), max_iterations=1, sequential_first=False)

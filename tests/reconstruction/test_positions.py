@@ -180,5 +180,5 @@ def test_positions_of_a_joint_reconstruction():
     assert found.loss < 0.9 * plain.loss
     assert found.positions.shape == (scan.N, 2) and found.intensities.shape == (scan.N,)
     assert np.isfinite(found.predicted_fluorescence).all()
-    part = found.with_arrays(pattern_misfit=None)
+    part = found.replaced(pattern_misfit=None)
     assert part.positions is found.positions and part.intensities is found.intensities

@@ -21,7 +21,8 @@ def test_names_are_unique_over_the_groups():
     ("given", "expected"),
     [
         ({}, {"solver": "quasi-newton", "memory": "low", "inner_limit": 10, "curvature": "positive"}),
-        ({}, {"preconditioner": True, "rescale_probe": False, "fluorescence_first": True}),
+        ({}, {"preconditioner": True, "rescale_probe": False, "sequential_first": True}),
+        ({"sequential_first": False}, {"fluorescence_first": True}),
         ({"solver": "newton"}, {"memory": "cached", "inner_limit": 15}),
         ({"method": "fluorescence"}, {"solver": "newton", "fluorescence_first": False}),
         ({"refine_probe": True}, {"rescale_probe": True}),
@@ -45,6 +46,30 @@ def test_what_is_left_open_is_resolved(given, expected):
 def test_a_start_with_elements_needs_no_first_maps():
     assert not Settings().resolved(example_scan(), {"elements": 0.5}).fluorescence_first
     assert Settings().resolved(example_scan(), {"real_part": 0.5}).fluorescence_first
+
+
+@pytest.mark.parametrize(
+    ("given", "start", "expected"),
+    [
+        ({}, {}, True),
+        ({"method": "ptychography"}, {}, False),
+        ({"method": "fluorescence"}, {}, False),
+        ({"solver": "paper"}, {}, False),
+        ({"solver": "newton"}, {}, True),
+        ({"fluorescence_first": True}, {}, False),
+        ({"fluorescence_first": False}, {}, False),
+        ({"fluorescence_first": True, "sequential_first": True}, {}, True),
+        ({"method": "ptychography", "sequential_first": True}, {}, False),
+        ({}, {"probe": 1}, True),
+        ({}, {"elements": 0.5}, False),
+        ({}, {"real_part": 0.5}, False),
+        ({"sequential_first": True}, {"real_part": 0.5}, True),
+    ],
+)
+def test_when_both_come_one_after_the_other_first(given, start, expected):
+    resolved = Settings(**given).resolved(example_scan(), start)
+    assert resolved.sequential_first is expected
+    assert not (expected and resolved.fluorescence_first and "fluorescence_first" not in given)
 
 
 def test_the_word_paper_means_the_preset():

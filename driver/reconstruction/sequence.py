@@ -1,0 +1,125 @@
+"""Ptychography, then fluorescence with its probe and positions, then the joint fit from both.
+
+The joint fit starts where the patterns and the counts agree with what each of them says alone: phases of
+several radians and maps as sharp as their counts allow. And what it starts from is a result of its own, for
+specimens that do not obey the link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ptyxrf.driver.data.history import Reason
+from ptyxrf.driver.data.result import Result
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.local_data import LocalData
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.scale import vacuum_phase
+from ptyxrf.driver.reconstruction.settings import Settings
+from ptyxrf.driver.reconstruction.stage import Handover, Job, Stage, run_stage
+from ptyxrf.parallel.reduction import Ranks
+
+#: Parts of the budget of seconds after which ptychography and fluorescence alone have to have ended.
+SECONDS = {"ptychography": 0.5, "fluorescence": 0.6}
+
+
+def stages_of(settings: Settings, scan: Scan, start: Mapping[str, ArrayLike]) -> list[Settings]:
+    """Return the settings of each stage of a reconstruction, resolved; the last are those of the method.
+
+    Parameters
+    ----------
+    settings : Settings
+        As given.
+    scan : Scan
+    start : mapping
+        Of the user.
+    """
+    last = settings.resolved(scan, start)
+    if not last.sequential_first:
+        return [last]
+
+    def alone(method: str, **changes: Any) -> Settings:
+        seconds = None if last.max_seconds is None else SECONDS[method] * last.max_seconds
+        own = {"sequential_first": False, "fluorescence_first": False, "link_offset": 0.0}
+        return settings.replace(method=method, max_seconds=seconds, **own | changes).resolved(scan, start)
+
+    # the fluorescence alone is a linear problem, whatever solves the others; the probe has been found
+    linear = {"solver": None, "inner_limit": None, "curvature": None, "noise_stop": True}
+    fluorescence = alone("fluorescence", probe_start="given", scale_from=None, **linear)
+    return [alone("ptychography"), fluorescence.replace(modes=last.modes), last]
+
+
+def one_after_the_other(job: Job, stages: list[Settings]) -> tuple[Handover, Result]:
+    """Fit patterns and fluorescence one after the other; all ranks take part.
+
+    Parameters
+    ----------
+    job : Job
+    stages : list of Settings
+        Of `stages_of`.
+
+    Returns
+    -------
+    Handover
+        For the joint fit.
+    Result
+        The fallback: that of ptychography with the maps of the fluorescence.
+    """
+    # what is wrong with the fluorescence is said before the patterns take their time
+    LocalData.read(job.scan, stages[-1].method, np.float64, 0, Ranks(job.comm), patterns=False)
+    patterns = run_stage(job, stages[0], Handover(seconds=job.found.seconds))
+    result, beam, z = patterns.result, *_in_vacuum_gauge(patterns)
+    corners, ended = patterns.objective.beam.memory(), [patterns.ended]
+    del patterns  # the others read the data again, in the order that each needs
+    own = Handover(
+        start=beam,
+        enter=lambda objective: objective.beam.restore(corners),
+        held=frozenset(beam) - {"background_amplitude"},
+        ended=ended,
+        seconds=result.history[-1].seconds,
+        stopped=result.reason is Reason.CALLBACK,
+    )
+    maps = run_stage(job, stages[1], own)
+    found, last = maps.result.part, maps.result.history[-1]
+
+    def enter(objective: Objective) -> None:
+        objective.beam.restore(corners)
+        _start_from(objective, z, found.elements)
+
+    sweeps = result.history[-1].sweeps
+    joint = Handover(
+        start=beam,
+        enter=enter,
+        held=frozenset(),
+        note=f", ptychography ({sweeps:g} sweeps) and fluorescence alone ({last.sweeps:g} sweeps over it)",
+        ended=[*ended, maps.ended],
+        seconds=last.seconds,
+        stopped=Reason.CALLBACK in (result.reason, found.reason),
+    )
+    return joint, result.replaced(
+        elements=found.elements, predicted_fluorescence=found.predicted_fluorescence
+    )
+
+
+def _in_vacuum_gauge(stage: Stage) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
+    """Return the beam's unknowns by name, whole arrays, and this rank's object, such that vacuum is 1."""
+    objective, vector, settings = stage.objective, stage.vector, stage.result.settings
+    beam = {name: values for kind in objective.beam.kinds for name, values in kind.gather(vector).items()}
+    if "probe" in beam:
+        beam["probe"] = beam["probe"] / settings["object_factor"]
+    z = stage.result.part.object * np.exp(-1j * vacuum_phase(objective, vector))
+    return beam, z.astype(objective.complex)
+
+
+def _start_from(objective: Objective, z: NDArray[Any], elements: NDArray[Any]) -> None:
+    """Let a joint objective start from an object and from maps, which replace those with weights."""
+    fields = objective.fields.view(objective.initial)
+    maps = fields[objective.fields.elements]
+    maps[...] = np.where((objective.alpha > 0)[:, None, None], elements, maps)
+    found = objective.link.fields_of(z, maps)
+    if found is not None:
+        fields[...] = found

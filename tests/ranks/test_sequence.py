@@ -1,0 +1,90 @@
+"""What comes before a joint fit is the same on any number of ranks: results, files, resumed runs."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import CASES, make_scan, relative
+
+from ptyxrf.driver.data.result import NotGathered
+from ptyxrf.driver.files.result_file import read_result, write_result
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+
+#: Element 1 of raster-grid has no data; positions and intensities are unknown in the last.
+NAMES = ("raster-grid", "spiral-scan-modes", "random-scan-positions")
+
+
+@pytest.fixture
+def folder(comm):
+    path = comm.bcast(tempfile.mkdtemp() if comm.Get_rank() == 0 else None)
+    yield Path(path)
+    comm.Barrier()
+    if comm.Get_rank() == 0:
+        shutil.rmtree(path)
+
+
+def example(name):
+    """Return a case without its truth, whose errors are not the same on several ranks."""
+    return make_scan(name).replace(truth=None)
+
+
+def run(scan, name, comm=None, **more):
+    settings = {key: value for key, value in CASES[name][1].items() if key != "margin"}
+    return reconstruct(
+        scan,
+        comm=comm,
+        **{
+            "precision": "double", "inner_limit": 2, "max_iterations": 3, "loss_tolerance": 0,
+            "gradient_tolerance": 0, "noise_stop": False, "sequential_first": True,
+        } | settings | more,
+    )  # fmt: skip
+
+
+def assert_alike(ours, expected):
+    for one, other in ((ours, expected), (ours.fallback, expected.fallback)):
+        assert [record.stage for record in one.history] == [record.stage for record in other.history]
+        for record, wanted in zip(one.history, other.history, strict=True):
+            assert record.loss == pytest.approx(wanted.loss, rel=1e-9)
+            assert (record.sweeps, record.note) == (wanted.sweeps, wanted.note)
+        assert one.quality.misfit_over_floor == pytest.approx(other.quality.misfit_over_floor, rel=1e-6)
+        for name in ("object", "elements", "probe", "pattern_misfit"):
+            assert relative(getattr(one, name), getattr(other, name)) < 1e-5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_results_are_those_of_one_rank(comm, folder, name):
+    scan = example(name)
+    one, ours = run(scan, name), run(scan, name, comm)
+    whole = ours.gather()
+    assert_alike(whole, one)
+    if comm.Get_size() > 1:
+        with pytest.raises(NotGathered):
+            _ = ours.fallback.object
+    path = folder / "result.h5"
+    write_result(path, ours, scan)
+    comm.Barrier()
+    back = read_result(path)
+    for found, expected in ((back, whole), (back.fallback, whole.fallback)):
+        for attribute in ("object", "elements", "predicted_fluorescence", "pattern_misfit", "probe"):
+            np.testing.assert_array_equal(getattr(found, attribute), getattr(expected, attribute))
+
+
+@pytest.mark.parametrize("stage", ["ptychography", "fluorescence", "joint"])
+@pytest.mark.parametrize("name", ["raster-grid", "random-scan-positions"])
+def test_another_number_of_ranks_goes_on_in_each_stage(comm, folder, name, stage):
+    """Written by all, taken up by one rank and by all."""
+    scan, path = example(name), folder / "c.h5"
+    expected = run(scan, name)
+
+    def keep(record, view):
+        if (record.stage, record.iteration) == (stage, 2) and comm.Get_rank() == 0:
+            shutil.copy(path, folder / "kept.h5")
+
+    run(scan, name, comm, checkpoint=path, checkpoint_iterations=1, callback=keep)
+    comm.Barrier()
+    assert_alike(run(scan, name, comm, checkpoint=folder / "kept.h5", resume=True).gather(), expected)
+    if comm.Get_rank() == 0:
+        assert_alike(run(scan, name, checkpoint=folder / "kept.h5", resume=True), expected)
+    comm.Barrier()

@@ -1,0 +1,207 @@
+"""Ptychography, then fluorescence, then the joint fit from both: results, budgets, resumed runs."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from ptyxrf.driver.data.history import Reason
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.files.checkpoint_file import read_checkpoint
+from ptyxrf.driver.objective.links import LinearLink
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.simulation.simulate import simulate
+
+#: Everything of the beam is unknown.
+BEAM = {"refine_probe": True, "refine_positions": "each", "refine_intensities": True, "position_margin": 4}
+SETTINGS = {"precision": "double", "max_iterations": 4, "loss_tolerance": 0, "noise_stop": False}
+
+
+@cache
+def example(sampling="grid", m=12):
+    more = {"fractional": True, "path": "random", "margin": 3, "photons": 300.0}
+    return simulate("cells", sampling=sampling, m=m, per_side=5, overlap=0.7, elements=2, seed=2, **more)
+
+
+def run(scan=None, **settings):
+    return reconstruct(example() if scan is None else scan, **SETTINGS | settings)
+
+
+@pytest.mark.parametrize("beam", [{}, {"refine_probe": True}, BEAM], ids=["known", "probe", "all"])
+@pytest.mark.parametrize("sampling", ["grid", "scan"])
+def test_the_fallback_is_what_two_calls_give(sampling, beam):
+    scan = example(sampling)
+    result = run(scan, sequential_first=True, **beam)
+    alone = run(scan, method="ptychography", **beam)
+    fallback = result.fallback
+    for name in ("object", "probe", "pattern_misfit", "positions", "intensities"):
+        np.testing.assert_array_equal(getattr(fallback, name), getattr(alone, name), err_msg=name)
+    assert (fallback.method, fallback.reason, fallback.loss) == ("ptychography", alone.reason, alone.loss)
+    assert fallback.quality.verdict == alone.quality.verdict
+    found = scan.replace(probe=alone.probe)
+    if alone.positions is not None:
+        found = found.replace(positions=alone.positions)
+    if alone.intensities is not None:
+        found = found.replace(fluorescence_exposure=alone.intensities)
+    maps = reconstruct(found, "fluorescence", **SETTINGS | {"noise_stop": True})
+    if beam is not BEAM:  # of positions that have moved the corners may be others
+        scale = np.abs(maps.elements).max()
+        np.testing.assert_allclose(fallback.elements, maps.elements, rtol=0, atol=1e-8 * scale)
+    assert fallback.predicted_fluorescence.shape == scan.fluorescence.shape
+    assert not np.array_equal(result.object, fallback.object)
+    assert result.history[0].loss < run(scan, sequential_first=False, **beam).history[0].loss
+
+
+def test_stages_are_told_apart():
+    seen = []
+    result = run(sequential_first=True, callback=lambda record, view: seen.append((record.stage, view.stage)))
+    assert [stage for stage, _ in seen] == [stage for _, stage in seen]
+    assert list(dict.fromkeys(stage for stage, _ in seen)) == ["ptychography", "fluorescence", "joint"]
+    assert {record.stage for record in result.history} == {"joint"}
+    assert {record.stage for record in result.fallback.history} == {"ptychography"}
+    sweeps = result.fallback.history[-1].sweeps
+    assert result.history[0].note.startswith(
+        f"start, ptychography ({sweeps:g} sweeps) and fluorescence alone"
+    )
+    assert result.history[0].seconds > result.fallback.history[-1].seconds
+
+
+@pytest.mark.parametrize("stage", ["ptychography", "fluorescence", "joint"])
+def test_a_callback_ends_the_whole(stage):
+    result = run(sequential_first=True, callback=lambda record, view: record.stage == stage)
+    assert result.reason is Reason.CALLBACK
+    assert len(result.history) == 1
+    assert (result.fallback.reason is Reason.CALLBACK) == (stage == "ptychography")
+
+
+def test_budgets():
+    """Iterations and sweeps are those of each stage; seconds are shared."""
+    result = run(sequential_first=True, max_iterations=2)
+    assert result.history[-1].iteration == result.fallback.history[-1].iteration == 2
+    result = run(sequential_first=True, max_sweeps=12, max_iterations=100)
+    for one in (result, result.fallback):
+        assert 6 < one.history[-1].sweeps <= 12
+        assert one.reason is Reason.SWEEPS
+    result = run(sequential_first=True, max_seconds=0.0)
+    assert result.reason is result.fallback.reason is Reason.SECONDS
+
+
+def test_elements_without_data_keep_their_start():
+    scan = example()
+    maps = np.array(scan.fluorescence)
+    maps[1] = np.nan
+    starts = []
+
+    def keep(record, view):
+        if record.stage == "joint" and record.iteration == 0:
+            starts.append(view.elements)
+
+    result = run(scan.replace(fluorescence=maps), sequential_first=True, callback=keep)
+    assert starts[0][0].any() and not starts[0][1].any()
+    np.testing.assert_array_equal(result.fallback.elements, starts[0])
+
+
+@pytest.mark.filterwarnings("ignore:link")
+@pytest.mark.parametrize("offset", [0.0, -1.0])
+def test_the_joint_fit_starts_from_the_object(offset):
+    """In the phase in which vacuum is what the link says, whatever that of ptychography is."""
+    starts = []
+
+    def keep(record, view):
+        if record.stage == "joint" and record.iteration == 0:
+            starts.append(view.object)
+
+    scan = example()
+    for turn in (1, np.exp(0.7j)):
+        one = scan.replace(probe=scan.probe * turn, truth=None)
+        result = run(one, sequential_first=True, refine_probe=True, link_offset=offset, callback=keep)
+        starts.append(result.fallback.object)
+    np.testing.assert_allclose(starts[2], starts[0], atol=1e-2)
+    z, part = starts[1], starts[0].real
+    # the real part of the object of ptychography, but for its phase
+    turns = np.exp(1j * np.linspace(0, 2 * np.pi, 3600))
+    assert min(np.abs((turn * z).real - part).max() for turn in turns) < 1e-2
+
+
+def test_fields_of_the_linear_link():
+    rng = np.random.default_rng(0)
+    maps, z = rng.random((2, 3, 4)), rng.random((3, 4)) + 1j * rng.random((3, 4))
+    np.testing.assert_array_equal(LinearLink(np.ones(2)).fields_of(z, maps)[0], z.real)
+    np.testing.assert_allclose(LinearLink(np.ones(2), -1.0).fields_of(z, maps)[0], z.imag)
+    np.testing.assert_array_equal(LinearLink(np.ones(2), -1.0).fields_of(z, maps)[1:], maps)
+
+
+# Checkpoints ----------------------------------------------------------------------------------------------
+
+
+def assert_same(result, expected):
+    for ours, other in ((result, expected), (result.fallback, expected.fallback)):
+        assert len(ours.history) == len(other.history)
+        for record, wanted in zip(ours.history, other.history, strict=True):
+            for name in ("loss", "gradient_norm", "sweeps", "note", "stage", "errors", "ptychography_floor"):
+                np.testing.assert_equal(getattr(record, name), getattr(wanted, name), err_msg=name)
+        names = ("object", "elements", "probe", "pattern_misfit", "predicted_fluorescence", "positions")
+        for name in (*names, "intensities", "pattern_background"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(other, name), err_msg=name)
+        assert (ours.reason, ours.quality.verdict) == (other.reason, other.quality.verdict)
+
+
+@pytest.mark.parametrize("precision", ["single", "double"])
+@pytest.mark.parametrize("beam", [{}, BEAM | {"refine_pattern_background": True}], ids=["known", "all"])
+def test_going_on_in_each_stage(tmp_path, beam, precision):
+    path, kept = tmp_path / "run.checkpoint.h5", {}
+
+    def keep(record, view):
+        if record.iteration in (1, 3) and path.exists():  # of the iteration before
+            kept[record.stage, record.iteration] = path.read_bytes()
+
+    settings = {"sequential_first": True, "precision": precision, **beam}
+    whole = run(**settings)
+    writing = {"checkpoint": path, "checkpoint_iterations": 1}
+    assert_same(run(**settings, **writing, callback=keep), whole)
+    stages = set()
+    for (stage, number), content in kept.items():
+        path.write_bytes(content)
+        stages.add(read_checkpoint(path).facts["stage"])
+        rest = run(**settings, checkpoint=path, resume=True)
+        assert_same(rest, whole)
+        if stage != "fluorescence" and number == 3:
+            one = rest if stage == "joint" else rest.fallback
+            assert one.settings["resumed_after"] == [2]
+    assert stages == {"ptychography", "fluorescence", "joint"}
+
+
+def test_other_fluorescence_is_refused_where_it_has_been_used(tmp_path):
+    path = tmp_path / "run.checkpoint.h5"
+    writing = {"sequential_first": True, "checkpoint": path, "checkpoint_iterations": 1}
+    run(**writing)
+    other = example().replace(fluorescence=np.array(example().fluorescence) + 1)
+    with pytest.raises(ValueError, match="one of other data: fluorescence differs"):
+        run(other, **writing, resume=True)
+
+
+def test_resuming_without_a_checkpoint_says_so_once(tmp_path):
+    with pytest.warns(UserWarning, match="there is no checkpoint") as said:
+        run(sequential_first=True, checkpoint=tmp_path / "run.checkpoint.h5", resume=True)
+    assert len([one for one in said if "no checkpoint" in str(one.message)]) == 1
+
+
+def test_a_link_of_a_user_starts_from_the_maps():
+    """It need not know how to come near an object."""
+
+    class Own(LinearLink):
+        def fields_of(self, z, elements):
+            return None
+
+    scan: Scan = example()
+    result = run(scan, sequential_first=True, link=Own(scan.attenuation), max_iterations=0)
+    np.testing.assert_array_equal(result.elements, result.fallback.elements)
+    np.testing.assert_array_equal(result.object.real, 1)
+
+
+def test_a_scan_without_fluorescence_is_refused_at_once():
+    def never(record, view):
+        raise AssertionError
+
+    with pytest.raises(ValueError, match="fluorescence data for 'joint', got one without"):
+        run(example().replace(fluorescence=None), sequential_first=True, callback=never)
