@@ -85,6 +85,9 @@ def alpha_of(model: Model, data: LocalData, gradnorm: Callable[[], float]) -> ND
         There is a wrong number of weights, or a named one is not finite for these data.
     """
     scan, counts, patterns, alpha = data.scan, data.counts, data.patterns, model.alpha
+    if scan.fluorescence is not None and not isinstance(alpha, str):
+        if np.shape(alpha) not in ((), (scan.N_e,)):
+            raise ValueError(f"alpha: expected a number or {scan.N_e} numbers, got shape {np.shape(alpha)}")
     if counts is None:
         return np.zeros(scan.N_e)
     if patterns is None:
@@ -95,8 +98,6 @@ def alpha_of(model: Model, data: LocalData, gradnorm: Callable[[], float]) -> ND
         values = model.alpha_scale * np.full(scan.N_e, gradnorm())
     else:
         values = np.array(alpha, dtype=np.float64)
-        if values.shape not in ((), (scan.N_e,)):
-            raise ValueError(f"alpha: expected a number or {scan.N_e} numbers, got shape {values.shape}")
     if not np.isfinite(values).all():
         raise ValueError(f"alpha: expected finite weights, got {values.tolist()}")
     return np.where(counts.measured, values, 0.0)

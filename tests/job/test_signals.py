@@ -136,6 +136,7 @@ def test_term_before_there_is_anything_to_write(tmp_path, scan_path):
         "sys.exit(main())\n"
     )
     command = [word for word in words(scan_path, tmp_path / "r.h5") if word != "--no-fluorescence-first"]
+    command.append("--fluorescence-first")
     command[1:3] = [str(script)]
     code, _, errors = Running(1, command).end()
     assert (code, errors) == (75, "ptyxrf: stopped by SIGTERM; go on with --resume\n")
