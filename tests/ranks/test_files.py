@@ -38,7 +38,8 @@ def stored(comm, folder, name):
 
 def short(scan, name, comm=None):
     settings = {key: value for key, value in CASES[name][1].items() if key != "margin"}
-    return reconstruct(scan, precision="double", max_iterations=2, comm=comm, sequential_first=False, **settings)
+    settings |= {"precision": "double", "max_iterations": 2, "sequential_first": False}
+    return reconstruct(scan, comm=comm, **settings)
 
 
 @pytest.mark.parametrize("name", ["raster-grid", "spiral-scan-modes", "snake-ptychography"])
