@@ -104,7 +104,7 @@ class Result:
 
     def replaced(self, **changes: Any) -> Result:
         """Return the result with some parameters exchanged; arrays are this rank's."""
-        own = {
+        own: dict[str, Any] = {
             "object": self._object,
             "elements": self._elements,
             "probe": self.probe,
