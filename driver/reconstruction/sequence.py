@@ -21,6 +21,7 @@ from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.scale import vacuum_phase
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.reconstruction.stage import Handover, Job, Stage, run_stage
+from ptyxrf.parallel.gather import gather_tiles
 from ptyxrf.parallel.reduction import Ranks
 
 #: Parts of the budget of seconds after which ptychography and fluorescence alone have to have ended.
@@ -116,10 +117,22 @@ def _in_vacuum_gauge(stage: Stage) -> tuple[dict[str, NDArray[Any]], NDArray[Any
 
 
 def _start_from(objective: Objective, z: NDArray[Any], elements: NDArray[Any]) -> None:
-    """Let a joint objective start from an object and from maps, which replace those with weights."""
-    fields = objective.fields.view(objective.initial)
-    maps = fields[objective.fields.elements]
+    """Let a joint objective start from an object and from maps, which replace those with weights.
+
+    A link that does not tell its fields from an object starts from the maps alone.
+    """
+    fields, link, tile, comm = objective.fields, objective.link, objective.tile, objective.ranks.comm
+    start = fields.view(objective.initial)
+    maps = start[fields.elements]
     maps[...] = np.where((objective.alpha > 0)[:, None, None], elements, maps)
-    found = objective.link.fields_of(z, maps)
-    if found is not None:
-        fields[...] = found
+    light = objective.diagonals.illumination()
+    if not link.linear and comm is not None:  # a phase is unwrapped as a whole
+        z, light = (gather_tiles(comm, tile, one[None])[0] for one in (z, light))
+        maps = gather_tiles(comm, tile, np.ascontiguousarray(maps))
+    try:
+        found = link.fields_of(z, maps, light)
+    except NotImplementedError:
+        return
+    for name, values in found.items():
+        whole = np.shape(values)[-2:] == tile.grid
+        start[fields.channels[name]] = values[(..., *tile.owned.slices)] if whole else values
