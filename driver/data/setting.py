@@ -196,17 +196,31 @@ def takes_settings(
             except TypeError as error:
                 raise TypeError(f"{function.__qualname__}() {error}") from None
             settings = given.pop("settings", None)
-            if settings is None:
-                settings = group()
-            elif not isinstance(settings, group):
-                raise ValueError(f"settings: expected {group.__name__}, got {type(settings).__name__}")
             overrides = {name: given.pop(name) for name in group.declared() if name in given}
-            return function(**given, settings=settings.part(group).replace(**overrides))
+            comm = given.get("comm")
+            if comm is None:
+                return function(**given, settings=_settings_of(group, settings, overrides))
+            # imported where it is needed: the command's help must not wait for numpy
+            from ptyxrf.parallel.agreement import check_communicator
+            from ptyxrf.parallel.startup import agreed
+
+            check_communicator(comm)
+            chosen = agreed(comm, lambda: _settings_of(group, settings, overrides))
+            return function(**given, settings=chosen)
 
         call.__signature__ = signature  # type: ignore[attr-defined]
         return describes_settings(group)(call)
 
     return decorate
+
+
+def _settings_of(group: type[Group], settings: Any, overrides: dict[str, Any]) -> Group:
+    """Return the settings of a call."""
+    if settings is None:
+        settings = group()
+    elif not isinstance(settings, group):
+        raise ValueError(f"settings: expected {group.__name__}, got {type(settings).__name__}")
+    return settings.part(group).replace(**overrides)
 
 
 def describes_settings(group: type[SettingsGroup]) -> Callable[[Described], Described]:

@@ -23,17 +23,27 @@ from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.passes import BeamGradient, Free
 from ptyxrf.driver.objective.point import Point
 from ptyxrf.driver.objective.preconditioner import Preconditioner
+from ptyxrf.driver.objective.same_problem import require_same_problem
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import check_range, starting_probe, starting_values
 from ptyxrf.driver.objective.weights import alpha_of, strengths_of
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 from ptyxrf.parallel.rectangle import Rectangle, Window
 from ptyxrf.parallel.reduction import Ranks
+from ptyxrf.parallel.startup import agreed
 
 #: Settings that may be given by position.
 ORDER = ("method", "alpha", "curvature", "precision", "refine_probe", "start", "comm")
 
 DTYPES: dict[str, np.dtype[Any]] = {"double": np.dtype(np.float64), "single": np.dtype(np.float32)}
+
+
+def _checked(scan: Scan, settings: Model, start: Mapping[str, ArrayLike]) -> Model:
+    """Return the settings with a link; refuse wrong arguments before anything is read."""
+    if not isinstance(scan, Scan):
+        raise ValueError(f"scan: expected a Scan (read_scan reads files), got {type(scan).__name__}")
+    starting_probe(scan, start, None)
+    return with_link(settings, scan)
 
 
 @describes_settings(Model)
@@ -99,16 +109,15 @@ class Objective:
         comm: Any = None,
         data: LocalData | None = None,
     ) -> None:
-        if not isinstance(scan, Scan):
-            raise ValueError(f"scan: expected a Scan (read_scan reads files), got {type(scan).__name__}")
-        settings = with_link(settings, scan)
+        start = {} if start is None else start
+        given = settings
+        settings = agreed(comm, lambda: _checked(scan, given, start))
         self.scan, self.settings, self.method = scan, settings, settings.method
         self.real = DTYPES[settings.precision]
         self.complex = np.result_type(self.real, np.complex64)
         self.link = make_link(settings, scan)
-        start = {} if start is None else start
-        starting_probe(scan, start, None)  # a wrong start is found before anything is read
         if data is None:
+            require_same_problem(comm, scan, settings, start)
             data = LocalData.read(scan, self.method, self.real, settings.halo_margin, Ranks(comm))
         self.data, self.tile, self.ranks = data, data.tile, data.ranks
         self.work, self.evaluations = Work(), 0

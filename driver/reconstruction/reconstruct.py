@@ -13,6 +13,7 @@ from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import takes_settings
 from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.objective.same_problem import require_same_problem
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import starting_probe
 from ptyxrf.driver.reconstruction.checkpoint import kept_probe
@@ -23,6 +24,7 @@ from ptyxrf.driver.reconstruction.reporting import Callback
 from ptyxrf.driver.reconstruction.sequence import one_after_the_other, stages_of
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.reconstruction.stage import Handover, Job, run_stage
+from ptyxrf.parallel.startup import agreed
 
 #: Largest change of the object, relative to vacuum, for which the linear link of real transmission holds: the
 #: neglected term of the exponential is half its square.
@@ -71,15 +73,10 @@ def reconstruct(
         There is no checkpoint to resume from, or the newest is damaged; data or model are suspicious: no
         count scale, contrast too strong for the linear link.
     """
-    if not isinstance(scan, Scan):
-        raise ValueError(f"scan: expected a Scan (read_scan reads files), got {type(scan).__name__}")
-    if callback is not None and not callable(callback):
-        raise ValueError(
-            f"callback: expected a function of an IterationRecord and a View, got {type(callback).__name__}"
-        )
     start = {} if start is None else start
-    starting_probe(scan, start, None)  # a wrong start is found before kernels are compiled
-    stages = stages_of(settings, scan, start)
+    stages = agreed(comm, lambda: _checked(scan, settings, start, callback))
+    others = {"callback": "none" if callback is None else "given"}
+    require_same_problem(comm, scan, stages[-1], start, others)
     job = _job(scan, stages, start, callback, comm)
     before, fallback = Handover(seconds=job.found.seconds), None
     if len(stages) > 1:
@@ -87,6 +84,22 @@ def reconstruct(
     stage = run_stage(job, stages[-1], before)
     _warn_of_strong_contrast(stage.objective, stage.vector)
     return stage.result.replaced(fallback=fallback)
+
+
+def _checked(
+    scan: Scan, settings: Settings, start: Mapping[str, ArrayLike], callback: Callback | None
+) -> list[Settings]:
+    """Return the settings of each stage; refuse wrong arguments before kernels are compiled."""
+    if not isinstance(scan, Scan):
+        raise ValueError(f"scan: expected a Scan (read_scan reads files), got {type(scan).__name__}")
+    if callback is not None and not callable(callback):
+        raise ValueError(
+            f"callback: expected a function of an IterationRecord and a View, got {type(callback).__name__}"
+        )
+    starting_probe(scan, start, None)
+    stages = stages_of(settings, scan, start)
+    check_probe_start(scan, stages[-1], start)
+    return stages
 
 
 def _job(
@@ -98,7 +111,6 @@ def _job(
 ) -> Job:
     """Return what the stages share, with the probe from which they start."""
     settings = stages[-1]
-    check_probe_start(scan, settings, start)
     compile_kernels(scan, stages[0].part(Model), comm)
     found = kept_probe(scan, settings, comm) or find_probe(scan, settings, comm)
     return Job(scan, _with_probe(scan, found.probe), found, settings, start, callback, comm)

@@ -15,6 +15,7 @@ from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, RunState
 from ptyxrf.driver.reconstruction.discrepancy import noise_level
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.state import State
+from ptyxrf.parallel.startup import agreed
 
 
 class View:
@@ -104,7 +105,9 @@ class Reporter:
         objective = self._objective
         record = self._record(state)
         self.history.append(record)
-        wanted = self._callback is not None and bool(self._callback(record, View(objective, state)))
+        callback, view = self._callback, View(objective, state)
+        # an error of a callback on one rank is that of all
+        wanted = callback is not None and agreed(objective.ranks.comm, lambda: bool(callback(record, view)))
         if objective.any(wanted):
             return Reason.CALLBACK
         if objective.any(self._fits_noise(objective.losses)):
