@@ -87,7 +87,7 @@ class ChunkWriter:
 def compressed(chunk: NDArray[Any]) -> bytes:
     """Return a chunk as HDF5 stores it: shuffled, deflated at level 1, with its checksum."""
     bytes_of_each = np.ascontiguousarray(chunk).view(np.uint8).reshape(-1, chunk.dtype.itemsize)
-    data = zlib.compress(np.ascontiguousarray(bytes_of_each.T), 1)
+    data = zlib.compress(bytes_of_each.T.tobytes(), 1)
     return data + fletcher32(data).to_bytes(4, "little")
 
 

@@ -19,6 +19,8 @@ DISTANCES = (("m", 0.02, 60.0), ("mm", 0.02, 60.0), ("um", 0.02, 60.0))
 DETECTOR_PIXELS = (("m", 1e-7, 1e-3), ("um", 1e-7, 1e-3), ("mm", 1e-7, 1e-3))
 ENERGIES = (("J", 8e-18, 3.2e-14), ("keV", 8e-18, 3.2e-14), ("eV", 8e-18, 3.2e-14))
 WAVELENGTHS = (("m", 8e-18, 3.2e-14), ("nm", 8e-18, 3.2e-14), ("angstrom", 8e-18, 3.2e-14))
+#: Joules of a photon: from the extreme ultraviolet on.
+LEAST_ENERGY, LARGEST_ENERGY = 1e-18, 1e-13
 
 
 def unit_in_name(name: str) -> str | None:
@@ -48,6 +50,10 @@ def geometry_of(settings: Preparation, files: InputFiles, guesses: Guesses, find
             "detector_pixel": (length, DETECTOR_PIXELS, "75 um"),
         }.items()
     }
+    if not LEAST_ENERGY <= values["energy"] <= LARGEST_ENERGY:
+        raise ValueError(
+            f"energy: expected a photon energy of X-rays, got {values['energy'] / 1.602176634e-16:.4g} keV"
+        )
     return Geometry(values["energy"], values["distance"], values["detector_pixel"])
 
 

@@ -19,52 +19,49 @@ DEAD_COUNTS = 25.0
 SATURATED_PIXELS = 3
 #: ... and it is at least this: small counts repeat without a reason.
 SATURATED_COUNTS = 1000.0
+#: The largest integers of frames that were converted to real numbers.
+CONVERTED = (2.0**32 - 1, 2.0**31 - 1, 2.0**16 - 1, 2.0**32)
 #: Rounds in which hot pixels are found beside hot pixels.
 ROUNDS = 3
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 
 
-def outside_range(
-    lowest: NDArray[Any], highest: NDArray[Any], values: Sequence[int] | None
-) -> NDArray[np.bool_]:
-    """Return which pixels have values that are no counts, from their lowest and highest values.
+def no_counts(frames: NDArray[Any], values: Sequence[int] | None) -> NDArray[np.bool_]:
+    """Return which values of frames are no counts.
 
     Parameters
     ----------
-    lowest, highest : arrays of one dtype
+    frames : array of real numbers
     values : sequence of int, optional
-        Values of gaps. Default: negative ones, and the largest of an integer type.
+        Values of gaps. Default: negative ones, those that are not finite, and the largest of an integer type.
     """
     if values is not None:
-        return np.isin(highest, values) | np.isin(lowest, values)
-    bad = ~np.isfinite(highest) | ~np.isfinite(lowest) | (lowest < 0)
-    if highest.dtype.kind in "iu":
-        bad |= highest == np.iinfo(highest.dtype).max
-    else:  # integers that were converted
-        bad |= np.isin(highest, (2.0**32 - 1, 2.0**31 - 1, 2.0**16 - 1, 2.0**32))
-    return bad
+        return np.isin(frames, values)
+    wrong = ~np.isfinite(frames) | (frames < 0)
+    if frames.dtype.kind in "iu":
+        return wrong | (frames == np.iinfo(frames.dtype).max)
+    return wrong | np.isin(frames, CONVERTED)
 
 
-def saturation_of(frames: NDArray[Any], good: NDArray[np.bool_]) -> float | None:
+def saturation_of(frames: NDArray[Any], counts: NDArray[np.bool_]) -> float | None:
     """Return the value at which pixels are saturated, or None where none are.
 
     Parameters
     ----------
     frames : (B, H, W) array of real numbers
         A sample.
-    good : (H, W) array of bool
-        Pixels whose values are counts.
+    counts : (B, H, W) array of bool
+        Values that are counts.
     """
-    values = frames[:, good]
-    if not values.size:
-        return None
+    values = np.where(counts, frames, 0)
     top = values.max()
     if top < SATURATED_COUNTS:
         return None
     # noise never repeats a large maximum; a pixel that is stuck at it does in every frame
-    reached = (values == top).any(axis=0)
-    moving = reached & (values.min(axis=0) < top)
-    return float(top) if moving.sum() >= SATURATED_PIXELS else None
+    reached = values == top
+    moving = reached.any(axis=0) & ~np.where(counts, reached, True).all(axis=0)
+    several = reached.any(axis=(1, 2)).sum() > 1
+    return float(top) if several and moving.sum() >= SATURATED_PIXELS else None
 
 
 def hot_pixels(sums: NDArray[np.float64], good: NDArray[np.bool_], per_photon: float) -> NDArray[np.bool_]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ptyxrf.driver.files.chunk_writer import ChunkWriter
 from ptyxrf.driver.preparation.pairing import Pairing
 from ptyxrf.driver.preparation.settings import Preparation
-from ptyxrf.driver.preparation.survey import Survey
+from ptyxrf.driver.preparation.survey import BRIGHT_RATIO, Survey
 
-#: A frame with less than this share of the median counts is dark, one with more than so many times them bad.
-DARK_SHARE, BRIGHT_RATIO = 0.1, 10.0
+#: A frame with less than this share of the median counts is dark.
+DARK_SHARE = 0.1
 
 #: A position whose frames may go on in the next batch: its number, their sum, and how many there are.
 Held = tuple[int, NDArray[Any], int]

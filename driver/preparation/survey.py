@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.preparation.beam_centre import beam_centre, is_at_corner, window_size
-from ptyxrf.driver.preparation.detector_pixels import hot_pixels, outside_range, saturation_of
+from ptyxrf.driver.preparation.detector_pixels import hot_pixels, no_counts, saturation_of
 from ptyxrf.driver.preparation.findings import Findings
 from ptyxrf.driver.preparation.frames import RawFrames, Window
 from ptyxrf.driver.preparation.guesses import Guesses
@@ -17,6 +17,8 @@ from ptyxrf.driver.preparation.settings import Preparation
 
 #: Number of frames of the sample.
 SAMPLE = 64
+#: A frame with more than so many times the median counts is bad.
+BRIGHT_RATIO = 10.0
 
 
 @dataclass
@@ -78,21 +80,14 @@ def survey_frames(
     block = np.concatenate(
         [frames.read(run) for run in np.split(sample, np.flatnonzero(np.diff(sample) > 1) + 1)]
     )
-    good = _range_mask(settings, block, findings)
-    ceiling = settings.saturation or saturation_of(block, good) or np.inf
-    if np.isfinite(ceiling):
-        saturated = good & (block >= ceiling).any(axis=0)
-        good &= ~saturated
-        findings.tell(
-            "saturation", f"{int(saturated.sum())} pixels reach {ceiling:g}, masked", float(ceiling)
-        )
-    if settings.corner is None and is_at_corner(np.where(good, block, 0).mean(axis=0)):
+    shown, good, ceiling = _counts(settings, block, findings)
+    if settings.corner is None and is_at_corner(shown.mean(axis=0)):
         frames = RawFrames(source.values, settings, corner=True, amplitudes=settings.amplitudes)
-        block, good = (np.fft.fftshift(one, axes=(-2, -1)) for one in (block, good))
+        shown, good = (np.fft.fftshift(one, axes=(-2, -1)) for one in (shown, good))
         findings.tell("corner", "the frames are centred at their corner", True)
-    whole = bool((np.where(good, block, 0) % 1 == 0).all())
+    whole = bool((shown % 1 == 0).all())
     photon = settings.counts_per_photon or 1.0
-    counts = np.where(good, block, 0).sum(axis=0, dtype=np.float64)
+    counts = shown.sum(axis=0, dtype=np.float64)
     good = _file_mask(settings, files, guesses, frames, counts, good, findings)
     for row, column in np.reshape(settings.bad_pixels or (), (-1, 2)).astype(int):
         good[row, column] = False
@@ -101,26 +96,34 @@ def survey_frames(
         hot = hot_pixels(np.where(good, counts, 0.0), good, photon)
         good = good & ~hot
     centre = _centre(settings, counts, good, findings)
-    window = _window(settings, counts * len(chosen) / len(block) / photon, good, centre, findings)
-    totals = window.cut(np.where(good, block, 0)).sum(axis=(1, 2), dtype=np.float64)
+    window = _window(settings, counts * len(chosen) / len(shown) / photon, good, centre, findings)
+    totals = window.cut(np.where(good, shown, 0)).sum(axis=(1, 2), dtype=np.float64)
     median = float(np.median(totals[totals > 0])) if (totals > 0).any() else 0.0
     known = settings.counts_per_photon is not None or whole
-    return Survey(frames, good, hot, float(ceiling), centre, window, median, photon, known)
+    return Survey(frames, good, hot, ceiling, centre, window, median, photon, known)
 
 
-def _range_mask(settings: Preparation, block: NDArray, findings: Findings) -> NDArray[np.bool_]:
-    """Return which pixels have values that are counts.
+def _counts(
+    settings: Preparation, block: NDArray, findings: Findings
+) -> tuple[NDArray, NDArray[np.bool_], float]:
+    """Return the frames of a sample without flashes, 0 where pixels are bad; good pixels; saturation.
 
-    A pixel that is negative or not finite in fewer than half of the frames has noise, or the frames are bad.
+    What happens to a pixel in fewer than half of the frames is noise, or the frames are bad.
     """
-    counts = np.isfinite(block) & (block >= 0)
-    often = counts.mean(axis=0) > 0.5
-    values = np.where(counts, block, 0)
-    lowest, highest = (block, block) if settings.gap_values else (values, values)
-    bad = ~often | outside_range(lowest.min(axis=0), highest.max(axis=0), settings.gap_values)
-    if bad.any():
-        findings.tell("gap_values", f"{int(bad.sum())} pixels have values that are no counts (gaps), masked")
-    return ~bad
+    counted = ~no_counts(block, settings.gap_values)
+    good = counted.mean(axis=0) > 0.5
+    if bad := int((~good).sum()):
+        findings.tell("gap_values", f"{bad} pixels have values that are no counts (gaps), masked")
+    ceiling = settings.saturation or saturation_of(block, counted & good) or np.inf
+    if np.isfinite(ceiling):
+        saturated = good & (counted & (block >= ceiling)).any(axis=0)
+        good &= ~saturated
+        text = f"{int(saturated.sum())} pixels reach {ceiling:g}, masked"
+        findings.tell("saturation", text, float(ceiling))
+    values = np.where(good & np.isfinite(block) & (block > 0), block, 0)
+    totals = values.sum(axis=(1, 2), dtype=np.float64)
+    usual = totals <= BRIGHT_RATIO * np.median(totals) if totals.any() else totals >= 0
+    return (values[usual] if usual.any() else values), good, float(ceiling)
 
 
 def _file_mask(
