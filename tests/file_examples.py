@@ -10,6 +10,28 @@ from ptyxrf.driver.data.history import IterationRecord, Reason
 from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 
+DETECTOR = "/entry_1/instrument_1/detector_1"
+
+
+def write_foreign(path, scan, probe="/entry_1/instrument_1/source_1/illumination", **changes):
+    """Write what another program would: CXI and nothing else."""
+    dx = scan.pixel_size
+    values = {
+        "/entry_1/data_1/data": scan.patterns,
+        "/entry_1/data_1/translation": np.stack(
+            [-scan.positions[:, 1] * dx, -scan.positions[:, 0] * dx, np.zeros(scan.N)], axis=1
+        ),
+        "/entry_1/instrument_1/source_1/energy": scan.geometry.energy,
+        f"{DETECTOR}/distance": scan.geometry.distance,
+        f"{DETECTOR}/x_pixel_size": scan.geometry.detector_pixel,
+        f"{DETECTOR}/y_pixel_size": scan.geometry.detector_pixel,
+        probe: scan.probe,
+    } | changes
+    with h5py.File(path, "w") as file:
+        for name, value in values.items():
+            if value is not None:
+                file[name] = value
+
 
 def write_maps(
     path, *, shape=(3, 4), x=None, y=None, scalers=("us_ic", "ELT1"), counts=None, unit=b"ug/cm^2"

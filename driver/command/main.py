@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ptyxrf.driver.command import bench, demo, info, plan, prepare, reconstruct, simulate
+from ptyxrf.driver.command import bench, demo, formats, info, plan, prepare, reconstruct, simulate
 from ptyxrf.driver.command.outputs import is_first
 from ptyxrf.driver.command.parser import Subcommand, make_parser
 from ptyxrf.driver.job.abort import no_interrupt_is_lost, say
@@ -21,7 +21,9 @@ from ptyxrf.driver.job.ranks import INTERRUPTED, PATIENCE, Failure, alone, commu
 
 DONE, BAD_INPUT = 0, 2
 
-SUBCOMMANDS = tuple(module.COMMAND for module in (demo, simulate, prepare, reconstruct, info, plan, bench))
+SUBCOMMANDS = tuple(
+    module.COMMAND for module in (demo, simulate, prepare, reconstruct, info, formats, plan, bench)
+)
 
 
 def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) -> int:

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.checks import array_of, one_of, per_item, real_array, scales_of
+from ptyxrf.driver.data.checks import one_of, per_item, real_array, scales_of
 from ptyxrf.driver.data.data_checks import (
     check_patterns,
     check_probe,
     check_truth,
-    grid_shape,
     mask_of,
     measured_elements,
     names_of_elements,
@@ -24,10 +23,9 @@ from ptyxrf.driver.data.data_checks import (
 from ptyxrf.driver.data.frame_selection import arguments_of_frames, frame_numbers, single_values
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.lazy_arrays import ArraySource, blocks_of_rows, is_lazy, numpy_source
+from ptyxrf.driver.data.probe_guess import probe_in_focus
+from ptyxrf.driver.data.window_places import placed_windows
 from ptyxrf.driver.data.words import BLURS
-
-#: Positions closer than this (pixels) to an integer are that integer: the error of metres read back.
-POSITION_ROUNDING = 1e-9
 
 #: Sums of |P|^2 whose squares are representable.
 LEAST_INTENSITY, MOST_INTENSITY = 1e-120, 1e120
@@ -44,8 +42,9 @@ class Scan:
     positions : (N, 2) array of float
         (row, column) of the probe window's first pixel on the object grid, in pixels. Fractions are
         kept: the probe is Fourier-shifted by them.
-    probe : (K, m, m) or (m, m) array of complex
-        Probe modes, in the unit whose squared modulus is that of `patterns` (unitary DFT).
+    probe : (K, m, m) or (m, m) array of complex, optional
+        Probe modes, in the unit whose squared modulus is that of `patterns` (unitary DFT). Without one the
+        scan has that of the mean pattern in focus, and a reconstruction begins with a search for the defocus.
     shape : (int, int), optional
         (n_rows, n_cols) of the object grid; default: what the positions cover.
     fluorescence : (N_e, n_rows, n_cols) or (N_e, N) array or lazy source of float, optional
@@ -93,6 +92,8 @@ class Scan:
     ----------
     N, m, K, N_e : int
         Positions, pattern size, probe modes, elements.
+    probe_known : bool
+        Whether a probe was given.
     corners : (N, 2) array of int64
         Integer part of each position: the corner of its patch.
     fractions : (N, 2) array of float64
@@ -116,7 +117,7 @@ class Scan:
         self,
         patterns: ArrayLike | ArraySource,
         positions: ArrayLike,
-        probe: ArrayLike,
+        probe: ArrayLike | None = None,
         *,
         shape: tuple[int, int] | None = None,
         fluorescence: ArrayLike | ArraySource | None = None,
@@ -138,9 +139,10 @@ class Scan:
         title: str = "",
     ) -> None:
         self._set_patterns(patterns)
-        self._set_probe(probe)
-        self._set_positions(positions, shape)
         self.mask: Any = None if mask is None else mask_of(mask, self.N, self.m)
+        self.probe_known = probe is not None
+        self._set_probe(probe_in_focus(self.patterns, self.mask) if probe is None else probe)
+        self._set_positions(positions, shape)
         self.pattern_background = pattern_background_of(pattern_background, self.m)
         if isinstance(self.patterns, np.ndarray):
             check_patterns(
@@ -210,38 +212,8 @@ class Scan:
         self.K = int(array.shape[0])
 
     def _set_positions(self, positions: ArrayLike, shape: tuple[int, int] | None) -> None:
-        array = array_of("positions", positions, 2)
-        if array.shape != (self.N, 2):
-            raise ValueError(
-                f"positions: expected shape ({self.N}, 2), one (row, column) for each of the {self.N} "
-                f"patterns, got {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            j = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-            raise ValueError(
-                f"positions: expected finite pixels, got {tuple(array[j].tolist())} at position {j}"
-            )
-        nearest = np.round(array)
-        snapped = np.where(np.abs(array - nearest) < POSITION_ROUNDING, nearest, array)
+        self.positions, snapped, self.shape = placed_windows(positions, self.N, self.m, shape)
         corners = np.floor(snapped)
-        if shape is None:
-            extent = corners.max(axis=0) + self.m
-            if extent.max() > 2**31:
-                raise ValueError(
-                    f"positions: expected pixels, got a scan that covers {extent.tolist()} pixels"
-                )
-            self.shape = (int(extent[0]), int(extent[1]))
-        else:
-            self.shape = grid_shape(shape)
-        outside = (corners < 0).any(axis=1) | (corners + self.m > self.shape).any(axis=1)
-        if outside.any():
-            j = int(np.flatnonzero(outside)[0])
-            raise ValueError(
-                f"positions: expected every {self.m} x {self.m} window inside the "
-                f"{self.shape[0]} x {self.shape[1]} object grid, "
-                f"got {tuple(array[j].tolist())} at position {j}"
-            )
-        self.positions = array
         self.corners = corners.astype(np.int64)
         self.fractions = snapped - corners
 
@@ -361,6 +333,8 @@ class Scan:
         arguments: dict[str, Any] = {
             name: getattr(self, name) for name in ("patterns", "positions", "probe", *others)
         }
+        if not self.probe_known:
+            arguments["probe"] = None
         patterns = changes.get("patterns")
         if patterns is not None and np.shape(patterns)[:1] != (self.N,):
             arguments |= single_values(self)

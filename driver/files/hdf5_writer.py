@@ -168,9 +168,9 @@ class Hdf5Writer:
         """Make `name` another path of `target`."""
         self.file[self.at(name)] = h5py.SoftLink(self.at(target))
 
-    def probe(self, probe: NDArray[Any]) -> None:
+    def probe(self, probe: NDArray[Any], **attributes: Any) -> None:
         """Write the illumination where CXI has it, and a group that viewers show as a picture."""
-        self.array(ILLUMINATION, probe, interpretation="image")
+        self.array(ILLUMINATION, probe, interpretation="image", **attributes)
         self.group(f"{ENTRY}/probe_1", "NXdata", signal="data", title="probe")
         self.link(f"{ENTRY}/probe_1/data", ILLUMINATION)
 

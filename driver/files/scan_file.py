@@ -28,10 +28,11 @@ from ptyxrf.driver.files.cxi import (
     TRANSLATION,
     nominal_geometry,
 )
-from ptyxrf.driver.files.foreign_scan import PATTERN_PLACES, first_place, foreign_arguments
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
 from ptyxrf.driver.files.hdf5_writer import Hdf5Writer, writing
 from ptyxrf.driver.files.pattern_file import MaskFile, PatternFile, good_pixels
+from ptyxrf.driver.files.readers.registry import reader_of
+from ptyxrf.driver.files.scan_of_measured import arguments_of_measured
 from ptyxrf.driver.files.stored_array import StoredArray
 
 #: Patterns of one chunk: a rank that reads its own patterns decompresses little that it does not want.
@@ -90,7 +91,7 @@ def write_beside_patterns(writer: Hdf5Writer, scan: Scan) -> None:
     """Write all of a scan but its patterns, which are in the file already."""
     _write_detector(writer, scan)
     _write_geometry(writer, scan)
-    writer.probe(scan.probe)
+    writer.probe(scan.probe, **({} if scan.probe_known else {"guess": True}))
     _write_fluorescence(writer, scan)
     if scan.truth:
         writer.group(f"{ENTRY}/truth_1", "NXcollection")
@@ -214,9 +215,8 @@ def read_scan(
     They are read as they are sliced, so that each rank of a reconstruction reads only its own part. The scan
     can be pickled and sent to other ranks.
 
-    Files of other programs are read too: positions then come from the translations of the sample
-    (column = -x/dx, row = -y/dy, smallest shifted to 0, dx = wavelength * distance / (m * detector
-    pixel)), the probe from one of several customary places; mask and fluorescence are optional.
+    Files of other programs are read too; ``ptyxrf formats`` lists which. Their positions become pixels of the
+    object, the smallest shifted to 0; probe, mask and fluorescence are optional.
 
     Parameters
     ----------
@@ -247,12 +247,12 @@ def read_scan(
     """
     with reading(path) as reader:
         if not (reader.own and (swap or flip_rows or flip_columns)):
-            patterns = _patterns(reader)
             if reader.own:
                 arguments = _own_arguments(reader)
             else:
-                arguments = foreign_arguments(reader, patterns.shape[-1], swap, flip_rows, flip_columns)
-            scan = Scan(patterns, **arguments, **_common_arguments(reader))
+                found = reader_of(reader, "scan").reads(reader)
+                arguments = arguments_of_measured(found, swap, flip_rows, flip_columns)
+            scan = Scan(**_common_arguments(reader) | arguments)
             if check:
                 scan.check()
             return scan
@@ -263,11 +263,10 @@ def read_scan(
 
 
 def _patterns(reader: Hdf5Reader) -> PatternFile:
-    name = PATTERNS if reader.own else first_place(reader, PATTERN_PLACES, "diffraction patterns")
-    dataset = reader.dataset(name)
+    dataset = reader.dataset(PATTERNS)
     if dataset.ndim != 3 or dataset.shape[1] != dataset.shape[2]:
-        raise reader.error(name, f"expected square patterns (N, m, m), got shape {dataset.shape}")
-    return PatternFile(reader.path, name, dataset.shape, dataset.dtype)
+        raise reader.error(PATTERNS, f"expected square patterns (N, m, m), got shape {dataset.shape}")
+    return PatternFile(reader.path, PATTERNS, dataset.shape, dataset.dtype)
 
 
 def _common_arguments(reader: Hdf5Reader) -> dict[str, Any]:
@@ -292,8 +291,9 @@ def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
     nominal = bool(reader.dataset(f"{SOURCE}/energy").attrs.get("nominal", False))
     places = {name: f"{ENTRY}/truth_1/{name}" for name in TRUE_ARRAYS}
     return {
+        "patterns": _patterns(reader),
         "positions": reader.array(POSITIONS),
-        "probe": reader.array(ILLUMINATION),
+        "probe": None if reader.dataset(ILLUMINATION).attrs.get("guess") else reader.array(ILLUMINATION),
         "shape": _object_shape(reader),
         "exposure": reader.array(EXPOSURE),
         "geometry": None if nominal else geometry,

@@ -36,10 +36,12 @@ class StoredArray:
     ----------
     path : Path
         Absolute path of the file.
-    name, shape
+    name
         As given.
-    stored, dtype : dtype
-        Of the values in the file, and of what a slice becomes.
+    shape, dtype
+        Of the array as it is sliced.
+    stored_shape, stored
+        Shape and dtype in the file, which a subclass may show in another way.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class StoredArray:
     ) -> None:
         self.path = Path(path).absolute()
         self.name = name
-        self.shape = tuple(int(size) for size in shape)
+        self.stored_shape = self.shape = tuple(int(size) for size in shape)
         self.stored = self.dtype = np.dtype(dtype)
 
     @property
@@ -68,11 +70,11 @@ class StoredArray:
         """Open the dataset; it has to be what it was."""
         with reading(self.path) as reader:
             dataset = reader.dataset(self.name)
-            if dataset.shape != self.shape or dataset.dtype != self.stored:
+            if dataset.shape != self.stored_shape or dataset.dtype != self.stored:
                 raise reader.error(
                     self.name,
                     f"has changed since it was opened: {dataset.dtype} {dataset.shape} "
-                    f"instead of {self.stored} {self.shape}",
+                    f"instead of {self.stored} {self.stored_shape}",
                 )
             yield reader, dataset
 

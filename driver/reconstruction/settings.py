@@ -70,11 +70,11 @@ class StartSettings(SettingsGroup):
     """The probe from which a reconstruction starts."""
 
     probe_start: str = setting(
-        "given",
+        None,
         Choice(("given", "search", "zone-plate", "mean-pattern")),
         "probe from which the reconstruction starts: the scan's; the best of that and the mean pattern over "
         "defocus, by short reconstructions of some patterns; the mean pattern over defocus alone; or the "
-        "mean pattern in focus, without a search",
+        "mean pattern in focus, without a search (default: given, or zone-plate where the scan has no probe)",
     )
     modes: int = setting(
         None,
@@ -92,6 +92,7 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
     """
 
     precision: str = redeclared(Model, "precision", "single")
+    refine_probe: bool = redeclared(Model, "refine_probe", None, "where it is found in the patterns")
     curvature: str = redeclared(Model, "curvature", None, "positive, or full with the solver of the paper")
     rescale_probe: bool = redeclared(Model, "rescale_probe", None, "where the probe is refined")
     memory: str = redeclared(
@@ -164,15 +165,16 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
                 f"positions_from_iteration: expected refine_positions beside "
                 f"{self.positions_from_iteration}, got refine_positions = 'none'"
             )
-        if self.probe_from_iteration > 0 and not self.refine_probe:
+        found = self.probe_start not in (None, "given")
+        if self.probe_from_iteration > 0 and not (self.refine_probe or (found and self.refine_probe is None)):
             raise ValueError(
                 f"probe_from_iteration: expected refine_probe = true beside {self.probe_from_iteration}, "
                 "got refine_probe = false"
             )
-        if self.probe_start == "given":
+        if not found:
             return
         beside = f"beside {self.probe_start!r}"
-        if not self.refine_probe:
+        if self.refine_probe is False:
             raise ValueError(
                 f"probe_start: expected refine_probe = true {beside}, which only comes near the probe, got "
                 "refine_probe = false"
@@ -206,6 +208,12 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
         if self.solver == "paper":
             left_open = {name: value for name, value in PAPER.items() if getattr(self, name) is None}
             return self.replace(**left_open | {"solver": "newton"}).resolved(scan, start)
+        # the probe of the mean pattern is one of the zone plate's candidates
+        begin = self.probe_start or (
+            "given" if scan.probe_known or "probe" in (start or {}) else "zone-plate"
+        )
+        begin = "given" if self.method == "fluorescence" else begin
+        refine = self.refine_probe if self.refine_probe is not None else begin != "given"
         # fluorescence alone is a linear problem, for which conjugate gradients are made
         solver = self.solver or ("newton" if self.method == "fluorescence" else "quasi-newton")
         first = self.method == "joint" and "elements" not in (start or {}) and covers(scan)
@@ -219,7 +227,9 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
             "preconditioner": True,
             "inner_limit": INNER_LIMITS[solver],
             "memory": "low" if solver == "quasi-newton" else "cached",
-            "rescale_probe": self.refine_probe,
+            "probe_start": begin,
+            "refine_probe": refine,
+            "rescale_probe": refine,
             "fluorescence_first": first,
             "scale_from": "vacuum" if self.method == "ptychography" else "probe",
             "modes": scan.K,

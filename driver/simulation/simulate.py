@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.checks import per_item
 from ptyxrf.driver.data.geometry import Geometry
-from ptyxrf.driver.data.scan import POSITION_ROUNDING, Scan
+from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import takes_settings
+from ptyxrf.driver.data.window_places import POSITION_ROUNDING
 from ptyxrf.driver.simulation.images import from_images, read_image
 from ptyxrf.driver.simulation.noise import poisson_noise
 from ptyxrf.driver.simulation.plain_model import blurred, exit_waves

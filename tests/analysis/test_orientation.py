@@ -8,8 +8,8 @@ from ptyxrf.driver.analysis.orientation import (
     rank_orientations,
 )
 from ptyxrf.driver.command.info_text import ranking_text
-from ptyxrf.driver.files.foreign_scan import positions_from_translation
 from ptyxrf.driver.files.scan_file import translation_from_positions
+from ptyxrf.driver.files.scan_of_measured import positions_in_pixels
 from ptyxrf.driver.simulation.simulate import simulate
 
 
@@ -42,7 +42,8 @@ def test_orientations_are_all_different_and_read_as_files_are():
     for orientation in ORIENTATIONS:
         flags = {key: getattr(orientation, key) for key in ("swap", "flip_rows", "flip_columns")}
         turned = orientation.apply(positions)
-        read = positions_from_translation(translation_from_positions(positions, 1.0), (1.0, 1.0), **flags)
+        x, y, _ = translation_from_positions(positions, 1.0).T
+        read = positions_in_pixels(-y, -x, (1.0, 1.0), **flags)
         np.testing.assert_allclose(turned, read, atol=1e-12)
         seen.add(turned.tobytes())
     assert len(seen) == 8

@@ -9,6 +9,7 @@ from functools import partialmethod
 import h5py
 import numpy as np
 import pytest
+from file_examples import DETECTOR, write_foreign
 from scan_examples import (
     FIELDS,
     GEOMETRY,
@@ -23,28 +24,6 @@ from ptyxrf.driver.files.pattern_file import PatternFile
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
 from ptyxrf.driver.files.stored_array import StoredArray
 from ptyxrf.driver.objective.objective import Objective
-
-DETECTOR = "/entry_1/instrument_1/detector_1"
-
-
-def write_foreign(path, scan, probe="/entry_1/instrument_1/source_1/illumination", **changes):
-    """Write what another program would: CXI and nothing else."""
-    dx = scan.pixel_size
-    values = {
-        "/entry_1/data_1/data": scan.patterns,
-        "/entry_1/data_1/translation": np.stack(
-            [-scan.positions[:, 1] * dx, -scan.positions[:, 0] * dx, np.zeros(scan.N)], axis=1
-        ),
-        "/entry_1/instrument_1/source_1/energy": scan.geometry.energy,
-        f"{DETECTOR}/distance": scan.geometry.distance,
-        f"{DETECTOR}/x_pixel_size": scan.geometry.detector_pixel,
-        f"{DETECTOR}/y_pixel_size": scan.geometry.detector_pixel,
-        probe: scan.probe,
-    } | changes
-    with h5py.File(path, "w") as file:
-        for name, value in values.items():
-            if value is not None:
-                file[name] = value
 
 
 @pytest.mark.parametrize("modes", [1, 3])
@@ -247,7 +226,6 @@ def test_foreign_geometry_in_other_words(tmp_path):
         "/entry_1/data_1/data",
         "/entry_1/data_1/translation",
         "/entry_1/instrument_1/source_1/energy",
-        "/entry_1/instrument_1/source_1/illumination",
         f"{DETECTOR}/distance",
     ],
 )

@@ -1,0 +1,172 @@
+"""CXI files of other programs, and NXcxi_ptycho: patterns, translations of the sample, geometry.
+
+cdtools, PtyPy, ptychodus, PyNX and beamlines write them. Positions are minus the translation of the sample,
+as cdtools has it; programs disagree, and the orientation search decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.data.geometry import Geometry
+from ptyxrf.driver.files.cxi import (
+    DATA,
+    DETECTOR,
+    ENTRY,
+    EXPOSURE,
+    ILLUMINATION,
+    INSTRUMENT,
+    PATTERNS,
+    SAMPLE,
+    SOURCE,
+    TRANSLATION,
+)
+from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.pattern_file import PatternFile
+from ptyxrf.driver.files.readers.quantities import energy, energy_of_wavelength, first_place, length, lengths
+from ptyxrf.driver.files.readers.raster_frames import RasterFrames
+from ptyxrf.driver.files.readers.reader import MeasuredScan, Reader
+
+#: Where programs put patterns, translations, probe, energy, intensity of the beam and dark frames; the first
+#: that is there counts.
+PATTERN_PLACES = (f"{DATA}/data", PATTERNS, f"{ENTRY}/data/data")
+TRANSLATION_PLACES = (f"{DATA}/translation", TRANSLATION, f"{DETECTOR}/translation")
+PROBE_PLACES = (
+    ILLUMINATION,
+    f"{SOURCE}/probe",
+    f"{SOURCE}/data_illumination",
+    f"{DATA}/probe",
+    f"{SAMPLE}/illumination",
+    f"{ENTRY}/image_1/process_1/final_illumination",
+    f"{ENTRY}/image_1/probe",
+)
+ENERGY_PLACES = (f"{SOURCE}/energy", f"{INSTRUMENT}/beam_1/energy")
+INTENSITY_PLACES = (
+    EXPOSURE, f"{INSTRUMENT}/monitor/data", f"{DATA}/intensities", f"{SAMPLE}/geometry_1/intensities",
+    f"{DETECTOR}/intensities",
+)  # fmt: skip
+DARK_PLACES = (f"{DETECTOR}/data_dark", f"{DETECTOR}/darkfield")
+
+
+def _recognises(reader: Hdf5Reader) -> bool:
+    return any(reader.has(name) for name in (DETECTOR, SOURCE, "cxi_version"))
+
+
+def _read(reader: Hdf5Reader) -> MeasuredScan:
+    patterns = _patterns(reader)
+    count, m = patterns.shape[0], patterns.shape[-1]
+    photon, distance, pixels = _energy(reader), _distance(reader), _detector_pixels(reader)
+    x, y = _translation(reader, count)
+    there = [name for name in PROBE_PLACES if reader.has(name)]
+    arguments: dict[str, Any] = {"exposure": _exposure(reader, count)}
+    if there:
+        probe = reader.array(there[0])
+        # Programs that have one mode keep it with or without leading axes of length one.
+        arguments["probe"] = probe.reshape(-1, *probe.shape[-2:]) if probe.ndim > 3 else probe
+    dark = [name for name in DARK_PLACES if reader.has(name)]
+    if dark and not reader.has(f"{DETECTOR}/pattern_background"):
+        frames = np.asarray(reader.array(dark[0]), dtype=np.float64)
+        arguments["pattern_background"] = np.clip(frames.mean(axis=tuple(range(frames.ndim - 2))), 0, None)
+    height, width = pixels
+    square = bool(np.isclose(height, width, rtol=1e-6, atol=0))
+    return MeasuredScan(
+        patterns,
+        rows=-y,
+        columns=-x,
+        pixel_size=tuple(Geometry(photon, distance, pixel).pixel_size(m) for pixel in pixels),
+        energy=photon,
+        distance=distance,
+        detector_pixel=width if square else None,
+        arguments=arguments,
+    )
+
+
+def _patterns(reader: Hdf5Reader) -> Any:
+    """Return the patterns; those of a raster (rows, columns, m, m) one after the other."""
+    name = first_place(reader, PATTERN_PLACES, "diffraction patterns")
+    dataset = reader.dataset(name)
+    shape = dataset.shape
+    if dataset.ndim not in (3, 4) or shape[-1] != shape[-2]:
+        raise reader.error(name, f"expected square patterns (N, m, m), got shape {shape}")
+    kind = PatternFile if dataset.ndim == 3 else RasterFrames
+    return kind(reader.path, name, shape, dataset.dtype)
+
+
+def _translation(reader: Hdf5Reader, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x and y of the sample in metres, one for each pattern."""
+    named = [name for name in TRANSLATION_PLACES if reader.has(name)]
+    nexus = f"{ENTRY}/data/x", f"{ENTRY}/data/y"
+    if not named and all(reader.has(name) for name in nexus):
+        x, y = (lengths(reader, name) for name in nexus)
+        if x.ndim == y.ndim == 1 and len(x) * len(y) == count and len(x) != count:
+            # NXcxi_ptycho: (npts_x, npts_y, ...)
+            x, y = (axis.ravel() for axis in np.meshgrid(x, y, indexing="ij"))
+        return x.ravel(), y.ravel()
+    name = first_place(reader, TRANSLATION_PLACES, "translations of the sample")
+    values = np.asarray(reader.array(name))
+    if values.ndim < 2 or values.shape[-1] not in (2, 3) or values.dtype.kind not in "fiu":
+        raise reader.error(name, f"expected (N, 3) lengths in metres, got {values.dtype} {values.shape}")
+    metres = lengths(reader, name).reshape(-1, values.shape[-1])
+    return metres[:, 0], metres[:, 1]
+
+
+def _exposure(reader: Hdf5Reader, count: int) -> Any:
+    """Return the intensity of the beam at each pattern relative to its mean, or None."""
+    for name in INTENSITY_PLACES:
+        if reader.has(name):
+            values = np.asarray(reader.array(name), dtype=np.float64).ravel()
+            if values.size == count and (values > 0).all() and np.isfinite(values).all():
+                return values / values.mean()
+            if name == EXPOSURE and values.size > 1:
+                return values  # which Scan refuses with a message
+    return None
+
+
+def _energy(reader: Hdf5Reader) -> float:
+    """Return the photon energy in joules."""
+    for name in ENERGY_PLACES:
+        if reader.has(name):
+            return energy(reader, name)
+    name = f"{SOURCE}/wavelength"
+    if not reader.has(name):
+        raise reader.error(ENERGY_PLACES[0], f"no such dataset in the file (also looked for {name})")
+    return energy_of_wavelength(reader, name)
+
+
+def _distance(reader: Hdf5Reader) -> float:
+    """Return the distance of the detector in metres."""
+    name, corner = f"{DETECTOR}/distance", f"{DETECTOR}/corner_position"
+    if reader.has(name) or not reader.has(corner):
+        return abs(length(reader, name))
+    return abs(float(lengths(reader, corner).ravel()[-1]))
+
+
+def _detector_pixels(reader: Hdf5Reader) -> tuple[float, float]:
+    """Return height and width of a detector pixel in metres."""
+    height, width, basis = (
+        f"{DETECTOR}/{name}" for name in ("y_pixel_size", "x_pixel_size", "basis_vectors")
+    )
+    if not reader.has(width) and not reader.has(height) and reader.has(basis):
+        vectors = lengths(reader, basis)
+        if vectors.shape not in ((2, 3), (3, 2)):
+            raise reader.error(basis, f"expected two vectors in space, got shape {vectors.shape}")
+        # Rows first; one program stores the vectors as the columns of the matrix.
+        slow, fast = vectors if vectors.shape == (2, 3) else vectors.T
+        return float(np.linalg.norm(slow)), float(np.linalg.norm(fast))
+    present = [name for name in (height, width) if reader.has(name)] or [width]
+    return length(reader, present[0]), length(reader, present[-1])
+
+
+READERS = (
+    Reader(
+        "CXI",
+        "cdtools, PtyPy, ptychodus, PyNX; NXcxi_ptycho",
+        "scan",
+        "patterns, translations, geometry; probe, mask, dark frames, maps where they are there",
+        _recognises,
+        _read,
+    ),
+)
