@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import logging
 import os
 import signal
@@ -16,10 +17,14 @@ from typing import Any
 from ptyxrf.driver.command import bench, demo, formats, info, plan, prepare, reconstruct, simulate
 from ptyxrf.driver.command.outputs import is_first
 from ptyxrf.driver.command.parser import Subcommand, make_parser
+from ptyxrf.driver.data.text import plain
 from ptyxrf.driver.job.abort import no_interrupt_is_lost, say
 from ptyxrf.driver.job.ranks import INTERRUPTED, PATIENCE, Failure, alone, communicator, launched, together
 
 DONE, BAD_INPUT = 0, 2
+
+#: Characters of a warning or an error.
+LONGEST_MESSAGE = 4000
 
 SUBCOMMANDS = tuple(
     module.COMMAND for module in (demo, simulate, prepare, reconstruct, info, formats, plan, bench)
@@ -43,6 +48,9 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
         that --resume continues, 130 after Ctrl-C. The same on every rank.
     """
     _use_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
     words = list(sys.argv[1:] if argv is None else argv)
     _, rank = launched(os.environ)
     try:
@@ -85,7 +93,7 @@ def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: A
 
     def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
         if is_first(comm):
-            print("ptyxrf: warning: " + " ".join(str(message).split()), file=sys.stderr)
+            print("ptyxrf: warning: " + plain(str(message), LONGEST_MESSAGE), file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
@@ -110,7 +118,7 @@ def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: A
             message = f"{type(error).__name__}: {error}".rstrip(": ")
         except ValueError as error:
             message = str(error)
-    raise Failure(BAD_INPUT, "error: " + " ".join(message.split()))
+    raise Failure(BAD_INPUT, "error: " + plain(message, LONGEST_MESSAGE))
 
 
 class _StandardError(logging.Handler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,7 +42,7 @@ def check_outputs(paths: Sequence[Path], inputs: Sequence[str | None]) -> None:
 
     for path in paths:
         for source in inputs:
-            if source is not None and path.resolve() == Path(source).resolve():
+            if source is not None and os.path.realpath(path) == os.path.realpath(source):
                 raise ValueError(f"{path}: is an input, and cannot be the output too")
         check_writable(path)
 

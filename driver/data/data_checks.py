@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.checks import array_of, real_array
 from ptyxrf.driver.data.lazy_arrays import ArraySource, MaskSource, as_mask, has_numpy_slices, is_lazy
+from ptyxrf.driver.data.text import plain
 
 
 def check_patterns(block: NDArray, indices: NDArray[np.int64], mask: NDArray[np.bool_] | None) -> None:
@@ -105,9 +106,17 @@ def names_of_elements(names: str | Sequence[str] | None, count: int) -> list[str
     given = [names] if isinstance(names, str) else list(names)
     if len(given) != count or not all(isinstance(name, str) for name in given):
         raise ValueError(f"element_names: expected {count} names, one per element, got {given!r}")
-    if len(set(given)) != len(given):
+    plain_names = [plain(name) for name in given]
+    if len(set(plain_names)) != count or not all(plain_names):
         raise ValueError(f"element_names: expected a different name for each element, got {given!r}")
-    return [str(name) for name in given]
+    return plain_names
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be changed, of an array that its owner still can change."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def check_truth(name: str, values: NDArray[Any]) -> None:

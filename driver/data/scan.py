@@ -18,12 +18,14 @@ from ptyxrf.driver.data.data_checks import (
     names_of_elements,
     numbers_of_elements,
     pattern_background_of,
+    read_only,
     true_arrays,
 )
 from ptyxrf.driver.data.frame_selection import arguments_of_frames, frame_numbers, single_values
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.lazy_arrays import ArraySource, blocks_of_rows, is_lazy, numpy_source
 from ptyxrf.driver.data.probe_guess import probe_in_focus
+from ptyxrf.driver.data.text import plain
 from ptyxrf.driver.data.window_places import placed_windows
 from ptyxrf.driver.data.words import BLURS
 
@@ -167,9 +169,11 @@ class Scan:
             "fluorescence_count_scale", fluorescence_count_scale, *element
         )
         self.blur = one_of("blur", blur, BLURS)
-        self.geometry, self.units, self.title = geometry, units, title
+        self.geometry, self.units, self.title = geometry, plain(units), plain(title)
         expected = {"object": self.shape, "elements": (self.N_e, *self.shape), "probe": self.probe.shape}
         self.truth: dict[str, NDArray] = true_arrays(truth, expected)
+        for name in ("positions", "corners", "fractions", "probe", "exposure", "attenuation"):
+            setattr(self, name, read_only(getattr(self, name)))
 
     def _set_patterns(self, patterns: Any) -> None:
         if is_lazy(patterns):

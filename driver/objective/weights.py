@@ -85,9 +85,9 @@ def alpha_of(model: Model, data: LocalData, gradnorm: Callable[[], float]) -> ND
         There is a wrong number of weights, or a named one is not finite for these data.
     """
     scan, counts, patterns, alpha = data.scan, data.counts, data.patterns, model.alpha
-    if scan.fluorescence is not None and not isinstance(alpha, str):
-        if np.shape(alpha) not in ((), (scan.N_e,)):
-            raise ValueError(f"alpha: expected a number or {scan.N_e} numbers, got shape {np.shape(alpha)}")
+    numbers = scan.fluorescence is not None and not isinstance(alpha, str)
+    if numbers and np.shape(alpha) not in ((), (scan.N_e,)):
+        raise ValueError(f"alpha: expected a number or {scan.N_e} numbers, got shape {np.shape(alpha)}")
     if counts is None:
         return np.zeros(scan.N_e)
     if patterns is None:

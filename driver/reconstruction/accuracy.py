@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -79,11 +80,14 @@ class ErrorMeter:
             "mse_imaginary": (np.sum(difference.imag**2), pixels),
             "mse_imaginary_illuminated": (np.sum(difference.imag[area] ** 2), illuminated),
         }
-        if len(elements):
-            for (name, true), map_ in zip(self._elements.items(), elements, strict=False):
-                square = (map_.astype(np.float64) - true) ** 2
-                squares[f"mse_{name}"] = (square.sum(), pixels)
-                squares[f"mse_{name}_illuminated"] = (square[area].sum(), illuminated)
+        named = dict(zip(self._elements, elements, strict=False))  # without elements for ptychography
+        differences = {
+            name: (map_.astype(np.float64) - self._elements[name]) ** 2 for name, map_ in named.items()
+        }
+        for name, square in differences.items():
+            squares[_unused(f"mse_{name}_illuminated", squares)] = (square[area].sum(), illuminated)
+        for name, square in differences.items():
+            squares[_unused(f"mse_{name}", squares)] = (square.sum(), pixels)
         sums = self._ranks.sum(np.array([value for value, _ in squares.values()], dtype=np.float64))
         means = sums / np.array([count for _, count in squares.values()])
         errors = {name: float(mean) for name, mean in zip(squares, means, strict=True)}
@@ -138,3 +142,8 @@ def measure_errors(
         return {}
     meter = ErrorMeter(scan, whole_plane(scan.shape, scan.N), Ranks(), blind=blind, area=area)
     return meter.measure(z, elements)
+
+
+def _unused(key: str, known: Container[str]) -> str:
+    """Return a key for the error of an element whose name may be that of another error."""
+    return f"{key} (element)" if key in known else key
