@@ -40,6 +40,7 @@ def placed_windows(
     if not np.isfinite(array).all():
         j = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
         raise ValueError(f"positions: expected finite pixels, got {tuple(array[j].tolist())} at position {j}")
+    array = array.copy()  # that of the caller may change
     nearest = np.round(array)
     snapped = np.where(np.abs(array - nearest) < POSITION_ROUNDING, nearest, array)
     corners = np.floor(snapped)

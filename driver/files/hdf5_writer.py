@@ -153,12 +153,12 @@ class Hdf5Writer:
 
     def text(self, name: str, value: str) -> h5py.Dataset:
         """Write a string: UTF-8 of fixed length, so that it lies in the dataset and not in a heap."""
-        encoded = value.encode()
+        encoded = value.encode(errors="backslashreplace")
         return self.scalar(name, np.array(encoded, dtype=h5py.string_dtype("utf-8", max(len(encoded), 1))))
 
     def texts(self, name: str, values: Sequence[str]) -> h5py.Dataset:
         """Write a list of strings of fixed length, with checksums."""
-        encoded = [value.encode() for value in values]
+        encoded = [value.encode(errors="backslashreplace") for value in values]
         dtype = h5py.string_dtype("utf-8", max([1, *(len(value) for value in encoded)]))
         dataset = self.create(name, (len(encoded),), dtype)
         dataset[...] = np.array(encoded, dtype=dtype)

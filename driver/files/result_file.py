@@ -206,7 +206,8 @@ def _write_process(writer: Hdf5Writer, result: Result) -> None:
         array = np.asarray(value) if not isinstance(value, dict) else np.asarray(None)
         if isinstance(value, str):
             if len(value) < ATTRIBUTE_LENGTH:
-                dataset.attrs[key] = value
+                # the name of a file need not be Unicode
+                dataset.attrs[key] = value.encode(errors="backslashreplace").decode()
         elif array.dtype.kind in "fiub" and array.size < ATTRIBUTE_LENGTH:
             dataset.attrs[key] = array
     process.attrs["elements"] = len(result.elements)

@@ -71,7 +71,7 @@ def draw_preview(prepared: Prepared, scan: Scan) -> Figure:
         f"{overlap_text(scan)}   {dropped} frames left out   "
         f"{int((~prepared.mask).sum())} pixels masked (blue)",
     )
-    return sheet.figure
+    return sheet.drawn()
 
 
 def overlap_text(scan: Scan) -> str:

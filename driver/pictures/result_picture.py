@@ -94,7 +94,7 @@ class _Picture:
                 self._draw_measured(sheet.panel(), e)
                 self._draw_reconstructed(sheet, e)
         self._title(sheet)
-        return sheet.figure
+        return sheet.drawn()
 
     def _rows(self) -> list[tuple[float, list[int]]]:
         """Return the layout: object; probe, misfits and curves; four maps of the elements to a row."""

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from ptyxrf.driver.data.units import length_text
@@ -65,6 +66,12 @@ class Sheet:
     def panel(self) -> Axes:
         """Return the next panel."""
         return self.figure.add_axes(next(self._places))
+
+    def drawn(self) -> Figure:
+        """Return the figure, whose texts so far are taken as they are: a $ in a name begins no formula."""
+        for text in self.figure.findobj(Text):
+            text.set_parse_math("$" not in text.get_text())
+        return self.figure
 
     def title(self, line: str, details: str, verdict: str = "", *, poor: bool = False) -> None:
         """Write the title of the sheet, and below it a line of details and the verdict on the fit."""

@@ -128,6 +128,15 @@ def test_what_was_refined_of_beam_and_detector(refined):
     figure.canvas.draw()
 
 
+def test_a_dollar_begins_no_formula():
+    """Names come from files."""
+    result, scan = example(truth=False)
+    names = ["$\\frac{$", *scan.element_names[1:]]
+    figure = draw_report(result, scan.replace(title="$x_{", element_names=names))
+    figure.canvas.draw()
+    assert any(names[0] in title for title in titles(figure))
+
+
 def test_fluorescence_alone():
     result, scan = example("fluorescence")
     figure = draw_report(result, scan)
