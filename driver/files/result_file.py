@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,38 @@ def read_result(path: str | os.PathLike[str]) -> Result:
         if not reader.own or not reader.has(PROCESS):
             raise reader.error(PROCESS, "no such group: the file is not a result")
         return _read(reader)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What a result file says of its scan.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the elements.
+    positions : (N, 2) array of float64, or None
+        As they were recorded, (row, column) in pixels.
+    pixel_size : float or None
+        In metres.
+    """
+
+    names: list[str]
+    positions: NDArray[np.float64] | None
+    pixel_size: float | None
+
+
+def read_placement(path: str | os.PathLike[str]) -> Placement:
+    """Return what a result file says of its scan; parameters and errors as of `read_result`."""
+    with reading(path) as reader:
+        names = f"{PROCESS}/element_names"
+        axis = reader.array(f"{image_name(0)}/y") if reader.has(f"{image_name(0)}/y") else np.zeros(0)
+        places = f"{GEOMETRY}/positions"
+        return Placement(
+            reader.texts(names) if reader.has(names) else [],
+            np.asarray(reader.array(places), np.float64) if reader.has(places) else None,
+            float(axis[1] - axis[0]) if np.size(axis) > 1 else None,
+        )
 
 
 def _read(reader: Hdf5Reader) -> Result:

@@ -1,5 +1,6 @@
 # The public names and where they live; `__init__.py` loads each from here when it is first used.
 from .driver.analysis.dense_hessian import dense_hessian
+from .driver.analysis.export import export_result
 from .driver.analysis.inspection import Finding, ScanInformation, inspect_scan
 from .driver.analysis.spectrum import Spectrum, spectrum
 from .driver.command.progress import progress
@@ -78,6 +79,7 @@ __all__ = [
     "compile_kernels",
     "dense_hessian",
     "draw_report",
+    "export_result",
     "from_images",
     "illuminated_area",
     "inspect_scan",
