@@ -29,7 +29,12 @@ from ptyxrf.experiments.paper_cases import PAPER, Case
 from ptyxrf.parallel.startup import from_first_rank
 
 #: The tuned solver: truncated Newton with this package's defaults.
-TUNED: dict[str, Any] = {"solver": "newton", "precision": "single", "max_iterations": 1000}
+TUNED: dict[str, Any] = {
+    "solver": "newton",
+    "precision": "single",
+    "max_iterations": 1000,
+    "fluorescence_prior": "none",  # the paper has none
+}
 
 #: Fraction of the paper's iterations that the reduced versions (``--quick``) make.
 QUICK_STEPS = 0.4

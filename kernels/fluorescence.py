@@ -87,6 +87,10 @@ class Fluorescence(ABC):
         """Return gain_e A w_e for maps (N_e, rows, columns) on the tile."""
 
     @abstractmethod
+    def adjoint(self, samples: NDArray, maps: NDArray) -> None:
+        """Add weight_e gain_e A^T R samples_e (N_e, ...) to `maps` (N_e, rows, columns) on the tile."""
+
+    @abstractmethod
     def gradient(self, maps: NDArray, gradient: NDArray, probe_sum: AdjointSum | None) -> float:
         """Add the gradient in w to `gradient` (N_e, rows, columns); return the loss.
 

@@ -266,6 +266,13 @@ class GridFluorescence(Fluorescence):
             ]
         )
 
+    def adjoint(self, samples: NDArray, maps: NDArray) -> None:
+        """See `Fluorescence.adjoint`."""
+        for e in self.active:
+            self._blur.window[...] = self._weighed(e, samples[e])
+            factor = self._number(self.weights[e] * self.gains[e])
+            add_scaled(self._blur.blur_adjoint(self._kernel), factor, maps[e])
+
     def gradient(self, maps: NDArray, gradient: NDArray, probe_sum: AdjointSum | None) -> float:
         """See `Fluorescence.gradient`; in the probe 2 P h."""
         blur, kernel = self._blur, self._kernel

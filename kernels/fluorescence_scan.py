@@ -147,13 +147,20 @@ class ScanFluorescence(Fluorescence):
         """Return gain_e A w_e at the positions."""
         return self.gains.astype(self.data.dtype)[:, None] * self._sums(maps)
 
+    def adjoint(self, samples: NDArray, maps: NDArray) -> None:
+        """See `Fluorescence.adjoint`."""
+        self._add_adjoint(self._factors(1) * samples, maps)
+
+    def _add_adjoint(self, forces: NDArray, maps: NDArray) -> None:
+        stack, which = self.probe.stack, self.probe.which
+        patch_sums_adjoint(forces, stack, which, stack, which, self.corners, self.exposure, maps)
+
     def gradient(self, maps: NDArray, gradient: NDArray, probe_sum: AdjointSum | None) -> float:
         """See `Fluorescence.gradient`."""
         self._maps = maps
         self.residual = self.blur(maps) - self.data
         forces = self._factors(1) * self.residual
-        stack, which = self.probe.stack, self.probe.which
-        patch_sums_adjoint(forces, stack, which, stack, which, self.corners, self.exposure, gradient)
+        self._add_adjoint(forces, gradient)
         if probe_sum is not None:
             self._add_probe_adjoint([(forces, maps, False)], probe_sum)
         return self._loss()
@@ -187,10 +194,10 @@ class ScanFluorescence(Fluorescence):
         if probe_sum is not None:
             sums += self._moved_sums(self._maps, squared=False)
         forces = self._factors(2) * sums
-        stack, which = self.probe.stack, self.probe.which
-        patch_sums_adjoint(forces, stack, which, stack, which, self.corners, self.exposure, product)
+        self._add_adjoint(forces, product)
         if probe_sum is None:
             return
+        stack, which = self.probe.stack, self.probe.which
         terms = [(forces, self._maps, False)]
         if self.full:
             still = self._factors(1) * self.residual

@@ -59,6 +59,25 @@ class Diagonals:
         total += (prior.diagonal() * self._units.mean_count)[:, None, None]
         return total
 
+    def pulled(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return A^T of changes of the samples of the fluorescence, with gains and weights.
+
+        Parameters
+        ----------
+        samples : (N_e, ...) array of float64
+            In the units of the data.
+
+        Returns
+        -------
+        (N_e, rows, columns) array of float64
+            The change of the downhill gradient in the owned maps.
+        """
+        term = self.terms.fluorescence
+        assert term is not None
+        maps = np.zeros((len(samples), *self.data.tile.covered.shape), self._real)
+        term.adjoint(self._units.counts(samples, self._real), maps)
+        return self.collected(maps).astype(np.float64) * self._units.mean_count
+
     def object_intensity(self, z: NDArray) -> NDArray[np.float64]:
         """Return 1/N sum_j t_j |z_j|^2 (m, m), the curvature of the probe, given z on the covered pixels."""
         scan = self.data.scan

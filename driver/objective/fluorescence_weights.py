@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.objective.fluorescence_noise import FluorescenceNoise
 from ptyxrf.driver.objective.terms import Terms
 from ptyxrf.driver.objective.weights import power_of_two
+from ptyxrf.parallel.gather import gather_tiles
 
 
 class FluorescenceWeights:
@@ -21,6 +23,8 @@ class FluorescenceWeights:
         Gets the weights.
     alpha : (N_e,) array of float64
         Of a mean sample of each element.
+    changed : callable
+        Called when weights or strengths have changed.
     statistical : bool
         Whether they are those of maximum likelihood.
     strengths : (N_e,) array of float64
@@ -36,45 +40,109 @@ class FluorescenceWeights:
     strengths : (N_e,) array of float64
         Of the prior of each map: one over the variance of the differences of neighbouring pixels. Beside it
         stands the negative log likelihood of the fluorescence, sum_i residual_e,i^2 / (2 variance_e,i).
-    vector : (size,) array or None
-        Where those counts were taken; None: the weights are uniform.
     """
 
     def __init__(
-        self, terms: Terms, alpha: NDArray[np.float64], strengths: NDArray[np.float64], *, statistical: bool
+        self,
+        terms: Terms,
+        alpha: NDArray[np.float64],
+        strengths: NDArray[np.float64],
+        changed: Callable[[], None],
+        *,
+        statistical: bool,
     ) -> None:
         self._terms, self._data, self.alpha = terms, terms.data, alpha
         self.noise = (
             None if self._data.counts is None else FluorescenceNoise(self._data.scan, self._data.counts)
         )
         self.follow_counts = statistical and self.noise is not None and self.noise.noisy
-        self.vector: NDArray[Any] | None = None
         self._relative: NDArray[np.float64] | None = None
-        self.strengths = strengths
+        self.strengths, self._changed = strengths, changed
         self._set()
+
+    @property
+    def _unit(self) -> NDArray[np.float64]:
+        """The loss of each element over its negative log likelihood."""
+        assert self.noise is not None
+        return self.alpha * self.noise.mean / len(self.alpha)
 
     def _set(self) -> None:
         self._terms.set_alpha(self.alpha, self._relative)
         if self.noise is not None:
-            # the loss of an element is its negative log likelihood times this
-            unit = self.alpha * self.noise.mean / len(self.alpha)
-            self._terms.set_strengths(unit * self.strengths)
+            self._terms.set_strengths(self._unit * self.strengths)
+        self._changed()
+
+    @property
+    def scales(self) -> NDArray[np.float64]:
+        """The variance of a count over its expected value, for each element; empty without fluorescence."""
+        return np.zeros(0) if self.noise is None else self.noise.scales
 
     def regularise(self, strengths: NDArray[np.float64]) -> None:
         """Take other (N_e,) strengths of the prior."""
         self.strengths = strengths
         self._set()
 
-    def follow(self, vector: NDArray[Any], predicted: NDArray[np.float64]) -> None:
-        """Weigh each sample by the variance of its expected count (N_e, ...), which a vector predicts.
+    def rescale(self, scales: NDArray[np.float64]) -> None:
+        """Take other count scales (N_e,), and the weights of mean samples that belong to them."""
+        assert self.noise is not None
+        if self.follow_counts and not np.array_equal(scales, self.noise.scales):
+            self.alpha = self.alpha * self.noise.scales / scales
+        self.noise.scales = scales
+        self._set()
+
+    def follow(self, predicted: NDArray[np.float64]) -> None:
+        """Weigh each sample by the variance of its expected count (N_e, ...).
 
         alpha_e,i = (N_e / N) sigma_b^2 / variance_e,i: maximum likelihood.
         """
         assert self.noise is not None
         extra = (-1, *[1] * (predicted.ndim - 1))
         self._relative = self.noise.mean.reshape(extra) / self.noise.variance(predicted)
-        self.vector = vector.copy()
         self._set()
+
+    def memory(self) -> dict[str, NDArray[Any]]:
+        """Return what has changed since the objective was made: arrays, the same on every rank."""
+        if self.noise is None:
+            return {}
+        kept = {"strengths": self.strengths, "count_scales": self.noise.scales}
+        return kept if self._relative is None else kept | {"relative_weights": self._gathered(self._relative)}
+
+    def restore(self, memory: Mapping[str, NDArray[Any]]) -> None:
+        """Take what `memory` has returned, of this objective or of another one of the same fluorescence."""
+        if "strengths" not in memory:
+            return
+        if "relative_weights" in memory:
+            tile, on_grid = self._data.tile, self._data.scan.sampling == "grid"
+            here = tile.owned.slices if on_grid else (tile.positions,)
+            self._relative = memory["relative_weights"][(slice(None), *here)]
+        self.rescale(memory["count_scales"])
+        self.regularise(memory["strengths"])
+
+    def _gathered(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the samples (N_e, ...) of all ranks, on every rank."""
+        data = self._data
+        if data.scan.sampling == "grid":
+            return gather_tiles(data.ranks.comm, data.tile, samples)
+        whole = np.zeros(data.scan.fluorescence.shape)
+        whole[:, data.tile.positions] = samples
+        return data.ranks.sum(whole)
+
+    def variances(self) -> NDArray[np.float64]:
+        """Return the variances from which the weights follow, as they broadcast over the samples.
+
+        They are infinite where a sample has no weight.
+        """
+        assert self.noise is not None and self._data.net is not None
+        mean = self.noise.mean.reshape(-1, *[1] * (self._data.net.ndim - 1))
+        weights = np.where(self.alpha > 0, 1.0, 0.0).reshape(mean.shape)
+        if self._relative is not None:
+            weights = weights * self._relative
+        return np.where(weights > 0, mean / np.where(weights > 0, weights, 1.0), np.inf)
+
+    def pulling(self, deviations: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return changes of the samples that are some standard deviations of their weights in the loss."""
+        variances = self.variances() / self._unit.reshape(-1, *[1] * (deviations.ndim - 1))
+        return np.where(np.isfinite(variances), deviations * np.sqrt(variances), 0.0)
 
     def scale(self) -> float:
         """Multiply the weights so that the fluorescence alone has a loss of order 1; return the factor.

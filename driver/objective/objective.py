@@ -142,8 +142,8 @@ class Objective:
             data,
             lambda: self._passes.gradient_ratio(self.fields.view(self.initial), self.diagonals),
         )
-        strengths, statistical = strengths_of(settings, scan.N_e), settings.alpha == "statistical"
-        self.weights = FluorescenceWeights(self.terms, alpha, strengths, statistical=statistical)
+        strengths, known = strengths_of(settings, scan.N_e), settings.alpha == "statistical"
+        self.weights = FluorescenceWeights(self.terms, alpha, strengths, self._forget, statistical=known)
 
     @property
     def alpha(self) -> NDArray[np.float64]:
@@ -152,24 +152,13 @@ class Objective:
 
     def scale_weights(self) -> float:
         """See `FluorescenceWeights.scale`."""
-        factor = self.weights.scale()
-        self._forget()
-        return factor
+        return self.weights.scale()
 
     def weigh(self, vector: NDArray) -> None:
-        """Weigh the samples of the fluorescence by the counts that a vector predicts, where that is wanted.
-
-        The objective is another one afterwards; all ranks take part.
-        """
+        """Weigh the samples of the fluorescence by the counts of a vector, where that is wanted."""
         predicted = self.predicted_fluorescence(vector) if self.weights.follow_counts else None
         if predicted is not None:
-            self.weights.follow(vector, predicted)
-            self._forget()
-
-    def regularise(self, strengths: NDArray[np.float64]) -> None:
-        """See `FluorescenceWeights.regularise`; the objective is another one afterwards."""
-        self.weights.regularise(strengths)
-        self._forget()
+            self.weights.follow(predicted)
 
     def _forget(self) -> None:
         """Discard what belongs to other weights."""
@@ -367,10 +356,11 @@ class Objective:
 
     def memory(self) -> dict[str, NDArray[Any]]:
         """Return what a resumed run needs beside vectors: arrays, the same on every rank."""
-        return self.preconditioner.state() | self.beam.memory()
+        return self.preconditioner.state() | self.beam.memory() | self.weights.memory()
 
     def restore_memory(self, memory: dict[str, NDArray[Any]]) -> None:
         """Take what `memory` has returned in an earlier run."""
+        self.weights.restore(memory)
         self.beam.restore(memory)
         self.preconditioner.restore(memory)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("single", "double")
 WEIGHTS = ("statistical", "gradnorm")
-PRIORS = ("none",)
+PRIORS = ("auto", "none")
 LINKS = ("linear", "refractive")
 FREE = ("phase", "both", "none")
 
@@ -116,9 +116,10 @@ class Model(SettingsGroup):
     alpha_scale: float = setting(1.0, NOT_NEGATIVE, "factor of weights that are given by name")
     fluorescence_prior: str | float | tuple[float, ...] = setting(
         "none",
-        Either((Choice(PRIORS), NOT_NEGATIVE, Several(NOT_NEGATIVE)), "{none,X,X,...}"),
-        "Gaussian prior on the differences of neighbouring pixels of each map: none, or one over the "
-        "variance of the differences, a number or one for each element",
+        Either((Choice(PRIORS), NOT_NEGATIVE, Several(NOT_NEGATIVE)), "{auto,none,X,X,...}"),
+        "Gaussian prior on the differences of neighbouring pixels of each map, as strong as the counts of "
+        "the map tell, or one over the variance of the differences, a number or one for each element; with "
+        "it samples are weighed by the counts that the maps predict, and the fit goes on until it converges",
     )
     link: str | Link = setting(
         None,

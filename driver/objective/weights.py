@@ -72,6 +72,9 @@ def statistical_weights(
 def alpha_of(model: Model, data: LocalData, gradnorm: Callable[[], float]) -> NDArray[np.float64]:
     """Return the weights of a model: as asked for in the joint method, else 1 where there are data.
 
+    Where the maps have a prior, the fluorescence alone has statistical weights one over the variance of a
+    mean sample: its loss is the negative log likelihood over N_e, in which every map counts alike.
+
     Parameters
     ----------
     model : Model
@@ -91,7 +94,9 @@ def alpha_of(model: Model, data: LocalData, gradnorm: Callable[[], float]) -> ND
     if counts is None:
         return np.zeros(scan.N_e)
     if patterns is None:
-        return np.where(counts.measured, 1.0, 0.0)
+        noise = FluorescenceNoise(scan, counts)
+        weighed = alpha == "statistical" and model.fluorescence_prior != "none" and noise.noisy
+        return np.where(counts.measured, 1 / noise.mean if weighed else 1.0, 0.0)
     if alpha == "statistical":
         values = model.alpha_scale * statistical_weights(scan, counts, patterns.mean_count, patterns.whole)
     elif alpha == "gradnorm":

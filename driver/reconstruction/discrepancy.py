@@ -71,10 +71,11 @@ def noise_level(objective: Objective) -> NoiseLevel | None:
 
     An amplitude of Poisson counts scaled by eta has variance eta/4, whatever the background, and a count eta
     times its mean; whole numbers without a count scale are raw counts (eta = 1). None for ptychography alone,
-    which does not semi-converge, for noiseless data, and for data that are no counts and have no count scale.
+    which does not semi-converge, for maps with a prior, which do not either, for noiseless data, and for data
+    that are no counts and have no count scale.
     """
     scan, counts, patterns = objective.scan, objective.data.counts, objective.data.patterns
-    if counts is None:
+    if counts is None or objective.weights.strengths.any():
         return None
     weighed = objective.alpha > 0
     scales = scan.fluorescence_count_scale

@@ -85,10 +85,11 @@ def one_after_the_other(job: Job, stages: list[Settings]) -> tuple[Handover, Res
         stopped=result.reason is Reason.CALLBACK,
     )
     maps = run_stage(job, stages[1], own)
-    found, last = maps.result.part, maps.result.history[-1]
+    found, last, weights = maps.result.part, maps.result.history[-1], maps.objective.weights.memory()
 
     def enter(objective: Objective) -> None:
         objective.beam.restore(corners)
+        objective.weights.restore(weights)
         _start_from(objective, z, found.elements)
 
     sweeps = result.history[-1].sweeps

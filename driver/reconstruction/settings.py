@@ -23,6 +23,7 @@ PAPER: dict[str, Any] = {
     "inner_limit": 50,
     "fluorescence_first": False,
     "sequential_first": False,
+    "fluorescence_prior": "none",
 }
 
 #: Starting values that say nothing of the object.
@@ -94,6 +95,9 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
     precision: str = redeclared(Model, "precision", "single")
     refine_probe: bool = redeclared(Model, "refine_probe", None, "where it is found in the patterns")
     curvature: str = redeclared(Model, "curvature", None, "positive, or full with the solver of the paper")
+    fluorescence_prior: str | float | tuple[float, ...] = redeclared(
+        Model, "fluorescence_prior", None, "auto for noisy counts with statistical weights, else none"
+    )
     rescale_probe: bool = redeclared(Model, "rescale_probe", None, "where the probe is refined")
     memory: str = redeclared(
         Model, "memory", None, "low with quasi-newton, which makes no products, else cached"
@@ -220,6 +224,8 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
         sequential = self.fluorescence_first is None and set(start or {}) <= BEAM
         sequential = self.sequential_first if self.sequential_first is not None else sequential
         sequential = sequential and self.method == "joint"
+        scales = scan.fluorescence_count_scale
+        noisy = self.alpha == "statistical" and (scales is None or bool((scales > 0).all()))
         defaults = {
             "solver": solver,
             "link": default_link(self.method, scan),
@@ -231,6 +237,7 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
             "refine_probe": refine,
             "rescale_probe": refine,
             "fluorescence_first": first,
+            "fluorescence_prior": "auto" if noisy and self.method != "ptychography" else "none",
             "scale_from": "vacuum" if self.method == "ptychography" else "probe",
             "modes": scan.K,
         }

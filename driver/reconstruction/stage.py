@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.history import History, Reason
+from ptyxrf.driver.data.history import History, Reason, Work
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import LocalData
@@ -18,7 +18,7 @@ from ptyxrf.driver.objective.objective import DTYPES, Objective
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, start_digest
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
-from ptyxrf.driver.reconstruction.first_maps import first_maps
+from ptyxrf.driver.reconstruction.first_maps import first_maps, fit_with_prior
 from ptyxrf.driver.reconstruction.probe_modes import orthogonal_modes
 from ptyxrf.driver.reconstruction.probe_start import ProbeStart
 from ptyxrf.driver.reconstruction.quality import measure_quality
@@ -197,15 +197,29 @@ def _begin(
 ) -> tuple[RunState, str]:
     """Return the state of a new stage, and a note; put first maps into the start if asked for."""
     seconds, note = before.seconds, job.found.note + before.note
-    if not settings.fluorescence_first:
+    with_prior = settings.fluorescence_prior != "none" and objective.data.counts is not None
+    # the joint fit that follows the others has weights and strengths from them
+    searched = with_prior and not (settings.method == "joint" and before.ended)
+    if not settings.fluorescence_first and not searched:
         return RunState(History(), None, seconds), note
     log.log(_level(objective.scan), "fitting first maps to the fluorescence alone")
     began = time.perf_counter()
-    probe = objective.probe_of(objective.initial)  # which may be scaled to the patterns
     pause = None if checkpoints is None else checkpoints.answer_signals
-    maps = first_maps(objective.data, objective.alpha > 0, {**job.start, "probe": probe}, settings, pause)
-    objective.fields.view(objective.initial)[objective.fields.elements] = maps.elements
-    note = f"{note}, maps of the fluorescence alone ({maps.sweeps:g} sweeps over it)"
+    if settings.method == "fluorescence":
+        objective.initial = fit_with_prior(objective, settings, pause)
+        sweeps, objective.work = objective.sweeps, Work()
+    else:
+        probe = objective.probe_of(objective.initial)  # which may be scaled to the patterns
+        start = {**job.start, "probe": probe}
+        maps = first_maps(objective.data, objective.alpha > 0, start, settings, pause)
+        objective.weights.restore(maps.weights)
+        sweeps = maps.sweeps
+        if settings.fluorescence_first:
+            objective.fields.view(objective.initial)[objective.fields.elements] = maps.elements
+    if settings.fluorescence_first or settings.method == "fluorescence":
+        note = f"{note}, maps of the fluorescence alone ({sweeps:g} sweeps over it)"
+    if searched:
+        note += f", strengths of their prior {', '.join(f'{one:.3g}' for one in objective.weights.strengths)}"
     return RunState(History(), None, seconds + time.perf_counter() - began), note
 
 
@@ -263,6 +277,8 @@ def _result(
     derived = {
         "object_factor": factor,
         "alpha_used": (unit * objective.alpha).tolist(),
+        "prior_used": objective.weights.strengths.tolist(),
+        "fluorescence_count_scale_used": objective.weights.scales.tolist(),
         "mean_count": objective.mean_count,
     }
     probe = objective.probe_of(vector) / objective.real.type(factor)

@@ -105,6 +105,29 @@ def newton_direction(
     return Direction(solution, *solve(solution, -gradient, None, limit))
 
 
+def respond(
+    problem: Problem, force: NDArray, free: NDArray[np.bool_] | None, *, limit: int, tolerance: float
+) -> NDArray[Any]:
+    """Solve H x = force within the free variables, until force . x hardly grows.
+
+    Parameters
+    ----------
+    problem : Problem
+        At its point last evaluated.
+    force : array
+        0 where not free; overwritten.
+    free : array of bool or None
+        Variables that may move; None: all.
+    limit : int
+        Most products.
+    tolerance : float
+        The `model_tolerance` of `newton_direction`.
+    """
+    solution = np.zeros_like(force)
+    _conjugate_gradients(problem, solution, force, free, limit, tolerance, 0.0)
+    return solution
+
+
 def _in_rounds(
     problem: Problem,
     vector: NDArray,

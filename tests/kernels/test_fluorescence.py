@@ -353,3 +353,18 @@ def test_blur_and_diagonal(sampling, weighed):
     weights = model.relative if weighed else model.relative[:1]
     expected = [model.bilinear.maps_adjoint(k, one * blurred) for one in weights]
     assert naive.relative(fluorescence.diagonal(model.shape), np.array(expected)) < 1e-12
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+@pytest.mark.parametrize("sampling", ["grid", "scan"])
+def test_adjoint_of_samples(sampling, weighed):
+    """It is what the gradient loses when the samples are added to the data."""
+    fluorescence, _, u, _ = term(sampling, 2, 7, np.float64, False, weighed=weighed)
+    maps, samples = u["elements"], np.random.default_rng(3).normal(size=fluorescence.data.shape)
+    before, after, pulled = (np.zeros_like(maps) for _ in range(3))
+    fluorescence.gradient(maps, before, None)
+    fluorescence.data = fluorescence.data + samples
+    fluorescence.gradient(maps, after, None)
+    fluorescence.adjoint(samples, pulled)
+    assert naive.relative(pulled, before - after) < 1e-12
+    assert not pulled[1].any()

@@ -37,7 +37,7 @@ def run(scan, name, iterations, comm=None, **more):
 
 def maps_of(scan, comm):
     data = LocalData.read(scan, "fluorescence", np.float64, 0, Ranks(comm))
-    return first_maps(data, scan.measured, {}, Settings(precision="double"))
+    return first_maps(data, scan.measured, {}, Settings(precision="double").resolved(scan))
 
 
 @pytest.mark.parametrize("name", NAMES)

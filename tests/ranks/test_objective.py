@@ -29,8 +29,8 @@ def test_equal_to_one_rank(comm, name):
     one.weigh(one.scatter(**counted))
     ours.weigh(ours.scatter(**counted))
     strengths = np.linspace(1, 2, scan.N_e) / (1 + np.sum(one.alpha))
-    one.regularise(strengths)
-    ours.regularise(strengths)
+    one.weights.regularise(strengths)
+    ours.weights.regularise(strengths)
     assert ours.mean_count == pytest.approx(one.mean_count, rel=1e-13)
     if one.data.patterns is not None:
         assert ours.data.patterns.whole == one.data.patterns.whole

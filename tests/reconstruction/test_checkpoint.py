@@ -152,7 +152,7 @@ def test_the_paper_s_solver_and_stops(path):
 
 
 def test_the_stop_at_the_noise(path):
-    settings = {"noise_stop": True, "max_iterations": 60}
+    settings = {"noise_stop": True, "fluorescence_prior": "none", "max_iterations": 60}
     whole = run(**settings)
     assert whole.reason.name == "NOISE"
     for stop in (2, whole.history[-1].iteration - 1):

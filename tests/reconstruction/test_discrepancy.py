@@ -70,8 +70,9 @@ def test_all_modalities_have_to_reach_it():
 
 def test_reconstruction_stops_before_the_noise_enters_the_maps():
     scan = cells(elements=1, noise=0.1)
-    stopped = ptyxrf.reconstruct(scan, "fluorescence", nonnegative=False)
-    onward = ptyxrf.reconstruct(scan, "fluorescence", nonnegative=False, noise_stop=False)
+    settings = {"nonnegative": False, "fluorescence_prior": "none"}
+    stopped = ptyxrf.reconstruct(scan, "fluorescence", **settings)
+    onward = ptyxrf.reconstruct(scan, "fluorescence", **settings, noise_stop=False)
     assert stopped.reason is ptyxrf.Reason.NOISE
     assert stopped.history[-1].iteration < onward.history[-1].iteration
     key = f"mse_{scan.element_names[0]}_illuminated"

@@ -19,13 +19,14 @@ from ptyxrf.parallel.reduction import Ranks
 
 HELD = HELD_ITERATIONS["quasi-newton"]
 
-NOTE = re.compile(r"^start, maps of the fluorescence alone \(([0-9.]+) sweeps over it\)$")
+NOTE = re.compile(r"^start, maps of the fluorescence alone \(([0-9.]+) sweeps over it\)(, strengths.*)?$")
 #: Nothing but the number of iterations ends a reconstruction.
 ON = {
     "fluorescence_first": True,
     "loss_tolerance": 0,
     "gradient_tolerance": 0,
     "noise_stop": False,
+    "fluorescence_prior": "none",
     "precision": "double",
 }
 
@@ -68,8 +69,8 @@ def maps_of(scan, start=None, precision="double", nonnegative=True):
         ({"alpha": 0.0, "fluorescence_first": True}, False),
         ({"method": "ptychography"}, False),
         ({"method": "ptychography", "fluorescence_first": True}, False),
-        ({"method": "fluorescence"}, False),
-        ({"method": "fluorescence", "fluorescence_first": True}, False),
+        ({"method": "fluorescence", "fluorescence_prior": "none"}, False),
+        ({"method": "fluorescence", "fluorescence_prior": "none", "fluorescence_first": True}, False),
     ],
     ids=str,
 )
@@ -319,7 +320,11 @@ def test_lower_errors_at_low_overlap(seed):
     """6 % overlap, where the patterns would draw flat maps into a minimum of their own."""
     scan = simulate("cells", m=32, per_side=4, overlap=0.06, elements=1, seed=seed, noise=0.03)
     errors = {
-        first: reconstruct(scan, start={"real_part": 0.5}, fluorescence_first=first).history[-1].errors
+        first: reconstruct(
+            scan, start={"real_part": 0.5}, fluorescence_first=first, fluorescence_prior="none"
+        )
+        .history[-1]
+        .errors
         for first in (True, False)
     }
     for name in ("mse_imaginary_illuminated", "mse_aligned"):
@@ -334,6 +339,6 @@ def test_paper_solver_is_untouched(monkeypatch):
 
     monkeypatch.setattr(stage_module, "first_maps", never)
     reconstruct(example(), solver="paper", max_iterations=1)
-    reconstruct(example(), start={"elements": 0.1}, max_iterations=1)
+    reconstruct(example(), start={"elements": 0.1}, max_iterations=1, fluorescence_prior="none")
     with pytest.raises(AssertionError):
         reconstruct(example(), max_iterations=1, sequential_first=False)
