@@ -79,13 +79,22 @@ def example_result(elements=3, dtype=np.complex64, history=2, *, beam=True, fall
         pattern_misfit=rng.random(12),
         positions=10 * rng.random((12, 2)) if beam else None,
         intensities=1 + rng.random(12) if beam else None,
-        quality=example_quality(rng),
+        quality=example_quality(rng, elements if fallback else None),
         pattern_background=rng.random((12, 12)) if elements == 3 else None,
         fallback=before,
     )
 
 
-def example_quality(rng):
+def example_quality(rng, elements=None):
+    """With what a joint fit says of its link where the elements are counted."""
     per_pixel = rng.random((12, 12))
     per_pixel[3, 4] = math.nan
-    return Quality(1.7, rng.random(12), per_pixel, 2.5, 0.03, "Poor fit: doubt the é.", False)
+    of_link = {}
+    if elements is not None:
+        of_link = {
+            "chi_square": rng.random(elements),
+            "object_shift": 1.5,
+            "link": "Wrong é.",
+            "link_good": False,
+        }
+    return Quality(1.7, rng.random(12), per_pixel, 2.5, 0.03, "Poor fit: doubt the é.", False, **of_link)

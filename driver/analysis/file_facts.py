@@ -35,7 +35,12 @@ def _quality_facts(quality: Quality | None) -> dict[str, Any] | None:
     names = ("misfit_over_floor", "noise_floor", "relative_misfit")
     figures = {name: getattr(quality, name) for name in names}
     figures = {name: value if np.isfinite(value) else None for name, value in figures.items()}
-    return {**figures, "verdict": quality.verdict, "good": quality.good}
+    facts = {**figures, "verdict": quality.verdict, "good": quality.good}
+    if quality.chi_square is not None:
+        facts["chi_square"] = [value if np.isfinite(value) else None for value in quality.chi_square]
+    if quality.link:
+        facts |= {"object_shift": quality.object_shift, "link": quality.link, "link_good": quality.link_good}
+    return facts
 
 
 def result_facts(result: Result) -> dict[str, Any]:
@@ -54,6 +59,7 @@ def result_facts(result: Result) -> dict[str, Any]:
         "probe_modes": len(result.probe),
         **_progress(result.history),
         "settings": result.settings,
+        "fallback": None if result.fallback is None else result_facts(result.fallback),
     }
 
 
@@ -63,6 +69,7 @@ def checkpoint_facts(content: Content, grid: tuple[int, int]) -> dict[str, Any]:
     return {
         "kind": "checkpoint",
         "method": facts["settings"]["method"],
+        "stage": facts["stage"],
         "object_pixels": list(grid),
         **_progress(content.history),
         "iterations": facts["iteration"],

@@ -173,10 +173,34 @@ def result_text(facts: dict[str, Any]) -> str:
             ("probe", _modes(facts["probe_modes"])),
             *_progress_lines(facts),
             ("ended", facts["reason"]),
-            *([] if facts["quality"] is None else [("quality", facts["quality"]["verdict"])]),
+            *_quality_lines(facts["quality"]),
+            *_fallback_lines(facts["fallback"]),
             *_detail_lines(facts),
         ]
     )
+
+
+def _quality_lines(quality: dict[str, Any] | None) -> Lines:
+    if quality is None:
+        return []
+    lines = [("quality", quality["verdict"])]
+    if "link" in quality:
+        lines.append(("link", quality["link"]))
+    if "chi_square" in quality:
+        figures = ["no data" if value is None else f"{value:.3g}" for value in quality["chi_square"]]
+        lines.append(("chi-square", f"{', '.join(figures)} for each sample of each element"))
+    return lines
+
+
+def _fallback_lines(facts: dict[str, Any] | None) -> Lines:
+    """Return what came before a joint fit."""
+    if facts is None:
+        return []
+    return [
+        ("fallback", f"{facts['method']} alone, with the maps of the fluorescence alone"),
+        *((f"  {name}", value) for name, value in _progress_lines(facts)),
+        *((f"  {name}", value) for name, value in _quality_lines(facts["quality"])),
+    ]
 
 
 def checkpoint_text(facts: dict[str, Any]) -> str:
@@ -186,6 +210,7 @@ def checkpoint_text(facts: dict[str, Any]) -> str:
     return _table(
         [
             ("what", f"checkpoint of a {facts['method']} reconstruction, whole"),
+            ("stage", facts["stage"]),
             ("object", f"{rows} x {columns} pixels"),
             *_progress_lines(facts),
             ("resumed", f"after iteration {resumed}" if resumed else "never"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,8 +63,11 @@ def _run(options: argparse.Namespace) -> int:
                 on_first_rank(comm, lambda: remove_checkpoints(settings.checkpoint))
     except Stopped:
         raise Failure(STOPPED, "stopped by SIGTERM; go on with --resume") from None
-    if result.quality is not None and result.quality.good is False:
-        warnings.warn(result.quality.verdict, stacklevel=1)
+    if result.quality is not None:
+        if result.quality.good is False:
+            warnings.warn(result.quality.verdict, stacklevel=1)
+        if result.quality.link_good is False:
+            warnings.warn(result.quality.link, stacklevel=1)
     if not options.quiet:
         if settings.method is None:
             there = "no " if scan.fluorescence is None else ""
@@ -126,6 +130,8 @@ def summary(result: Result, scan: Scan) -> str:
         f"{last.seconds:.1f} s",
         result.ending,
     ]
+    if result.fallback is not None:
+        lines.append(fallback_line(result))
     if ranking := result.settings["probe_ranking"]:
         tried = ", then ".join(f"{one['probe']} (loss {one['loss']:.4g})" for one in ranking)
         lines.append(f"start: {tried}")
@@ -137,6 +143,18 @@ def summary(result: Result, scan: Scan) -> str:
         lines.append(f"resumed after iteration {', '.join(map(str, resumed))}")
     lines += [f"{name}: {value:.4g}" for name, value in last.errors.items()]
     return "\n".join(lines)
+
+
+def fallback_line(result: Result) -> str:
+    """Return what came before a joint fit, and which of the two to trust, in a line."""
+    from ptyxrf.driver.data.result import loss_text
+
+    before = result.fallback
+    assert before is not None
+    which = "trust it, not the joint fit" if result.trusted is before else "kept beside the joint fit"
+    ratio = math.nan if before.quality is None else before.quality.misfit_over_floor
+    floor = "" if math.isnan(ratio) else f", misfit {ratio:.3g} times its floor"
+    return f"fallback (ptychography, then fluorescence): {loss_text(before)}{floor}: {which}"
 
 
 COMMAND = Subcommand(

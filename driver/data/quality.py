@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,18 @@ class Quality:
         A sentence with the figure and, for a poor fit, what to doubt.
     good : bool or None
         False: the model does not explain the patterns. None: there is no floor to judge by.
+    chi_square : (N_e,) array of float64, optional
+        Squared residuals of the fluorescence of each element over the variance that its counts have by the
+        model, for each sample; NaN for elements without data. None where the noise of the fluorescence is not
+        known, or there is none.
+    object_shift : float
+        Distance of the object of a joint fit from that of its fallback over what the noise of the patterns
+        lets them differ: up to about 1 if the link is right. NaN for other fits, and without a floor.
+    link : str
+        What a joint fit says of its link and constants, in a sentence; empty where there is nothing to
+        compare it with.
+    link_good : bool or None
+        False: the fallback is to be trusted, not the joint fit. None: nothing speaks for either.
     """
 
     misfit_over_floor: float
@@ -43,3 +56,7 @@ class Quality:
     relative_misfit: float
     verdict: str
     good: bool | None
+    chi_square: NDArray[np.float64] | None = None
+    object_shift: float = math.nan
+    link: str = ""
+    link_good: bool | None = None

@@ -181,9 +181,15 @@ class Result:
 
     @property
     def ending(self) -> str:
-        """Why the solver stopped, and how good the fit is."""
-        verdict = "" if self.quality is None else f" {self.quality.verdict}"
-        return f"{self.reason.value}{verdict}"
+        """Why the solver stopped, how good the fit is, and what it says of its link."""
+        words = [] if self.quality is None else [self.quality.verdict, self.quality.link]
+        return " ".join([self.reason.value, *filter(None, words)])
+
+    @property
+    def trusted(self) -> Result:
+        """The fallback where the joint fit is the worse one by its quality; otherwise the result itself."""
+        wrong = self.quality is not None and self.quality.link_good is False
+        return self.fallback if wrong and self.fallback is not None else self
 
     def __repr__(self) -> str:
         (rows, columns), where = self._object.shape, ""

@@ -16,8 +16,8 @@ QUALITY = f"{ENTRY}/process_1/quality"
 #: How the file holds whether a fit is good.
 GOOD = {True: 1, False: 0, None: -1}
 NUMBERS = ("misfit_over_floor", "noise_floor", "relative_misfit")
-#: Arrays, which are there where there is a floor.
-ARRAYS = ("per_position", "per_pixel")
+#: Arrays, which are there where the noise is known.
+ARRAYS = ("per_position", "per_pixel", "chi_square")
 
 
 def write_quality(writer: Hdf5Writer, quality: Quality | None) -> None:
@@ -32,6 +32,11 @@ def write_quality(writer: Hdf5Writer, quality: Quality | None) -> None:
         writer.scalar(f"{QUALITY}/{name}", np.float64(getattr(quality, name)))
     for name in ARRAYS:
         writer.optional(f"{QUALITY}/{name}", getattr(quality, name))
+    if quality.link:
+        writer.text(f"{QUALITY}/link", quality.link)
+        writer.note_optional(f"{QUALITY}/link")
+        writer.scalar(f"{QUALITY}/link_good", np.int64(GOOD[quality.link_good]))
+        writer.scalar(f"{QUALITY}/object_shift", np.float64(quality.object_shift))
 
 
 def read_quality(reader: Hdf5Reader) -> Quality | None:
@@ -44,10 +49,6 @@ def read_quality(reader: Hdf5Reader) -> Quality | None:
     """
     if reader.optional_dataset(f"{QUALITY}/verdict") is None:
         return None
-    code = _scalar(reader, f"{QUALITY}/good", "i")
-    meanings = {number: good for good, number in GOOD.items()}
-    if code not in meanings:
-        raise reader.error(f"{QUALITY}/good", f"expected 1, 0 or -1, got {code}")
     ratio, floor, relative = (float(_scalar(reader, f"{QUALITY}/{name}", "f")) for name in NUMBERS)
     return Quality(
         misfit_over_floor=ratio,
@@ -56,8 +57,29 @@ def read_quality(reader: Hdf5Reader) -> Quality | None:
         per_position=_array(reader, f"{QUALITY}/per_position", 1),
         per_pixel=_array(reader, f"{QUALITY}/per_pixel", 2),
         verdict=reader.text(f"{QUALITY}/verdict"),
-        good=meanings[int(code)],
+        good=_judgement(reader, f"{QUALITY}/good"),
+        chi_square=_array(reader, f"{QUALITY}/chi_square", 1),
+        **_of_link(reader),
     )
+
+
+def _of_link(reader: Hdf5Reader) -> dict[str, Any]:
+    """Return what a joint fit says of its link; nothing where the file never had it."""
+    if reader.optional_dataset(f"{QUALITY}/link") is None:
+        return {}
+    return {
+        "link": reader.text(f"{QUALITY}/link"),
+        "link_good": _judgement(reader, f"{QUALITY}/link_good"),
+        "object_shift": float(_scalar(reader, f"{QUALITY}/object_shift", "f")),
+    }
+
+
+def _judgement(reader: Hdf5Reader, name: str) -> bool | None:
+    code = _scalar(reader, name, "i")
+    meanings = {number: good for good, number in GOOD.items()}
+    if code not in meanings:
+        raise reader.error(name, f"expected 1, 0 or -1, got {code}")
+    return meanings[int(code)]
 
 
 def _scalar(reader: Hdf5Reader, name: str, kind: str) -> Any:

@@ -132,6 +132,8 @@ class _Picture:
         ]
         quality = self.quality
         verdict, poor = ("", False) if quality is None else (quality.verdict, quality.good is False)
+        if quality is not None and quality.link_good is False:
+            verdict, poor = quality.link, True
         sheet.title(f"{result.method} · {name}", "   ".join(details), verdict, poor=poor)
 
     # maps -------------------------------------------------------------------------------------------------

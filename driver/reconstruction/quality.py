@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.comparison import chi_square
 from ptyxrf.driver.reconstruction.illumination import ILLUMINATED
 from ptyxrf.driver.reconstruction.verdict import Misfit, verdict_of, without_floor
 from ptyxrf.kernels.noise_floor import CLASSES, add_misfit, floor_table
@@ -59,7 +60,8 @@ def measure_quality(objective: Objective, vector: NDArray, *, converged: bool) -
         scales, known = np.ones(scan.N), patterns.whole
     if not known or not (scales > 0).all():
         sums = sum_misfit(objective, vector, np.ones(scan.N))
-        return without_floor(_relative(sums), noiseless=known and not scales.any())
+        found = without_floor(_relative(sums), noiseless=known and not scales.any())
+        return replace(found, chi_square=chi_square(objective, vector))
     sums = sum_misfit(objective, vector, scales)
     pixels = float(sums.pixels[2].sum())
     share = min(_unknowns(objective, vector) / pixels, 1.0)
@@ -76,6 +78,7 @@ def measure_quality(objective: Objective, vector: NDArray, *, converged: bool) -
         relative_misfit=_relative(sums),
         verdict=verdict,
         good=good,
+        chi_square=chi_square(objective, vector),
     )
 
 

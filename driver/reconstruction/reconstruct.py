@@ -19,6 +19,7 @@ from ptyxrf.driver.objective.start import starting_probe
 from ptyxrf.driver.reconstruction.checkpoint import kept_probe
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
+from ptyxrf.driver.reconstruction.link_verdict import judge_link
 from ptyxrf.driver.reconstruction.probe_start import check_probe_start, find_probe
 from ptyxrf.driver.reconstruction.reporting import Callback
 from ptyxrf.driver.reconstruction.sequence import one_after_the_other, stages_of
@@ -83,7 +84,10 @@ def reconstruct(
         before, fallback = one_after_the_other(job, stages)
     stage = run_stage(job, stages[-1], before)
     _warn_of_strong_contrast(stage.objective, stage.vector)
-    return stage.result.replaced(fallback=fallback)
+    if fallback is None:
+        return stage.result
+    quality = judge_link(stage.objective, stage.result, fallback)
+    return stage.result.replaced(fallback=fallback, quality=quality)
 
 
 def _checked(

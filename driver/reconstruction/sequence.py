@@ -8,6 +8,7 @@ specimens that do not obey the link.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.comparison import chi_square
 from ptyxrf.driver.reconstruction.scale import vacuum_phase
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.reconstruction.stage import Handover, Job, Stage, run_stage
@@ -102,8 +104,11 @@ def one_after_the_other(job: Job, stages: list[Settings]) -> tuple[Handover, Res
         seconds=last.seconds,
         stopped=Reason.CALLBACK in (result.reason, found.reason),
     )
+    quality = result.quality
+    if quality is not None:
+        quality = replace(quality, chi_square=chi_square(maps.objective, maps.vector))
     return joint, result.replaced(
-        elements=found.elements, predicted_fluorescence=found.predicted_fluorescence
+        elements=found.elements, predicted_fluorescence=found.predicted_fluorescence, quality=quality
     )
 
 

@@ -1,0 +1,127 @@
+"""Compare a joint fit with ptychography alone and with the noise of the fluorescence, in figures."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ptyxrf.driver.objective.fluorescence_noise import FluorescenceNoise
+from ptyxrf.driver.objective.objective import Objective
+
+#: Fraction of the largest illumination from which on patterns determine the object.
+WELL_LIT = 0.1
+#: Rounds in which constant and ramp of the phase are removed; each is a linear problem.
+ROUNDS = 4
+
+
+def chi_square(objective: Objective, vector: NDArray) -> NDArray[np.float64] | None:
+    """Return the squared residuals of each element over their variance, for each sample; all ranks take part.
+
+    Parameters
+    ----------
+    objective : Objective
+    vector : (size,) array
+
+    Returns
+    -------
+    (N_e,) array of float64 or None
+        NaN for elements without data. None without counts or without their noise.
+    """
+    counts, net, scan = objective.data.counts, objective.data.net, objective.scan
+    predicted = objective.predicted_fluorescence(vector)
+    if counts is None or net is None or predicted is None:
+        return None
+    noise = FluorescenceNoise(scan, counts)
+    if not (noise.known and noise.noisy):
+        return None
+    background = scan.background.reshape(-1, *[1] * (net.ndim - 1))
+    squares = np.nan_to_num((net + background - predicted) ** 2 / noise.variance(predicted))
+    there = np.isfinite(net)
+    axes = tuple(range(1, net.ndim))
+    sums = objective.ranks.sum(np.concatenate([squares.sum(axes, where=there), there.sum(axes)]))
+    total, samples = sums.reshape(2, -1)
+    return np.where(counts.measured & (samples > 0), total / np.maximum(samples, 1), np.nan)
+
+
+def object_shift(objective: Objective, z: NDArray, other: NDArray, scale: float) -> float:
+    """Return the distance of two objects over what the noise of the patterns lets them differ.
+
+    Real and imaginary part of a pixel under sum_j |P_j|^2 photons have a standard deviation of half the root
+    of its inverse. Modulus and phase of a constant factor, and a ramp of the phase, are removed first:
+    patterns leave them open. All ranks take part.
+
+    Parameters
+    ----------
+    objective : Objective
+        With the point of the first object evaluated.
+    z, other : (rows, columns) array of complex
+        On the owned pixels.
+    scale : float
+        Units of the patterns for each photon.
+
+    Returns
+    -------
+    float
+        Root of the mean square over the well illuminated pixels.
+    """
+    ranks, tile, grid = objective.ranks, objective.tile, objective.scan.shape
+    light = objective.diagonals.illumination() * objective.scan.N / scale
+    (peak,) = ranks.largest(float(light.max(initial=0.0)))
+    lit = light > WELL_LIT * peak
+    places = np.nonzero(lit)
+    rows = (places[0] + tile.owned.row_start) / grid[0] - 0.5
+    columns = (places[1] + tile.owned.column_start) / grid[1] - 0.5
+    own, target, weight = z[lit].astype(complex), other[lit].astype(complex), light[lit]
+    # the constant first, which may be any
+    sums = ranks.sum(np.array([weight @ (own.conj() * target).real, weight @ (own.conj() * target).imag,
+                               weight @ np.abs(own) ** 2, float(len(own))]))  # fmt: skip
+    own = own * (sums[0] + 1j * sums[1]) / max(sums[2], 1e-300)
+    for _ in range(ROUNDS):
+        basis = np.stack([own, 1j * own, 1j * own * rows, 1j * own * columns])
+        left, right = (basis.conj() * weight) @ basis.T, (basis.conj() * weight) @ (target - own)
+        both = ranks.sum(np.concatenate([left.real.reshape(-1), right.real]))
+        step = np.linalg.lstsq(both[:16].reshape(4, 4), both[16:], rcond=None)[0]
+        own = own * (1 + step[0]) * np.exp(1j * (step[1] + step[2] * rows + step[3] * columns))
+    (square,) = ranks.sum(np.array([weight @ np.abs(own - target) ** 2]))
+    return float(np.sqrt(2 * square / max(sums[3], 1.0)))
+
+
+def absorption_of_maps(
+    objective: Objective, z: NDArray, elements: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how much of the absorption that each map stands for is in an object, and how much that matters.
+
+    Weighted least squares of -log|z| over a_e w_e of all elements and a constant. All ranks take part.
+
+    Parameters
+    ----------
+    objective : Objective
+        With a point evaluated.
+    z : (rows, columns) array of complex
+        On the owned pixels.
+    elements : (N_e, rows, columns) array
+        Maps of the fluorescence alone.
+
+    Returns
+    -------
+    ratios : (N_e,) array of float64
+        1 where constants, sensitivity and maps agree.
+    changes : (N_e,) array of float64
+        What the deviation of each from 1 does to the weighted absorption.
+    """
+    ranks, count = objective.ranks, len(elements)
+    light = objective.diagonals.illumination()
+    (peak,) = ranks.largest(float(light.max(initial=0.0)))
+    lit = light > WELL_LIT * peak
+    weight = light[lit]
+    absorbed = -np.log(np.maximum(np.abs(z[lit]), 1e-3))
+    basis = np.concatenate(
+        [np.ones((1, len(weight))), objective.scan.attenuation[:, None] * elements[:, lit]]
+    )
+    gram = (basis * weight) @ basis.T
+    both = ranks.sum(np.concatenate([gram.reshape(-1), (basis * weight) @ absorbed]))
+    gram, right = both[: (count + 1) ** 2].reshape(count + 1, count + 1), both[(count + 1) ** 2 :]
+    size = np.sqrt(np.maximum(np.diag(gram), 1e-300))  # constants of elements differ by orders of magnitude
+    ratios = (np.linalg.lstsq(gram / np.outer(size, size), right / size, rcond=1e-10)[0] / size)[1:]
+    spread = np.maximum(np.diag(gram)[1:] - gram[0, 1:] ** 2 / max(gram[0, 0], 1e-300), 0.0)
+    return ratios, np.abs(ratios - 1) * np.sqrt(spread)

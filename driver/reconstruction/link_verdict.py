@@ -1,0 +1,100 @@
+"""Whether a joint fit or what came before it is to be trusted, in a sentence with the figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ptyxrf.driver.data.quality import Quality
+from ptyxrf.driver.data.result import Result
+from ptyxrf.driver.objective.links import LinearLink
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.comparison import absorption_of_maps, object_shift
+
+#: Right links move the object by up to 0.6 of what the noise of the patterns allows, and 30 % errors of a
+#: constant by up to 0.8; links that spoil object or maps move it by 1.3 and more.
+MOST_SHIFT = 1.0
+#: Right links leave up to this many times the misfit over floor of ptychography alone; a link has fewer
+#: unknowns than a free object.
+MOST_MISFIT = 1.05
+#: Right links leave up to 4 times the chi-square of the fluorescence alone, in a link that holds but for a
+#: material that fluorescence does not see.
+MOST_CHI_SQUARE = 6.0
+#: An element is named whose absorption is off by more than this factor.
+NAMED = 1.2
+
+
+def judge_link(objective: Objective, joint: Result, before: Result) -> Quality | None:
+    """Return the quality of a joint fit with what it says of its link; all ranks take part.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of the joint fit, at its end.
+    joint, before : Result
+        This rank's parts: the joint fit, and ptychography and fluorescence one after the other.
+    """
+    quality, other = joint.quality, before.quality
+    if quality is None or other is None or quality.per_position is None or other.per_position is None:
+        return quality  # no noise to compare with
+    counts = objective.scan.count_scale
+    scale = 1.0 if counts is None else float(np.mean(counts))
+    shift = object_shift(objective, joint.part.object, before.part.object, scale)
+    doubts = _doubts(quality, other, shift, objective.scan.element_names)
+    if other.good is False:
+        text, good = "No verdict on the link: ptychography alone is a poor fit, too.", None
+    elif not doubts:
+        text, good = f"The link holds: {_moved(shift)}{_worst(quality, objective.scan.element_names)}.", True
+    else:
+        first = "" if joint.reason.converged else "; the run ended before it converged"
+        text = f"Wrong link: {', '.join(doubts)}{first}; {_cause(objective, before)}. Trust the fallback."
+        good = False
+    return replace(quality, object_shift=shift, link=text, link_good=good)
+
+
+def _moved(shift: float) -> str:
+    return f"the object is {shift:.2g} times as far from that of ptychography alone as noise lets it be"
+
+
+def _worst(quality: Quality, names: list[str]) -> str:
+    """Return the largest chi-square of an element."""
+    chi_square = quality.chi_square
+    if chi_square is None or np.isnan(chi_square).all():
+        return ""
+    e = int(np.nanargmax(chi_square))
+    return f", the largest chi-square of the counts is {chi_square[e]:.2g} ({names[e]})"
+
+
+def _doubts(joint: Quality, before: Quality, shift: float, names: list[str]) -> list[str]:
+    """Return what is worse in the joint fit than noise explains."""
+    doubts = [_moved(shift)] if shift > MOST_SHIFT else []
+    ratio = joint.misfit_over_floor / max(before.misfit_over_floor, 1.0)
+    if not ratio <= MOST_MISFIT:  # which may not be a number
+        doubts.append(f"its patterns misfit {ratio:.3g} times as much")
+    if joint.chi_square is not None and before.chi_square is not None:
+        ratios = joint.chi_square / np.maximum(before.chi_square, 1.0)
+        if np.nanmax(ratios, initial=0.0) > MOST_CHI_SQUARE:
+            e = int(np.nanargmax(ratios))
+            doubts.append(f"the counts of {names[e]} have a chi-square of {joint.chi_square[e]:.3g}")
+    return doubts
+
+
+def _cause(objective: Objective, before: Result) -> str:
+    """Return which constant, element or setting to doubt."""
+    link, scan = objective.link, objective.scan
+    if isinstance(link, LinearLink):
+        why = "whose vacuum is 1" if link.offset == 0 else "of weak contrast"
+        return (
+            f"doubt the linear link, in which maps are the imaginary part of an object {why}: give "
+            "phase_shift for the refractive link"
+        )
+    part = before.part
+    ratios, changes = absorption_of_maps(objective, part.object, part.elements)
+    e = int(np.argmax(changes))
+    if 1 / NAMED < ratios[e] < NAMED:
+        return "doubt phase_shift, and materials that fluorescence does not see"
+    return (
+        f"doubt attenuation and sensitivity of {scan.element_names[e]}: the object of ptychography absorbs "
+        f"{ratios[e]:.2g} times what its map stands for"
+    )
