@@ -49,6 +49,10 @@ def assert_alike(ours, expected):
             assert record.loss == pytest.approx(wanted.loss, rel=1e-9)
             assert (record.sweeps, record.note) == (wanted.sweeps, wanted.note)
         assert one.quality.misfit_over_floor == pytest.approx(other.quality.misfit_over_floor, rel=1e-6)
+        for name in ("chi_square", "object_shift"):
+            figures = (getattr(result.quality, name) for result in (one, other))
+            np.testing.assert_allclose(*figures, rtol=1e-4, err_msg=name)
+        assert (one.quality.link, one.quality.link_good) == (other.quality.link, other.quality.link_good)
         for name in ("object", "elements", "probe", "pattern_misfit"):
             assert relative(getattr(one, name), getattr(other, name)) < 1e-5
 

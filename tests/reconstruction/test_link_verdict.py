@@ -71,6 +71,7 @@ def test_absorption_of_maps(truth):
     assert np.argmax(changes) == 0 or truth == (1.0, 1.0)
 
 
+@pytest.mark.filterwarnings("ignore:the fluorescence is not in integer counts")
 def test_chi_square_is_one_where_counts_vary_as_the_model_says():
     scan = example()
     maps = np.full((2, *scan.shape), 400.0)
