@@ -88,11 +88,41 @@ class SpecimenSettings(SettingsGroup):
         Either((Number(), Several(Number())), PER_ELEMENT),
         "attenuation of each element in the link, in place of the specimen's own",
     )
-    link_offset: float = setting(0.0, Number(), "imaginary part of the object where there is no element")
+    link: str = setting(
+        "linear",
+        Choice(("linear", "refractive")),
+        "how the elements of a procedural specimen enter the object: as its imaginary part, or as areal "
+        "densities (kg/m^2) of real elements in a matrix that fluorescence does not see, with the optical "
+        "constants at the photon energy",
+    )
+    link_offset: float = setting(
+        0.0, Number(), "imaginary part of the object where there is no element, in the linear link"
+    )
+    contrast: float = setting(
+        1.0,
+        POSITIVE,
+        "largest delay of the phase by the elements in the refractive link, of which the matrix adds three "
+        "tenths",
+        unit="radians",
+    )
+    matrix: str = setting("C5H8O2", Text(), "chemical formula of the matrix in the refractive link")
 
     def check(self) -> None:
-        """Refuse two grids, and images that are not a pair."""
+        """Refuse two grids, images that are not a pair, and what the refractive link has no use for."""
         super().check()
+        if self.link == "refractive":
+            images = self.magnitude or self.phase or self.real or self.imaginary
+            for name, unfit in (
+                ("specimen", not isinstance(self.specimen, str) or images is not None),
+                ("attenuation", self.attenuation is not None),
+                ("link_offset", self.link_offset != 0),
+            ):
+                if unfit:
+                    value = "one's own" if name == "specimen" else getattr(self, name)
+                    raise ValueError(
+                        f"{name}: expected that of a procedural specimen beside link = 'refractive', got "
+                        f"{value}"
+                    )
         if self.n is not None and self.shape is not None:
             raise ValueError(f"n: expected n or shape, got n {self.n} and shape {self.shape}")
         pairs = [("magnitude", "phase"), ("real", "imaginary")]

@@ -18,6 +18,7 @@ from ptyxrf.driver.simulation.images import from_images, read_image
 from ptyxrf.driver.simulation.noise import poisson_noise
 from ptyxrf.driver.simulation.plain_model import blurred, exit_waves
 from ptyxrf.driver.simulation.probe_and_geometry import probe_and_geometry
+from ptyxrf.driver.simulation.refractive_specimen import RefractiveSpecimen, refractive_specimen
 from ptyxrf.driver.simulation.scan_paths import covered_shape, scan_positions
 from ptyxrf.driver.simulation.settings import SimulationSettings
 from ptyxrf.driver.simulation.specimens import Specimen, cells, siemens_star
@@ -39,7 +40,9 @@ def simulate(
     With F the unitary transform, t_j the exposure, P_jk mode k of the probe, shifted by the fraction of
     position j, and |P|^2 = sum_k |P_k|^2,
 
-        d_j  = t_j sum_k |F(P_jk z_j)|^2,      z = x + i (link_offset + sum_e mu_e w_e)
+        d_j  = t_j sum_k |F(P_jk z_j)|^2
+        z    = x + i (link_offset + sum_e mu_e w_e)             link: linear, or refractive
+             = exp(-(a_m + i p_m) m - sum_e (a_e + i p_e) w_e)
         D_e  = s_e (|P|^2 blurring w_e) + B_e          grid sampling: on the object grid
         D_ej = s_e t_j sum |P_j|^2 (w_e)_j + B_e       scan sampling: at each position
 
@@ -70,7 +73,7 @@ def simulate(
         concentrations would get noise.
     """
     modes, geometry = probe_and_geometry(settings, probe, geometry)
-    sample, where = _sample_and_positions(settings, modes.shape[-1], positions)
+    sample, where = _sample_and_positions(settings, modes.shape[-1], positions, geometry.energy)
     times = per_item("exposure", exposure, len(where), "position")
     waves = _Waves(modes, where, sample.transmission(settings.link_offset), times)
     waves = waves if settings.photons is None else waves.scaled(settings.photons)
@@ -97,7 +100,7 @@ def _title(settings: SimulationSettings, count: int, given: bool) -> str:
 
 
 def _sample_and_positions(
-    settings: SimulationSettings, m: int, positions: ArrayLike | None
+    settings: SimulationSettings, m: int, positions: ArrayLike | None, energy: float
 ) -> tuple[Specimen, NDArray[np.float64]]:
     """Return the specimen, drawn on the grid that the positions cover where none is given, and these."""
     sample = _given_specimen(settings)
@@ -115,6 +118,8 @@ def _sample_and_positions(
         sample = draw(grid, n_elements=settings.elements or 1, seed=settings.seed)
     if settings.attenuation is not None:
         sample = replace(sample, attenuation=np.atleast_1d(np.asarray(settings.attenuation)))
+    if settings.link == "refractive":
+        sample = refractive_specimen(sample, energy, settings.contrast, settings.matrix)
     return sample, where
 
 
@@ -237,6 +242,8 @@ def _data(settings: SimulationSettings, sample: Specimen, waves: _Waves) -> dict
         blurred_maps = np.stack([blurred(kernel, w, settings.blur) for w in sample.elements])
     truth["elements"] = sample.elements
     data |= {"attenuation": sample.attenuation, "element_names": sample.element_names}
+    if isinstance(sample, RefractiveSpecimen):
+        data["phase_shift"] = sample.phase_shift
     return data | detector | _counts(settings, blurred_maps, **detector)
 
 

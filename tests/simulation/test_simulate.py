@@ -3,6 +3,7 @@ import pytest
 from matplotlib.image import imsave
 
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, Geometry
+from ptyxrf.driver.data.optical_constants import optical_constants, refractive_constants
 from ptyxrf.driver.simulation.images import from_images, read_image
 from ptyxrf.driver.simulation.plain_model import exit_waves
 from ptyxrf.driver.simulation.settings import SimulationSettings
@@ -53,6 +54,23 @@ def test_truth_obeys_the_link():
     y = -1 + np.tensordot([0.2, -0.1, 3.0], scan.truth["elements"], axes=1)
     np.testing.assert_allclose(scan.truth["object"].imag, y, atol=1e-14)
     np.testing.assert_array_equal(scan.attenuation, [0.2, -0.1, 3.0])
+
+
+def test_truth_obeys_the_refractive_link():
+    """Elements and matrix have the constants of the photon energy; the elements' phase is what was asked."""
+    options = SMALL | {"elements": 3, "noise": 0, "link": "refractive", "contrast": 2.0, "energy_keV": 9.0}
+    scan = simulate("star", **options)
+    constants = optical_constants(scan.element_names, scan.geometry.energy)
+    np.testing.assert_array_equal([scan.attenuation, scan.phase_shift], constants)
+    assert refractive_constants(scan)[1] is scan.phase_shift
+    maps = scan.truth["elements"]
+    assert np.tensordot(scan.phase_shift, maps, axes=1).max() == pytest.approx(2.0)
+    left = scan.truth["object"] * np.exp(np.tensordot(constants[0] + 1j * constants[1], maps, axes=1))
+    (a,), (p,) = optical_constants("C5H8O2", scan.geometry.energy)
+    assert -np.angle(left).min() == pytest.approx(0.6)
+    np.testing.assert_allclose(np.log(np.abs(left)), a / p * np.angle(left), atol=1e-13)
+    more = simulate("star", **options | {"matrix": "SiO2", "fluorescence_noise": "counting"})
+    assert not np.allclose(np.abs(more.truth["object"]), np.abs(scan.truth["object"]))
 
 
 @pytest.mark.parametrize("m", [6, 7])
@@ -304,6 +322,13 @@ PROBE = np.ones((16, 16))
         ("elements", {"elements": 0}),
         ("attenuation", {"attenuation": [1.0, 2.0]}),
         ("link_offset", {"link_offset": np.nan}),
+        ("link", {"link": "cubic"}),
+        ("matrix", {"link": "refractive", "matrix": "tissue"}),
+        ("contrast", {"link": "refractive", "contrast": 0.0}),
+        ("specimen", {"link": "refractive", "specimen": np.ones((40, 40), complex)}),
+        ("specimen", {"link": "refractive", "magnitude": "a.png", "phase": "b.png"}),
+        ("attenuation", {"link": "refractive", "attenuation": 1.0}),
+        ("link_offset", {"link": "refractive", "link_offset": -1.0}),
         ("m", {"m": 1}),
         ("m", {"probe": PROBE, "m": 17}),
         ("probe", {"probe": np.ones((16, 15))}),
