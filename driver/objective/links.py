@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
-from ptyxrf.parallel.rectangle import Window
+from ptyxrf.parallel.rectangle import Rectangle, Window
 
 
 class Link(ABC):
@@ -50,6 +50,12 @@ class Link(ABC):
     @abstractmethod
     def forward(self, fields: NDArray, at: Window, z: NDArray) -> None:
         """Set z in the window."""
+
+    def object_of(self, fields: NDArray) -> NDArray[Any]:
+        """Return z of whole fields."""
+        z = np.empty(fields.shape[1:], np.result_type(fields.dtype, np.complex64))
+        self.forward(fields, Window.same(Rectangle(0, z.shape[0], 0, z.shape[1])), z)
+        return z
 
     @abstractmethod
     def derivative(self, point: NDArray, z: NDArray, change: NDArray, at: Window, out: NDArray) -> None:

@@ -28,7 +28,6 @@ from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import check_range, starting_probe, starting_values
 from ptyxrf.driver.objective.weights import alpha_of, strengths_of
 from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
-from ptyxrf.parallel.rectangle import Rectangle, Window
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import agreed
 
@@ -170,9 +169,7 @@ class Objective:
     @property
     def nonnegative(self) -> slice:
         """Range of the maps in a vector, which a solver may bound below by 0."""
-        pixels, names = self.tile.owned.size, self.link.nonnegative
-        maps = [self.fields.channels[name] for name in names if name in self.fields.channels]
-        return slice(maps[0].start * pixels, maps[-1].stop * pixels) if maps else slice(0, 0)
+        return self.fields.range_of(self.link.nonnegative)
 
     @property
     def held(self) -> frozenset[str]:
@@ -199,10 +196,9 @@ class Objective:
         Parameters
         ----------
         **arrays
-            Every unknown by name: the fields of the link, such as ``real_part``, ``imaginary_part``,
-            ``absorption``, ``phase`` and ``matrix`` (n_rows, n_cols) and ``elements`` (N_e, n_rows, n_cols);
-            ``probe`` (K, m, m) complex, ``displacement`` (N, 2), ``distortion`` (2, 2), ``log_amplitude``
-            (N, 1). A number fills a map.
+            Every unknown by name: ``real_part``, ``imaginary_part``, ``absorption``, ``phase``, ``matrix``
+            (n_rows, n_cols), ``elements`` (N_e, n_rows, n_cols), ``probe`` (K, m, m) complex,
+            ``displacement`` (N, 2), ``distortion`` (2, 2), ``log_amplitude`` (N, 1). A number fills a map.
 
         Raises
         ------
@@ -342,13 +338,8 @@ class Objective:
     def complex_object(self, vector: NDArray) -> NDArray[Any]:
         """Return the object z of a vector on the owned pixels (all of them on one rank)."""
         fields = self.fields.view(self.layout.checked(vector))
-        z = np.empty(self.tile.owned.shape, self.complex)
-        unseen = [np.broadcast_to(np.asarray(field, self.real), z.shape) for field in self._unseen]
-        fields = np.concatenate([*(field[None] for field in unseen), fields])
-        self.link.forward(
-            np.ascontiguousarray(fields), Window.same(Rectangle(0, z.shape[0], 0, z.shape[1])), z
-        )
-        return z
+        unseen = [np.broadcast_to(np.asarray(field, self.real), fields.shape[1:]) for field in self._unseen]
+        return self.link.object_of(np.concatenate([*(field[None] for field in unseen), fields]))
 
     def elements_of(self, vector: NDArray) -> NDArray[Any]:
         """Return the (N_e, rows, columns) element maps of a vector on the owned pixels; N_e = 0 without."""

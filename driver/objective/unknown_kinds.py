@@ -14,7 +14,7 @@ into one vector.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,6 +175,14 @@ class Fields(Unknown):
     def view(self, vector: NDArray) -> NDArray[Any]:
         """Return the owned fields (C, rows, columns)."""
         return self.part(vector).reshape(self.shape)
+
+    def range_of(self, names: Sequence[str]) -> slice:
+        """Return the range of channels that stand together in a vector, empty where there is none of them."""
+        where = [self.channels[name] for name in names if name in self.channels]
+        pixels = self.tile.owned.size
+        if not where:
+            return slice(0, 0)
+        return slice(self.start + where[0].start * pixels, self.start + where[-1].stop * pixels)
 
     def halo(self) -> HaloField:
         """Return fields on the covered pixels, for an exchange."""

@@ -40,9 +40,8 @@ def simulate(
     With F the unitary transform, t_j the exposure, P_jk mode k of the probe, shifted by the fraction of
     position j, and |P|^2 = sum_k |P_k|^2,
 
-        d_j  = t_j sum_k |F(P_jk z_j)|^2
-        z    = x + i (link_offset + sum_e mu_e w_e)             link: linear, or refractive
-             = exp(-(a_m + i p_m) m - sum_e (a_e + i p_e) w_e)
+        d_j  = t_j sum_k |F(P_jk z_j)|^2,      z = x + i (link_offset + sum_e mu_e w_e)
+                                               or z = exp(-(a_m + i p_m) m - sum_e (a_e + i p_e) w_e)
         D_e  = s_e (|P|^2 blurring w_e) + B_e          grid sampling: on the object grid
         D_ej = s_e t_j sum |P_j|^2 (w_e)_j + B_e       scan sampling: at each position
 
@@ -75,8 +74,7 @@ def simulate(
     modes, geometry = probe_and_geometry(settings, probe, geometry)
     sample, where = _sample_and_positions(settings, modes.shape[-1], positions, geometry.energy)
     times = per_item("exposure", exposure, len(where), "position")
-    waves = _Waves(modes, where, sample.transmission(settings.link_offset), times)
-    waves = waves if settings.photons is None else waves.scaled(settings.photons)
+    waves = _Waves(modes, where, sample.transmission(settings.link_offset), times).scaled(settings.photons)
     data = _data(settings, sample, waves)
     return Scan(
         positions=where,
@@ -213,8 +211,10 @@ class _Waves:
     def __iter__(self) -> Iterator[tuple[slice, NDArray, NDArray]]:
         return exit_waves(self.modes, self.positions, self.z, self.exposure)
 
-    def scaled(self, photons: float) -> _Waves:
-        """Return the waves whose patterns have a mean of so many photons."""
+    def scaled(self, photons: float | None) -> _Waves:
+        """Return the waves whose patterns have a mean of so many photons; None: as they are."""
+        if photons is None:
+            return self
         # the transform is unitary: the waves hold as many photons as the patterns
         total = sum(float(np.sum(np.abs(waves) ** 2)) for _, _, waves in self)
         if not total > 0:
