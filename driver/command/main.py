@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 import logging
 import os
 import signal
@@ -20,6 +19,7 @@ from ptyxrf.driver.command.parser import Subcommand, make_parser
 from ptyxrf.driver.data.text import plain
 from ptyxrf.driver.job.abort import no_interrupt_is_lost, say
 from ptyxrf.driver.job.ranks import INTERRUPTED, PATIENCE, Failure, alone, communicator, launched, together
+from ptyxrf.driver.job.streams import let_readers_go
 
 DONE, BAD_INPUT = 0, 2
 
@@ -48,9 +48,7 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
         that --resume continues, 130 after Ctrl-C. The same on every rank.
     """
     _use_streams()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
+    let_readers_go()
     words = list(sys.argv[1:] if argv is None else argv)
     _, rank = launched(os.environ)
     try:
@@ -108,10 +106,6 @@ def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: A
                 return options.run(options)
         except KeyboardInterrupt:
             raise Failure(INTERRUPTED, "interrupted") from None
-        except BrokenPipeError:
-            # the reader of the output has ended, as `head` does; Python would report that again at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return DONE
         except OSError as error:
             message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         except (MemoryError, OverflowError, RecursionError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ptyxrf.driver.reconstruction.quality import measure_quality
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton
 from ptyxrf.driver.solver.settings import SolverSettings, Stops
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
+from ptyxrf.kernels.compiled import CACHE_FAULTS
 from ptyxrf.kernels.implementation import resolve_engine
 from ptyxrf.kernels.reductions import dots
 from ptyxrf.parallel.startup import first_on_each_node
@@ -46,7 +48,8 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
         All ranks take part.
     """
     model = Model() if model is None else model
-    if not any(Path(dots.stats.cache_path).glob("*.nbi")):  # Numba's cache has no kernel
+    folder = dots.stats.cache_path  # None without a cache
+    if folder is None or not any(Path(folder).glob("*.nbi")):
         log.info("compiling kernels: once on each machine, about a minute")
     engine = resolve_engine(model.engine, scan.m)
     background = model.refine_pattern_background or scan.pattern_background is not None
@@ -54,6 +57,12 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
     link = "refractive" if isinstance(make_link(model, scan), RefractiveLink) else "linear"
     kind = Model(engine=engine, refine_pattern_background=background, link=link, **decisive)
     first_on_each_node(comm, lambda: _compile(kind, scan.sampling, bool(scan.fractions.any())))
+    if CACHE_FAULTS:
+        warnings.warn(
+            f"compiled kernels cannot be kept, and are compiled anew in each run ({CACHE_FAULTS[0]}): let "
+            "NUMBA_CACHE_DIR name a folder that can be written",
+            stacklevel=3,
+        )
 
 
 @cache
