@@ -13,7 +13,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ptyxrf.driver.command import bench, demo, export, formats, info, plan, prepare, reconstruct, simulate
+from ptyxrf.driver.command import (
+    bench,
+    compare,
+    demo,
+    export,
+    formats,
+    info,
+    plan,
+    prepare,
+    reconstruct,
+    simulate,
+)
 from ptyxrf.driver.command.outputs import is_first
 from ptyxrf.driver.command.parser import Subcommand, make_parser
 from ptyxrf.driver.data.text import plain
@@ -27,7 +38,8 @@ DONE, BAD_INPUT = 0, 2
 LONGEST_MESSAGE = 4000
 
 SUBCOMMANDS = tuple(
-    module.COMMAND for module in (demo, simulate, prepare, reconstruct, export, info, formats, plan, bench)
+    module.COMMAND
+    for module in (demo, simulate, prepare, reconstruct, export, compare, info, formats, plan, bench)
 )
 
 
