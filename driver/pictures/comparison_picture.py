@@ -39,7 +39,7 @@ def draw_comparison(comparison: Comparison, names: tuple[str, str], details: str
     norm = Normalize(*colour_limits(np.stack(phases)))
     for name, phase in zip(names, phases, strict=True):
         _draw(sheet.panel(), phase, f"{name}: phase", norm, "cividis", comparison)
-    difference = phases[1] - phases[0]
+    difference = np.angle(comparison.second * np.conj(comparison.first))
     most = max(map(abs, colour_limits(difference))) or 1.0
     _draw(sheet.panel(), difference, "difference of phases", Normalize(-most, most), DIVERGING, comparison)
     _draw_rings(sheet.panel(), comparison)
