@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.analysis.scan_measures import scale_is_rough
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.data.scan_measures import scale_is_rough
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.trials import middle_positions, part_of, ranked, trial_loss

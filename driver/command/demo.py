@@ -17,7 +17,7 @@ from ptyxrf.driver.command.outputs import (
     write_outputs,
 )
 from ptyxrf.driver.command.parser import Subcommand
-from ptyxrf.driver.command.tables import Turns
+from ptyxrf.driver.command.tables import Reading
 from ptyxrf.driver.data.words import METHODS
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.simulation.settings import SimulationSettings
@@ -72,7 +72,7 @@ def _simulated(scan_path: Path, out: Path, *, quick: bool) -> Scan:
     make_folder(scan_path.parent)
     check_outputs([scan_path, out, report_path(out)], [])
     write_scan(scan_path, simulate(settings=QUICK_SIMULATION if quick else SIMULATION))
-    return read_scan_file(str(scan_path), Turns(), check=False)
+    return read_scan_file(str(scan_path), Reading(), check=False)
 
 
 def _error_table(errors: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]) -> str:

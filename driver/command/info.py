@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from ptyxrf.driver.command.outputs import on_first_rank, read_scan_file
 from ptyxrf.driver.command.parser import Subcommand, add_settings, settings_of
-from ptyxrf.driver.command.tables import Turns
+from ptyxrf.driver.command.tables import Reading, Turns
 from ptyxrf.driver.data.kinds import POSITIVE, Number
 from ptyxrf.driver.data.setting import SettingsGroup, setting
 
 if TYPE_CHECKING:
     from ptyxrf.driver.data.scan import Scan
+
+
+#: Exit code where something is wrong with a scan.
+WRONG = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +42,17 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="rank the 8 flips and transposes of the positions by the loss after a few sweeps",
     )
     add_settings(parser, "orientation", Orientations)
-    add_settings(parser, "positions of files of other programs", Turns)
+    add_settings(parser, "what is read of the file", Reading)
 
 
 def _run(options: argparse.Namespace) -> int:
-    settings, turns = settings_of(Orientations, options), settings_of(Turns, options)
-    on_first_rank(options.comm, lambda: _tell(options, settings, turns))
-    return 0
+    settings, turns = settings_of(Orientations, options), settings_of(Reading, options)
+    wrong = on_first_rank(options.comm, lambda: _tell(options, settings, turns))
+    return WRONG if wrong else 0
 
 
-def _tell(options: argparse.Namespace, settings: Orientations, turns: Turns) -> None:
+def _tell(options: argparse.Namespace, settings: Orientations, turns: Reading) -> bool:
+    """Print what is in a file, and return whether something is wrong with it."""
     from ptyxrf.driver.data.plain_json import plain
 
     known = _known(options.file)
@@ -58,13 +63,16 @@ def _tell(options: argparse.Namespace, settings: Orientations, turns: Turns) -> 
     else:
         facts, text = known[1](options.file)
     print(json.dumps(plain(facts), indent=2) if options.json else text)
+    return any(finding["level"] == "wrong" for finding in facts.get("findings", ()))
 
 
-def _of_scan(options: argparse.Namespace, settings: Orientations, turns: Turns) -> tuple[dict[str, Any], str]:
+def _of_scan(
+    options: argparse.Namespace, settings: Orientations, reading: Reading
+) -> tuple[dict[str, Any], str]:
     from ptyxrf.driver.analysis.inspection import inspect_scan
     from ptyxrf.driver.command.info_text import scan_text
 
-    scan = read_scan_file(options.file, turns)
+    scan = read_scan_file(options.file, reading)
     information = inspect_scan(scan)
     findings = [{"level": finding.level, "text": finding.text} for finding in information.findings]
     facts, text = information.facts | {"findings": findings}, scan_text(information)
@@ -96,6 +104,7 @@ def _known(path: str) -> tuple[str, Callable[[str], tuple[dict[str, Any], str]]]
     """Return what a file is and the function that describes it, or None for a scan."""
     from ptyxrf.driver.files.checkpoint_file import is_checkpoint
     from ptyxrf.driver.files.hdf5_reader import reading
+    from ptyxrf.driver.files.readers.registry import is_maps
     from ptyxrf.driver.files.result_file import PROCESS
 
     with reading(path) as reader:
@@ -103,7 +112,7 @@ def _known(path: str) -> tuple[str, Callable[[str], tuple[dict[str, Any], str]]]
             return "a checkpoint", _of_checkpoint
         if reader.own and reader.has(PROCESS):
             return "a result", _of_result
-        if reader.has("/MAPS"):
+        if not reader.own and is_maps(reader):
             return "maps", _of_maps
     return None
 

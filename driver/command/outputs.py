@@ -11,7 +11,7 @@ from ptyxrf.driver.files.output_names import named_after
 
 # Numba, matplotlib and h5py are imported where they are used: the help must not wait for them.
 if TYPE_CHECKING:
-    from ptyxrf.driver.command.tables import Turns
+    from ptyxrf.driver.command.tables import Reading
     from ptyxrf.driver.data.result import Result
     from ptyxrf.driver.data.scan import Scan
 
@@ -64,13 +64,12 @@ def report_path(result: Path) -> Path:
     return named_after(result, ".png")
 
 
-def read_scan_file(path: str, turns: Turns, *, check: bool = True) -> Scan:
-    """Read a scan with its positions turned; see `read_scan`."""
+def read_scan_file(path: str, reading: Reading, *, check: bool = True) -> Scan:
+    """Read a scan, or a part of it, with its positions turned; see `read_scan`."""
     from ptyxrf.driver.files.scan_file import read_scan
 
-    return read_scan(
-        path, check=check, swap=turns.swap, flip_rows=turns.flip_rows, flip_columns=turns.flip_columns
-    )
+    words = ("swap", "flip_rows", "flip_columns", "frames", "negative_to_zero")
+    return read_scan(path, check=check, **{name: getattr(reading, name) for name in words})
 
 
 def write_outputs(result: Result, scan: Scan, out: Path, *, picture: bool) -> None:

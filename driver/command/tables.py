@@ -77,7 +77,19 @@ class Turns(SettingsGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files(Turns, Maps, Outputs):
+class Reading(Turns):
+    """What of a file is read, and how."""
+
+    frames: str | None = setting(
+        None, Text(), "patterns that are read, such as 0:400:2 or 0:10,17,20: (default: all)"
+    )
+    negative_to_zero: bool = setting(
+        False, Switch(), "take values of patterns below 0, as after the subtraction of a background, for 0"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files(Reading, Maps, Outputs):
     """Which files a reconstruction reads and writes."""
 
 

@@ -38,6 +38,7 @@ def check_patterns(block: NDArray, indices: NDArray[np.int64], mask: NDArray[np.
         raise ValueError(
             f"patterns: expected finite non-negative intensities outside the mask, got {value} "
             f"in pattern {int(indices[j])} at pixel ({row}, {column})"
+            + (" (--negative-to-zero, or that argument of read_scan, takes it for 0)" if value < 0 else "")
         )
 
 

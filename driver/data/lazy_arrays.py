@@ -66,6 +66,18 @@ class ConvertedSource:
         return np.asarray(self[:], dtype=dtype)
 
 
+class ClippedSource(ConvertedSource):
+    """A lazy source whose values below 0 are 0; NaN stays."""
+
+    @property
+    def label(self) -> str:
+        """File and dataset, for messages."""
+        return getattr(self.source, "label", "")
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.maximum(super().__getitem__(key), 0)
+
+
 class MaskSource(ConvertedSource):
     """A lazy mask of 0 and 1, or booleans, as booleans.
 

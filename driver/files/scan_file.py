@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.geometry import Geometry
-from ptyxrf.driver.data.lazy_arrays import blocks_of_rows
+from ptyxrf.driver.data.lazy_arrays import ClippedSource, blocks_of_rows
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.cxi import (
     DATA,
@@ -208,15 +208,14 @@ def read_scan(
     swap: bool = False,
     flip_rows: bool = False,
     flip_columns: bool = False,
+    frames: str | slice | ArrayLike | None = None,
+    negative_to_zero: bool = False,
     check: bool = True,
 ) -> Scan:
     """Read a scan from a CXI file; patterns, maps, masks of each pattern and true arrays stay in the file.
 
-    They are read as they are sliced, so that each rank of a reconstruction reads only its own part. The scan
-    can be pickled and sent to other ranks.
-
-    Files of other programs are read too; ``ptyxrf formats`` lists which. Their positions become pixels of the
-    object, the smallest shifted to 0; probe, mask and fluorescence are optional.
+    They are read as they are sliced: each rank of a reconstruction reads its own part. In files of other
+    programs (``ptyxrf formats``), whose positions become pixels, the smallest 0, little has to be there.
 
     Parameters
     ----------
@@ -226,6 +225,10 @@ def read_scan(
         For files of other programs: x and y of the translations are exchanged.
     flip_rows, flip_columns : bool
         For files of other programs: y (x) of the translations has the other sign.
+    frames : str, slice, sequence of int or bool, optional
+        Which patterns, as in ``Scan.select``; default: all.
+    negative_to_zero : bool
+        Values of patterns below 0, as after the subtraction of a background, become 0.
     check : bool
         Read maps, masks and true arrays once to see that they are whole (see `Scan.check`). Patterns are
         checked when they are used.
@@ -247,12 +250,11 @@ def read_scan(
     """
     with reading(path) as reader:
         if not (reader.own and (swap or flip_rows or flip_columns)):
-            if reader.own:
-                arguments = _own_arguments(reader)
-            else:
-                found = reader_of(reader, "scan").reads(reader)
-                arguments = arguments_of_measured(found, swap, flip_rows, flip_columns)
-            scan = Scan(**_common_arguments(reader) | arguments)
+            arguments = _arguments(reader, (swap, flip_rows, flip_columns))
+            if negative_to_zero:
+                arguments["patterns"] = ClippedSource(arguments["patterns"])
+            scan = Scan(**arguments)
+            scan = scan if frames is None else scan.select(frames)
             if check:
                 scan.check()
             return scan
@@ -260,6 +262,14 @@ def read_scan(
         f"{path}: swap, flip_rows and flip_columns are for files of other programs, this one has exact pixel "
         f"positions in {POSITIONS}"
     )
+
+
+def _arguments(reader: Hdf5Reader, turns: tuple[bool, bool, bool]) -> dict[str, Any]:
+    """Return the arguments of the `Scan` in a file of this package or another program."""
+    common = _common_arguments(reader)
+    if reader.own:
+        return common | _own_arguments(reader)
+    return common | arguments_of_measured(reader_of(reader, "scan").reads(reader), *turns)
 
 
 def _patterns(reader: Hdf5Reader) -> PatternFile:

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
-from ptyxrf.driver.analysis.scan_measures import median_step, probe_width
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.data.scan_measures import median_step, probe_width
 from ptyxrf.driver.data.units import length_text
 from ptyxrf.driver.files.scan_file import read_scan
 from ptyxrf.driver.files.whole_file import whole_file

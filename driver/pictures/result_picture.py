@@ -13,9 +13,9 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ptyxrf.driver.analysis.scan_measures import median_step
 from ptyxrf.driver.data.result import Result, loss_text
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.data.scan_measures import median_step
 from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.driver.pictures.colours import BLANK, DIVERGING, colour_limits, hue_image, hue_wheel
 from ptyxrf.driver.pictures.pixels import DrawnPixels, drawn_pixels, gather_drawn_pixels, nearest_points

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.analysis.scan_measures import median_step
+from ptyxrf.driver.data.scan_measures import median_step
 from ptyxrf.driver.preparation.beam import unit_in_name
 from ptyxrf.driver.preparation.findings import Findings
 from ptyxrf.driver.preparation.guesses import Guesses, name_of

@@ -19,12 +19,14 @@ from ptyxrf.driver.objective.start import starting_probe
 from ptyxrf.driver.reconstruction.checkpoint import kept_probe
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
+from ptyxrf.driver.reconstruction.judgement import refuse_too_large
 from ptyxrf.driver.reconstruction.link_verdict import judge_link
 from ptyxrf.driver.reconstruction.probe_start import check_probe_start, find_probe
 from ptyxrf.driver.reconstruction.reporting import Callback
 from ptyxrf.driver.reconstruction.sequence import one_after_the_other, stages_of
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.reconstruction.stage import Handover, Job, run_stage
+from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import agreed
 
 #: Largest change of the object, relative to vacuum, for which the linear link of real transmission holds: the
@@ -76,6 +78,8 @@ def reconstruct(
     """
     start = {} if start is None else start
     stages = agreed(comm, lambda: _checked(scan, settings, start, callback))
+    if not settings.force:
+        refuse_too_large(scan, Ranks(comm).size)
     others = {"callback": "none" if callback is None else "given"}
     require_same_problem(comm, scan, stages[-1], start, others)
     job = _job(scan, stages, start, callback, comm)

@@ -131,6 +131,12 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
         "refine the probe only after so many iterations, or as soon as the object has converged with the "
         "given one",
     )
+    force: bool = setting(
+        False,
+        Switch(),
+        "reconstruct data, too, of which something is known to be wrong",
+        path=False,
+    )
     noise_stop: bool = setting(
         True,
         Switch(),

@@ -19,6 +19,7 @@ from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, start_digest
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.first_maps import first_maps, fit_with_prior
+from ptyxrf.driver.reconstruction.judgement import judge
 from ptyxrf.driver.reconstruction.probe_modes import orthogonal_modes
 from ptyxrf.driver.reconstruction.probe_start import ProbeStart
 from ptyxrf.driver.reconstruction.quality import measure_quality
@@ -165,6 +166,7 @@ def _objective(job: Job, settings: Settings, before: Handover) -> Objective:
     compile_kernels(scan, model, job.comm)
     log.log(_level(scan), "reading %d patterns", scan.N)
     data = LocalData.read(scan, model.method, DTYPES[model.precision], model.halo_margin, Ranks(job.comm))
+    judge(data, settings)
     objective = Objective(scan, settings=model, start={**job.start, **before.start}, data=data)
     before.enter(objective)
     return objective

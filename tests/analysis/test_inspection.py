@@ -5,11 +5,11 @@ import pytest
 
 from ptyxrf.driver.analysis.file_facts import result_facts
 from ptyxrf.driver.analysis.inspection import inspect_scan
-from ptyxrf.driver.analysis.scan_measures import median_step, probe_width
 from ptyxrf.driver.command.info_text import result_text, scan_text
 from ptyxrf.driver.data.history import IterationRecord, Reason
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.data.scan_measures import median_step, probe_width
 from ptyxrf.driver.simulation.simulate import simulate
 from ptyxrf.kernels.simd.emitter import VECTOR_BYTES
 
@@ -77,7 +77,7 @@ def test_text_has_units(clean):
 
 
 def test_patterns_are_read_in_blocks(clean, monkeypatch):
-    monkeypatch.setattr("ptyxrf.driver.analysis.scan_measures.BLOCK_BYTES", 8 * 24 * 24 * 10)
+    monkeypatch.setattr("ptyxrf.driver.data.scan_measures.BLOCK_BYTES", 8 * 24 * 24 * 10)
     lazy = Lazy(clean.patterns)
     blocks = inspect_scan(clean.replace(patterns=lazy)).facts
     assert lazy.most == 10

@@ -62,6 +62,12 @@ def reader_of(file: Hdf5Reader, kind: Literal["scan", "maps"]) -> Reader:
     )
 
 
+def is_maps(file: Hdf5Reader) -> bool:
+    """Return whether a file holds fluorescence maps and no patterns."""
+    kinds = [reader.kind for reader in readers() if reader.recognises(file)]
+    return "maps" in kinds and "scan" not in kinds
+
+
 def _contents(file: h5py.File) -> str:
     """Return the names at the top of a file, and its largest dataset."""
     largest: list[tuple[int, str]] = []

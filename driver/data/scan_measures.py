@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.lazy_arrays import blocks_of_rows
 from ptyxrf.driver.data.scan import Scan
 
 #: Patterns are read this many bytes at a time.
@@ -91,6 +90,8 @@ class PatternSummary:
         Values outside the mask that are NaN or infinite, or below zero.
     whole : bool
         Whether all good values are integers.
+    good : (m, m) array of float
+        Share of the patterns in which a pixel is good.
     """
 
     mean: NDArray[np.float64]
@@ -99,12 +100,18 @@ class PatternSummary:
     not_finite: int
     negative: int
     whole: bool
+    good: NDArray[np.float64]
+
+    @property
+    def masked(self) -> float:
+        """Share of the pixels of all patterns that are masked."""
+        return float(1 - self.good.mean())
 
 
 def summarise_patterns(scan: Scan) -> PatternSummary:
     """Read all patterns once, in blocks, and summarise them."""
     m, count = scan.m, scan.N
-    total = np.zeros((m, m))
+    total, times_good = np.zeros((2, m, m))
     totals, maxima = np.zeros(count), np.zeros(count)
     not_finite = negative = 0
     whole = True
@@ -114,6 +121,7 @@ def summarise_patterns(scan: Scan) -> PatternSummary:
         finite = np.isfinite(block)
         mask = scan.mask_at(slice(first, first + len(block)))
         good = np.broadcast_to(True if mask is None else mask, block.shape)
+        times_good += good.sum(axis=0)
         not_finite += int((good & ~finite).sum())
         block = np.where(good & finite, block, 0.0)
         negative += int((block < 0).sum())
@@ -121,25 +129,4 @@ def summarise_patterns(scan: Scan) -> PatternSummary:
         total += block.sum(axis=0)
         totals[first : first + size] = block.sum(axis=(1, 2))
         maxima[first : first + size] = block.max(axis=(1, 2))
-    return PatternSummary(total / count, totals, maxima, not_finite, negative, whole)
-
-
-def masked_fraction(scan: Scan) -> float:
-    """Return which fraction of the detector pixels is masked, over all patterns."""
-    if scan.mask is None:
-        return 0.0
-    good = sum(int(np.asarray(scan.mask[index]).sum()) for index in blocks_of_rows(scan.mask.shape))
-    return 1 - good / float(np.prod(scan.mask.shape))
-
-
-def ever_good(scan: Scan) -> NDArray[np.bool_]:
-    """Return which detector pixels are good in at least one pattern, (m, m)."""
-    if scan.mask is None:
-        return np.ones((scan.m, scan.m), dtype=bool)
-    if scan.mask.ndim == 2:
-        return np.asarray(scan.mask)
-    good = np.zeros((scan.m, scan.m), dtype=bool)
-    size = max(1, BLOCK_BYTES // (scan.m * scan.m))
-    for first in range(0, scan.N, size):
-        good |= np.asarray(scan.mask[first : first + size]).any(axis=0)
-    return good
+    return PatternSummary(total / count, totals, maxima, not_finite, negative, whole, times_good / count)
