@@ -18,9 +18,16 @@ MOST_SHIFT = 1.0
 #: Right links leave up to this many times the misfit over floor of ptychography alone; a link has fewer
 #: unknowns than a free object.
 MOST_MISFIT = 1.05
+#: The same without a floor, where the misfit is this part of the amplitudes at least.
+MOST_UNJUDGED, LEAST_MISFIT = 2.0, 0.02
 #: Right links leave up to 4 times the chi-square of the fluorescence alone, in a link that holds but for a
 #: material that fluorescence does not see.
 MOST_CHI_SQUARE = 6.0
+#: The verdict on patterns that only the joint fit misses.
+JOINT_ALONE = (
+    "Poor fit: the misfit of the patterns is {:.3g} times what their noise explains, and that of "
+    "ptychography alone {:.3g} times."
+)
 #: An element is named whose absorption is off by more than this factor.
 NAMED = 1.2
 
@@ -36,21 +43,29 @@ def judge_link(objective: Objective, joint: Result, before: Result) -> Quality |
         This rank's parts: the joint fit, and ptychography and fluorescence one after the other.
     """
     quality, other = joint.quality, before.quality
-    if quality is None or other is None or quality.per_position is None or other.per_position is None:
-        return quality  # no noise to compare with
-    counts = objective.scan.count_scale
-    scale = 1.0 if counts is None else float(np.mean(counts))
-    shift = object_shift(objective, joint.part.object, before.part.object, scale)
+    if quality is None or other is None:
+        return quality
+    floored = quality.per_position is not None and other.per_position is not None
+    shift = np.nan
+    if floored:
+        counts = objective.scan.count_scale
+        scale = 1.0 if counts is None else float(np.mean(counts))
+        shift = object_shift(objective, joint.part.object, before.part.object, scale)
     doubts = _doubts(quality, other, shift, objective.scan.element_names)
+    if not doubts and not floored:
+        return quality  # no noise to compare with
     if other.good is False:
-        text, good = "No verdict on the link: ptychography alone is a poor fit, too.", None
-    elif not doubts:
-        text, good = f"The link holds: {_moved(shift)}{_worst(quality, objective.scan.element_names)}.", True
-    else:
-        first = "" if joint.reason.converged else "; the run ended before it converged"
-        text = f"Wrong link: {', '.join(doubts)}{first}; {_cause(objective, before)}. Trust the fallback."
-        good = False
-    return replace(quality, object_shift=shift, link=text, link_good=good)
+        text = "No verdict on the link: ptychography alone is a poor fit, too."
+        return replace(quality, object_shift=shift, link=text)
+    if not doubts:
+        text = f"The link holds: {_moved(shift)}{_worst(quality, objective.scan.element_names)}."
+        return replace(quality, object_shift=shift, link=text, link_good=True)
+    if quality.good is False:  # for what the verdict doubts ptychography has found no reason
+        figures = quality.misfit_over_floor, other.misfit_over_floor
+        quality = replace(quality, verdict=JOINT_ALONE.format(*figures))
+    first = "" if joint.reason.converged else "; the run ended before it converged"
+    text = f"Wrong link: {', '.join(doubts)}{first}; {_cause(objective, before)}. Trust the fallback."
+    return replace(quality, object_shift=shift, link=text, link_good=False)
 
 
 def _moved(shift: float) -> str:
@@ -69,8 +84,11 @@ def _worst(quality: Quality, names: list[str]) -> str:
 def _doubts(joint: Quality, before: Quality, shift: float, names: list[str]) -> list[str]:
     """Return what is worse in the joint fit than noise explains."""
     doubts = [_moved(shift)] if shift > MOST_SHIFT else []
-    ratio = joint.misfit_over_floor / max(before.misfit_over_floor, 1.0)
-    if not ratio <= MOST_MISFIT:  # which may not be a number
+    if before.per_position is not None:
+        ratio, most = joint.misfit_over_floor / max(before.misfit_over_floor, 1.0), MOST_MISFIT
+    else:  # squares, as those are
+        ratio, most = (joint.relative_misfit / max(before.relative_misfit, LEAST_MISFIT)) ** 2, MOST_UNJUDGED
+    if not ratio <= most:  # which may not be a number
         doubts.append(f"its patterns misfit {ratio:.3g} times as much")
     if joint.chi_square is not None and before.chi_square is not None:
         ratios = joint.chi_square / np.maximum(before.chi_square, 1.0)

@@ -1,5 +1,6 @@
 """Where a joint fit is worse than noise explains, it says so, and what to doubt."""
 
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -167,9 +168,22 @@ def test_a_poor_ptychography_says_nothing():
     assert found.link_good is None and found.link.startswith("No verdict on the link")
 
 
-def test_without_a_floor_there_is_no_verdict():
-    found = judged(joint=quality(floor=False))
+def test_a_poor_fit_of_the_joint_method_alone_doubts_nothing_else():
+    found = judged(joint=quality(2.5, good=False))
+    assert found.verdict.endswith(
+        "2.5 times what their noise explains, and that of ptychography alone 1.03 times."
+    )
+    assert judged(joint=quality(2.5, good=False), before=quality(2.5, good=False)).verdict == "It fits."
+
+
+def test_without_a_floor_only_a_large_misfit_is_a_verdict():
+    found = judged(joint=quality(floor=False), before=quality(floor=False))
     assert found.link == "" and found.link_good is None and np.isnan(found.object_shift)
+    far = replace(quality(np.nan, good=None, floor=False), relative_misfit=0.2)
+    found = judged(joint=far, before=quality(np.nan, good=None, floor=False))
+    assert (
+        found.link.startswith("Wrong link: its patterns misfit 4 times as much") and found.link_good is False
+    )
 
 
 @pytest.mark.filterwarnings("ignore:link")
