@@ -56,22 +56,22 @@ def measured_elements(
     shape : tuple of int
         Of all maps, (N_e, ...).
     first_bad : callable
-        Given an element, returns the flat index of the first of its values that is not finite.
+        Given an element, returns the flat index of the first of its values that is infinite.
 
     Raises
     ------
     ValueError
-        A map is neither finite nor NaN everywhere.
+        A map has infinite values.
     """
-    measured = missing < np.prod(shape[1:])
-    bad = measured & (missing + infinite > 0)
+    measured: NDArray[np.bool_] = missing < np.prod(shape[1:])
+    bad = infinite > 0
     if bad.any():
         e = int(np.flatnonzero(bad)[0])
         place = tuple(int(i) for i in np.unravel_index(first_bad(e), shape[1:]))
         where = f"position {place[0]}" if len(place) == 1 else f"pixel {place}"
         raise ValueError(
-            f"fluorescence: expected finite counts (or NaN everywhere for an element without data), "
-            f"got {int(missing[e] + infinite[e])} non-finite values for element {e}, the first at {where}"
+            f"fluorescence: expected finite counts (or NaN where there are none), got "
+            f"{int(infinite[e])} infinite values for element {e}, the first at {where}"
         )
     return measured
 
@@ -176,6 +176,21 @@ def pattern_background_of(background: ArrayLike | None, m: int) -> NDArray[np.fl
             f"pattern_background: expected finite non-negative counts, got {array[row, column]} at pixel "
             f"({row}, {column})"
         )
+    return array
+
+
+def variance_of(variance: ArrayLike | None, shape: tuple[int, ...] | None) -> NDArray[np.float64] | None:
+    """Return the variances of fluorescence of some shape (None: there is none); None for None."""
+    if variance is None:
+        return None
+    array = real_array("fluorescence_variance", variance).astype(np.float64)
+    if array.shape != shape:
+        expected = "none without fluorescence" if shape is None else f"shape {shape} as the fluorescence has"
+        raise ValueError(f"fluorescence_variance: expected {expected}, got shape {array.shape}")
+    bad = (array <= 0) | np.isinf(array)
+    if bad.any() or np.isnan(array).all():
+        value = array[bad][0] if bad.any() else np.nan
+        raise ValueError(f"fluorescence_variance: expected positive numbers (NaN for no weight), got {value}")
     return array
 
 

@@ -20,7 +20,7 @@ from ptyxrf.parallel.tile import Tile
 #: What belongs to the data besides patterns and fluorescence: small, and the same on every rank.
 SMALL = (
     "shape", "positions", "probe", "exposure", "attenuation", "sensitivity", "background", "count_scale",
-    "fluorescence_count_scale", "pattern_background", "sampling", "blur",
+    "fluorescence_count_scale", "fluorescence_variance", "pattern_background", "sampling", "blur",
 )  # fmt: skip
 
 

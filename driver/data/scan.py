@@ -20,6 +20,7 @@ from ptyxrf.driver.data.data_checks import (
     pattern_background_of,
     read_only,
     true_arrays,
+    variance_of,
 )
 from ptyxrf.driver.data.frame_selection import arguments_of_frames, frame_numbers, single_values
 from ptyxrf.driver.data.geometry import Geometry
@@ -51,7 +52,8 @@ class Scan:
         (n_rows, n_cols) of the object grid; default: what the positions cover.
     fluorescence : (N_e, n_rows, n_cols) or (N_e, N) array or lazy source of float, optional
         Counts per element: on the object grid (``grid`` sampling) or one per position (``scan``).
-        An element whose values are all NaN has no data; it still enters the object.
+        NaN is a lost count, which has no weight. An element whose values are all NaN has no data; it still
+        enters the object.
     attenuation : (N_e,) array of float, optional
         mu_e of the linear link y = link_offset + sum_e mu_e w_e; default 1 for each element. With
         `phase_shift`, the a_e of the refractive link in m^2/kg: k beta / rho, half the mass attenuation
@@ -79,6 +81,9 @@ class Scan:
         eta: the value that one photon adds to a pattern (1 for raw counts, 0 for noiseless data).
     fluorescence_count_scale : float or (N_e,) array of float, optional
         The same for the maps; default: `count_scale`, where that is one number.
+    fluorescence_variance : array of float, optional
+        Variance of each value of the fluorescence, in its shape, for areas of fitted peaks: instead of that
+        of counts. NaN where the value is to have no weight.
     blur : {"convolution", "correlation"}
         How the probe blurred grid maps; a map that was scanned and interpolated is a correlation.
     geometry : Geometry, optional
@@ -134,6 +139,7 @@ class Scan:
         background: ArrayLike | None = None,
         count_scale: ArrayLike | None = None,
         fluorescence_count_scale: ArrayLike | None = None,
+        fluorescence_variance: ArrayLike | None = None,
         blur: str = "convolution",
         geometry: Geometry | None = None,
         units: str = "counts",
@@ -150,7 +156,7 @@ class Scan:
             check_patterns(
                 self.patterns, np.arange(self.N), None if self.mask is None else np.asarray(self.mask)
             )
-        self._set_fluorescence(fluorescence)
+        self._set_fluorescence(fluorescence, fluorescence_variance)
         self._set_elements(attenuation, phase_shift, element_names)
         if fluorescence_count_scale is None and np.ndim(0.5 if count_scale is None else count_scale) == 0:
             fluorescence_count_scale = count_scale
@@ -221,7 +227,9 @@ class Scan:
         self.corners = corners.astype(np.int64)
         self.fractions = snapped - corners
 
-    def _set_fluorescence(self, fluorescence: ArrayLike | ArraySource | None) -> None:
+    def _set_fluorescence(
+        self, fluorescence: ArrayLike | ArraySource | None, variance: ArrayLike | None
+    ) -> None:
         self.fluorescence: Any = None
         self.sampling: str | None = None
         self.N_e = 0
@@ -244,6 +252,7 @@ class Scan:
             self.fluorescence = maps
             self.N_e = int(shape[0])
             self._measured = None if is_lazy(maps) else self._find_measured()
+        self.fluorescence_variance = variance_of(variance, None if fluorescence is None else shape)
 
     def _set_elements(self, attenuation: Any, phase_shift: Any, element_names: Any) -> None:
         given = {"attenuation": attenuation, "phase_shift": phase_shift, "element_names": element_names}
@@ -260,7 +269,7 @@ class Scan:
         self.element_names = names_of_elements(element_names, self.N_e)
 
     def _find_measured(self) -> NDArray[np.bool_]:
-        """Return which elements have data; a map that is neither whole nor absent is refused."""
+        """Return which elements have data; infinite values are refused."""
         missing, infinite = np.zeros((2, self.N_e), np.int64)
         for index in blocks_of_rows(self.fluorescence.shape):
             block = np.asarray(self.fluorescence[index], dtype=np.float64)
@@ -270,7 +279,7 @@ class Scan:
             infinite[which] += np.isinf(block).sum(axis=axis)
 
         def first_bad(e: int) -> int:
-            return int(np.flatnonzero(~np.isfinite(np.asarray(self.fluorescence[e], np.float64)))[0])
+            return int(np.flatnonzero(np.isinf(np.asarray(self.fluorescence[e], np.float64)))[0])
 
         return measured_elements(missing, infinite, self.fluorescence.shape, first_bad)
 
@@ -330,6 +339,7 @@ class Scan:
             If there is no such argument.
         """
         per_element = "phase_shift element_names sensitivity background fluorescence_count_scale".split()
+        per_element.append("fluorescence_variance")
         others = "shape fluorescence mask exposure pattern_background count_scale blur geometry".split()
         others += "units title truth".split()
         if not np.array_equal(self.exposure, self.fluorescence_exposure):  # the default follows the exposure

@@ -196,6 +196,7 @@ def _write_fluorescence(writer: Hdf5Writer, scan: Scan) -> None:
     writer.optional(f"{FLUORESCENCE}/attenuation", scan.given_attenuation)
     writer.optional(f"{FLUORESCENCE}/phase_shift", scan.phase_shift)
     writer.optional(f"{FLUORESCENCE}/count_scale", scan.fluorescence_count_scale)
+    writer.optional(f"{FLUORESCENCE}/variance", scan.fluorescence_variance)
     if np.array_equal(scan.fluorescence_exposure, scan.exposure):
         writer.link(f"{FLUORESCENCE}/exposure", EXPOSURE)
     else:
@@ -384,4 +385,5 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
     if reader.own:
         arguments["fluorescence_exposure"] = reader.optional(f"{FLUORESCENCE}/exposure")
     arguments["fluorescence_count_scale"] = reader.optional(f"{FLUORESCENCE}/count_scale")
+    arguments["fluorescence_variance"] = reader.optional(f"{FLUORESCENCE}/variance")
     return arguments

@@ -24,9 +24,11 @@ class FluorescenceData:
     measured : (N_e,) array of bool
         Which elements have data.
     mean_modulus, mean_square, total : (N_e,) arrays of float64
-        mean |D_e|, mean (D_e - B_e)^2 and sum max(D_e, 0), over all samples.
+        mean |D_e|, mean (D_e - B_e)^2 and sum max(D_e, 0), over all samples that are not lost.
     whole : bool
         Whether all counts are whole numbers.
+    lost : (N_e, ...) array of bool or None
+        Which samples of this rank are missing in maps that have data; None where none is on any rank.
     """
 
     measured: NDArray[np.bool_]
@@ -34,6 +36,7 @@ class FluorescenceData:
     mean_square: NDArray[np.float64]
     total: NDArray[np.float64]
     whole: bool
+    lost: NDArray[np.bool_] | None = None
 
 
 def _read(scan: Scan, tile: Tile) -> NDArray[np.float64]:
@@ -70,7 +73,7 @@ def load_fluorescence(scan: Scan, tile: Tile, ranks: Ranks) -> tuple[NDArray[np.
     Raises
     ------
     ValueError
-        On every rank, if a map cannot be read or is neither finite nor NaN everywhere.
+        On every rank, if a map cannot be read or has infinite values.
     """
     counts = agreed(ranks.comm, lambda: _read(scan, tile))
     flat = counts.reshape(scan.N_e, -1)
@@ -80,8 +83,8 @@ def load_fluorescence(scan: Scan, tile: Tile, ranks: Ranks) -> tuple[NDArray[np.
     )
 
     def first_bad(e: int) -> int:
-        """Return the flat index, in the whole map, of the first value of all ranks that is not finite."""
-        bad = np.flatnonzero(~np.isfinite(flat[e]))
+        """Return the flat index, in the whole map, of the first infinite value of all ranks."""
+        bad = np.flatnonzero(np.isinf(flat[e]))
         if scan.sampling == "grid":
             rows, columns = np.unravel_index(bad, counts.shape[1:])
             places = (rows + tile.owned.row_start) * scan.shape[1] + columns + tile.owned.column_start
@@ -95,7 +98,15 @@ def load_fluorescence(scan: Scan, tile: Tile, ranks: Ranks) -> tuple[NDArray[np.
     net = np.where(missing, 0.0, flat - scan.background[:, None])
     sums = np.stack([np.abs(known).sum(axis=1), (net**2).sum(axis=1), np.maximum(known, 0).sum(axis=1)])
     sums = ranks.sum(sums)
-    samples = np.prod(scan.fluorescence.shape[1:])
+    samples = np.maximum(np.prod(scan.fluorescence.shape[1:]) - gone[0], 1)
+    lost = (missing & measured[:, None]).reshape(counts.shape)
     whole = not ranks.any(bool((known != np.round(known)).any()))
-    data = FluorescenceData(measured, sums[0] / samples, sums[1] / samples, sums[2], whole)
+    data = FluorescenceData(
+        measured,
+        sums[0] / samples,
+        sums[1] / samples,
+        sums[2],
+        whole,
+        lost if ranks.any(bool(lost.any())) else None,
+    )
     return net.reshape(counts.shape), data

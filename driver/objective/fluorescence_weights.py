@@ -52,11 +52,11 @@ class FluorescenceWeights:
         statistical: bool,
     ) -> None:
         self._terms, self._data, self.alpha = terms, terms.data, alpha
-        self.noise = (
-            None if self._data.counts is None else FluorescenceNoise(self._data.scan, self._data.counts)
-        )
+        counts, data = self._data.counts, self._data
+        self.noise = None if counts is None else FluorescenceNoise(data.scan, counts, data.tile)
         self.follow_counts = statistical and self.noise is not None and self.noise.noisy
-        self._relative: NDArray[np.float64] | None = None
+        self._present = None if counts is None or counts.lost is None else np.where(counts.lost, 0.0, 1.0)
+        self._relative = self._present
         self.strengths, self._changed = strengths, changed
         self._set()
 
@@ -97,8 +97,14 @@ class FluorescenceWeights:
         """
         assert self.noise is not None
         extra = (-1, *[1] * (predicted.ndim - 1))
-        self._relative = self.noise.mean.reshape(extra) / self.noise.variance(predicted)
+        self._relative = self.noise.mean.reshape(extra) / self.variance(predicted)
         self._set()
+
+    def variance(self, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the variance of each sample for expected values (N_e, ...); infinite where it is lost."""
+        assert self.noise is not None
+        variance = self.noise.variance(predicted)
+        return variance if self._present is None else np.where(self._present > 0, variance, np.inf)
 
     def memory(self) -> dict[str, NDArray[Any]]:
         """Return what has changed since the objective was made: arrays, the same on every rank."""

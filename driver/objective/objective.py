@@ -371,11 +371,11 @@ class Objective:
     def fluorescence_variance(self, vector: NDArray) -> NDArray[np.float64] | None:
         """Return the variance that the count scales and a vector let each sample of the fluorescence expect.
 
-        On the owned pixels, or at ``tile.positions``, (N_e, ...); None without fluorescence. Whether the scan
-        tells the scales is in ``weights.noise.known``.
+        On the owned pixels, or at ``tile.positions``, (N_e, ...), and infinite where a value is lost; None
+        without fluorescence. Whether the scan tells the scales is in ``weights.noise.known``.
         """
-        predicted, noise = self.predicted_fluorescence(vector), self.weights.noise
-        return None if predicted is None or noise is None else noise.variance(predicted)
+        predicted = self.predicted_fluorescence(vector)
+        return None if predicted is None else self.weights.variance(predicted)
 
     def pattern_misfit(self) -> NDArray[np.float64] | None:
         """Return the losses of this rank's patterns at the point last evaluated, or None without patterns."""

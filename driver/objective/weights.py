@@ -13,10 +13,11 @@ from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData
 from ptyxrf.driver.objective.fluorescence_noise import FluorescenceNoise
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.settings import Model
+from ptyxrf.parallel.tile import Tile
 
 
 def statistical_weights(
-    scan: Scan, data: FluorescenceData, mean_count: float, integer_patterns: bool
+    scan: Scan, data: FluorescenceData, tile: Tile, mean_count: float, integer_patterns: bool
 ) -> NDArray[np.float64]:
     """Return the maximum-likelihood weights alpha_e = (N_e / N) sigma_b^2 / sigma_De^2.
 
@@ -29,6 +30,7 @@ def statistical_weights(
     scan : Scan
     data : FluorescenceData
         Of all maps.
+    tile : Tile
     mean_count : float
         mean(d) over the good pixels of all patterns.
     integer_patterns : bool
@@ -47,14 +49,14 @@ def statistical_weights(
     measured = data.measured
     means = np.where(measured, data.mean_modulus, 1.0)
     pattern_scale = 1.0 if scan.count_scale is None else float(scan.count_scale.mean())
-    noise = FluorescenceNoise(scan, data)
+    noise = FluorescenceNoise(scan, data, tile)
     if scan.count_scale is None and not integer_patterns:
         warnings.warn(
             "the patterns are not integer counts and the scan has no count_scale: "
             "alpha assumes 1 (raw counts)",
             stacklevel=5,
         )
-    if scan.fluorescence_count_scale is None and not data.whole:
+    if not noise.known:
         warnings.warn(
             "the fluorescence is not in integer counts and the scan has no fluorescence_count_scale: "
             "alpha assumes 1 (raw counts)",
@@ -94,11 +96,13 @@ def alpha_of(model: Model, data: LocalData, gradnorm: Callable[[], float]) -> ND
     if counts is None:
         return np.zeros(scan.N_e)
     if patterns is None:
-        noise = FluorescenceNoise(scan, counts)
+        noise = FluorescenceNoise(scan, counts, data.tile)
         weighed = alpha == "statistical" and model.fluorescence_prior != "none" and noise.noisy
         return np.where(counts.measured, 1 / noise.mean if weighed else 1.0, 0.0)
     if alpha == "statistical":
-        values = model.alpha_scale * statistical_weights(scan, counts, patterns.mean_count, patterns.whole)
+        values = model.alpha_scale * statistical_weights(
+            scan, counts, data.tile, patterns.mean_count, patterns.whole
+        )
     elif alpha == "gradnorm":
         values = model.alpha_scale * np.full(scan.N_e, gradnorm())
     else:

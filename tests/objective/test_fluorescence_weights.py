@@ -114,3 +114,72 @@ def test_prior_is_checked():
         Objective(scan, fluorescence_prior=[1.0, 2.0])
     with pytest.raises(ValueError, match="fluorescence_prior: expected one of"):
         Objective(scan, fluorescence_prior="strong")
+
+
+def lossy_scan(sampling, missing=((0, 3), (2, 1), (2, 4))):
+    """The scan with some lost counts, and which counts are there."""
+    scan = counted_scan(sampling)
+    maps = np.array(scan.fluorescence, dtype=float)
+    flat = maps.reshape(3, -1)
+    for place in missing:
+        flat[place] = np.nan
+    return scan.replace(fluorescence=maps), ~np.isnan(flat)
+
+
+@pytest.mark.parametrize("method", ["joint", "fluorescence"])
+@pytest.mark.parametrize("sampling", ["grid", "scan"])
+def test_lost_counts_have_no_weight(sampling, method):
+    """Neither in uniform weights nor in those of the model; all other counts keep theirs."""
+    scan, there = lossy_scan(sampling)
+    whole = counted_scan(sampling)
+    objective = Objective(scan, method, alpha=[0.3, 0.0, 0.7])
+    model = naive.model_of(
+        whole, alpha=objective.alpha, relative=there.astype(float), method=method, curvature="positive"
+    )
+    u, du = (random_point(objective, np.random.default_rng(seed)) for seed in (1, 2))
+    value, gradient = objective.value_and_gradient(objective.scatter(**u))
+    assert value == pytest.approx(model.value(u), rel=1e-11)
+    product = objective.hessian_product(objective.scatter(**du))
+    for vector, expected in ((gradient, model.gradient(u)), (product, model.product(u, du))):
+        for name, part in objective.gather(vector).items():
+            assert naive.relative(part, expected[name]) < 1e-11
+
+    flat = whole.fluorescence.reshape(3, -1)
+    means = [flat[e][there[e]].mean() for e in (0, 2)]
+    np.testing.assert_allclose(objective.data.counts.mean_modulus[[0, 2]], means, rtol=1e-12)
+    weighed = Objective(scan, method)
+    weighed.weigh(weighed.scatter(**u))
+    variance = weighed.fluorescence_variance(weighed.scatter(**u)).reshape(3, -1)
+    np.testing.assert_array_equal(np.isfinite(variance)[[0, 2]], there[[0, 2]])
+    assert (weighed.memory()["relative_weights"].reshape(3, -1)[~there & scan.measured[:, None]] == 0).all()
+
+
+@pytest.mark.parametrize("sampling", ["grid", "scan"])
+def test_variances_of_the_scan(sampling):
+    """They take the place of those of counts; NaN is no weight."""
+    scan = counted_scan(sampling)
+    variance = np.random.default_rng(4).uniform(1, 5, scan.fluorescence.shape)
+    variance.reshape(3, -1)[0, 2] = np.nan
+    given = scan.replace(fluorescence_variance=variance)
+    objective = Objective(given)
+    vector = objective.scatter(**random_point(objective, np.random.default_rng(1)))
+    objective.weigh(vector)
+    expected = np.where(np.isnan(variance), np.inf, variance)
+    np.testing.assert_array_equal(objective.fluorescence_variance(vector), expected)
+    # alpha_e,i = (N_e / N) sigma_b^2 / variance
+    flat = expected.reshape(3, -1)
+    weights = objective.alpha[:, None] * objective.memory()["relative_weights"].reshape(3, -1)
+    np.testing.assert_allclose(weights[[0, 2]], (3 / scan.N / 4 / flat)[[0, 2]], rtol=1e-12)
+    assert weights[0, 2] == 0
+    assert objective.weights.noise.known
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, np.inf])
+def test_variances_are_checked(value):
+    scan = counted_scan("scan")
+    variance = np.ones(scan.fluorescence.shape)
+    variance[1, 1] = value
+    with pytest.raises(ValueError, match=r"^fluorescence_variance: expected positive numbers"):
+        scan.replace(fluorescence_variance=variance)
+    with pytest.raises(ValueError, match=r"^fluorescence_variance: expected shape \(3, 5\)"):
+        scan.replace(fluorescence_variance=variance[:2])

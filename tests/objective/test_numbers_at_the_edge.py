@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,9 @@ def one_dark_map(scan: Scan) -> Scan:
     return scan.replace(fluorescence=maps)
 
 
-def run(scan: Scan, method: str, solver: str, precision: str, refine_probe: bool = False) -> ptyxrf.Result:
+def run(
+    scan: Scan, method: str, solver: str, precision: str, refine_probe: bool = False, **settings: Any
+) -> ptyxrf.Result:
     return ptyxrf.reconstruct(
         scan,
         method,
@@ -94,6 +97,7 @@ def run(scan: Scan, method: str, solver: str, precision: str, refine_probe: bool
         precision=precision,
         refine_probe=refine_probe,
         max_iterations=ITERATIONS,
+        **settings,
     )
 
 
@@ -145,8 +149,11 @@ def test_the_unit_of_all_counts_does_not_matter(factor, method, solver, precisio
     scan = simulated("scan")
     other = scaled(scan, patterns=factor, maps=factor)
     for refine_probe in (False, True):
-        one = run(scan, method, solver, precision, refine_probe)
-        two = run(other, method, solver, precision, refine_probe)
+        # the search for the strengths of a prior takes decisions that rounding may flip
+        one, two = (
+            run(each, method, solver, precision, refine_probe, fluorescence_prior="none")
+            for each in (scan, other)
+        )
         assert [record.iteration for record in one.history] == [record.iteration for record in two.history]
         tolerance = 2e-3 if precision == "single" else 1e-6
         assert like(one.object, two.object, tolerance)
@@ -196,11 +203,11 @@ def test_a_bad_count_of_a_map_is_named(tmp_path, sampling):
     scan = simulated(sampling)
     place, where = ((1, 2, 5), r"pixel \(2, 5\)") if sampling == "grid" else ((1, 5), "position 5")
     maps = np.array(scan.fluorescence)
-    maps[place] = np.nan
-    message = rf"fluorescence: .* got 1 non-finite values for element 1, the first at {where}$"
+    maps[place] = np.inf
+    message = rf"fluorescence: .* got 1 infinite values for element 1, the first at {where}$"
     with pytest.raises(ValueError, match=f"^{message}"):
         scan.replace(fluorescence=maps)
-    scan.fluorescence[place] = np.nan
+    scan.fluorescence[place] = np.inf
     ptyxrf.write_scan(tmp_path / "scan.h5", scan)
     with pytest.raises(ValueError, match=rf"scan\.h5: {message}"):
         ptyxrf.read_scan(tmp_path / "scan.h5")

@@ -131,3 +131,25 @@ def test_unknown_probes_have_no_aligned_error_in_tiles(comm):
     errors = meter.measure(ours.complex_object(ours.initial), ours.elements_of(ours.initial))
     assert ("mse_aligned" in errors) == (comm.Get_size() == 1)
     assert errors["mse"] > 0
+
+
+@pytest.mark.parametrize("name", ["raster-grid", "random-scan-probe"])
+def test_lost_counts_and_given_variances(comm, name):
+    """A lost count may lie on one rank; its weights, and those that a restored objective takes, agree."""
+    scan, settings = make_scan(name), CASES[name][1] | {"alpha": "statistical"}
+    maps = np.array(scan.fluorescence, dtype=float)
+    maps.reshape(scan.N_e, -1)[-1, 3] = np.nan
+    variance = np.random.default_rng(3).uniform(1, 2, maps.shape)
+    lossy = scan.replace(fluorescence=maps, fluorescence_variance=variance)
+    one, ours = Objective(lossy, **settings), Objective(lossy, **settings, comm=comm)
+    there, point = (random_unknowns(scan, one.unknowns, seed) for seed in (1, 2))
+    one.weigh(one.scatter(**there))
+    ours.weigh(ours.scatter(**there))
+    restored = Objective(lossy, **settings, comm=comm)
+    restored.weights.restore(ours.memory())
+    assert (one.memory()["relative_weights"].reshape(scan.N_e, -1)[-1, 3]) == 0
+    value, gradient = one.value_and_gradient(one.scatter(**point))
+    for each in (ours, restored):
+        our_value, our_gradient = each.value_and_gradient(each.scatter(**point))
+        assert our_value == pytest.approx(value, rel=1e-12)
+        gathered_alike(each, one, our_gradient, gradient)

@@ -150,5 +150,5 @@ def test_bad_data_is_an_error_on_every_rank(comm):
         def __getitem__(self, key):
             return maps[key]
 
-    with pytest.raises(ValueError, match="1 non-finite values for element 0"):
+    with pytest.raises(ValueError, match="1 infinite values for element 0"):
         run(scan.replace(fluorescence=LazyMaps()), "raster-grid", "single", comm)

@@ -140,3 +140,16 @@ def test_scale_of_fitted_areas_is_estimated():
     counted = reconstruct(scan, "fluorescence")
     for one, other in zip(result.elements, counted.elements, strict=True):
         assert naive.relative(one, other) < 0.3
+
+
+def test_the_unit_of_the_counts_does_not_matter():
+    """Counts in another unit, with the count scale that tells it: the same strengths and maps."""
+    scan = example()
+    other = scan.replace(
+        fluorescence=scan.fluorescence * 1e9,
+        sensitivity=scan.sensitivity * 1e9,
+        fluorescence_count_scale=1e9,
+    )
+    one, two = (reconstruct(each, "fluorescence", precision="double") for each in (scan, other))
+    np.testing.assert_allclose(two.settings["prior_used"], one.settings["prior_used"], rtol=0.02)
+    assert naive.relative(two.elements, one.elements) < 1e-3
