@@ -11,6 +11,7 @@ from typing import Any
 
 from ptyxrf.driver.command.tables import MOVED, TABLES
 from ptyxrf.driver.data.setting import SettingsGroup, shown
+from ptyxrf.driver.files.file_errors import require_file
 
 
 def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:
@@ -35,6 +36,7 @@ def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:
     """
     try:
         # editors on Windows begin a file with a byte order mark
+        require_file(path)
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # TOML, its encoding, a number of 5000 digits
         raise ValueError(f"{path}: expected settings in TOML, got {error}") from None

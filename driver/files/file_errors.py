@@ -38,3 +38,22 @@ class DamagedFile(FileError):
 
 class UnwritableFile(FileError):
     """A file cannot be written."""
+
+
+def require_file(path: str | os.PathLike[str], what: str = "a file") -> None:
+    """Refuse what is there but is no file: opening a pipe would wait for who writes to it.
+
+    Parameters
+    ----------
+    path : path-like
+    what : str
+        What is expected.
+
+    Raises
+    ------
+    DamagedFile
+        It is a folder, a pipe or a device.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        there = "a folder" if os.path.isdir(path) else "a pipe or a device"
+        raise DamagedFile(path, f"expected {what}, got {there}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import h5py
 
-from ptyxrf.driver.files.file_errors import DamagedFile, FileError
+from ptyxrf.driver.files.file_errors import DamagedFile, FileError, require_file
 
 #: What h5py raises on files that are damaged, by where the damage is.
 READ_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
@@ -52,8 +52,7 @@ def open_file(path: str | os.PathLike[str]) -> h5py.File:
     FileError
         Another process is writing it.
     """
-    if Path(path).is_dir():
-        raise DamagedFile(path, "expected an HDF5 file, got a folder")
+    require_file(path, "an HDF5 file")
     try:
         return h5py.File(path, "r")
     except READ_ERRORS as error:

@@ -16,6 +16,7 @@ import numpy as np
 from ptyxrf.driver.files.cxi import ENTRY, FORMAT, placed
 from ptyxrf.driver.files.file_errors import DamagedFile, FileError
 from ptyxrf.driver.files.hdf5_opening import READ_ERRORS, UNREADABLE, missing_filter, open_file
+from ptyxrf.driver.files.pointers import link_problem, source_problem
 
 #: No compressor of HDF5's own makes more than this of a byte of a file; with so much to spare, a dataset that
 #: claims more holds nothing.
@@ -72,9 +73,13 @@ class Hdf5Reader:
     def has(self, name: str) -> bool:
         """Return whether there is a dataset or group of that name; a dangling link does not count."""
         try:
-            return self.file.get(self.at(name)) is not None
+            problem = link_problem(self.file, self.at(name))
+            there = not problem and self.file.get(self.at(name)) is not None
         except READ_ERRORS as error:
             raise self.error(name, f"cannot be read ({error})") from error
+        if problem:
+            raise self.error(name, problem)
+        return there
 
     def group(self, name: str) -> h5py.Group:
         """Return a group that has to be there."""
@@ -114,17 +119,13 @@ class Hdf5Reader:
             raise self.error(name, f"expected numbers or texts, got {dtype}")
         if problem := missing_filter(dataset):
             raise self.error(name, problem)
-        if dataset.is_virtual:
-            for place, source in sorted(
-                {(part.file_name, part.dset_name) for part in dataset.virtual_sources()}
-            ):
-                if not _source_is_there(dataset, place, source):
-                    raise self.error(name, f"its values are in {source} of {place}, which cannot be opened")
-        elif dataset.external:
+        if problem := source_problem(dataset):
+            raise self.error(name, problem)
+        if dataset.is_virtual or dataset.external:
             return  # HDF5 says itself that a raw file is missing
-        elif dataset.size and not dataset.id.get_storage_size() and not _has_fill_value(dataset):
+        if dataset.size and not dataset.id.get_storage_size() and not _has_fill_value(dataset):
             raise self.error(name, "no values were ever written")
-        elif self.own and dataset.chunks and dataset.size:
+        if self.own and dataset.chunks and dataset.size:
             wanted = math.prod(
                 -(-size // chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True)
             )
@@ -198,7 +199,7 @@ class Hdf5Reader:
 
     def label(self, name: str) -> str:
         """Return a text that nothing depends on, such as a title, as far as it can be read."""
-        dataset = self.file.get(name)
+        dataset = None if link_problem(self.file, name) else self.file.get(name)
         if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.size != 1:
             return ""
         value = np.ravel(dataset[()])[0]
@@ -224,23 +225,6 @@ def as_complex(values: Any) -> Any:
     """Return compounds of real and imaginary part as complex numbers, and anything else as it is."""
     members = complex_members(values.dtype) if isinstance(values, np.ndarray | np.void) else None
     return values if members is None else values[members[0]] + 1j * values[members[1]]
-
-
-def _source_is_there(dataset: h5py.Dataset, place: str, source: str) -> bool:
-    """Return whether a source of a virtual dataset exists; HDF5 reads missing ones as zeros."""
-    if "%" in place + source or os.environ.get("HDF5_VDS_PREFIX"):
-        return True  # a series of files, or in folders that only HDF5 knows
-    if place == ".":
-        return dataset.file.get(source) is not None
-    folder = Path(dataset.file.filename).resolve().parent  # HDF5 follows links to the file, too
-    for path in (folder / place, Path(place), folder / Path(place).name):
-        if path.is_file():
-            try:
-                with h5py.File(path, "r") as file:
-                    return file.get(source) is not None
-            except READ_ERRORS:
-                return False
-    return False
 
 
 def _has_fill_value(dataset: h5py.Dataset) -> bool:

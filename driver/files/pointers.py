@@ -1,0 +1,109 @@
+"""What an HDF5 file points to: links into other files, sources of virtual datasets, raw files.
+
+HDF5 follows all of them unasked. It waits at a pipe, ends the process on a virtual dataset that leads back to
+itself, and reads any file as raw values.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import h5py
+
+from ptyxrf.driver.files.hdf5_opening import READ_ERRORS
+
+#: Soft links that are followed one after the other; HDF5 gives up at as many.
+LINKS = 16
+
+
+def link_problem(group: h5py.Group, name: str, links: int = LINKS) -> str:
+    """Return what is wrong with the links on the way to a name; empty where nothing is.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    name : str
+    links : int
+        Soft links that may be followed.
+    """
+    here = group
+    for part in name.strip("/").split("/"):
+        if not isinstance(here, h5py.Group):
+            return ""
+        link = here.get(part, getlink=True)
+        if isinstance(link, h5py.ExternalLink):
+            target = _folder(here.file) / link.filename
+            if target.exists() and not target.is_file():
+                return f"is a link to {link.path} in {link.filename}, which is no file"
+        elif isinstance(link, h5py.SoftLink) and links:
+            beside = here.file if link.path.startswith("/") else here
+            if problem := link_problem(beside, link.path, links - 1):
+                return problem
+        here = here.get(part)
+    return ""
+
+
+def source_problem(dataset: h5py.Dataset) -> str:
+    """Return what is wrong with the places of a dataset's values in other files; empty where nothing is.
+
+    HDF5 reads missing sources of virtual datasets as zeros.
+    """
+    if dataset.is_virtual:
+        return _virtual_problem(dataset, [], set())
+    folder = _folder(dataset.file)
+    for name, _, _ in dataset.external or ():
+        target = Path(os.path.realpath(folder / name))
+        if not target.is_relative_to(folder):
+            return f"its values are in {name}, outside the folder of the file"
+        if target.exists() and not target.is_file():
+            return f"its values are in {name}, which is no file"
+    return ""
+
+
+def _virtual_problem(dataset: h5py.Dataset, way: list[tuple[str, str]], known: set[tuple[str, str]]) -> str:
+    """Look at the sources of a virtual dataset, and at theirs.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+    way : list of (str, str)
+        Files and datasets that led here.
+    known : set of (str, str)
+        Those that are good.
+    """
+    key = os.path.realpath(dataset.file.filename), str(dataset.name)
+    if key in way:
+        return "its values lead back to themselves"
+    if key in known:
+        return ""
+    for place, source in sorted({(part.file_name, part.dset_name) for part in dataset.virtual_sources()}):
+        if "%" in place + source or os.environ.get("HDF5_VDS_PREFIX"):
+            continue  # a series of files, or in folders that only HDF5 knows
+        gone = f"its values are in {source} of {place}, which cannot be opened"
+        try:
+            with _opened(dataset.file, place) as file:
+                there = None if link_problem(file, source) else file.get(source)
+                if not isinstance(there, h5py.Dataset):
+                    return gone
+                if there.is_virtual and (problem := _virtual_problem(there, [*way, key], known)):
+                    return problem
+        except READ_ERRORS:
+            return gone
+    known.add(key)
+    return ""
+
+
+def _opened(file: h5py.File, place: str) -> h5py.File:
+    """Open a file that a virtual dataset names, where HDF5 looks for it."""
+    folder = _folder(file)
+    beside = folder / place, Path(place), folder / Path(place).name
+    for path in (Path(file.filename),) if place == "." else beside:
+        if path.is_file():
+            return h5py.File(path, "r")
+    raise FileNotFoundError(place)
+
+
+def _folder(file: h5py.File) -> Path:
+    """Return the folder of a file; HDF5 follows links to the file, too."""
+    return Path(os.path.realpath(file.filename)).parent
