@@ -72,11 +72,11 @@ def _halves(options: argparse.Namespace, settings: Reconstruction) -> Comparison
     """Return the comparison of reconstructions of every other position; all ranks take part."""
     from ptyxrf.driver.analysis.comparison import compare_results
     from ptyxrf.driver.command.progress import reconstruct_with_progress
-    from ptyxrf.driver.command.tables import Turns
+    from ptyxrf.driver.command.tables import Reading
     from ptyxrf.driver.reconstruction.illumination import illuminated_area
 
     comm: Any = options.comm
-    scan = on_first_rank(comm, lambda: read_scan_file(options.files[0], Turns(), check=comm is None))
+    scan = on_first_rank(comm, lambda: read_scan_file(options.files[0], Reading(), check=comm is None))
     if settings.method is None:
         settings = settings.replace(method="ptychography" if scan.fluorescence is None else "joint")
     results, areas = [], []

@@ -21,8 +21,8 @@ def _table() -> str:
     """Return the formats, a line for each, with what is read of them."""
     from ptyxrf.driver.files.readers.registry import readers
 
-    lines = [(reader.name, reader.kind, reader.programs, reader.holds) for reader in readers()]
-    lines = [("format", "kind", "written by", "what is read"), *lines]
+    lines: list[tuple[str, str, str, str]] = [("format", "kind", "written by", "what is read")]
+    lines += [(reader.name, reader.kind, reader.programs, reader.holds) for reader in readers()]
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     return "\n".join(
         "  ".join([*(word.ljust(width) for word, width in zip(line, widths, strict=False)), line[3]])

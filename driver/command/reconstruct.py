@@ -110,7 +110,8 @@ def _with_maps(scan: Scan, maps: Maps) -> Scan:
     counts = read_maps(str(maps.maps), elements, detectors=maps.detectors, axis_unit=maps.axis_unit)
     for note in counts.notes:
         logging.getLogger("ptyxrf").info("%s: %s", counts.title, note)
-    return attach_maps(scan, counts, match=maps.match, origin=maps.origin, **more)
+    origin = None if maps.origin is None else (maps.origin[0], maps.origin[1])
+    return attach_maps(scan, counts, match=maps.match, origin=origin, **more)
 
 
 def _with_method(settings: Reconstruction, scan: Scan) -> Reconstruction:

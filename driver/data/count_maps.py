@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -343,7 +342,10 @@ def attach_maps(
     chosen = maps.element_names if elements is None else list(elements)
     placing: dict[str, Any] = {"match": match, "origin": origin}
     placing |= {"flip_rows": flip_rows, "flip_columns": flip_columns}
-    at_positions = partial(values_at_positions, maps=maps, scan=scan, **placing)
+
+    def at_positions(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values_at_positions(values, maps, scan, **placing)
+
     fluorescence = at_positions(maps.counts[maps.indices(chosen)])
     exposures = {}
     if exposure:
@@ -369,7 +371,7 @@ def _leave_out(fluorescence: NDArray[np.float64], title: str) -> None:
     if lost.any():
         fluorescence[:, lost] = np.nan
         warnings.warn(
-            f"maps: {int(lost.sum())} of {len(lost)} positions have no counts or no exposure in {title}; "
+            f"maps: {int(lost.sum())} of {lost.size} positions have no counts or no exposure in {title}; "
             "their fluorescence is left out",
             stacklevel=3,
         )

@@ -147,8 +147,9 @@ def grid_shape(shape: Any) -> tuple[int, int]:
 
 def mask_of(mask: ArrayLike | ArraySource, count: int, m: int) -> Any:
     """Return the mask of N patterns of m x m, or of each: as booleans, or lazy as it is."""
-    if is_lazy(mask) and tuple(mask.shape) == (count, m, m):  # type: ignore[union-attr]
-        return mask if mask.dtype == np.bool_ and has_numpy_slices(mask) else MaskSource(mask)
+    lazy: Any = mask if is_lazy(mask) else None
+    if lazy is not None and tuple(lazy.shape) == (count, m, m):
+        return lazy if lazy.dtype == np.bool_ and has_numpy_slices(lazy) else MaskSource(lazy)
     array = np.asarray(mask)
     if array.shape not in ((m, m), (count, m, m)):
         raise ValueError(f"mask: expected shape ({m}, {m}) or ({count}, {m}, {m}), got {array.shape}")

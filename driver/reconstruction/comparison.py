@@ -31,7 +31,7 @@ def chi_square(objective: Objective, vector: NDArray) -> NDArray[np.float64] | N
     predicted = objective.predicted_fluorescence(vector)
     if counts is None or net is None or predicted is None:
         return None
-    noise = FluorescenceNoise(scan, counts)
+    noise = FluorescenceNoise(scan, counts, objective.tile)
     if not (noise.known and noise.noisy):
         return None
     background = scan.background.reshape(-1, *[1] * (net.ndim - 1))

@@ -71,12 +71,13 @@ def _read(reader: Hdf5Reader) -> MeasuredScan:
         frames = np.asarray(reader.array(dark[0]), dtype=np.float64)
         arguments["pattern_background"] = np.clip(frames.mean(axis=tuple(range(frames.ndim - 2))), 0, None)
     height, width = pixels
+    on_object = [Geometry(photon, distance, pixel).pixel_size(m) for pixel in (height, width)]
     square = bool(np.isclose(height, width, rtol=1e-6, atol=0))
     return MeasuredScan(
         patterns,
         rows=-y,
         columns=-x,
-        pixel_size=tuple(Geometry(photon, distance, pixel).pixel_size(m) for pixel in pixels),
+        pixel_size=(on_object[0], on_object[1]),
         energy=photon,
         distance=distance,
         detector_pixel=width if square else None,
