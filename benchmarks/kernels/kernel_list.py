@@ -24,6 +24,7 @@ from ptyxrf.kernels.exponential_fields import (
 )
 from ptyxrf.kernels.fftw.probe_shift import ramp_spectra, ramp_spectra_adjoint
 from ptyxrf.kernels.fluorescence_scan import patch_sums, patch_sums_adjoint, weigh_maps
+from ptyxrf.kernels.map_prior import add_differences, difference_products
 from ptyxrf.kernels.noise_floor import CLASSES, add_misfit, floor_table
 from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
 from ptyxrf.kernels.patches import (
@@ -174,6 +175,8 @@ WHOLE = [
     Kernel(combine_fields_adjoint, "tile window unit re im keep object_fields origin"),
     Kernel(exponential_fields, "object_fields origin re im window tile"),
     Kernel(exponential_change, "tile object_fields origin re im window out"),
+    Kernel(add_differences, "maps window strengths map_out"),
+    Kernel(difference_products, "maps maps window squares"),
     Kernel(exponential_change_adjoint, "tile change window unit re im keep object_fields origin"),
     Kernel(checksum, "rows starts"),
     Kernel(dot, "left right"),

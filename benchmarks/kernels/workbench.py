@@ -57,6 +57,8 @@ class Workbench:
         self.spectrum = self._random((1, m, m))
         self.maps = rng.random((1, n, n)).astype(self.real)
         self.counts = rng.random((1, self.count)).astype(self.real)
+        self.strengths, self.squares = np.ones(1, self.real), np.zeros(1)
+        self.map_out = np.zeros((1, n, n), self.real)
         self.weighed = np.zeros((self.fourier.batch, m, m), self.real)
         self.image, self.intensity = np.zeros((n, n), self.real), np.zeros((m, m), self.real)
         self.object_fields = rng.random((2, n, n)).astype(self.real)
