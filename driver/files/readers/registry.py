@@ -10,13 +10,21 @@ import h5py
 
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
-from ptyxrf.driver.files.readers import cxi_scan, maps
+from ptyxrf.driver.files.readers import cxi_scan, hxn, maps, ptychodus, ptypy, pymca, pyxrf
 from ptyxrf.driver.files.readers.reader import Reader
 
 #: Entry points of other packages that add readers.
 ENTRY_POINTS = "ptyxrf.readers"
 #: Readers of this package, the narrower formats first.
-OWN = (*maps.READERS, *cxi_scan.READERS)
+OWN = (
+    *maps.READERS,
+    *pyxrf.READERS,
+    *pymca.READERS,
+    *hxn.READERS,
+    *ptypy.READERS,
+    *ptychodus.READERS,
+    *cxi_scan.READERS,
+)
 
 
 @cache

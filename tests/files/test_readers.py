@@ -1,0 +1,204 @@
+"""The table of formats: each file in its documented layout is read by one call, without an argument."""
+
+import h5py
+import numpy as np
+import pytest
+from scan_examples import GEOMETRY, example_scan
+
+import ptyxrf
+from ptyxrf.driver.files.hdf5_reader import reading
+from ptyxrf.driver.files.readers.reader import Reader
+from ptyxrf.driver.files.readers.registry import reader_of, readers
+
+KEV = 1.602176634e-16
+
+
+def metres(scan):
+    """Return y and x of the probe in metres, from an origin of its own."""
+    return (scan.positions.T + np.array([[3.0], [-7.0]])) * scan.pixel_size
+
+
+def product(scan, folder):
+    y, x = metres(scan)
+    with h5py.File(folder / "product.h5", "w") as file:
+        file.attrs["probe_energy_eV"] = 1e3 * GEOMETRY.energy / KEV
+        file.attrs["detector_object_distance_m"] = GEOMETRY.distance
+        order = np.random.default_rng(1).permutation(scan.N)
+        file["probe_position_indexes"] = np.append(order, 99)  # a position whose pattern was not kept
+        file["probe_position_x_m"], file["probe_position_y_m"] = (
+            np.append(x[order], 0),
+            np.append(y[order], 0),
+        )
+        file["probe"] = scan.probe[None]
+        file["object"] = np.ones((1, 30, 30), complex)
+        for name in ("pixel_width_m", "pixel_height_m"):
+            file["object"].attrs[name] = scan.pixel_size
+    with h5py.File(folder / "patterns.h5", "w") as file:
+        file["dp"] = scan.patterns
+    return folder / "product.h5", order
+
+
+def ptychodus(scan, folder):
+    return product(scan, folder)
+
+
+def ptychi(scan, folder):
+    """A pair without geometry, given by the file of the patterns; another scan lies beside it."""
+    y, x = metres(scan)
+    for name in ("scan7", "scan8"):
+        with h5py.File(folder / f"{name}_ptychodus_dp.hdf5", "w") as file:
+            file["dp"] = scan.patterns if name == "scan7" else scan.patterns[::-1]
+        with h5py.File(folder / f"{name}_ptychodus_para.hdf5", "w") as file:
+            file["probe"] = scan.probe
+            file["probe_position_x_m"], file["probe_position_y_m"] = x, y
+            file["object"] = np.ones((30, 30), complex)
+            file["object"].attrs["pixel_height_m"] = scan.pixel_size
+    return folder / "scan7_ptychodus_dp.hdf5", np.arange(scan.N)
+
+
+def hxn_numbers(scan):
+    return {
+        "lambda_nm": 1e9 * GEOMETRY.wavelength, "z_m": GEOMETRY.distance,
+        "ccd_pixel_um": 1e6 * GEOMETRY.detector_pixel, "angle": 30.0,
+    }  # fmt: skip
+
+
+def hxn_old(scan, folder):
+    y, x = metres(scan)
+    with h5py.File(folder / "scan_1.h5", "w") as file:
+        file["diffamp"] = np.fft.ifftshift(np.sqrt(scan.patterns.astype(np.float32)), axes=(1, 2))
+        file["points"] = np.stack([-1e6 * x / np.cos(np.pi / 6), -1e6 * y])
+        for name, value in hxn_numbers(scan).items():
+            file[name] = value
+    return folder / "scan_1.h5", np.arange(scan.N)
+
+
+def hxn_new(scan, folder):
+    y, x = metres(scan)
+    with h5py.File(folder / "scan_2.h5", "w") as file:
+        file["dp"] = scan.patterns.astype(np.float32)
+        file["points"] = np.stack([1e6 * x / np.cos(np.pi / 6), -1e6 * y])
+        file.attrs.update(hxn_numbers(scan) | {"x_direction": 1.0, "y_direction": -1.0})
+    return folder / "scan_2.h5", np.arange(scan.N)
+
+
+def ptyd(scan, folder):
+    y, x = metres(scan)
+    bad = np.zeros((12, 12), bool)
+    bad[3:5, 7] = True
+    with h5py.File(folder / "scan.ptyd", "w") as file:
+        file["meta/energy"], file["meta/distance"] = GEOMETRY.energy / KEV, GEOMETRY.distance
+        file["meta/psize"] = [GEOMETRY.detector_pixel] * 2
+        for i, chosen in enumerate(np.array_split(np.arange(scan.N), 3)):
+            file[f"chunks/{i}/data"], file[f"chunks/{i}/indices"] = scan.patterns[chosen], chosen
+            file[f"chunks/{i}/positions"] = np.stack([y, x], axis=1)[chosen]
+            file[f"chunks/{i}/weights"] = np.broadcast_to(~bad, (len(chosen), 12, 12)).astype("f4")
+    return folder / "scan.ptyd", np.arange(scan.N)
+
+
+@pytest.mark.parametrize("write", [ptychodus, ptychi, hxn_old, hxn_new, ptyd])
+def test_scans(tmp_path, write):
+    scan = example_scan(sampling=None)
+    path, order = write(scan, tmp_path)
+    back = ptyxrf.read_scan(path)
+    np.testing.assert_allclose(back.patterns[:], scan.patterns[order], rtol=1e-5)
+    np.testing.assert_allclose(back.patterns[[7, 2]], scan.patterns[order][[7, 2]], rtol=1e-5)
+    expected = (scan.positions - scan.positions.min(axis=0))[order]
+    np.testing.assert_allclose(back.positions, expected, atol=1e-6)
+    assert back.probe_known == (write in (ptychodus, ptychi))
+    if back.probe_known:
+        np.testing.assert_allclose(back.probe, scan.probe)
+    if write is ptychi:
+        assert back.geometry is None
+    else:
+        assert back.pixel_size == pytest.approx(scan.pixel_size, rel=1e-9)
+    if write is ptyd:
+        assert np.flatnonzero(~back.mask.ravel()).tolist() == [43, 55]
+    # a scan that was read is one that can be written
+    ptyxrf.write_scan(tmp_path / "own.h5", back)
+    np.testing.assert_allclose(ptyxrf.read_scan(tmp_path / "own.h5").patterns[5], back.patterns[5])
+
+
+def test_a_pair_that_is_not_whole(tmp_path):
+    path, _ = product(example_scan(sampling=None), tmp_path)
+    (tmp_path / "patterns.h5").rename(tmp_path / "patterns.txt")
+    with pytest.raises(ValueError, match=r"product\.h5: expected one file with diffraction patterns"):
+        ptyxrf.read_scan(path)
+
+
+def test_pyxrf(tmp_path):
+    rng = np.random.default_rng(4)
+    areas, scalers = rng.poisson(40.0, (4, 3, 5)).astype("f4"), rng.random((3, 5, 2))
+    y, x = np.meshgrid(10 + 0.2 * np.arange(3), 5 + 0.1 * np.arange(5), indexing="ij")
+    with h5py.File(tmp_path / "scan2D_7.h5", "w") as file:
+        group = file.create_group("xrfmap")
+        group["detsum/xrf_fit"] = areas
+        group["detsum/xrf_fit_name"] = np.array([b"Fe_K", b"Userpeak1", b"Pt_L", b"r2_adjust"], "S20")
+        group["scalers/val"], group["scalers/name"] = scalers, np.array([b"i0", b"sclr1_ch4"])
+        group["positions/pos"], group["positions/name"] = np.stack([x, y]), np.array([b"x_pos", b"y_pos"])
+    maps = ptyxrf.read_maps(tmp_path / "scan2D_7.h5")
+    assert maps.element_names == ["Fe_K", "Pt_L"]
+    assert np.array_equal(maps.counts, areas[[0, 2]])
+    assert np.array_equal(maps.scalers["i0"], scalers[..., 0])
+    np.testing.assert_allclose([maps.y[1] - maps.y[0], maps.x[1] - maps.x[0]], [2e-7, 1e-7], rtol=1e-6)
+
+
+def test_pymca(tmp_path):
+    """By PyMca's own writer."""
+    output = pytest.importorskip("PyMca5.PyMcaIO.OutputBuffer")
+    rng = np.random.default_rng(5)
+    areas, errors = rng.uniform(5, 90, (2, 4, 6)), rng.uniform(1, 3, (2, 4, 6))
+    buffer = output.OutputBuffer(
+        outputDir=str(tmp_path), outputRoot="fit", fileEntry="map", fileProcess="xrf_fit", h5=True, edf=False
+    )
+    with buffer.saveContext():
+        for group, values in (("parameters", areas), ("uncertainties", errors)):
+            for name, image in zip((("Fe", "K"), ("Pb", "L")), values, strict=True):
+                target = buffer.allocateMemory(name, group=group, shape=image.shape, dtype=np.float64)
+                target[()] = image
+        buffer.allocateMemory("constant", group="parameters", shape=(4, 6), dtype=float)
+    (path,) = tmp_path.rglob("*.h5")
+    maps = ptyxrf.read_maps(path)
+    assert maps.element_names == ["Fe_K", "Pb_L"]
+    np.testing.assert_allclose(maps.counts, areas)
+    np.testing.assert_allclose(maps.variances, errors**2)
+    np.testing.assert_allclose(ptyxrf.read_maps(path, ["Pb_L"]).variances[0], errors[1] ** 2)
+
+
+def test_a_reader_of_another_package(tmp_path, monkeypatch):
+    from ptyxrf.driver.files.readers import registry
+
+    mine = Reader("mine", "a test", "scan", "patterns", lambda file: file.has("mine"), lambda file: None)
+
+    class Entry:
+        value = "mine:READER"
+
+        def load(self):
+            return mine
+
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [Entry()] if group == "ptyxrf.readers" else []
+    )
+    readers.cache_clear()
+    try:
+        assert readers()[0] is mine
+        with h5py.File(tmp_path / "mine.h5", "w") as file:
+            file["mine"] = 1
+        with reading(tmp_path / "mine.h5") as file:
+            assert reader_of(file, "scan") is mine
+            with pytest.raises(ValueError, match=r"expected fluorescence maps .*, got patterns of mine"):
+                reader_of(file, "maps")
+        mine = "none"
+        readers.cache_clear()
+        with pytest.raises(ValueError, match="mine:READER: expected a Reader, got str"):
+            readers()
+    finally:
+        readers.cache_clear()
+
+
+def test_a_file_of_no_format_says_what_is_in_it(tmp_path):
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        file["stack/images"] = np.zeros((3, 4, 5))
+        file["motors"] = np.zeros(3)
+    with pytest.raises(ValueError, match=r"none of the known formats .* motors, stack; .* /stack/images \(3"):
+        ptyxrf.read_scan(tmp_path / "raw.h5")
