@@ -19,6 +19,12 @@ MEASURES = {
     "heavy": "heavy map",
     "medium": "medium map",
     "trace": "trace map",
+    "object_before": "object before",
+    "heavy_before": "heavy before",
+    "medium_before": "medium before",
+    "trace_before": "trace before",
+    "shift": "object shift",
+    "alarm": "told wrong",
     "loss": "loss",
     "seconds": "seconds",
     "sweeps": "sweeps",
@@ -26,9 +32,12 @@ MEASURES = {
 
 #: Measures that only the runs with element maps have.
 MAPS = ("heavy", "medium", "trace")
+#: Those, and what only joint fits have: the errors of what came before them, and what they say of their link.
+OPTIONAL = (*MAPS, *(f"{name}_before" for name in ("object", *MAPS)), "shift", "alarm")
 
-#: What makes the data of a case: the independent model, a measurement, or the model at measured positions.
-SOURCES = ("simulate", "star", "xpp")
+#: What makes the data of a case: the independent model, a measurement, the model at measured positions, or
+#: measured maps on a simulated phase that has nothing to do with them.
+SOURCES = ("simulate", "star", "xpp", "maps")
 
 #: "ptychography"; "sequential": that, then the fluorescence with the probe found; "joint".
 METHODS = ("ptychography", "sequential", "joint")
@@ -43,7 +52,8 @@ class Goal:
     measure : str
         One of `MEASURES`.
     most : float
-        The measure must be at most this, or, with `of`, below this multiple of the other case's median.
+        The measure must be at most this (at least its modulus where it is negative), or, with `of`, below
+        this multiple of the other case's median.
     of : str
         Name of another case, or empty.
     """
@@ -76,9 +86,11 @@ class Case:
         Settings of `ptyxrf.reconstruct` beside the method.
     start : dict
         Starting values of `ptyxrf.reconstruct`.
-    mu : str
-        The constants of the simulation that the user gives as `attenuation`, perhaps after a minus sign;
-        empty: none.
+    link : str
+        "refractive": the user gives attenuation and phase shift; "linear": the attenuation; empty: no maps
+        that enter the object.
+    factors : dict
+        By which some of "attenuation", "phase_shift" and "sensitivity" of the user are wrong.
     goals : tuple of Goal
     """
 
@@ -91,7 +103,8 @@ class Case:
     method: str = "ptychography"
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: Mapping[str, Any] = field(default_factory=dict)
-    mu: str = ""
+    link: str = ""
+    factors: Mapping[str, float] = field(default_factory=dict)
     goals: tuple[Goal, ...] = ()
 
     @property
@@ -185,27 +198,35 @@ MEASURED = (
 )
 
 
-def _with_maps(scan: str) -> tuple[Case, ...]:
-    """Return the cases of a scan whose results have element maps.
-
-    Vacuum is 1 in the link of the defaults: the constants of absorption make a wrong model, those of phase
-    one that is right to first order. Where vacuum is -i, those of absorption are right.
-    """
-    return (
-        Case(f"sequential-{scan}", scan=scan, method="sequential", settings=BLIND),
-        Case(f"joint-{scan}", scan=scan, method="joint", settings=BLIND, mu="a_e"),
-        Case(f"joint-phase-{scan}", scan=scan, method="joint", settings=BLIND, mu="-p_e"),
-        Case(
-            f"joint-offset-{scan}",
-            scan=scan,
-            method="joint",
-            settings=BLIND | {"link_offset": -1.0},
-            start={"real_part": 0.0},
-            mu="a_e",
-        ),
-    )
+def _joint(scan: str, name: str = "", **more: Any) -> Case:
+    """Return a joint fit of a scan, which may be no worse than what came before it."""
+    known = {case.name: case for case in PTYCHOGRAPHY}[scan]
+    given = {"mask": known.mask, "settings": known.settings, "link": "refractive", **more}
+    return Case(f"joint-{name or scan}", scan=scan, method="joint", **given)
 
 
-JOINT = (*_with_maps("base"), *_with_maps("weak"))
+OFFSET = {"settings": BLIND | {"link_offset": -1.0}, "link": "linear"}
+#: No alarm, and an alarm in each run.
+HOLDS, WRONG = Goal("alarm", 0.0), Goal("alarm", -1.0)
+
+JOINT = (
+    *(
+        Case(f"sequential-{scan}", scan=scan, method="sequential", settings=BLIND)
+        for scan in ("base", "weak")
+    ),
+    _joint("base", goals=(Goal("object", 0.060), Goal("heavy", 0.32), Goal("medium", 0.60), HOLDS)),
+    _joint("weak", goals=(Goal("heavy", 0.40), HOLDS)),
+    *(_joint(scan, goals=(HOLDS,)) for scan in ("mask", "flux5", "pos1", "fly4", "all")),
+    _joint("base", "attenuation-low", factors={"attenuation": 0.7}),
+    _joint("base", "phase-shift-high", factors={"phase_shift": 1.3}),
+    _joint("base", "sensitivity-low", factors={"sensitivity": 0.7}),
+    _joint("base", "attenuation-1000", factors={"attenuation": 1000.0}, goals=(WRONG,)),
+    _joint("weak", "attenuation-1000-weak", factors={"attenuation": 1000.0}, goals=(WRONG,)),
+    _joint("base", "linear", link="linear", goals=(WRONG,)),
+    _joint("weak", "linear-weak", link="linear", goals=(WRONG,)),
+    _joint("base", "offset", goals=(WRONG,), **OFFSET),
+    _joint("weak", "offset-weak", **OFFSET),
+    Case("joint-measured-maps", source="maps", method="joint", settings=BLIND, goals=(WRONG,)),
+)
 
 CASES = {case.name: case for case in (*PTYCHOGRAPHY, *MEASURED, *JOINT)}

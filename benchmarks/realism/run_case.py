@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,10 @@ class Found:
         Of the patterns, in mean counts.
     sweeps : float
         Over the patterns, and over the fluorescence where it is fitted alone.
+    before : Found or None
+        The fallback of a joint fit.
+    quality : Quality or None
+        Of a joint fit with a fallback.
     """
 
     object: NDArray[Any]
@@ -72,6 +76,8 @@ class Found:
     elements: NDArray[Any] | None
     loss: float
     sweeps: float
+    before: Found | None = None
+    quality: ptyxrf.Quality | None = None
 
 
 def run(job: Job) -> Record:
@@ -102,6 +108,7 @@ def run(job: Job) -> Record:
         "seconds": seconds,
         "sweeps": found.sweeps,
         **_scores(data, found),
+        **_comparison(data, found),
     }
     if job.picture is not None:
         draw(job.picture, case.name, data, found, record)
@@ -121,14 +128,33 @@ def _reconstruct(scan: ptyxrf.Scan, case: Case, settings: Mapping[str, Any]) -> 
         limit = {name: settings[name] for name in ("max_iterations",) if name in settings}
         last = ptyxrf.reconstruct(refined, "fluorescence", **limit)
         sweeps += last.history[-1].sweeps
+    before = None
+    if result.fallback is not None:
+        before = _found(result.fallback, positions, result.fallback.elements, sweeps)
+    found = _found(result, positions, last.elements if case.joint else None, sweeps)
+    return found if before is None else replace(found, before=before, quality=result.quality)
+
+
+def _found(
+    result: ptyxrf.Result, positions: NDArray[np.float64], elements: NDArray[Any] | None, sweeps: float
+) -> Found:
     return Found(
         object=result.object,
         probe=result.probe,
         positions=positions,
-        elements=last.elements if case.joint else None,
+        elements=elements,
         loss=result.history[-1].ptychography_loss / result.settings["mean_count"],
         sweeps=sweeps,
     )
+
+
+def _comparison(data: Data, found: Found) -> dict[str, float]:
+    """Return the errors of what came before a joint fit, and what this says of its link."""
+    if found.before is None or found.quality is None:
+        return {}
+    scores = _scores(data, found.before)
+    before = {f"{name}_before": scores[name] for name in ("object", *MAPS) if name in scores}
+    return before | {"shift": found.quality.object_shift, "alarm": float(found.quality.link_good is False)}
 
 
 def _scores(data: Data, found: Found) -> dict[str, float]:
@@ -141,7 +167,7 @@ def _scores(data: Data, found: Found) -> dict[str, float]:
         "positions_affine": score.pos_error(found.positions, data["true"], True),
     }
     try:
-        plain = score.score(data, found.object, w=found.elements)
+        plain = score.score(data, found.object, w=found.elements if "w" in data else None)
         affine = score.score(data, found.object, affine=True)
     except np.linalg.LinAlgError:
         return scores | {"object": np.nan, "object_affine": np.nan}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from cases import Case
+from numpy.typing import NDArray
 from shared import folder, module
 
 import ptyxrf
@@ -24,6 +25,8 @@ MARGIN = 12
 PHOTONS = 3e5
 #: Defocus of the probe there, in metres, and that of its guess as a fraction.
 DEFOCUS, GUESS = 60e-6, 0.9
+#: Elements of the measured maps, and pixels between their points.
+MEASURED_ELEMENTS, STEP = ["Ca", "Fe", "Cu"], 8
 
 #: The arrays of a scan by name, as ../shared/realism/simulate.py returns them.
 Data = dict[str, Any]
@@ -43,8 +46,8 @@ def data_of(case: Case, seed: int, specimen: int, stored: Path) -> Data:
     if case.source == "star":
         return _star()
     options = {**case.options, "seed": seed, "specimen": specimen}
-    made = _xpp if case.source == "xpp" else module("simulate").make
-    name = "xpp" if case.source == "xpp" else case.scan
+    made = {"xpp": _xpp, "maps": _measured_maps}.get(case.source, module("simulate").make)
+    name = case.scan if case.source == "simulate" else case.source
     digest = hashlib.sha256(repr((name, sorted(options.items()))).encode())
     for source in (folder() / "realism" / "simulate.py", Path(__file__)):
         digest.update(source.read_bytes())
@@ -96,7 +99,21 @@ def _xpp(name: str, seed: int, specimen: int) -> Data:
     z = np.exp(-np.tensordot(simulate.A_E, w, 1) - simulate.A_M * matrix - 1j * phase)
     pupil = simulate.zone_plate(DEFOCUS, astig=6e-6)
     pupil *= np.sqrt(PHOTONS / np.sum(np.abs(simulate.field(pupil)) ** 2))
-    patterns, light = np.empty((len(true), m, m)), np.zeros((n, n))
+    return _seen(name, z, true, nominal, pupil, seed)
+
+
+def _seen(
+    name: str,
+    z: NDArray[Any],
+    true: NDArray[np.float64],
+    nominal: NDArray[np.float64],
+    pupil: NDArray[Any],
+    seed: int,
+) -> Data:
+    """Return the patterns of an object at positions, and what the user knows: some of these, and a guess."""
+    simulate = module("simulate")
+    m, shape = simulate.M, z.shape
+    patterns, light = np.empty((len(true), m, m)), np.zeros(shape)
     for j, (row, column) in enumerate(true):
         i, k = int(row), int(column)
         probe = simulate.field(pupil, (row - i, column - k))
@@ -115,8 +132,30 @@ def _xpp(name: str, seed: int, specimen: int) -> Data:
         "obj": z,
         "probes": simulate.field(pupil)[None],
         "light": light,
-        "shape": np.array([n, n]),
+        "shape": np.array(shape),
     }
+
+
+def _measured_maps(name: str, seed: int, specimen: int) -> Data:
+    """Return patterns of a phase specimen and measured counts of other things at its 11 x 11 positions.
+
+    Parameters
+    ----------
+    name : str
+        Title of the scan.
+    seed, specimen : int
+        Of the counts of the patterns and of the object.
+    """
+    simulate = module("simulate")
+    maps = ptyxrf.read_maps(folder() / "data" / "axo_std_maps_v9.h5", MEASURED_ELEMENTS)
+    rows, columns = maps.counts.shape[1:]
+    true = np.stack(np.mgrid[:rows, :columns], axis=-1).reshape(-1, 2) * STEP + float(MARGIN)
+    n = int(true.max()) + simulate.M + MARGIN
+    w, matrix = simulate.specimen(n, specimen)
+    z = np.exp(-1j * (np.tensordot(simulate.P_E, w, 1) + simulate.P_M * matrix))
+    pupil = simulate.zone_plate(DEFOCUS, astig=6e-6)
+    pupil *= np.sqrt(PHOTONS / np.sum(np.abs(simulate.field(pupil)) ** 2))
+    return _seen(name, z, true, true, pupil, seed) | {"counts": np.rint(maps.counts).reshape(len(w), -1)}
 
 
 def scan_of(case: Case, data: Data) -> ptyxrf.Scan:
@@ -134,14 +173,18 @@ def scan_of(case: Case, data: Data) -> ptyxrf.Scan:
         given["mask"] = data["mask"]
     if case.ion_chamber:
         given["exposure"] = data["ion"]
-    if case.joint:
+    factors = {"attenuation": 1.0, "phase_shift": 1.0, "sensitivity": 1.0} | dict(case.factors)
+    if case.joint and "sens" in data:
         given |= {
             "fluorescence": data["counts"],
-            "sensitivity": data["sens"],
+            "sensitivity": factors["sensitivity"] * data["sens"],
             "background": data["xrf_bg"],
             "element_names": module("simulate").NAMES,
         }
-    if case.mu:
-        sign = -1.0 if case.mu.startswith("-") else 1.0
-        given["attenuation"] = sign * data[case.mu.removeprefix("-")]
+    elif case.joint:  # without a calibration
+        given["fluorescence"] = data["counts"]
+    if case.link:
+        given["attenuation"] = factors["attenuation"] * data["a_e"]
+    if case.link == "refractive":
+        given["phase_shift"] = factors["phase_shift"] * data["p_e"]
     return ptyxrf.Scan(data["patterns"], data["nominal"], data["guess"], **given)

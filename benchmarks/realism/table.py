@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from cases import CASES, MAPS, MEASURES, Goal
+from cases import CASES, MEASURES, OPTIONAL, Goal
 
 #: The word that marks a median beyond its goal, and that of one within.
 MISSED, MET = "**missed**", "met"
@@ -50,8 +50,9 @@ def verdict(goal: Goal, values: Mapping[str, float], others: Medians) -> str:
             return f"{text}: open"
         met = value < goal.most * others[goal.of][goal.measure]
     else:
-        text = f"{what} ≤ {goal.most:g}"
-        met = value <= goal.most
+        least = goal.most < 0
+        text = f"{what} {'≥' if least else '≤'} {abs(goal.most):g}"
+        met = value >= -goal.most if least else value <= goal.most
     return f"{text}: {MET if met else MISSED}"  # what is not a number misses
 
 
@@ -64,7 +65,9 @@ def table(records: Sequence[Record]) -> str:
         Of `run_case.run`.
     """
     found = medians(records)
-    columns = [name for name in MEASURES if name not in MAPS or any(name in row for row in found.values())]
+    columns = [
+        name for name in MEASURES if name not in OPTIONAL or any(name in row for row in found.values())
+    ]
     heads = ["case", *(MEASURES[name] for name in columns), "runs", "goal"]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name, values in found.items():
