@@ -15,6 +15,7 @@ from typing import Any
 
 from ptyxrf.driver.command import (
     bench,
+    calibrate,
     compare,
     demo,
     export,
@@ -39,7 +40,19 @@ LONGEST_MESSAGE = 4000
 
 SUBCOMMANDS = tuple(
     module.COMMAND
-    for module in (demo, simulate, prepare, reconstruct, export, compare, info, formats, plan, bench)
+    for module in (
+        demo,
+        simulate,
+        calibrate,
+        prepare,
+        reconstruct,
+        export,
+        compare,
+        info,
+        formats,
+        plan,
+        bench,
+    )
 )
 
 

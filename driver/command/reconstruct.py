@@ -98,7 +98,12 @@ def _read(options: argparse.Namespace, out: Path, files: Files, settings: Recons
         )
     # with several ranks each checks the patterns that it reads
     scan = read_scan_file(options.scan, files, check=options.comm is None)
-    return scan if files.maps is None else _with_maps(scan, files)
+    scan = scan if files.maps is None else _with_maps(scan, files)
+    if files.sensitivity is None:
+        return scan
+    from ptyxrf.driver.files.calibration_file import sensitivities_of
+
+    return scan.replace(sensitivity=sensitivities_of(files.sensitivity, scan.element_names))
 
 
 def _with_maps(scan: Scan, maps: Maps) -> Scan:

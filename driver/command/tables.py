@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ptyxrf.driver.data.kinds import COUNT, Choice, File, Number, Several, Switch, Text
+from ptyxrf.driver.data.kinds import COUNT, POSITIVE, Choice, Either, File, Number, Several, Switch, Text
 from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
 from ptyxrf.driver.job.settings import JobSettings
+from ptyxrf.driver.preparation.calibration_settings import Calibration
 from ptyxrf.driver.preparation.settings import Preparation
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.simulation.settings import SimulationSettings
@@ -53,6 +54,11 @@ class Maps(SettingsGroup):
     )
     axis_unit: str | None = setting(
         None, Text(), "unit of the axes of the MAPS file, where it says nothing or something wrong"
+    )
+    sensitivity: str | tuple[float, ...] | None = setting(
+        None,
+        Either((Several(POSITIVE), File()), "X,X,... or FILE"),
+        "counts per photon and unit of each element, or the file of a calibration (default: the scan's)",
     )
 
     def check(self) -> None:
@@ -117,6 +123,7 @@ TABLES: dict[str, type[SettingsGroup]] = {
     "files": Files,
     "job": JobSettings,
     "prepare": Preparation,
+    "calibrate": Calibration,
 }
 #: Keys that have moved to another table, and are still accepted in their old one.
 MOVED = {("reconstruct", "watchdog_seconds"): "job"}

@@ -84,12 +84,6 @@ class PixelSettings(SettingsGroup):
     )
     flat: str | None = setting(None, Text(), "KEY of a flat field, by which frames are divided")
 
-    def check(self) -> None:
-        """Refuse half a pixel."""
-        super().check()
-        if self.bad_pixels is not None and len(self.bad_pixels) % 2:
-            raise ValueError(f"bad_pixels: expected pairs ROW,COLUMN, got {len(self.bad_pixels)} numbers")
-
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSettings(SettingsGroup):

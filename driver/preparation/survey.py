@@ -89,8 +89,7 @@ def survey_frames(
     photon = settings.counts_per_photon or 1.0
     counts = shown.sum(axis=0, dtype=np.float64)
     good = _file_mask(settings, files, guesses, frames, counts, good, findings)
-    for row, column in np.reshape(settings.bad_pixels or (), (-1, 2)).astype(int):
-        good[row, column] = False
+    good = _without_bad_pixels(settings, good)
     hot = np.zeros_like(good)
     if settings.hot_pixels:
         hot = hot_pixels(np.where(good, counts, 0.0), good, photon)
@@ -101,6 +100,19 @@ def survey_frames(
     median = float(np.median(totals[totals > 0])) if (totals > 0).any() else 0.0
     known = settings.counts_per_photon is not None or whole
     return Survey(frames, good, hot, ceiling, centre, window, median, photon, known)
+
+
+def _without_bad_pixels(settings: Preparation, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return good pixels without those that a recipe names."""
+    given = settings.bad_pixels or ()
+    pixels = np.reshape(given, (-1, 2)).astype(int) if len(given) % 2 == 0 else np.zeros((1, 2), int)
+    if len(given) % 2 or (pixels >= good.shape).any():
+        raise ValueError(
+            f"bad_pixels: expected pairs ROW,COLUMN on frames of {good.shape}, got {list(given)}"
+        )
+    good = good.copy()
+    good[tuple(pixels.T)] = False
+    return good
 
 
 def _counts(

@@ -25,6 +25,8 @@ from .driver.pictures.result_picture import draw_report, write_report
 from .driver.planning.machine import Machine, read_machine
 from .driver.planning.plan import Plan, make_plan
 from .driver.planning.problem_size import ProblemSize
+from .driver.preparation.calibrate import calibrate
+from .driver.preparation.calibration_settings import Calibration
 from .driver.preparation.prepare import Prepared, prepare
 from .driver.preparation.settings import Preparation
 from .driver.reconstruction.accuracy import measure_errors
@@ -45,6 +47,7 @@ __version__: str
 
 __all__ = [
     "JOULES_PER_KEV",
+    "Calibration",
     "DamagedFile",
     "FileError",
     "Finding",
@@ -76,6 +79,7 @@ __all__ = [
     "View",
     "align",
     "attach_maps",
+    "calibrate",
     "compile_kernels",
     "dense_hessian",
     "draw_report",

@@ -18,6 +18,7 @@ from ptyxrf.driver.command.parser import flag_name, from_flags
 from ptyxrf.driver.command.settings_file import read_settings, settings_text
 from ptyxrf.driver.command.tables import TABLES
 from ptyxrf.driver.data.kinds import Choice, Either, Kind, Number, Several, Switch, Text
+from ptyxrf.driver.preparation.quantities import Quantity
 
 DECLARED = {table: group.declared() for table, group in TABLES.items()}
 KEYS = st.sampled_from([(table, key) for table, known in DECLARED.items() for key in known])
@@ -93,6 +94,8 @@ def values_of(kind: Kind) -> st.SearchStrategy:
         return st.lists(values_of(kind.item), min_size=kind.count or 1, max_size=kind.count or 3)
     if isinstance(kind, Either):
         return st.one_of(*map(values_of, kind.kinds))
+    if isinstance(kind, Quantity):
+        return st.builds("{} {}".format, st.integers(1, 10**6), st.sampled_from(sorted(kind.units)))
     assert isinstance(kind, Text)
     return st.text(min_size=1)
 
@@ -109,6 +112,12 @@ BESIDE = {
     ("files", "elements"): {"maps": "maps.h5"},
     ("files", "attenuation"): {"maps": "maps.h5"},
     ("files", "match"): {"maps": "maps.h5"},
+    ("files", "origin"): {"maps": "maps.h5"},
+    ("files", "detectors"): {"maps": "maps.h5"},
+    ("files", "axis_unit"): {"maps": "maps.h5"},
+    ("calibrate", "carry"): {"energy": "10 keV"},
+    ("prepare", "rows"): {"columns": "x"},
+    ("prepare", "columns"): {"rows": "y"},
 }
 
 
