@@ -134,13 +134,14 @@ def _with_probe(scan: Scan, probe: NDArray[Any]) -> Scan:
 
 
 def _warn_of_strong_contrast(objective: Objective, vector: NDArray[Any]) -> None:
-    """Warn where the linear link of real transmission was used for a specimen that is not weak."""
-    model = objective.settings
-    if model.method != "joint" or model.link != "linear" or model.link_offset == 0:
+    """Warn where the linear link was used for a specimen that is not weak: transmission is an exponential."""
+    model, scan = objective.settings, objective.scan
+    obeys = bool(scan.truth) and scan.phase_shift is None  # a simulation with that link
+    if model.method != "joint" or model.link != "linear" or obeys:
         return
     z = objective.complex_object(vector)
     area = illuminated_part(objective.scan, objective.tile, objective.ranks)
-    vacuum = 1j * model.link_offset
+    vacuum = 1j * model.link_offset if model.link_offset else 1.0
     beyond = np.abs(z[area] - vacuum) > WEAK_CONTRAST * abs(vacuum)
     count, pixels = objective.ranks.sum(np.array([beyond.sum(), beyond.size], dtype=np.float64))
     strong = count / pixels
