@@ -320,49 +320,46 @@ def attach_maps(
     ----------
     scan : Scan
     maps : CountMaps
-        From `read_maps`.
     elements : sequence of str, optional
         Which maps, in this order; default: all.
     exposure : bool
         The ion chamber becomes the exposure of the patterns, and the ion chamber times the live time of the
         fluorescence detector that of the counts. Counts are lost (NaN) where that is not positive.
-    ion_chamber, live_time : str, optional
-        As `CountMaps.exposure`.
-    match, origin, flip_rows, flip_columns
-        As `values_at_positions`.
+    ion_chamber, live_time, match, origin, flip_rows, flip_columns
+        As `CountMaps.exposure` and `values_at_positions` have them.
     **arguments
         Arguments of `Scan` that belong to the maps.
 
     Raises
     ------
     ValueError
-        An element or a scaler is missing, or the maps do not fit the positions.
-
+        A map or a scaler is missing, or they do not fit the positions.
     """
     chosen = maps.element_names if elements is None else list(elements)
-    placing: dict[str, Any] = {"match": match, "origin": origin}
-    placing |= {"flip_rows": flip_rows, "flip_columns": flip_columns}
+    flips = {"flip_rows": flip_rows, "flip_columns": flip_columns}
 
     def at_positions(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return values_at_positions(values, maps, scan, **placing)
+        return values_at_positions(values, maps, scan, match=match, origin=origin, **flips)
 
     fluorescence = at_positions(maps.counts[maps.indices(chosen)])
-    exposures = {}
+    measured: dict[str, Any] = {}
     if exposure:
         beam = at_positions(maps.scaler(ion_chamber, ION_CHAMBERS, "ion chamber"))
         seen = at_positions(maps.exposure(ion_chamber, live_time))
-        exposures = {"exposure": _relative(beam), "fluorescence_exposure": _relative(seen)}
+        measured = {"exposure": _relative(beam), "fluorescence_exposure": _relative(seen)}
         fluorescence[:, ~(seen > 0)] = np.nan
     _leave_out(fluorescence, maps.title)
-    changes: dict[str, Any] = dict.fromkeys(("attenuation", "phase_shift", "sensitivity", "background"))
-    changes |= {
+    if maps.variances is not None:
+        measured["fluorescence_variance"] = _known(at_positions(maps.variances[maps.indices(chosen)]))
+    changes = {
+        **dict.fromkeys(("attenuation", "phase_shift", "sensitivity", "background")),
         "fluorescence": fluorescence,
         "element_names": chosen,
         "fluorescence_count_scale": 1.0,
         "units": "counts",
         "truth": {name: array for name, array in scan.truth.items() if name != "elements"},
     }
-    return scan.replace(**(changes | exposures | arguments))
+    return scan.replace(**(changes | measured | arguments))
 
 
 def _leave_out(fluorescence: NDArray[np.float64], title: str) -> None:
@@ -375,6 +372,11 @@ def _leave_out(fluorescence: NDArray[np.float64], title: str) -> None:
             "their fluorescence is left out",
             stacklevel=3,
         )
+
+
+def _known(variances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return variances, NaN where a fit has none."""
+    return np.where(variances > 0, variances, np.nan)
 
 
 def _relative(exposure: NDArray[np.float64]) -> NDArray[np.float64]:

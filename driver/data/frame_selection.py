@@ -117,6 +117,8 @@ def arguments_of_frames(scan: Any, frames: NDArray[np.int64]) -> dict[str, Any]:
         arguments["mask"] = chosen_frames(scan.mask, frames)
     if scan.sampling == "scan":
         arguments["fluorescence"] = np.asarray(scan.fluorescence)[:, frames]
+        if scan.fluorescence_variance is not None:
+            arguments["fluorescence_variance"] = scan.fluorescence_variance[:, frames]
     return arguments
 
 

@@ -136,6 +136,21 @@ def test_counts_replace_simulated_maps(tmp_path):
         attach_maps(scan, maps, ["Zn"])
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_points_without_counts_or_exposure_are_left_out(tmp_path, value):
+    """A map of NaN is of an element without data."""
+    scan, maps = example_scan(sampling=None), read_maps(write_maps(tmp_path / "maps.h5"))
+    maps.counts[1, 1, 2] = value
+    maps.scalers["us_ic"][2, 3] = 0.0
+    with pytest.warns(UserWarning, match="2 of 12 positions have no counts or no exposure"):
+        joined = attach_maps(scan, maps, ["Fe", "Cu"])
+    lost = np.isnan(joined.fluorescence).all(axis=0)
+    assert np.flatnonzero(lost).tolist() == [6, 11] and (joined.fluorescence_exposure > 0).all()
+    maps.counts[1] = np.nan
+    maps.scalers["us_ic"][2, 3] = 1.0
+    assert np.isnan(attach_maps(scan, maps, ["Fe", "Cu"]).fluorescence[1]).all()
+
+
 def test_a_larger_map_needs_an_origin(tmp_path):
     """Lines that were never measured do not make a map larger."""
     step = 20e-9
