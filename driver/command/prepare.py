@@ -46,9 +46,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace, settings: Preparation, out: Path) -> None:
+    from ptyxrf.driver.files.output_names import named_after
     from ptyxrf.driver.preparation.prepare import prepare
 
-    picture = out.with_suffix(".png")
+    picture = named_after(out, ".png")
     check_outputs([out] if options.no_preview else [out, picture], [*options.files, options.settings])
     # standard output is the recipe's where that is asked for
     stream = sys.stderr if options.show_recipe else sys.stdout

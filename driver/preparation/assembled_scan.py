@@ -33,7 +33,7 @@ class Seen:
     survey: Survey
     pairing: Pairing
     passed: Passed
-    geometry: Geometry
+    geometry: Geometry | None
     findings: Findings
 
 
@@ -55,10 +55,7 @@ def assembled_scan(
     settings, window, places = seen.settings, seen.survey.window, seen.passed.positions
     mask = good_pixels(seen)
     mean = np.where(mask, window.added(seen.passed.sums) / len(places), 0.0)
-    pixel_size = seen.geometry.pixel_size(window.m)
-    probe = known_probe(
-        settings, seen.files, seen.guesses, window, mean, (pixel_size, seen.geometry.energy), seen.findings
-    )
+    probe = known_probe(settings, seen.files, seen.guesses, window, mean, seen.geometry, seen.findings)
     exposure = exposures(seen, len(positions))
     turn = Orientation(settings.swap, settings.flip_rows, settings.flip_columns)
     if background is not None:
@@ -75,6 +72,7 @@ def assembled_scan(
         title="prepared from raw frames",
     )
     scan = oriented(scan, settings, given=probe is not None, findings=seen.findings)
+    pixel_size = 1.0 if seen.geometry is None else seen.geometry.pixel_size(window.m)
     placed = Placed(positions * pixel_size, places, exposure, seen.passed.totals)
     return attach_fluorescence(scan, settings, seen.files, seen.guesses, placed, seen.findings)
 

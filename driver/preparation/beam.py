@@ -29,14 +29,20 @@ def unit_in_name(name: str) -> str | None:
     return last if known_unit(last) and not last[:1].isdigit() and last.lower() != "a" else None
 
 
-def geometry_of(settings: Preparation, files: InputFiles, guesses: Guesses, findings: Findings) -> Geometry:
-    """Return the geometry, whose detector pixel is a raw one.
+def geometry_of(
+    settings: Preparation, files: InputFiles, guesses: Guesses, findings: Findings
+) -> Geometry | None:
+    """Return the geometry, whose detector pixel is a raw one; None where nothing is known of it.
 
     Raises
     ------
     ValueError
         Something is neither in the recipe nor in the files, or has no plausible unit.
     """
+    names = ("energy", "distance", "detector_pixel")
+    if all(getattr(settings, name) is None and guesses.number(name) is None for name in names):
+        findings.tell("energy", "no energy, distance or detector pixel: a scan in pixels")
+        return None
 
     def length(value: float, unit: str) -> float | None:
         factor = factor_of(unit, LENGTHS)

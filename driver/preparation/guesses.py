@@ -131,9 +131,8 @@ class Guesses:
         """Return positions in one array, whose number fits that of the frames."""
         tables = [
             one
-            for one in self._numbers(2)
-            if (one.shape[1] in (2, 3) and fits(one.shape[0]))
-            or (one.shape[0] in (2, 3) and fits(one.shape[1]))
+            for one in self.arrays
+            if one.values.dtype.kind in "fiu" and is_table(one.shape[number_of_ones(one.shape) :], fits)
         ]
         named = [one for one in tables if WORDS["positions"].search(name_of(one))]
         whole_files = [one for one in tables if one.key == one.path.name]
@@ -174,6 +173,16 @@ class Guesses:
         """Return the names of so many elements."""
         fit = (one for one in self.arrays if one.values.dtype.kind in "SOU" and one.shape == (count,))
         return self._named("map_names", fit)
+
+
+def number_of_ones(shape: tuple[int, ...]) -> int:
+    """Return how many leading axes of length one an array has."""
+    return next((k for k, size in enumerate(shape) if size != 1), len(shape))
+
+
+def is_table(shape: tuple[int, ...], fits: Callable[[int], bool]) -> bool:
+    """Return whether an array of a shape may have positions, as many as fit, in rows or in columns."""
+    return len(shape) == 2 and any(shape[k] in (2, 3) and fits(shape[1 - k]) for k in (1, 0))
 
 
 def name_stem(array: NamedArray) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.data.scan_measures import median_step
 from ptyxrf.driver.preparation.beam import unit_in_name
 from ptyxrf.driver.preparation.findings import Findings
-from ptyxrf.driver.preparation.guesses import Guesses, name_of
+from ptyxrf.driver.preparation.guesses import Guesses, name_of, number_of_ones
 from ptyxrf.driver.preparation.input_files import InputFiles, NamedArray
 from ptyxrf.driver.preparation.quantities import LENGTHS, PIXELS, factor_of, plain_unit
 from ptyxrf.driver.preparation.settings import Preparation
@@ -31,13 +31,13 @@ class Lattice:
 
     Attributes
     ----------
-    pixel_size : float
-        In metres.
+    pixel_size : float or None
+        In metres; None without a geometry.
     m : int
         Edge of the probe's window in pixels.
     """
 
-    pixel_size: float
+    pixel_size: float | None
     m: int
 
 
@@ -125,6 +125,7 @@ def _of_table(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return rows and columns of positions in one array."""
     values = np.asarray(table.read(), dtype=np.float64)
+    values = values.reshape(values.shape[number_of_ones(values.shape) :])
     if values.ndim != 2 or not ({2, 3} & set(values.shape)):
         raise ValueError(f"positions: expected shape (N, 2), (N, 3) or (2, N), got {values.shape}")
     values = values if values.shape[1] in (2, 3) and values.shape[0] != 2 else values.T
@@ -176,18 +177,22 @@ def _pixels_of_unit(
         if plain_unit(unit) in PIXELS:
             return 1.0
         factor = factor_of(unit, LENGTHS)
-        if factor is not None:
+        if factor is not None and lattice.pixel_size is None:
+            raise ValueError(
+                f"energy, distance, detector_pixel: expected them for positions in {unit}, got none of them"
+            )
+        if factor is not None and lattice.pixel_size is not None:
             return factor / lattice.pixel_size
     step = median_step(values) or 0.0
-    for unit, pixels in (
-        *((unit, LENGTHS[unit] / lattice.pixel_size) for unit in ("m", "mm", "um", "nm")),
-        ("pixels", 1.0),
-    ):
+    lengths = ("m", "mm", "um", "nm") if lattice.pixel_size else ()
+    size = lattice.pixel_size or 1.0
+    for unit, pixels in (*((unit, LENGTHS[unit] / size) for unit in lengths), ("pixels", 1.0)):
         if LEAST_STEP <= step * pixels / lattice.m <= LARGEST_STEP:
             findings.tell(axis, f"in {unit}, as neighbours are {step:.4g} apart (override: KEY in UNIT)")
             findings.values[axis] = f"{source.reference} in {unit}"
             return pixels
+    width = f"{lattice.m * size:.3g} m" if lattice.pixel_size else f"{lattice.m} pixels"
     raise ValueError(
-        f"positions: expected a unit ({source.key} in UNIT): steps of {step:.4g} suit the window of "
-        f"{lattice.m * lattice.pixel_size:.3g} m in none"
+        f"positions: expected a unit ({source.key} in UNIT): steps of {step:.4g} suit the window of {width} "
+        "in none"
     )

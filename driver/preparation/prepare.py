@@ -116,11 +116,11 @@ def _prepare(
     source = _frames(settings, files, guesses, findings)
     count = int(np.prod(source.shape[:-2]))
     chosen = chosen_frames(settings, count)
-    survey = survey_frames(settings, files, guesses, source, chosen, findings)
     raw = geometry_of(settings, files, guesses, findings)
+    survey = survey_frames(settings, files, guesses, source, chosen, findings, whole=raw is None)
     window = survey.window
-    geometry = Geometry(raw.energy, raw.distance, raw.detector_pixel * window.bin)
-    lattice = Lattice(geometry.pixel_size(window.m), window.m)
+    geometry = raw and Geometry(raw.energy, raw.distance, raw.detector_pixel * window.bin)
+    lattice = Lattice(geometry and geometry.pixel_size(window.m), window.m)
     index = frame_index(settings, files, guesses, count, findings)
     wanted = count if index is None else int(index.max()) + 1
     positions = find_positions(settings, files, guesses, source, wanted, lattice, findings)

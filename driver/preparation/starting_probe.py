@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.analysis.orientation import ORIENTATIONS, Orientation, rank_orientations
+from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.preparation.findings import Findings
 from ptyxrf.driver.preparation.frames import Window
@@ -36,7 +37,7 @@ def known_probe(
     guesses: Guesses,
     window: Window,
     mean: NDArray[np.float64],
-    pixel: tuple[float, float],
+    geometry: Geometry | None,
     findings: Findings,
 ) -> NDArray[np.complex128] | None:
     """Return the probe of a file or of a zone plate, or None where it has to be found.
@@ -49,8 +50,8 @@ def known_probe(
     window : Window
     mean : (m, m) array of float64
         Mean pattern, whose counts scale the probe.
-    pixel : (float, float)
-        Pixel of the object in metres, and photon energy in joules.
+    geometry : Geometry, optional
+        That of the patterns.
     findings : Findings
 
     Returns
@@ -59,7 +60,9 @@ def known_probe(
     """
     counts = float(mean.sum())
     if settings.probe == "zone-plate" and settings.diameter is not None:
-        lengths: dict[str, float] = {"pixel_size": pixel[0], "energy": pixel[1]}
+        if geometry is None:
+            raise ValueError("energy: expected one beside the diameter of a zone plate, got none")
+        lengths = {"pixel_size": geometry.pixel_size(window.m), "energy": geometry.energy}
         for name in PLATE:
             quantity = as_quantity(getattr(settings, name) or "")
             if quantity is not None:

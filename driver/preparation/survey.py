@@ -59,7 +59,7 @@ class Survey:
 
 def survey_frames(
     settings: Preparation, files: InputFiles, guesses: Guesses, source: NamedArray, chosen: NDArray[np.intp],
-    findings: Findings,
+    findings: Findings, *, whole: bool = False,
 ) -> Survey:  # fmt: skip
     """Return what a sample of frames shows.
 
@@ -74,6 +74,8 @@ def survey_frames(
         Numbers of the frames that are used, increasing.
     findings : Findings
         Gets a line for each thing found.
+    whole : bool
+        Patterns are to be as large as frames: positions in pixels are in those of such patterns.
     """
     frames = RawFrames(source.values, settings, corner=bool(settings.corner), amplitudes=settings.amplitudes)
     sample = np.unique(chosen[np.linspace(0, len(chosen) - 1, min(SAMPLE, len(chosen))).astype(int)])
@@ -85,7 +87,7 @@ def survey_frames(
         frames = RawFrames(source.values, settings, corner=True, amplitudes=settings.amplitudes)
         shown, good = (np.fft.fftshift(one, axes=(-2, -1)) for one in (shown, good))
         findings.tell("corner", "the frames are centred at their corner", True)
-    whole = bool((shown % 1 == 0).all())
+    integers = bool((shown % 1 == 0).all())
     photon = settings.counts_per_photon or 1.0
     counts = shown.sum(axis=0, dtype=np.float64)
     good = _file_mask(settings, files, guesses, frames, counts, good, findings)
@@ -95,10 +97,14 @@ def survey_frames(
         hot = hot_pixels(np.where(good, counts, 0.0), good, photon)
         good = good & ~hot
     centre = _centre(settings, counts, good, findings)
+    if whole and settings.size is None:
+        step = 2 * settings.bin
+        settings = settings.replace(size=-(-max(good.shape) // step) * step)
+        findings.values["size"] = settings.size
     window = _window(settings, counts * len(chosen) / len(shown) / photon, good, centre, findings)
     totals = window.cut(np.where(good, shown, 0)).sum(axis=(1, 2), dtype=np.float64)
     median = float(np.median(totals[totals > 0])) if (totals > 0).any() else 0.0
-    known = settings.counts_per_photon is not None or whole
+    known = settings.counts_per_photon is not None or integers
     return Survey(frames, good, hot, ceiling, centre, window, median, photon, known)
 
 

@@ -394,3 +394,15 @@ def test_images_and_tables(tmp_path, truth, form):
     scan = ptyxrf.read_scan(done.path)
     assert np.array_equal(patterns_of(scan), np.where(scan.mask, truth.patterns, 0))
     assert np.allclose(scan.positions, truth.positions, atol=1e-4)
+
+
+def test_a_scan_in_pixels(prepare, truth):
+    """Nothing is known of the geometry: patterns are as large as frames, positions in their pixels."""
+    frames = truth.patterns
+    nothing = {"energy": None, "distance": None, "pixel_size": None}
+    quiet = {"orientation": "given", "probe": "mean-pattern"}
+    _, scan = prepare({"frames": frames, "positions": truth.positions[None], **nothing}, quiet=quiet)
+    assert scan.m == M and scan.geometry is None
+    assert np.allclose(scan.positions, truth.positions)
+    with pytest.raises(ValueError, match="energy, distance, detector_pixel: expected them"):
+        prepare({"frames": frames, **nothing}, quiet=quiet, positions="positions in um")
