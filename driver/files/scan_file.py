@@ -34,6 +34,7 @@ from ptyxrf.driver.files.pattern_file import MaskFile, PatternFile, good_pixels
 from ptyxrf.driver.files.readers.registry import reader_of
 from ptyxrf.driver.files.scan_of_measured import arguments_of_measured
 from ptyxrf.driver.files.stored_array import StoredArray
+from ptyxrf.driver.files.unwritten_frames import warn_of_unwritten
 
 #: Patterns of one chunk: a rank that reads its own patterns decompresses little that it does not want.
 CHUNK_BYTES = 1 << 18
@@ -270,7 +271,10 @@ def _arguments(reader: Hdf5Reader, turns: tuple[bool, bool, bool]) -> dict[str, 
     common = _common_arguments(reader)
     if reader.own:
         return common | _own_arguments(reader)
-    return common | arguments_of_measured(reader_of(reader, "scan").reads(reader), *turns)
+    found = reader_of(reader, "scan").reads(reader)
+    if isinstance(found.patterns, PatternFile):
+        warn_of_unwritten(found.patterns)
+    return common | arguments_of_measured(found, *turns)
 
 
 def _patterns(reader: Hdf5Reader) -> PatternFile:
