@@ -93,6 +93,7 @@ def example_quality(rng, elements=None):
     if elements is not None:
         of_link = {
             "chi_square": rng.random(elements),
+            "freedom": 9 * rng.random(elements),
             "object_shift": 1.5,
             "link": "Wrong é.",
             "link_good": False,

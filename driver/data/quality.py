@@ -37,8 +37,12 @@ class Quality:
         False: the model does not explain the patterns. None: there is no floor to judge by.
     chi_square : (N_e,) array of float64, optional
         Squared residuals of the fluorescence of each element over the variance that its counts have by the
-        model, for each sample; NaN for elements without data. None where the noise of the fluorescence is not
-        known, or there is none.
+        model, for each sample beyond those that `freedom` takes; NaN for elements without data. None where
+        the noise of the fluorescence is not known, or there is none.
+    freedom : (N_e,) array of float64, optional
+        Degrees of freedom that the counts of each element determine in a fit of the fluorescence alone with
+        its prior, and of a joint fit those that the patterns leave to them (estimated from the curvatures).
+        None without such a fit.
     object_shift : float
         Distance of the object of a joint fit from that of its fallback over what the noise of the patterns
         lets them differ: up to about 1 if the link is right. NaN for other fits, and without a floor.
@@ -57,6 +61,7 @@ class Quality:
     verdict: str
     good: bool | None
     chi_square: NDArray[np.float64] | None = None
+    freedom: NDArray[np.float64] | None = None
     object_shift: float = math.nan
     link: str = ""
     link_good: bool | None = None

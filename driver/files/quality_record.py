@@ -17,7 +17,7 @@ QUALITY = f"{ENTRY}/process_1/quality"
 GOOD = {True: 1, False: 0, None: -1}
 NUMBERS = ("misfit_over_floor", "noise_floor", "relative_misfit")
 #: Arrays, which are there where the noise is known.
-ARRAYS = ("per_position", "per_pixel", "chi_square")
+ARRAYS = ("per_position", "per_pixel", "chi_square", "freedom")
 
 
 def write_quality(writer: Hdf5Writer, quality: Quality | None) -> None:
@@ -59,6 +59,7 @@ def read_quality(reader: Hdf5Reader) -> Quality | None:
         verdict=reader.text(f"{QUALITY}/verdict"),
         good=_judgement(reader, f"{QUALITY}/good"),
         chi_square=_array(reader, f"{QUALITY}/chi_square", 1),
+        freedom=_array(reader, f"{QUALITY}/freedom", 1),
         **_of_link(reader),
     )
 

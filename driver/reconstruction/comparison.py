@@ -7,20 +7,72 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.objective.fluorescence_noise import FluorescenceNoise
 from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.map_evidence import degrees_of_freedom
+from ptyxrf.driver.solver.bounds import Bounds
 
 #: Fraction of the largest illumination from which on patterns determine the object.
 WELL_LIT = 0.1
+#: Part of the samples that counts whatever the degrees of freedom.
+LEAST_LEFT = 0.05
 #: Rounds in which constant and ramp of the phase are removed; each is a linear problem.
 ROUNDS = 4
 
 
-def chi_square(objective: Objective, vector: NDArray) -> NDArray[np.float64] | None:
+def counted_freedom(
+    objective: Objective, vector: NDArray, *, nonnegative: bool
+) -> NDArray[np.float64] | None:
+    """Return how many degrees of freedom the counts of each element determine; all ranks take part.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of the fluorescence alone.
+    vector : (size,) array
+        Its minimum.
+    nonnegative : bool
+        Whether the maps are bounded.
+
+    Returns
+    -------
+    (N_e,) array of float64 or None
+        None without a prior, where the fit has stopped before its minimum.
+    """
+    if not (objective.weights.strengths > 0).any():
+        return None
+    _, gradient = objective.value_and_gradient(vector)
+    free = Bounds(objective, nonnegative).free(vector, gradient)
+    return degrees_of_freedom(objective, free)
+
+
+def joint_freedom(objective: Objective, alone: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how many degrees of freedom are left to the counts beside patterns; all ranks take part.
+
+    The part of the curvature along each map that is not that of the patterns, on average over the object.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of the joint fit, with a point evaluated.
+    alone : (N_e,) array of float64
+        The degrees of freedom in a fit of the fluorescence alone.
+    """
+    counts = objective.diagonals.fluorescence().sum(axis=(1, 2))
+    patterns = objective.diagonals.illumination().sum() * objective.scan.attenuation**2
+    counts, patterns = objective.ranks.sum(np.stack([counts, patterns]).reshape(-1)).reshape(2, -1)
+    return alone * counts / np.maximum(counts + patterns, 1e-300)
+
+
+def chi_square(
+    objective: Objective, vector: NDArray, freedom: NDArray[np.float64] | None = None
+) -> NDArray[np.float64] | None:
     """Return the squared residuals of each element over their variance, for each sample; all ranks take part.
 
     Parameters
     ----------
     objective : Objective
     vector : (size,) array
+    freedom : (N_e,) array of float64, optional
+        Samples of each element that do not count, because the maps are fitted to them.
 
     Returns
     -------
@@ -40,7 +92,8 @@ def chi_square(objective: Objective, vector: NDArray) -> NDArray[np.float64] | N
     axes = tuple(range(1, net.ndim))
     sums = objective.ranks.sum(np.concatenate([squares.sum(axes, where=there), there.sum(axes)]))
     total, samples = sums.reshape(2, -1)
-    return np.where(counts.measured & (samples > 0), total / np.maximum(samples, 1), np.nan)
+    left = samples if freedom is None else np.maximum(samples - freedom, LEAST_LEFT * samples)
+    return np.where(counts.measured & (samples > 0), total / np.maximum(left, 1), np.nan)
 
 
 def object_shift(objective: Objective, z: NDArray, other: NDArray, scale: float) -> float:

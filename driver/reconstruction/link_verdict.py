@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.objective.links import LinearLink
 from ptyxrf.driver.objective.objective import Objective
-from ptyxrf.driver.reconstruction.comparison import absorption_of_maps, object_shift
+from ptyxrf.driver.reconstruction.comparison import (
+    absorption_of_maps,
+    chi_square,
+    joint_freedom,
+    object_shift,
+)
 
 #: Right links move the object by up to 0.6 of what the noise of the patterns allows, and 30 % errors of a
 #: constant by up to 0.8; links that spoil object or maps move it by 1.3 and more.
@@ -32,19 +38,24 @@ JOINT_ALONE = (
 NAMED = 1.2
 
 
-def judge_link(objective: Objective, joint: Result, before: Result) -> Quality | None:
+def judge_link(objective: Objective, vector: NDArray, joint: Result, before: Result) -> Quality | None:
     """Return the quality of a joint fit with what it says of its link; all ranks take part.
 
     Parameters
     ----------
     objective : Objective
         Of the joint fit, at its end.
+    vector : (size,) array
+        Its unknowns there.
     joint, before : Result
         This rank's parts: the joint fit, and ptychography and fluorescence one after the other.
     """
     quality, other = joint.quality, before.quality
     if quality is None or other is None:
         return quality
+    if other.freedom is not None:
+        freedom = joint_freedom(objective, other.freedom)
+        quality = replace(quality, chi_square=chi_square(objective, vector, freedom), freedom=freedom)
     floored = quality.per_position is not None and other.per_position is not None
     shift = np.nan
     if floored:

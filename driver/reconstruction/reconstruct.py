@@ -90,7 +90,7 @@ def reconstruct(
     _warn_of_strong_contrast(stage.objective, stage.vector)
     if fallback is None:
         return stage.result
-    quality = judge_link(stage.objective, stage.result, fallback)
+    quality = judge_link(stage.objective, stage.vector, stage.result, fallback)
     return stage.result.replaced(fallback=fallback, quality=quality)
 
 

@@ -19,7 +19,7 @@ from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import Objective
-from ptyxrf.driver.reconstruction.comparison import chi_square
+from ptyxrf.driver.reconstruction.comparison import chi_square, counted_freedom
 from ptyxrf.driver.reconstruction.scale import vacuum_phase
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.reconstruction.stage import Handover, Job, Stage, run_stage
@@ -106,7 +106,9 @@ def one_after_the_other(job: Job, stages: list[Settings]) -> tuple[Handover, Res
     )
     quality = result.quality
     if quality is not None:
-        quality = replace(quality, chi_square=chi_square(maps.objective, maps.vector))
+        freedom = counted_freedom(maps.objective, maps.vector, nonnegative=stages[1].nonnegative)
+        figures = chi_square(maps.objective, maps.vector, freedom)
+        quality = replace(quality, chi_square=figures, freedom=freedom)
     return joint, result.replaced(
         elements=found.elements, predicted_fluorescence=found.predicted_fluorescence, quality=quality
     )

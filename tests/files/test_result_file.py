@@ -79,7 +79,7 @@ def test_results_without_positions_and_intensities(tmp_path):
 def same_quality(first, second):
     if first is None or second is None:
         return first is second
-    arrays = ("per_position", "per_pixel", "chi_square")
+    arrays = ("per_position", "per_pixel", "chi_square", "freedom")
     numbers, others = ({k: v for k, v in vars(q).items() if k not in arrays} for q in (first, second))
     return repr(numbers) == repr(others) and all(
         same_array(getattr(first, name), getattr(second, name)) for name in arrays

@@ -84,6 +84,8 @@ def test_chi_square_is_one_where_counts_vary_as_the_model_says():
     counts = rng.poisson(np.maximum(means, 0)).astype(float)
     noisy = Objective(scan.replace(fluorescence=counts, fluorescence_count_scale=[1.0, 1.0]), method="joint")
     np.testing.assert_allclose(chi_square(noisy, flat), 1, atol=0.1)
+    few = np.array([0.2, 0.9]) * maps[0].size
+    np.testing.assert_allclose(chi_square(noisy, flat, few), [1.25, 10], rtol=0.1)
     unknown = Objective(
         scan.replace(fluorescence=counts + 0.5, fluorescence_count_scale=None), method="joint"
     )
@@ -117,7 +119,9 @@ def judged(z=None, joint=None, before=None, link=None, **more):
         link=link or RefractiveLink(ATTENUATION, PHASE_SHIFT),
     )  # fmt: skip
     return judge_link(
-        own, *results(other if z is None else z, other, joint or quality(), before or quality(), **more)
+        own,
+        np.zeros(0),
+        *results(other if z is None else z, other, joint or quality(), before or quality(), **more),
     )
 
 
