@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.objective.fluorescence_noise import FluorescenceNoise
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.map_evidence import degrees_of_freedom
 from ptyxrf.driver.solver.bounds import Bounds
@@ -80,15 +79,15 @@ def chi_square(
         NaN for elements without data. None without counts or without their noise.
     """
     counts, net, scan = objective.data.counts, objective.data.net, objective.scan
-    predicted = objective.predicted_fluorescence(vector)
-    if counts is None or net is None or predicted is None:
+    predicted, noise = objective.predicted_fluorescence(vector), objective.weights.noise
+    if counts is None or net is None or predicted is None or noise is None:
         return None
-    noise = FluorescenceNoise(scan, counts, objective.tile)
     if not (noise.known and noise.noisy):
         return None
     background = scan.background.reshape(-1, *[1] * (net.ndim - 1))
-    squares = np.nan_to_num((net + background - predicted) ** 2 / noise.variance(predicted))
-    there = np.isfinite(net)
+    variance = objective.weights.variance(predicted)
+    squares = np.nan_to_num((net + background - predicted) ** 2 / variance)
+    there = np.isfinite(variance)  # a lost count has none
     axes = tuple(range(1, net.ndim))
     sums = objective.ranks.sum(np.concatenate([squares.sum(axes, where=there), there.sum(axes)]))
     total, samples = sums.reshape(2, -1)
