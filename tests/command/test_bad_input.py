@@ -69,7 +69,7 @@ BAD = {
         lambda a: a["fluorescence"][0],
         lambda a: a["fluorescence"][:0],
         lambda a: a["fluorescence"] + 0j,
-        lambda a: np.where(np.arange(N) == 3, np.nan, a["fluorescence"]),
+        lambda a: np.where(np.arange(N) == 3, np.inf, a["fluorescence"]),
     ],
     "attenuation": [lambda a: [1.0], lambda a: [1.0, np.nan], lambda a: [1.0, np.inf], lambda a: ["a", "b"]],
     "element_names": [lambda a: ["Fe"], lambda a: ["Fe", 2], lambda a: ["Fe", "Fe"]],
