@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import rank_filter
 
-#: A hot pixel counts so many times as much as its brighter neighbours, all but one of them, ...
+#: A hot pixel counts so many times as much as the pixels around it, all but two of them, ...
 HOT_RATIO = 4.0
 #: ... and as many standard deviations more than that.
 HOT_DEVIATIONS = 10.0
@@ -23,6 +23,8 @@ SATURATED_COUNTS = 1000.0
 CONVERTED = (2.0**32 - 1, 2.0**31 - 1, 2.0**16 - 1, 2.0**32)
 #: Rounds in which hot pixels are found beside hot pixels.
 ROUNDS = 3
+_AROUND = np.ones((5, 5), bool)
+_AROUND[2, 2] = False
 _NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 
 
@@ -65,7 +67,7 @@ def saturation_of(frames: NDArray[Any], counts: NDArray[np.bool_]) -> float | No
 
 
 def hot_pixels(sums: NDArray[np.float64], good: NDArray[np.bool_], per_photon: float) -> NDArray[np.bool_]:
-    """Return which pixels count far more than all of their neighbours but one.
+    """Return which pixels count far more than all but two of the pixels around them.
 
     Neighbours of the mean pattern differ little: a detector samples it at least twice per speckle.
 
@@ -81,8 +83,8 @@ def hot_pixels(sums: NDArray[np.float64], good: NDArray[np.bool_], per_photon: f
     hot = np.zeros(sums.shape, bool)
     for _ in range(ROUNDS):
         known = np.where(good & ~hot, sums, -np.inf)
-        # the second largest of the eight
-        around = rank_filter(known, -2, footprint=_NEIGHBOURS, mode="constant", cval=-np.inf)
+        # the third largest of those up to two pixels away: side lobes are as narrow as one
+        around = rank_filter(known, -3, footprint=_AROUND, mode="constant", cval=-np.inf)
         level = np.where(np.isfinite(around), np.maximum(around, 0.0), np.inf)
         noise = np.sqrt(per_photon * (level + per_photon))
         more = good & ~hot & (sums > HOT_RATIO * level + HOT_DEVIATIONS * noise)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ def _of_table(
     settings: Preparation, table: NamedArray, findings: Findings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return rows and columns of positions in one array."""
-    values = np.asarray(table.read(), dtype=np.float64)
+    values: Any = np.asarray(table.read(), dtype=np.float64)
     values = values.reshape(values.shape[number_of_ones(values.shape) :])
     if values.ndim != 2 or not ({2, 3} & set(values.shape)):
         raise ValueError(f"positions: expected shape (N, 2), (N, 3) or (2, N), got {values.shape}")

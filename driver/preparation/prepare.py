@@ -120,7 +120,7 @@ def _prepare(
     survey = survey_frames(settings, files, guesses, source, chosen, findings, whole=raw is None)
     window = survey.window
     geometry = raw and Geometry(raw.energy, raw.distance, raw.detector_pixel * window.bin)
-    lattice = Lattice(geometry and geometry.pixel_size(window.m), window.m)
+    lattice = Lattice(None if geometry is None else geometry.pixel_size(window.m), window.m)
     index = frame_index(settings, files, guesses, count, findings)
     wanted = count if index is None else int(index.max()) + 1
     positions = find_positions(settings, files, guesses, source, wanted, lattice, findings)

@@ -17,6 +17,9 @@ from ptyxrf.driver.preparation.settings import Preparation
 
 #: Number of frames of the sample.
 SAMPLE = 64
+#: A beam that is found as near to the middle of a frame, in pixels, is there: others have cut the frame. A
+#: fraction of the offset is a phase ramp of the probe.
+NEAR_THE_MIDDLE = 2.0
 #: A frame with more than so many times the median counts is bad.
 BRIGHT_RATIO = 10.0
 
@@ -213,6 +216,11 @@ def _centre(
     if settings.centre is not None:
         return settings.centre
     row, column = beam_centre(counts, good)
+    middle = counts.shape[0] // 2, counts.shape[1] // 2
+    if max(abs(row - middle[0]), abs(column - middle[1])) <= NEAR_THE_MIDDLE:
+        text = f"row {row:.2f}, column {column:.2f}: the frames are centred, at {middle}"
+        findings.tell("centre", text, list(middle))
+        return middle
     findings.tell(
         "centre",
         f"row {row:.2f}, column {column:.2f} of frames of {counts.shape[0]} x {counts.shape[1]}",
