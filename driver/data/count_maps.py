@@ -346,11 +346,13 @@ def attach_maps(
     if exposure:
         beam = at_positions(maps.scaler(ion_chamber, ION_CHAMBERS, "ion chamber"))
         seen = at_positions(maps.exposure(ion_chamber, live_time))
-        measured = {"exposure": _relative(beam), "fluorescence_exposure": _relative(seen)}
+        measured = {"exposure": relative_exposure(beam), "fluorescence_exposure": relative_exposure(seen)}
         fluorescence[:, ~(seen > 0)] = np.nan
-    _leave_out(fluorescence, maps.title)
+    leave_out(fluorescence, maps.title)
     if maps.variances is not None:
-        measured["fluorescence_variance"] = _known(at_positions(maps.variances[maps.indices(chosen)]))
+        measured["fluorescence_variance"] = known_variances(
+            at_positions(maps.variances[maps.indices(chosen)])
+        )
     changes = {
         **dict.fromkeys(("attenuation", "phase_shift", "sensitivity", "background")),
         "fluorescence": fluorescence,
@@ -362,7 +364,7 @@ def attach_maps(
     return scan.replace(**(changes | measured | arguments))
 
 
-def _leave_out(fluorescence: NDArray[np.float64], title: str) -> None:
+def leave_out(fluorescence: NDArray[np.float64], title: str) -> None:
     """Make all counts NaN where some are not known; an element without any data does not matter."""
     lost = ~np.isfinite(fluorescence[~np.isnan(fluorescence).all(axis=1)]).all(axis=0)
     if lost.any():
@@ -374,12 +376,12 @@ def _leave_out(fluorescence: NDArray[np.float64], title: str) -> None:
         )
 
 
-def _known(variances: NDArray[np.float64]) -> NDArray[np.float64]:
+def known_variances(variances: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return variances, NaN where a fit has none."""
     return np.where(variances > 0, variances, np.nan)
 
 
-def _relative(exposure: NDArray[np.float64]) -> NDArray[np.float64]:
+def relative_exposure(exposure: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return an exposure with mean 1, and 1 where it is not known."""
     known = np.isfinite(exposure) & (exposure > 0)
     return np.where(known, exposure / exposure[known].mean(), 1.0) if known.any() else np.ones(len(exposure))

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.count_maps import known_variances, leave_out, relative_exposure
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.calibration_file import sensitivities_of
+from ptyxrf.driver.files.hdf5_reader import reading
 from ptyxrf.driver.files.maps_file import read_maps
+from ptyxrf.driver.files.readers.registry import is_maps
 from ptyxrf.driver.preparation.beam import unit_in_name
 from ptyxrf.driver.preparation.findings import Findings
 from ptyxrf.driver.preparation.guesses import COLUMNS, ROWS, Guesses, name_of
@@ -37,12 +41,15 @@ class _Maps:
         y and x in metres.
     exposure : array of float64 or None
         Of the fluorescence detector at the points of the maps, relative, where the file has it.
+    variances : array of float64 or None
+        Of the values.
     """
 
     values: Values
     names: list[str]
     axes: Axes | None = None
     exposure: Values | None = None
+    variances: Values | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -75,29 +82,33 @@ def attach_fluorescence(
     for element in chosen:
         if element not in maps.names:
             raise ValueError(f"elements: expected some of {', '.join(maps.names)}, got {element!r}")
-    maps.values = maps.values[[maps.names.index(element) for element in chosen]]
+    rows = [maps.names.index(element) for element in chosen]
     at_positions = placement(maps.shape, maps.axes, settings, placed, findings)
     shift = (0.0, 0.0)
     if settings.map_register and maps.axes is not None and len(maps.shape) == 2:
-        shift, likeness = registered(maps.values, maps.axes, at_positions, placed)
-        findings.tell(
-            "map_register", f"shifted by y {shift[0]:.3g} m, x {shift[1]:.3g} m (correlation {likeness:.2f})"
-        )
+        shift, likeness = registered(maps.values[rows], maps.axes, at_positions, placed)
+        text = f"shifted by y {shift[0]:.3g} m, x {shift[1]:.3g} m (correlation {likeness:.2f})"
+        findings.tell("map_register", text)
     changes: dict[str, Any] = {
-        "fluorescence": at_positions(maps.values, shift),
+        "fluorescence": at_positions(maps.values[rows], shift),
         "element_names": chosen,
         "attenuation": settings.attenuation,
         "sensitivity": sensitivities_of(settings.sensitivity, chosen),
         "background": settings.map_background,
-        "fluorescence_count_scale": _count_scale(settings, files, maps.values, chosen, maps.names),
+        "fluorescence_count_scale": 1.0,
         "units": "counts",
     }
+    variances = _variances(settings, files, maps)
+    if variances is not None:
+        changes["fluorescence_variance"] = known_variances(at_positions(variances[rows], shift))
     live_or_exposure = maps.exposure if live is None else live
     if live_or_exposure is not None:
         seen = at_positions(np.broadcast_to(live_or_exposure, maps.shape), shift)
+        changes["fluorescence"][:, ~(seen > 0)] = np.nan
         if live is not None:
             seen = seen * placed.exposure[placed.places]
-        changes["fluorescence_exposure"] = seen / seen.mean()
+        changes["fluorescence_exposure"] = relative_exposure(seen)
+    leave_out(changes["fluorescence"], "the maps")
     return scan.replace(**changes)
 
 
@@ -113,7 +124,9 @@ def _found(
             exposure = counts.exposure()
         except ValueError:
             exposure = None  # no ion chamber, or no live time
-        return _Maps(counts.counts, counts.element_names, (counts.y, counts.x), exposure)
+        for note in counts.notes:
+            findings.tell("maps", note)
+        return _Maps(counts.counts, counts.element_names, (counts.y, counts.x), exposure, counts.variances)
     count = len(placed.metres)
     array = guesses.maps(count) if settings.maps is None else files.find("maps", settings.maps)
     if array is None:
@@ -138,11 +151,16 @@ def _found(
 
 def _maps_file(settings: Preparation, files: InputFiles) -> Path | None:
     """Return the file of maps in a format that has axes and scalers of its own, if there is one."""
-    if settings.maps is not None:
-        path = Path(settings.maps)
-        there = path.is_file() and any(one.key.startswith("MAPS/") for one in InputFiles([path]).arrays())
-        return path if there else None
-    return next((one.path for one in files.arrays() if one.key.startswith("MAPS/")), None)
+    given = settings.maps
+    paths = [Path(path) for path in files.paths] if given is None else [Path(given)]
+    return next((path for path in paths if path.is_file() and _has_maps(path)), None)
+
+
+def _has_maps(path: Path) -> bool:
+    if not h5py.is_hdf5(path):
+        return False
+    with reading(path) as reader:
+        return is_maps(reader)
 
 
 def _names(settings: Preparation, files: InputFiles, guesses: Guesses, shape: tuple[int, ...]) -> list[str]:
@@ -248,17 +266,15 @@ def _on_points(name: str, values: Values, shape: tuple[int, ...]) -> Values:
     return values.reshape(shape)
 
 
-def _count_scale(
-    settings: Preparation, files: InputFiles, values: Values, chosen: list[str], names: list[str]
-) -> Values | float:
-    """Return the value that one photon adds to each map: variance over mean."""
+def _variances(settings: Preparation, files: InputFiles, maps: _Maps) -> Values | None:
+    """Return the variances of all maps, where the recipe or their file has them."""
     if settings.map_variances is None:
-        return 1.0
+        return maps.variances
     variances = np.asarray(files.find("map_variances", settings.map_variances).read(), np.float64)
-    if variances.shape != (len(names), *values.shape[1:]):
+    if len(maps.shape) == 2 and settings.map_fast == "y":
+        variances = np.swapaxes(variances, -1, -2)
+    if variances.shape != maps.values.shape:
         raise ValueError(
-            f"map_variances: expected the shape {(len(names), *values.shape[1:])} of the maps, got "
-            f"{variances.shape}"
+            f"map_variances: expected the shape {maps.values.shape} of the maps, got {variances.shape}"
         )
-    variances = variances[[names.index(element) for element in chosen]].reshape(len(chosen), -1)
-    return variances.sum(axis=1) / np.maximum(values.reshape(len(chosen), -1).sum(axis=1), 1e-300)
+    return variances

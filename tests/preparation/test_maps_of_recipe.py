@@ -1,5 +1,6 @@
 """Maps on the positions of a scan, with their counts, live time and variances."""
 
+import h5py
 import numpy as np
 import pytest
 import raw_sets
@@ -112,7 +113,7 @@ def test_dead_time_and_variances(prepare):
                    map_variances="v")  # fmt: skip
     assert np.allclose(scan.fluorescence[...], counts)
     assert np.allclose(scan.fluorescence_exposure, (100 - dead) / (100 - dead).mean())
-    assert np.allclose(scan.fluorescence_count_scale, [2.0, 3.0])
+    assert np.allclose(scan.fluorescence_variance[...], counts * [[2.0], [3.0]])
 
 
 def test_registration_finds_a_shift(prepare, truth):
@@ -147,3 +148,32 @@ def test_errors_name_the_setting(prepare, settings, message):
     counts = np.arange(25.0)[None]
     with pytest.raises(ValueError, match=f"^{message}"):
         prepare({"c": counts}, **settings)
+
+
+def test_maps_in_a_file_of_their_own(prepare, truth, tmp_path):
+    """A MAPS file among the files: counts, axes and scalers are its own."""
+    y, x, values = image(truth)
+    with h5py.File(tmp_path / "maps.h5", "w") as file:
+        file["MAPS/XRF_fits"] = np.rint(values)[None]
+        file["MAPS/channel_names"] = np.array([b"Fe"])
+        file["MAPS/channel_units"] = np.array([[b"counts"]] * 3)
+        file["MAPS/y_axis"], file["MAPS/x_axis"] = y * 1e3, x * 1e3
+        file["MAPS/scalers"] = np.stack(
+            [np.full(values.shape, 5.0), np.linspace(1, 2, values.size).reshape(values.shape)]
+        )
+        file["MAPS/scaler_names"] = np.array([b"us_ic", b"ELT1"])
+        file["MAPS/scaler_units"] = np.array([b"cts/s", b"s"])
+    scan = prepare({}, maps=str(tmp_path / "maps.h5"))
+    assert scan.element_names == ["Fe"]
+    assert np.allclose(scan.fluorescence[0], expected(truth), atol=101 * 0.26 * DX * 1e6 + 0.5, rtol=0)
+    assert np.ptp(scan.fluorescence_exposure) > 0.1
+
+
+def test_points_without_counts_are_left_out(prepare):
+    counts = np.arange(1.0, 51).reshape(2, 25)
+    counts[1, 7] = np.nan
+    with pytest.warns(UserWarning, match="1 of 25 positions have no counts"):
+        scan = prepare({"c": counts}, maps="c")
+    assert (
+        np.isnan(scan.fluorescence[:, 7]).all() and np.isfinite(np.delete(scan.fluorescence[...], 7, 1)).all()
+    )
