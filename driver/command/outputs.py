@@ -65,11 +65,13 @@ def report_path(result: Path) -> Path:
 
 
 def read_scan_file(path: str, reading: Reading, *, check: bool = True) -> Scan:
-    """Read a scan, or a part of it, with its positions turned; see `read_scan`."""
+    """Read a scan, or a part of it, with its positions turned and its probe; see `read_scan`."""
+    from ptyxrf.driver.files.probe_file import read_probe
     from ptyxrf.driver.files.scan_file import read_scan
 
     words = ("swap", "flip_rows", "flip_columns", "frames", "negative_to_zero")
-    return read_scan(path, check=check, **{name: getattr(reading, name) for name in words})
+    scan = read_scan(path, check=check, **{name: getattr(reading, name) for name in words})
+    return scan if reading.probe is None else scan.replace(probe=read_probe(reading.probe))
 
 
 def write_outputs(result: Result, scan: Scan, out: Path, *, picture: bool) -> None:

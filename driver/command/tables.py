@@ -86,6 +86,9 @@ class Turns(SettingsGroup):
 class Reading(Turns):
     """What of a file is read, and how."""
 
+    probe: str | None = setting(
+        None, File(), "file of the probe: a result, a scan, a .ptyr of PtyPy (default: the scan's own)"
+    )
     frames: str | None = setting(
         None, Text(), "patterns that are read, such as 0:400:2 or 0:10,17,20: (default: all)"
     )

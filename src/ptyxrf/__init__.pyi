@@ -13,6 +13,7 @@ from .driver.data.result import NotGathered, Result
 from .driver.data.scan import Scan
 from .driver.files.file_errors import DamagedFile, FileError, UnwritableFile
 from .driver.files.maps_file import read_maps
+from .driver.files.probe_file import read_probe
 from .driver.files.result_file import read_result, write_result
 from .driver.files.scan_file import read_scan, write_scan
 from .driver.job.watchdog import watched
@@ -95,6 +96,7 @@ __all__ = [
     "read_image",
     "read_machine",
     "read_maps",
+    "read_probe",
     "read_result",
     "read_scan",
     "reconstruct",

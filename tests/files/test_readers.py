@@ -202,3 +202,42 @@ def test_a_file_of_no_format_says_what_is_in_it(tmp_path):
         file["motors"] = np.zeros(3)
     with pytest.raises(ValueError, match=r"none of the known formats .* motors, stack; .* /stack/images \(3"):
         ptyxrf.read_scan(tmp_path / "raw.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "reverse"), [("/probe", False), ("/probe", True), ("/content/probe/S00G00/data", False)]
+)
+def test_probes_of_other_programs(tmp_path, name, reverse):
+    """A product of ptychodus, a result of PtychoShelves, a result of PtyPy."""
+    rng = np.random.default_rng(6)
+    probe = rng.normal(size=(3, 12, 12)) + 1j * rng.normal(size=(3, 12, 12))
+    with h5py.File(tmp_path / "probe.h5", "w") as file:
+        if reverse:
+            compound = np.empty((2, 3, 12, 12), [("real", "f8"), ("imag", "f8")])
+            compound["real"], compound["imag"] = probe.swapaxes(1, 2).real, probe.swapaxes(1, 2).imag
+            file[name] = compound
+            file[name].attrs["MATLAB_class"] = np.bytes_("double")
+        else:
+            file[name] = probe
+    assert np.array_equal(ptyxrf.read_probe(tmp_path / "probe.h5"), probe)
+
+
+def test_the_probe_of_a_scan_or_nothing(tmp_path):
+    scan = example_scan(modes=2)
+    ptyxrf.write_scan(tmp_path / "scan.h5", scan)
+    assert np.array_equal(ptyxrf.read_probe(tmp_path / "scan.h5"), scan.probe)
+    with h5py.File(tmp_path / "none.h5", "w") as file:
+        file["probe"] = np.ones((4, 4))
+    with pytest.raises(ValueError, match=r"/probe: expected a complex probe"):
+        ptyxrf.read_probe(tmp_path / "none.h5")
+
+
+@pytest.mark.parametrize(
+    "names", [("entry/measurement/pseudo/x", "entry/measurement/pseudo/y"), ("ppX", "ppY")]
+)
+def test_raw_files_name_the_next_step(tmp_path, names):
+    with h5py.File(tmp_path / "raw.h5", "w") as file:
+        for name in names:
+            file[name] = np.zeros(3)
+    with pytest.raises(ValueError, match=r"raw data, which are not a scan yet: ptyxrf prepare .*raw\.h5"):
+        ptyxrf.read_scan(tmp_path / "raw.h5")

@@ -10,7 +10,7 @@ import h5py
 
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
-from ptyxrf.driver.files.readers import cxi_scan, hxn, maps, ptychodus, ptypy, pymca, pyxrf
+from ptyxrf.driver.files.readers import cxi_scan, hxn, maps, ptychodus, ptypy, pymca, pyxrf, raw_frames
 from ptyxrf.driver.files.readers.reader import Reader
 
 #: Entry points of other packages that add readers.
@@ -20,6 +20,7 @@ OWN = (
     *maps.READERS,
     *pyxrf.READERS,
     *pymca.READERS,
+    *raw_frames.READERS,
     *hxn.READERS,
     *ptypy.READERS,
     *ptychodus.READERS,
