@@ -8,9 +8,9 @@ error than each modality alone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -122,10 +122,20 @@ def fit_with_prior(
         The fit with them.
     """
     held, objective.held = objective.held, frozenset(objective.unknowns) - {"elements"}
-    fit = partial(_fit, objective, settings, pause, SEARCH_SWEEPS, SEARCH_TOLERANCE)
+    seconds = np.inf if settings.max_seconds is None else settings.max_seconds
+    end = time.perf_counter() + seconds
+
+    def expired() -> bool:
+        return objective.any(time.perf_counter() >= end)  # the clocks of the ranks differ
+
+    def fit(vector: NDArray) -> State:
+        left = None if np.isinf(end) else max(end - time.perf_counter(), 0.0)
+        timed = settings.replace(max_seconds=left)
+        return _fit(objective, timed, pause, SEARCH_SWEEPS, SEARCH_TOLERANCE, vector)
+
     noise = objective.weights.noise
     if settings.fluorescence_prior == "auto" and noise is not None and noise.noisy:
-        vector = search_strengths(objective, fit, objective.initial).vector
+        vector = search_strengths(objective, fit, expired, objective.initial).vector
     else:
         objective.weigh(fit(objective.initial).vector)
         vector = fit(objective.initial).vector

@@ -29,7 +29,9 @@ LEAST = TRIALS[-1] / 3
 LEAST_VARIANCE = 1e-6
 
 
-def search_strengths(objective: Objective, fit: Callable[[NDArray], State], start: NDArray) -> State:
+def search_strengths(
+    objective: Objective, fit: Callable[[NDArray], State], expired: Callable[[], bool], start: NDArray
+) -> State:
     """Give an objective of the fluorescence alone its weights and strengths; return the fit with them.
 
     Parameters
@@ -37,6 +39,8 @@ def search_strengths(objective: Objective, fit: Callable[[NDArray], State], star
     objective : Objective
     fit : callable
         Minimises the objective from a vector.
+    expired : callable
+        Whether the time budget is used up, on all ranks alike; the search then ends where it is.
     start : (size,) array
     """
     noise = objective.weights.noise
@@ -44,6 +48,8 @@ def search_strengths(objective: Objective, fit: Callable[[NDArray], State], star
     objective.weights.regularise(_first_strengths(objective))
     state = fit(start)
     for _ in range(EVIDENCE_ROUNDS):
+        if expired():
+            return state
         evidence = measure_evidence(objective, state)
         if not noise.known:
             objective.weights.rescale(noise.scales * np.maximum(evidence.variance, LEAST_VARIANCE))
@@ -52,6 +58,9 @@ def search_strengths(objective: Objective, fit: Callable[[NDArray], State], star
         state = fit(state.vector)
     strongest, risks = objective.weights.strengths, []
     for fraction in TRIALS:
+        if expired():
+            objective.weights.regularise(strongest)
+            return fit(state.vector)
         objective.weights.regularise(fraction * strongest)
         state = fit(state.vector)
         risks.append(measure_evidence(objective, state).risk)

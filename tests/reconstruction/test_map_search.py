@@ -153,3 +153,18 @@ def test_the_unit_of_the_counts_does_not_matter():
     one, two = (reconstruct(each, "fluorescence", precision="double") for each in (scan, other))
     np.testing.assert_allclose(two.settings["prior_used"], one.settings["prior_used"], rtol=0.02)
     assert naive.relative(two.elements, one.elements) < 1e-3
+
+
+def test_a_time_budget_ends_the_search(monkeypatch):
+    """Without any time no evidence is measured; the strengths are those of the beginning."""
+    from ptyxrf.driver.reconstruction import map_search
+
+    def never(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(map_search, "measure_evidence", never)
+    result = reconstruct(example(), "fluorescence", max_seconds=0.0)
+    assert len(result.history) == 1 and result.reason.name == "SECONDS"
+    assert (np.array(result.settings["prior_used"]) > 0).all()
+    with pytest.raises(AssertionError):
+        reconstruct(example(), "fluorescence")
