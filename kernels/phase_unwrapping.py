@@ -21,19 +21,20 @@ LEAST_WEIGHT = 1e-3
 TOLERANCE, MOST_STEPS = 1e-4, 200
 
 
-def unwrapped_phase(z: NDArray[Any], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+def unwrapped_phase(z: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[np.float64]:
     """Return the phase of an image whose jumps of 2 pi are undone.
 
     Parameters
     ----------
     z : (rows, columns) array of complex
-    weights : (rows, columns) array of float, optional
+    weights : (rows, columns) array of float or bool, optional
         How well the phase of each pixel is known, such as its illumination; default: equally well.
 
     Returns
     -------
     (rows, columns) array of float64
-        In radians. The most frequent multiple of 2 pi in what was added is 0.
+        In radians. Their median, of pixels weighted above half of the largest weight, is within half a turn
+        of 0.
     """
     angle = np.angle(z).astype(np.float64)
     known = np.ones(z.shape) if weights is None or not weights.any() else weights / weights.max()
@@ -42,9 +43,8 @@ def unwrapped_phase(z: NDArray[Any], weights: NDArray[np.float64] | None = None)
     wrapped = [np.angle(np.exp(1j * (one - other))) for one, other in _neighbours(angle)]
     smooth = _integrated(wrapped, factors)
     smooth -= np.angle(np.sum(known * np.exp(1j * (smooth - angle))))  # its constant is arbitrary
-    turns = np.rint((smooth - angle) / (2 * np.pi))
-    counted, times = np.unique(turns, return_counts=True)
-    return angle + 2 * np.pi * (turns - counted[np.argmax(times)])
+    phase = angle + 2 * np.pi * np.rint((smooth - angle) / (2 * np.pi))
+    return phase - 2 * np.pi * np.rint(np.median(phase[known > 0.5]) / (2 * np.pi))
 
 
 def _neighbours(image: NDArray[Any]) -> list[tuple[NDArray[Any], NDArray[Any]]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ptyxrf.driver.analysis.phase_unwrapping import unwrapped
 from ptyxrf.driver.data.checks import one_of
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
@@ -18,6 +17,7 @@ from ptyxrf.driver.files.result_file import read_placement, read_result
 from ptyxrf.driver.files.scan_file import read_scan
 from ptyxrf.driver.reconstruction.alignment import without_null_directions
 from ptyxrf.driver.reconstruction.illumination import illuminated_area
+from ptyxrf.kernels.phase_unwrapping import unwrapped_phase
 
 
 def exported_fields(
@@ -45,7 +45,7 @@ def exported_fields(
     return ExportedFields(
         object=result.object,
         amplitude=np.where(area, np.abs(field), 0).astype(np.float32),
-        phase=np.where(area, unwrapped(np.angle(flat), area), 0).astype(np.float32),
+        phase=np.where(area, unwrapped_phase(flat, area), 0).astype(np.float32),
         elements=dict(zip(names, result.elements, strict=True)),
         units=units,
         probe=result.probe,

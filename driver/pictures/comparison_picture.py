@@ -11,10 +11,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from ptyxrf.driver.analysis.comparison import Comparison
-from ptyxrf.driver.analysis.phase_unwrapping import unwrapped
 from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.driver.pictures.colours import DIVERGING, colour_limits
 from ptyxrf.driver.pictures.sheet import COLUMNS, DPI, Sheet, add_colour_bar, finish_map
+from ptyxrf.kernels.phase_unwrapping import unwrapped_phase
 
 
 def draw_comparison(comparison: Comparison, names: tuple[str, str], details: str) -> Figure:
@@ -34,7 +34,7 @@ def draw_comparison(comparison: Comparison, names: tuple[str, str], details: str
     """
     shape = comparison.first.shape
     sheet = Sheet([(min(max(shape[0] / shape[1], 0.3), 1.6), [1] * COLUMNS)])
-    phases = [unwrapped(np.angle(field)) for field in (comparison.first, comparison.second)]
+    phases = [unwrapped_phase(field) for field in (comparison.first, comparison.second)]
     phases[1] -= 2 * np.pi * np.rint(np.median(phases[1] - phases[0]) / (2 * np.pi))
     norm = Normalize(*colour_limits(np.stack(phases)))
     for name, phase in zip(names, phases, strict=True):

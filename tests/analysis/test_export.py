@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 import ptyxrf
-from ptyxrf.driver.analysis.phase_unwrapping import unwrapped
 from ptyxrf.driver.command.main import main
 
 
@@ -19,23 +18,6 @@ def folder(tmp_path_factory):
     ptyxrf.write_scan(folder / "s.h5", scan)
     ptyxrf.write_result(folder / "s-result.h5", result, scan)
     return folder
-
-
-def test_phases_of_several_turns():
-    rows, columns = np.indices((60, 71))
-    phase = 14 * np.exp(-((rows - 30) ** 2 + (columns - 35) ** 2) / 200) + 0.06 * rows - 0.1 * columns
-    difference = unwrapped(np.angle(np.exp(1j * phase))) - phase
-    assert np.ptp(difference) < 1e-9
-    assert difference[0, 0] / (2 * np.pi) == pytest.approx(round(difference[0, 0] / (2 * np.pi)), abs=1e-9)
-
-
-def test_phases_within_an_area():
-    rng = np.random.default_rng(0)
-    rows, columns = np.indices((60, 60)) - 30
-    area = np.hypot(rows, columns) < 25
-    phase = 0.02 * (rows**2 + columns**2)
-    seen = np.where(area, np.angle(np.exp(1j * phase)), rng.uniform(-np.pi, np.pi, phase.shape))
-    assert np.ptp((unwrapped(seen, area) - phase)[area]) < 1e-9
 
 
 def test_npz_has_amplitude_and_flat_phase(folder):

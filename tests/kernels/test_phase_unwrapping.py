@@ -24,6 +24,22 @@ def test_smooth_phases_are_exact_but_for_a_multiple(constant):
     assert np.ptp(np.angle(np.exp(1j * phase))) > 6  # it was wrapped
 
 
+def test_phases_of_several_turns():
+    rows, columns = np.indices((60, 71))
+    phase = 14 * np.exp(-((rows - 30) ** 2 + (columns - 35) ** 2) / 200) + 0.06 * rows - 0.1 * columns
+    turns = (unwrapped_phase(np.exp(1j * phase)) - phase) / (2 * np.pi)
+    np.testing.assert_allclose(turns, np.rint(turns[0, 0]), atol=1e-9)
+
+
+def test_phases_within_an_area():
+    rng = np.random.default_rng(0)
+    rows, columns = np.indices((60, 60)) - 30
+    area = np.hypot(rows, columns) < 25
+    phase = 0.02 * (rows**2 + columns**2)
+    seen = np.where(area, phase, rng.uniform(-np.pi, np.pi, phase.shape))
+    assert np.ptp((unwrapped_phase(np.exp(1j * seen), area) - phase)[area]) < 1e-9
+
+
 def test_phases_within_a_turn_stay():
     z = np.exp(1j * np.random.default_rng(0).uniform(-1, 1, (12, 17)))
     np.testing.assert_allclose(unwrapped_phase(z), np.angle(z), atol=1e-14)
