@@ -122,6 +122,7 @@ def _element(scan: Scan, e: int) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "name": scan.element_names[e],
         "attenuation": float(scan.attenuation[e]),
+        "phase_shift": None if scan.phase_shift is None else float(scan.phase_shift[e]),
         "measured": bool(scan.measured[e]),
     }
     if scan.measured[e] and scan.fluorescence is not None:

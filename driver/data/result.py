@@ -23,8 +23,8 @@ class Result:
     """The reconstructed object, element maps and probe, with history and settings.
 
     Where several ranks share the work, each has a part of the arrays: ``part`` gives the rank's own, `gather`
-    the whole. Until then `object`, `elements`, `predicted_fluorescence` and `pattern_misfit` raise
-    `NotGathered`; everything else is the same on every rank.
+    the whole. Until then `object`, `elements`, `matrix`, `predicted_fluorescence` and `pattern_misfit`
+    raise `NotGathered`; everything else is the same on every rank.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ class Result:
         Intensity of the beam at each position, relative like the exposure, where intensities were refined.
     pattern_background : (m, m) array of float64, optional
         Background of the patterns in counts, in detector order, where it was refined.
+    matrix : (n_rows, n_cols) array of float, optional
+        Areal density of the material without fluorescence, where the link has one.
     fallback : Result, optional
         What came before a joint fit, where it was asked for: the object, probe, positions and so on of
         ptychography alone, with its history, reason and quality, and the maps of the fluorescence alone with
@@ -80,12 +82,13 @@ class Result:
         positions: NDArray[np.float64] | None = None,
         intensities: NDArray[np.float64] | None = None,
         pattern_background: NDArray[np.float64] | None = None,
+        matrix: NDArray[Any] | None = None,
         fallback: Result | None = None,
     ) -> None:
         self.positions, self.intensities = positions, intensities
         self.pattern_background, self.fallback = pattern_background, fallback
         self._object, self._elements, self.probe = object, elements, probe
-        self._predicted, self._misfit = predicted_fluorescence, pattern_misfit
+        self._predicted, self._misfit, self._matrix = predicted_fluorescence, pattern_misfit, matrix
         self.history, self.reason, self.method = History(history), reason, method
         self.settings: dict[str, Any] = {} if settings is None else settings
         self.quality, self.shared = quality, shared
@@ -119,6 +122,7 @@ class Result:
             "positions": self.positions,
             "intensities": self.intensities,
             "pattern_background": self.pattern_background,
+            "matrix": self._matrix,
             "fallback": self.fallback,
         }
         return Result(**(own | changes))
@@ -131,7 +135,7 @@ class Result:
         if self.shared is None:
             return self
         tile, ranks = self.shared
-        predicted, misfit = self._predicted, self._misfit
+        predicted, misfit, matrix = self._predicted, self._misfit, self._matrix
         if predicted is not None:
             predicted = (gather_tiles if predicted.ndim == 3 else gather_positions)(
                 ranks.comm, tile, predicted
@@ -143,6 +147,7 @@ class Result:
             elements=gather_tiles(ranks.comm, tile, self._elements),
             predicted_fluorescence=predicted,
             pattern_misfit=None if misfit is None else gather_positions(ranks.comm, tile, misfit),
+            matrix=None if matrix is None else gather_tiles(ranks.comm, tile, matrix[None])[0],
         )
 
     def _whole(self, name: str, values: Any) -> Any:
@@ -163,6 +168,11 @@ class Result:
     def elements(self) -> NDArray[Any]:
         """The element maps w_e."""
         return self._whole("elements", self._elements)
+
+    @property
+    def matrix(self) -> NDArray[Any] | None:
+        """The map of the material without fluorescence."""
+        return self._whole("matrix", self._matrix)
 
     @property
     def predicted_fluorescence(self) -> NDArray[np.float64] | None:

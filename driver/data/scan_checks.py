@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV
+from ptyxrf.driver.data.optical_constants import has_refractive_constants
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.scan_measures import (
     PatternSummary,
@@ -211,7 +212,7 @@ def _check_fluorescence(scan: Scan, summary: PatternSummary) -> Findings:
         # the contribution of the element to the object, as its (blurred) map has it
         content = (values - scan.background[e]) / (scan.sensitivity[e] * intensity)
         imaginary += abs(scan.attenuation[e]) * float(np.percentile(content, 99))
-    if imaginary > LINEAR_UP_TO and not scan.truth:
+    if imaginary > LINEAR_UP_TO and not scan.truth and not has_refractive_constants(scan):
         yield Finding(
             "note",
             f"the element maps add up to an imaginary part of about {imaginary:.2g}: the linear link "

@@ -33,7 +33,7 @@ METHOD = f"{PROCESS}/method"
 PREDICTED = f"{FLUORESCENCE}/predicted"
 MISFIT = f"{PROCESS}/pattern_misfit"
 POSITIONS, INTENSITIES = f"{PROCESS}/positions", f"{PROCESS}/intensities"
-BACKGROUND = f"{PROCESS}/pattern_background"
+BACKGROUND, MATRIX = f"{PROCESS}/pattern_background", f"{PROCESS}/matrix"
 #: What came before a joint fit: a group with the layout of the entry.
 FALLBACK = f"{ENTRY}/fallback_1"
 
@@ -107,6 +107,8 @@ def _tiles(result: Result, root: str = ENTRY) -> dict[str, NDArray[Any]]:
     predicted = result.predicted_fluorescence
     if predicted is not None and predicted.ndim == 3:
         tiles[PREDICTED] = predicted
+    if result.matrix is not None:
+        tiles[MATRIX] = result.matrix
     tiles = {placed(name, root): values for name, values in tiles.items()}
     return tiles if result.fallback is None else tiles | _tiles(result.fallback, FALLBACK)
 
@@ -163,6 +165,9 @@ def _write_frame(writer: Hdf5Writer, result: Result, scan: Scan | None, grid: tu
         else:
             writer.optional(PREDICTED, predicted, interpretation="spectrum")
     writer.optional(MISFIT, result.pattern_misfit)
+    if result.matrix is not None:
+        writer.create(MATRIX, grid, result.matrix.dtype, interpretation="image")
+        writer.note_optional(MATRIX)
     writer.optional(POSITIONS, result.positions, units="pixel")
     writer.optional(INTENSITIES, result.intensities)
     write_quality(writer, result.quality)
@@ -293,6 +298,7 @@ def _read(reader: Hdf5Reader) -> Result:
         intensities=_optional_values(reader, INTENSITIES),
         quality=read_quality(reader),
         pattern_background=_optional_values(reader, BACKGROUND),
+        matrix=_optional_values(reader, MATRIX),
         fallback=_read(reader.within(FALLBACK)) if earlier else None,
     )
 

@@ -176,6 +176,10 @@ class Fields(Unknown):
         """Return the owned fields (C, rows, columns)."""
         return self.part(vector).reshape(self.shape)
 
+    def only(self, name: str, vector: NDArray) -> NDArray[Any] | None:
+        """Return a copy of one map (rows, columns) of the owned pixels; None where it is no unknown."""
+        return self.view(vector)[self.channels[name]][0].copy() if name in self.channels else None
+
     def range_of(self, names: Sequence[str]) -> slice:
         """Return the range of channels that stand together in a vector, empty where there is none of them."""
         where = [self.channels[name] for name in names if name in self.channels]

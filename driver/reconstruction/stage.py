@@ -298,5 +298,6 @@ def _result(
         intensities=objective.beam.intensities(vector) if settings["refine_intensities"] else None,
         quality=quality,
         pattern_background=objective.beam.background(vector),
+        matrix=objective.fields.only("matrix", vector),
         shared=(objective.tile, objective.ranks) if objective.ranks.size > 1 else None,
     )

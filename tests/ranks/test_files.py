@@ -76,7 +76,14 @@ def test_each_rank_reads_its_own_patterns(comm, folder, name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["raster-grid", "spiral-scan-modes", "snake-ptychography", "three-positions"]
+    "name",
+    [
+        "raster-grid",
+        "spiral-scan-modes",
+        "snake-ptychography",
+        "three-positions",
+        "random-scan-refractive",
+    ],
 )
 def test_one_result_file(comm, folder, name):
     scan = stored(comm, folder, name)
@@ -87,7 +94,9 @@ def test_one_result_file(comm, folder, name):
     if comm.Get_rank() == 0:
         write_result(folder / "one.h5", whole, scan)
         back = read_result(folder / "ours.h5")
-        for attribute in ("object", "elements", "probe", "pattern_misfit", "predicted_fluorescence"):
+        names = ("object", "elements", "probe", "pattern_misfit", "predicted_fluorescence", "matrix")
+        assert (whole.matrix is not None) == ("refractive" in name)
+        for attribute in names:
             value, expected = getattr(back, attribute), getattr(whole, attribute)
             assert (value is None) == (expected is None), attribute
             if expected is not None:

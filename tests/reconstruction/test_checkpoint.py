@@ -43,7 +43,7 @@ def assert_same(result, expected):
         for name in ("loss", "gradient_norm", "products", "gradients", "sweeps", "step", "note", "errors"):
             np.testing.assert_equal(getattr(record, name), getattr(other, name), err_msg=name)
     names = ("object", "elements", "probe", "pattern_misfit", "predicted_fluorescence", "pattern_background")
-    for name in (*names, "positions", "intensities"):
+    for name in (*names, "positions", "intensities", "matrix"):
         np.testing.assert_array_equal(getattr(result, name), getattr(expected, name))
     assert result.reason is expected.reason
 
@@ -139,6 +139,24 @@ def test_background_and_poisson_counts(path, solver):
         run(**settings | {"max_iterations": number}, checkpoint=path, checkpoint_iterations=1)
         rest = run(**settings, checkpoint=path, resume=True)
         assert_same(rest, whole)
+
+
+@pytest.mark.parametrize("solver", ["quasi-newton", "newton"])
+def test_the_refractive_link(path, solver):
+    """While the maps are held and afterwards, with a material of no data; another material is refused."""
+    scan = joint_scan(12, 4)
+    scan = scan.replace(attenuation=0.1 * scan.attenuation, phase_shift=scan.attenuation)
+    settings = {"solver": solver, "free": "both", "matrix": (0.05, 0.5), "refine_probe": True}
+    whole = run(scan, **settings)
+    assert whole.settings["link"] == "refractive" and whole.matrix.min() >= 0 and whole.matrix.any()
+    for number in (1, 4):
+        run(scan, **settings | {"max_iterations": number}, checkpoint=path, checkpoint_iterations=1)
+        assert_same(run(scan, **settings, checkpoint=path, resume=True), whole)
+    with pytest.raises(ValueError, match=r"another matrix \(there .*, here"):
+        run(scan, **settings | {"matrix": (0.05, 0.6)}, checkpoint=path, resume=True)
+    with pytest.raises(ValueError, match="of other data: phase_shift differs"):
+        other = scan.replace(phase_shift=2 * scan.phase_shift)
+        run(other, **settings, checkpoint=path, resume=True)
 
 
 def test_the_paper_s_solver_and_stops(path):
