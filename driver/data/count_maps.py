@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -336,11 +337,9 @@ def attach_maps(
         A map or a scaler is missing, or they do not fit the positions.
     """
     chosen = maps.element_names if elements is None else list(elements)
-    flips = {"flip_rows": flip_rows, "flip_columns": flip_columns}
-
-    def at_positions(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return values_at_positions(values, maps, scan, match=match, origin=origin, **flips)
-
+    how: dict[str, Any] = {"flip_rows": flip_rows, "flip_columns": flip_columns}
+    how |= {"match": match, "origin": origin, "maps": maps, "scan": scan}
+    at_positions: Callable[..., NDArray[np.float64]] = partial(values_at_positions, **how)
     fluorescence = at_positions(maps.counts[maps.indices(chosen)])
     measured: dict[str, Any] = {}
     if exposure:
@@ -350,9 +349,8 @@ def attach_maps(
         fluorescence[:, ~(seen > 0)] = np.nan
     leave_out(fluorescence, maps.title)
     if maps.variances is not None:
-        measured["fluorescence_variance"] = known_variances(
-            at_positions(maps.variances[maps.indices(chosen)])
-        )
+        variances = at_positions(maps.variances[maps.indices(chosen)])
+        measured["fluorescence_variance"] = known_variances(variances)
     changes = {
         **dict.fromkeys(("attenuation", "phase_shift", "sensitivity", "background")),
         "fluorescence": fluorescence,
