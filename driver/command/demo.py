@@ -18,18 +18,24 @@ from ptyxrf.driver.command.outputs import (
 )
 from ptyxrf.driver.command.parser import Subcommand
 from ptyxrf.driver.command.tables import Reading
-from ptyxrf.driver.data.words import METHODS
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.simulation.settings import SimulationSettings
 
 if TYPE_CHECKING:
+    from ptyxrf.driver.data.result import Result
     from ptyxrf.driver.data.scan import Scan
 
+#: Counts, one of each element at a position, from a specimen that absorbs and delays the beam.
 SIMULATION = SimulationSettings(
-    n=224, m=64, per_side=16, elements=3, dtype="float32", title="simulated cells"
-)
-QUICK_SIMULATION = SIMULATION.replace(n=112, m=32, per_side=11)
-SWEEPS, QUICK_SWEEPS = 120, 40
+    n=224, m=64, per_side=16, elements=3, margin=3, dtype="float32", title="simulated cells",
+    link="refractive", sampling="scan", fractional=True, jitter=0.15, photons=100.0, noise="counting",
+    defocus=200e-6,
+)  # fmt: skip
+QUICK_SIMULATION = SIMULATION.replace(n=112, m=32, per_side=11, defocus=100e-6)
+#: What the user knows of it: a probe with this part of the true defocus, and positions that are off by so
+#: many pixels (rms).
+KNOWN_DEFOCUS, POSITION_ERROR = 0.75, 0.5
+SWEEPS, QUICK_SWEEPS = 160, 100
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +48,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from ptyxrf.driver.command.progress import reconstruct_with_progress
+    from ptyxrf.driver.command.reconstruct import summary
     from ptyxrf.driver.pictures.result_picture import error_labels
 
     folder, comm = Path(options.out), options.comm
@@ -50,15 +57,16 @@ def _run(options: argparse.Namespace) -> int:
     print(scan, flush=True)
     if comm is not None:
         print(f"on {comm.Get_size()} ranks", flush=True)
-    results = {}
-    for method in METHODS:
-        settings = Settings(method=method, max_sweeps=QUICK_SWEEPS if options.quick else SWEEPS)
-        results[method] = reconstruct_with_progress(
-            scan, settings, quiet=options.quiet, comm=comm, label=method
-        )
-    write_outputs(results["joint"], scan, out, picture=True)
-    errors = {method: result.history[-1].errors for method, result in results.items()}
-    print("\nmean square errors against the truth, with both data sets and with one:")
+    settings = Settings(
+        method="joint", refine_probe=True, refine_positions="each",
+        max_sweeps=QUICK_SWEEPS if options.quick else SWEEPS,
+    )  # fmt: skip
+    result = reconstruct_with_progress(scan, settings, quiet=options.quiet, comm=comm)
+    write_outputs(result, scan, out, picture=True)
+    print(f"\n{summary(result, scan, errors=False)}")
+    whole = result.gather()
+    errors = {"joint": _errors(whole, scan), "one by one": _errors(whole.fallback, scan)}
+    print("\nmean square errors against the truth, of the joint fit and of what came before it:")
     print(_error_table(errors, error_labels(scan)))
     print(_gain(errors, scan))
     print(f"\nscan:   {scan_path}\nresult: {out}\nreport: {report_path(out)}")
@@ -66,13 +74,39 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _simulated(scan_path: Path, out: Path, *, quick: bool) -> Scan:
+    """Write the scan as it would be recorded, and return it."""
     from ptyxrf.driver.files.scan_file import write_scan
     from ptyxrf.driver.simulation.simulate import simulate
 
     make_folder(scan_path.parent)
     check_outputs([scan_path, out, report_path(out)], [])
-    write_scan(scan_path, simulate(settings=QUICK_SIMULATION if quick else SIMULATION))
+    settings = QUICK_SIMULATION if quick else SIMULATION
+    write_scan(scan_path, _recorded(simulate(settings=settings), settings))
     return read_scan_file(str(scan_path), Reading(), check=False)
+
+
+def _recorded(scan: Scan, settings: SimulationSettings) -> Scan:
+    """Return a scan with a guess of the probe and positions as a stage reports them."""
+    import numpy as np
+
+    from ptyxrf.driver.simulation.probe_and_geometry import probe_and_geometry
+
+    assert settings.defocus is not None
+    guess, _ = probe_and_geometry(settings.replace(defocus=KNOWN_DEFOCUS * settings.defocus), None, None)
+    guess *= np.sqrt((np.abs(scan.probe) ** 2).sum() / (np.abs(guess) ** 2).sum())
+    error = (
+        POSITION_ERROR / 2**0.5 * np.random.default_rng(settings.seed).standard_normal(scan.positions.shape)
+    )
+    last = np.array(scan.shape) - scan.m
+    return scan.replace(probe=guess, positions=np.clip(scan.positions + error, 0, last))
+
+
+def _errors(result: Result | None, scan: Scan) -> dict[str, float]:
+    """Return the errors of a whole result against the truth of the scan."""
+    from ptyxrf.driver.reconstruction.accuracy import measure_errors
+
+    assert result is not None
+    return measure_errors(result.object, result.elements, scan, blind=True)
 
 
 def _error_table(errors: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]) -> str:
@@ -87,12 +121,13 @@ def _error_table(errors: Mapping[str, Mapping[str, float]], labels: Mapping[str,
 
 def _gain(errors: Mapping[str, Mapping[str, float]], scan: Scan) -> str:
     """Return in a sentence how much smaller the errors of the joint reconstruction are."""
-    joint, maps = errors["joint"], [f"mse_{name}_illuminated" for name in scan.element_names]
-    ratios = [errors["fluorescence"][name] / joint[name] for name in maps]
-    gain = errors["ptychography"]["mse_aligned"] / joint["mse_aligned"]
+    joint, before = errors["joint"], errors["one by one"]
+    names = [f"mse_{name}_illuminated" for name in scan.element_names]
+    ratios = [before[name] / joint[name] for name in names]
+    gain = before["mse_aligned"] / joint["mse_aligned"]
     return (
-        f"joint: the object's error (without the global phase) is 1/{gain:.2g} of ptychography's, "
-        f"the maps' are 1/{min(ratios):.2g} to 1/{max(ratios):.2g} of fluorescence's"
+        f"joint: the object's error (aligned: without global phase, ramp and shift) is 1/{gain:.2g} of that "
+        f"before, the maps' are 1/{min(ratios):.2g} to 1/{max(ratios):.2g}"
     )
 
 
@@ -100,8 +135,9 @@ COMMAND = Subcommand(
     "demo",
     "[--out DIR] [--quick]",
     "simulate a small joint scan, reconstruct it, and show what the joint method gains",
-    "Simulate cells with three elements, reconstruct them from both data sets and from each alone, and "
-    "write scan.h5, result.h5 and result.png (the report of the joint reconstruction).",
+    "Simulate a scan as it is recorded: cells with three elements that absorb and delay the beam, one count "
+    "of each at a position, a probe that is not known, positions that are off by half a pixel. Reconstruct "
+    "it, and write scan.h5, result.h5 and result.png (the report).",
     _arguments,
     _run,
 )

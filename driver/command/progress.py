@@ -27,6 +27,7 @@ def record_line(record: IterationRecord) -> str:
     """Return one iteration as a line of a log."""
     parts = [
         f"iteration {record.iteration:4d}",
+        *([f"{record.stage:12s}"] if record.stage else []),
         f"loss {record.loss:.6e}",
         f"gradient {record.gradient_norm:.2e}",
         f"inner {record.inner_steps:3d}",
@@ -135,7 +136,7 @@ def _live_line(
         values = (record.iteration, record.sweeps, record.seconds)
         done = [value / limit for value, limit in zip(values, limits, strict=True) if limit]
         bar.n = min(max(done, default=0.0), 1.0)
-        parts = [label] if label else []
+        parts = [label] if label else [record.stage] if record.stage else []
         parts += [
             f"iteration {record.iteration}",
             f"{record.sweeps:.0f} sweeps",

@@ -126,8 +126,8 @@ def _with_method(settings: Reconstruction, scan: Scan) -> Reconstruction:
     return settings.replace(method="ptychography" if scan.fluorescence is None else "joint")
 
 
-def summary(result: Result, scan: Scan) -> str:
-    """Return how a reconstruction ended, in a few lines."""
+def summary(result: Result, scan: Scan, *, errors: bool = True) -> str:
+    """Return how a reconstruction ended, in a few lines, with the errors against a truth."""
     from ptyxrf.driver.data.result import loss_text
 
     last = result.history[-1]
@@ -147,7 +147,8 @@ def summary(result: Result, scan: Scan) -> str:
         lines.append(f"positions: moved by {rms:.3g} pixels (rms), {most:.3g} at most")
     if resumed := result.settings["resumed_after"]:
         lines.append(f"resumed after iteration {', '.join(map(str, resumed))}")
-    lines += [f"{name}: {value:.4g}" for name, value in last.errors.items()]
+    if errors:
+        lines += [f"{name}: {value:.4g}" for name, value in last.errors.items()]
     return "\n".join(lines)
 
 

@@ -19,8 +19,9 @@ from ptyxrf.driver.reconstruction.comparison import (
 )
 
 #: Right links move the object by up to 0.6 of what the noise of the patterns allows, and 30 % errors of a
-#: constant by up to 0.8; links that spoil object or maps move it by 1.3 and more.
-MOST_SHIFT = 1.0
+#: constant by up to 0.8; links that spoil object or maps move it by 1.3 and more. Where both fits refine the
+#: positions, an object that is stretched with them has the same patterns: a right link moved it by 1.8.
+MOST_SHIFT, MOST_WITH_POSITIONS = 1.2, 3.0
 #: Right links leave up to this many times the misfit over floor of ptychography alone; a link has fewer
 #: unknowns than a free object.
 MOST_MISFIT = 1.05
@@ -62,7 +63,9 @@ def judge_link(objective: Objective, vector: NDArray, joint: Result, before: Res
         counts = objective.scan.count_scale
         scale = 1.0 if counts is None else float(np.mean(counts))
         shift = object_shift(objective, joint.part.object, before.part.object, scale)
-    doubts = _doubts(quality, other, shift, objective.scan.element_names)
+    most = MOST_SHIFT if joint.positions is None else MOST_WITH_POSITIONS
+    doubts = [_moved(shift)] if shift > most else []
+    doubts += _doubts(quality, other, objective.scan.element_names)
     if not doubts and not floored:
         return quality  # no noise to compare with
     if other.good is False:
@@ -92,9 +95,9 @@ def _worst(quality: Quality, names: list[str]) -> str:
     return f", the largest chi-square of the counts is {chi_square[e]:.2g} ({names[e]})"
 
 
-def _doubts(joint: Quality, before: Quality, shift: float, names: list[str]) -> list[str]:
-    """Return what is worse in the joint fit than noise explains."""
-    doubts = [_moved(shift)] if shift > MOST_SHIFT else []
+def _doubts(joint: Quality, before: Quality, names: list[str]) -> list[str]:
+    """Return what of patterns and counts is worse in the joint fit than noise explains."""
+    doubts = []
     if before.per_position is not None:
         ratio, most = joint.misfit_over_floor / max(before.misfit_over_floor, 1.0), MOST_MISFIT
     else:  # squares, as those are

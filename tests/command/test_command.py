@@ -279,10 +279,13 @@ def test_maps(folder, capsys, shared_data):
 def test_demo(tmp_path, capsys):
     assert main(["demo", "--quick", "--out", str(tmp_path / "new" / "demo"), "--quiet"]) == 0
     out = capsys.readouterr().out
-    rows = {words[0]: words[1:] for words in map(str.split, out.splitlines()) if words}
-    aligned, element = 1, 2
-    assert float(rows["joint"][aligned]) < float(rows["ptychography"][aligned])
-    assert float(rows["joint"][element]) < float(rows["fluorescence"][element])
+    rows = {line[:14].strip(): line[14:].split() for line in out.splitlines()}
+    aligned = 1
+    assert float(rows["joint"][aligned]) < float(rows["one by one"][aligned])
+    assert "fallback (ptychography, then fluorescence): loss" in out
+    assert "positions: moved by" in out
+    result = read_result(tmp_path / "new" / "demo" / "result.h5")
+    assert result.quality.link and result.fallback.method == "ptychography"
     names = {path.name for path in (tmp_path / "new" / "demo").iterdir()}
     assert names == {"scan.h5", "result.h5", "result.png"}
 
