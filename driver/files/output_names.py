@@ -20,4 +20,4 @@ def named_after(result: Path, ending: str) -> Path:
         run.h5 has run.png. Other names keep all their letters: alpha0.1 has alpha0.1.png and run.cxi has
         run.cxi.png, so that results of different names share nothing.
     """
-    return result.with_name((result.stem if result.suffix == ".h5" else result.name) + ending)
+    return result.parent / ((result.stem if result.suffix == ".h5" else result.name) + ending)

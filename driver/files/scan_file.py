@@ -268,13 +268,13 @@ def read_scan(
 
 def _arguments(reader: Hdf5Reader, turns: tuple[bool, bool, bool]) -> dict[str, Any]:
     """Return the arguments of the `Scan` in a file of this package or another program."""
-    common = _common_arguments(reader)
     if reader.own:
-        return common | _own_arguments(reader)
+        return _own_arguments(reader) | _common_arguments(reader)
     found = reader_of(reader, "scan").reads(reader)
     if isinstance(found.patterns, PatternFile):
         warn_of_unwritten(found.patterns)
-    return common | arguments_of_measured(found, *turns)
+    measured = arguments_of_measured(found, *turns)
+    return _common_arguments(reader) | measured
 
 
 def _patterns(reader: Hdf5Reader) -> PatternFile:
@@ -298,6 +298,7 @@ def _common_arguments(reader: Hdf5Reader) -> dict[str, Any]:
 
 
 def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
+    patterns = _patterns(reader)
     geometry = Geometry(
         reader.number(f"{SOURCE}/energy"),
         reader.number(f"{DETECTOR}/distance"),
@@ -306,7 +307,7 @@ def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
     nominal = bool(reader.dataset(f"{SOURCE}/energy").attrs.get("nominal", False))
     places = {name: f"{ENTRY}/truth_1/{name}" for name in TRUE_ARRAYS}
     return {
-        "patterns": _patterns(reader),
+        "patterns": patterns,
         "positions": reader.array(POSITIONS),
         "probe": None if reader.dataset(ILLUMINATION).attrs.get("guess") else reader.array(ILLUMINATION),
         "shape": _object_shape(reader),

@@ -359,7 +359,7 @@ def test_a_warning_is_one_line(folder, scan, capsys):
         (["reconstruct", "scan.h5", "--out", "./scan.h5"], "is an input, and cannot be the output too"),
         (["reconstruct", "none.h5", "--out", "r.h5"], "none.h5: no such file"),
         (["reconstruct", ".", "--out", "r.h5"], "expected an HDF5 file, got a folder"),
-        (["reconstruct", "scan.h5", "--out", "r.h5", "--maps", "scan.h5"], "/MAPS"),
+        (["reconstruct", "scan.h5", "--out", "r.h5", "--maps", "scan.h5"], "got a file of ptyxrf"),
         (["info", "none.h5"], "none.h5: no such file"),
         (
             ["info", "scan.h5", "--orientation", "--patterns", "1"],

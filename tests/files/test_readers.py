@@ -186,7 +186,7 @@ def test_a_reader_of_another_package(tmp_path, monkeypatch):
             file["mine"] = 1
         with reading(tmp_path / "mine.h5") as file:
             assert reader_of(file, "scan") is mine
-            with pytest.raises(ValueError, match=r"expected fluorescence maps .*, got patterns of mine"):
+            with pytest.raises(ValueError, match=r"expected fluorescence maps .*, got a file of mine"):
                 reader_of(file, "maps")
         mine = "none"
         readers.cache_clear()
