@@ -61,9 +61,8 @@ def reader_of(file: Hdf5Reader, kind: Literal["scan", "maps"]) -> Reader:
     names = ", ".join(reader.name for reader in readers() if reader.kind == kind)
     if fitting:
         what = "a scan" if kind == "scan" else "fluorescence maps"
-        raise DamagedFile(
-            file.path, f"expected {what} ({names}), got {fitting[0].holds} of {fitting[0].name}"
-        )
+        got = "ptyxrf" if file.own else fitting[0].name
+        raise DamagedFile(file.path, f"expected {what} ({names}), got a file of {got}")
     step = "ptyxrf prepare takes patterns, positions and maps from any datasets" if kind == "scan" else ""
     step = step or "ptyxrf prepare takes maps from any dataset"
     raise DamagedFile(
