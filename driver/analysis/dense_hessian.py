@@ -114,6 +114,10 @@ def _checked(
             "objective: expected amplitudes without a background, got a pattern_background or "
             f"pattern_loss={objective.settings.pattern_loss!r}"
         )
+    if objective.weights.strengths.any() or not objective.weights.uniform:
+        raise ValueError(
+            "objective: expected uniform weights and no prior of the maps, got others; `spectrum` takes them"
+        )
     if printed_data and objective.settings.curvature != "full":
         raise ValueError(
             f"printed_data: expected an objective with curvature 'full', got {objective.settings.curvature!r}"

@@ -126,11 +126,13 @@ def _element(scan: Scan, e: int) -> dict[str, Any]:
         "measured": bool(scan.measured[e]),
     }
     if scan.measured[e] and scan.fluorescence is not None:
-        values = scan.fluorescence[e]
+        values = np.asarray(scan.fluorescence[e])
+        there = values[~np.isnan(values)]
         entry |= {
-            "counts_mean": float(values.mean()),
-            "counts_least": float(values.min()),
-            "counts_most": float(values.max()),
+            "counts_mean": float(there.mean()),
+            "counts_least": float(there.min()),
+            "counts_most": float(there.max()),
+            "counts_lost": values.size - there.size,
             "sensitivity": float(scan.sensitivity[e]),
             "background": float(scan.background[e]),
         }

@@ -121,6 +121,8 @@ def _fluorescence_lines(facts: dict[str, Any]) -> Lines:
                 f"{element['counts_most']:.5g}; sensitivity {element['sensitivity']:.4g}, "
                 f"background {element['background']:.4g}"
             )
+            if element["counts_lost"]:
+                text += f"; {element['counts_lost']} lost"
         text += f"; attenuation {element['attenuation']:.4g}"
         if element["phase_shift"] is not None:
             text += f", phase shift {element['phase_shift']:.4g} m^2/kg"

@@ -77,6 +77,11 @@ class FluorescenceWeights:
         """The variance of a count over its expected value, for each element; empty without fluorescence."""
         return np.zeros(0) if self.noise is None else self.noise.scales
 
+    @property
+    def uniform(self) -> bool:
+        """Whether all samples of an element have the same weight."""
+        return self._relative is None
+
     def regularise(self, strengths: NDArray[np.float64]) -> None:
         """Take other (N_e,) strengths of the prior."""
         self.strengths = strengths

@@ -164,6 +164,7 @@ def test_refused():
         ({"refine_pattern_background": True}, "known positions, .* got background_amplitude"),
         ({"refine_positions": "both"}, "known positions, .* got displacement, distortion"),
         ({"refine_intensities": True}, "known positions, .* got log_amplitude"),
+        ({"fluorescence_prior": 2.0}, "uniform weights and no prior"),
     ):
         other, point = build({}, **settings)
         with pytest.raises(ValueError, match=rf"^objective: expected {message}"):

@@ -175,6 +175,19 @@ def test_fluorescence(clean):
     only(clean.replace(truth=None), "weak contrast", "note")
 
 
+def test_lost_counts(clean):
+    """The others are described, and it is said how many are lost."""
+    maps = np.array(clean.fluorescence, dtype=float)
+    expected = maps[1, 2:].mean()
+    maps[1, :2] = np.nan
+    inspection = inspect_scan(clean.replace(fluorescence=maps))
+    first, second = inspection.facts["elements"]
+    assert (first["counts_lost"], second["counts_lost"]) == (0, 2)
+    assert second["counts_mean"] == pytest.approx(expected, rel=1e-12)
+    text = scan_text(inspection)
+    assert text.count("; 2 lost") == 1 and "nan" not in text
+
+
 def test_the_worst_comes_first(clean):
     rolled = np.fft.ifftshift(clean.patterns, axes=(1, 2))
     scan = clean.replace(patterns=rolled, probe=clean.probe * 0.01, fluorescence=None)

@@ -64,7 +64,7 @@ def test_uniform_weights(changes):
     after = objective.value_and_gradient(vector)
     assert after[0] == before[0]
     np.testing.assert_array_equal(after[1], before[1])
-    assert "relative_weights" not in objective.memory()
+    assert objective.weights.uniform and "relative_weights" not in objective.memory()
 
 
 def test_preconditioner_follows_the_weights():
