@@ -110,7 +110,8 @@ def _with_maps(scan: Scan, maps: Maps) -> Scan:
     from ptyxrf.driver.data.count_maps import attach_maps
     from ptyxrf.driver.files.maps_file import read_maps
 
-    more: dict[str, Any] = {} if maps.attenuation is None else {"attenuation": maps.attenuation}
+    constants = {name: getattr(maps, name) for name in ("attenuation", "phase_shift")}
+    more: dict[str, Any] = {name: value for name, value in constants.items() if value is not None}
     elements = None if maps.elements is None else list(maps.elements)
     counts = read_maps(str(maps.maps), elements, detectors=maps.detectors, axis_unit=maps.axis_unit)
     for note in counts.notes:

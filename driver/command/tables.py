@@ -37,6 +37,12 @@ class Maps(SettingsGroup):
     attenuation: tuple[float, ...] | None = setting(
         None, Several(Number()), "attenuation in the link of each element of the MAPS file"
     )
+    phase_shift: tuple[float, ...] | None = setting(
+        None,
+        Several(Number()),
+        "phase shift of each element of the MAPS file beside its attenuation, for the refractive link",
+        unit="m^2/kg",
+    )
     match: str | None = setting(
         None,
         Choice(("order", "nearest", "bilinear")),
@@ -64,7 +70,7 @@ class Maps(SettingsGroup):
     def check(self) -> None:
         """Refuse settings of a MAPS file without one."""
         super().check()
-        for name in ("elements", "attenuation", "match", "origin", "detectors", "axis_unit"):
+        for name in ("elements", "attenuation", "phase_shift", "match", "origin", "detectors", "axis_unit"):
             if getattr(self, name) is not None and self.maps is None:
                 raise ValueError(
                     f"--{name.replace('_', '-')}: expected a MAPS file beside it (--maps), got none"

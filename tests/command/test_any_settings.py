@@ -111,6 +111,7 @@ BESIDE = {
     ("simulate", "imaginary"): {"real": "a.png"},
     ("files", "elements"): {"maps": "maps.h5"},
     ("files", "attenuation"): {"maps": "maps.h5"},
+    ("files", "phase_shift"): {"maps": "maps.h5"},
     ("files", "match"): {"maps": "maps.h5"},
     ("files", "origin"): {"maps": "maps.h5"},
     ("files", "detectors"): {"maps": "maps.h5"},
