@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.data.scan_checks import Finding, findings_about
+from ptyxrf.driver.data.scan_checks import Finding, findings_about, known_counts
 from ptyxrf.driver.data.scan_measures import PatternSummary, median_step, probe_width, summarise_patterns
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.planning.memory import Share, memory_of
@@ -126,13 +126,12 @@ def _element(scan: Scan, e: int) -> dict[str, Any]:
         "measured": bool(scan.measured[e]),
     }
     if scan.measured[e] and scan.fluorescence is not None:
-        values = np.asarray(scan.fluorescence[e])
-        there = values[~np.isnan(values)]
+        there = known_counts(scan, e)
         entry |= {
             "counts_mean": float(there.mean()),
             "counts_least": float(there.min()),
             "counts_most": float(there.max()),
-            "counts_lost": values.size - there.size,
+            "counts_lost": int(np.prod(scan.fluorescence.shape[1:])) - there.size,
             "sensitivity": float(scan.sensitivity[e]),
             "background": float(scan.background[e]),
         }

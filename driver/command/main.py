@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import logging
 import os
 import signal
@@ -72,7 +71,6 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
         Exit code: 0, 2 for bad input (with one line on standard error), 75 if SIGTERM ended a reconstruction
         that --resume continues, 130 after Ctrl-C. The same on every rank.
     """
-    _use_streams()
     let_readers_go()
     words = list(sys.argv[1:] if argv is None else argv)
     _, rank = launched(os.environ)
@@ -91,23 +89,6 @@ def main(argv: Sequence[str] | None = None, extra: Sequence[Subcommand] = ()) ->
 
     with no_interrupt_is_lost():
         return alone(run) if comm is None else together(comm, run)
-
-
-def _use_streams() -> None:
-    """Make standard output and error take any text, whatever their encoding, and where they are closed."""
-    codecs.register_error("ptyxrf", lambda error: (_plain(error), getattr(error, "end", 0)))
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # it was closed; the next file must not take its number
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="ptyxrf")
-
-
-def _plain(error: Exception) -> str:
-    """Return a replacement for characters that a terminal does not know: u for the micro sign, else ?."""
-    assert isinstance(error, UnicodeEncodeError)
-    return "".join("u" if letter == "µ" else "?" for letter in error.object[error.start : error.end])
 
 
 def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: Any) -> int:

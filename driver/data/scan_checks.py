@@ -206,7 +206,7 @@ def _check_fluorescence(scan: Scan, summary: PatternSummary) -> Findings:
     intensity = float(probe_intensity(scan.probe).sum())
     imaginary = 0.0
     for e in (int(i) for i in np.flatnonzero(scan.measured)):
-        values = scan.fluorescence[e]
+        values = known_counts(scan, e)
         for text in _problems_of_a_map(scan, e, values):
             yield Finding("suspicious", f"{scan.element_names[e]}: {text}")
         # the contribution of the element to the object, as its (blurred) map has it
@@ -218,6 +218,13 @@ def _check_fluorescence(scan: Scan, summary: PatternSummary) -> Findings:
             f"the element maps add up to an imaginary part of about {imaginary:.2g}: the linear link "
             "stands for a real specimen's transmission only while that is well below 1 (weak contrast)",
         )
+
+
+def known_counts(scan: Scan, e: int) -> NDArray[np.float64]:
+    """Return the counts of an element where they are known, flat."""
+    assert scan.fluorescence is not None
+    values = np.asarray(scan.fluorescence[e], dtype=np.float64)
+    return values[np.isfinite(values)]
 
 
 def _problems_of_a_map(scan: Scan, e: int, values: NDArray[Any]) -> Iterator[str]:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
 from typing import Any
+
+#: How characters are written that an encoding does not have.
+REPLACING = "ptyxrf-replacing"
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    """Return u for the micro sign and ? for other characters, and where to go on."""
+    assert isinstance(error, UnicodeEncodeError)
+    lost = error.object[error.start : error.end]
+    return "".join("u" if letter == "µ" else "?" for letter in lost), error.end
+
+
+codecs.register_error(REPLACING, _replaced)
 
 
 class LossyStream:
@@ -19,7 +33,7 @@ class LossyStream:
     """
 
     def __init__(self, stream: io.TextIOWrapper, failures: type[OSError]) -> None:
-        stream.reconfigure(errors="backslashreplace")  # a terminal may lack a character
+        stream.reconfigure(errors=REPLACING)  # a terminal may lack a character
         self._stream, self._failures = stream, failures
 
     def write(self, text: str) -> int:
@@ -46,8 +60,13 @@ class LossyStream:
 
 
 def let_readers_go() -> None:
-    """Let the readers of this process's standard streams go; standard error may be on a full disk, too."""
+    """Let the readers of this process's standard streams go; standard error may be on a full disk, too.
+
+    A stream that is closed leads nowhere: the next file that is opened must not take its number.
+    """
     for name, failures in (("stdout", BrokenPipeError), ("stderr", OSError)):
         stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         if isinstance(stream, io.TextIOWrapper):
             setattr(sys, name, LossyStream(stream, failures))

@@ -188,6 +188,19 @@ def test_lost_counts(clean):
     assert text.count("; 2 lost") == 1 and "nan" not in text
 
 
+def test_lost_points_of_the_fluorescence():
+    rng = np.random.default_rng(1)
+    counts = rng.poisson(30.0, (1, 9)).astype(float)
+    positions = [(3.0 * i, 3.0 * j) for i in range(3) for j in range(3)]
+    patterns, probe = rng.poisson(9.0, (9, 12, 12)), 3 * np.ones((12, 12))
+    whole = Scan(patterns, positions, probe, fluorescence=counts, count_scale=1.0)
+    lost = counts.copy()
+    lost[0, [2, 7]] = np.nan
+    part = inspect_scan(whole.replace(fluorescence=lost))
+    assert part.facts["elements"][0]["counts_mean"] == pytest.approx(np.nanmean(lost))
+    assert [one.text for one in part.findings] == [one.text for one in inspect_scan(whole).findings]
+
+
 def test_the_worst_comes_first(clean):
     rolled = np.fft.ifftshift(clean.patterns, axes=(1, 2))
     scan = clean.replace(patterns=rolled, probe=clean.probe * 0.01, fluorescence=None)

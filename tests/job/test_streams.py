@@ -32,7 +32,7 @@ def test_a_terminal_without_a_character(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, env={"PYTHONIOENCODING": "ascii"}, check=True
     )
-    assert done.stdout == b"2 \\xb5m\n"
+    assert done.stdout == b"2 um\n"
 
 
 def test_a_full_disk():
