@@ -274,7 +274,7 @@ def _loaded(path: Path) -> Any:
 
 def _of_npz(path: Path) -> Iterator[NamedArray]:
     try:
-        with np.load(path, allow_pickle=False) as arrays, zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
             for key in arrays.files:
                 info = archive.getinfo(f"{key}.npy")
                 plain = info.compress_type == zipfile.ZIP_STORED
@@ -304,6 +304,8 @@ class TiffPages:
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._open() as file:
+            if not file.pages or not file.series:
+                raise DamagedFile(path, "expected a TIFF file with pages, got one without")
             pages = file.series[0]
             self.shape = tuple(int(size) for size in pages.shape)
             self.dtype = np.dtype(pages.dtype)
@@ -317,7 +319,7 @@ class TiffPages:
             raise ValueError(f"{self.path}: needs tifffile (pip install ptyxrf[tiff])") from None
         try:
             return tifffile.TiffFile(self.path)
-        except (tifffile.TiffFileError, OSError, ValueError) as error:
+        except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
             raise DamagedFile(self.path, f"cannot be read ({error})") from error
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
