@@ -117,7 +117,12 @@ def _with_maps(scan: Scan, maps: Maps) -> Scan:
     for note in counts.notes:
         logging.getLogger("ptyxrf").info("%s: %s", counts.title, note)
     origin = None if maps.origin is None else (maps.origin[0], maps.origin[1])
-    return attach_maps(scan, counts, match=maps.match, origin=origin, **more)
+    try:
+        exposure = counts.exposure() is not None
+    except ValueError as error:  # fits of PyMca have neither
+        warnings.warn(f"{error}: the exposure is taken for constant", stacklevel=1)
+        exposure = False
+    return attach_maps(scan, counts, exposure=exposure, match=maps.match, origin=origin, **more)
 
 
 def _with_method(settings: Reconstruction, scan: Scan) -> Reconstruction:

@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from file_examples import write_maps
 from scan_examples import example_scan
 
 from ptyxrf.__main__ import main
@@ -86,3 +87,22 @@ def test_formats(scan_file, capsys):
         file["points"], file["diffamp"] = np.zeros((2, 3)), np.zeros((3, 4, 4))
     assert main(["formats", scan_file, "other.h5"]) == 0
     assert capsys.readouterr().out.splitlines() == ["scan.h5: a file of ptyxrf", "other.h5: HXN"]
+
+
+def test_maps_without_an_exposure(scan_file, capsys):
+    """As fits of PyMca have neither ion chamber nor live time."""
+    write_maps("maps.h5", scalers=(), unit=b"cts")
+    write_scan("plain.h5", example_scan(sampling=None, truth=False))
+    words = [
+        "reconstruct",
+        "plain.h5",
+        "--maps",
+        "maps.h5",
+        "--elements",
+        "Fe,Cu",
+        "--out",
+        "r.h5",
+        "--force",
+    ]
+    assert main([*words, "--max-iterations", "1", "--no-report", "--quiet"]) == 0
+    assert "has no scaler us_ic or" in (said := capsys.readouterr().err) and "taken for constant" in said
