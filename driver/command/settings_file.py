@@ -37,7 +37,7 @@ def read_settings(path: str | Path) -> dict[str, dict[str, Any]]:
     try:
         # editors on Windows begin a file with a byte order mark
         require_file(path)
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        tables = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # TOML, its encoding, a number of 5000 digits
         raise ValueError(f"{path}: expected settings in TOML, got {error}") from None
     settings: dict[str, dict[str, Any]] = {}

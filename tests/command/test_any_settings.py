@@ -137,6 +137,8 @@ def test_settings_that_are_written_are_read_back(tmp_path, data, where):
 
 
 @given(st.one_of(st.binary(), st.text().map(str.encode)))
+@example(b"\r")
+@example(b"\xef\xbb\xbf[reconstruct]\r\n")
 @example(b"[reconstruct]\nalpha = " + b"[" * 5000)
 @example(b"[reconstruct]\nmax_iterations = " + b"9" * 5000)
 @example(b"[files]\nout = '" + b"x" * 100_000 + b"'\nmaps = 1979-05-27T07:32:00Z")
@@ -149,7 +151,7 @@ def test_any_file_is_settings_or_an_error_that_names_it(tmp_path, content):
         assert {
             name: {key: DECLARED[name][key].kind.plain(value) for key, value in values.items()}
             for name, values in read.items()
-        } == tomllib.loads(content.decode())
+        } == tomllib.loads(content.decode("utf-8-sig"))
     except ValueError as error:
         assert str(error).startswith(f"{path}: ") and one_line(error)
 
