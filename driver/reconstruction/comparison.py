@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.map_evidence import degrees_of_freedom
 from ptyxrf.driver.solver.bounds import Bounds
+from ptyxrf.parallel.halo import HaloField
 
 #: Fraction of the largest illumination from which on patterns determine the object.
 WELL_LIT = 0.1
@@ -95,12 +96,14 @@ def chi_square(
     return np.where(counts.measured & (samples > 0), total / np.maximum(left, 1), np.nan)
 
 
-def object_shift(objective: Objective, z: NDArray, other: NDArray, scale: float) -> float:
+def object_shift(
+    objective: Objective, z: NDArray, other: NDArray, scale: float, *, stretched: bool = False
+) -> float:
     """Return the distance of two objects over what the noise of the patterns lets them differ.
 
     Real and imaginary part of a pixel under sum_j |P_j|^2 photons have a standard deviation of half the root
-    of its inverse. Modulus and phase of a constant factor, and a ramp of the phase, are removed first:
-    patterns leave them open. All ranks take part.
+    of its inverse. What patterns leave open is removed first: modulus and phase of a constant factor, and a
+    ramp of the phase. All ranks take part.
 
     Parameters
     ----------
@@ -110,6 +113,8 @@ def object_shift(objective: Objective, z: NDArray, other: NDArray, scale: float)
         On the owned pixels.
     scale : float
         Units of the patterns for each photon.
+    stretched : bool
+        Remove a shift and a linear distortion, too: patterns of refined positions leave these open.
 
     Returns
     -------
@@ -124,18 +129,38 @@ def object_shift(objective: Objective, z: NDArray, other: NDArray, scale: float)
     rows = (places[0] + tile.owned.row_start) / grid[0] - 0.5
     columns = (places[1] + tile.owned.column_start) / grid[1] - 0.5
     own, target, weight = z[lit].astype(complex), other[lit].astype(complex), light[lit]
-    # the constant first, which may be any
-    sums = ranks.sum(np.array([weight @ (own.conj() * target).real, weight @ (own.conj() * target).imag,
-                               weight @ np.abs(own) ** 2, float(len(own))]))  # fmt: skip
-    own = own * (sums[0] + 1j * sums[1]) / max(sums[2], 1e-300)
+    slopes = [slope[lit] for slope in _slopes(objective, z)] if stretched else []
+
+    def fitted(basis: NDArray[np.complex128], rest: NDArray[np.complex128]) -> NDArray[np.float64]:
+        """Return the real coefficients of weighted least squares over the pixels of all ranks."""
+        count = len(basis)
+        gram, right = (basis.conj() * weight) @ basis.T, (basis.conj() * weight) @ rest
+        both = ranks.sum(np.concatenate([gram.real.reshape(-1), right.real]))
+        return np.linalg.lstsq(both[: count**2].reshape(count, count), both[count**2 :], rcond=None)[0]
+
+    real, imaginary = fitted(np.stack([own, 1j * own]), target)  # the constant first, which may be any
+    factor = np.full(own.shape, real + 1j * imaginary)
     for _ in range(ROUNDS):
-        basis = np.stack([own, 1j * own, 1j * own * rows, 1j * own * columns])
-        left, right = (basis.conj() * weight) @ basis.T, (basis.conj() * weight) @ (target - own)
-        both = ranks.sum(np.concatenate([left.real.reshape(-1), right.real]))
-        step = np.linalg.lstsq(both[:16].reshape(4, 4), both[16:], rcond=None)[0]
-        own = own * (1 + step[0]) * np.exp(1j * (step[1] + step[2] * rows + step[3] * columns))
-    (square,) = ranks.sum(np.array([weight @ np.abs(own - target) ** 2]))
-    return float(np.sqrt(2 * square / max(sums[3], 1.0)))
+        now = factor * own
+        basis = [now, 1j * now, 1j * now * rows, 1j * now * columns]
+        moves = [factor * slope * place for slope in slopes for place in (1.0, rows, columns)]
+        step = fitted(np.stack([*basis, *moves]), target - now)
+        factor = factor * (1 + step[0]) * np.exp(1j * (step[1] + step[2] * rows + step[3] * columns))
+    rest = target - factor * own
+    if moves:  # by a fraction of a pixel: linear
+        rest = rest - step[4:] @ np.stack(moves)
+    square, pixels = ranks.sum(np.array([weight @ np.abs(rest) ** 2, float(len(own))]))
+    return float(np.sqrt(2 * square / max(pixels, 1.0)))
+
+
+def _slopes(objective: Objective, z: NDArray) -> list[NDArray[np.complex128]]:
+    """Return the slopes of an object along rows and columns, on the owned pixels; all ranks take part."""
+    tile = objective.tile
+    halo = HaloField(objective.ranks, tile, 2, np.float64)
+    real, imaginary = halo.fill(np.stack([z.real, z.imag]).astype(np.float64))
+    covered = real + 1j * imaginary
+    halo.close()
+    return [np.gradient(covered, axis=axis)[tile.inner] for axis in (0, 1)]
 
 
 def absorption_of_maps(

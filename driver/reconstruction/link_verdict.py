@@ -62,7 +62,9 @@ def judge_link(objective: Objective, vector: NDArray, joint: Result, before: Res
     if floored:
         counts = objective.scan.count_scale
         scale = 1.0 if counts is None else float(np.mean(counts))
-        shift = object_shift(objective, joint.part.object, before.part.object, scale)
+        shift = object_shift(
+            objective, joint.part.object, before.part.object, scale, stretched=joint.positions is not None
+        )
     most = MOST_SHIFT if joint.positions is None else MOST_WITH_POSITIONS
     doubts = [_moved(shift)] if shift > most else []
     doubts += _doubts(quality, other, objective.scan.element_names)

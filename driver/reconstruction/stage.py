@@ -141,6 +141,7 @@ def run_stage(job: Job, settings: Settings, before: Handover) -> Stage:
     checkpoints = _checkpoints(job, objective, before)
     resumed = checkpoints.resume() if checkpoints is not None and job.settings.resume else None
     if isinstance(resumed, Ended):
+        objective.held = before.held or frozenset()
         vector, history, reason, ended = resumed.restore(objective), resumed.history, resumed.reason, resumed
     else:
         run, note = (resumed.run, "") if resumed else _begin(job, settings, objective, before, checkpoints)

@@ -12,6 +12,8 @@ from ptyxrf.driver.data.result import NotGathered
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 
+pytestmark = pytest.mark.filterwarnings("ignore:link")
+
 #: Element 1 of raster-grid has no data; positions and intensities are unknown in the last.
 NAMES = ("raster-grid", "spiral-scan-modes", "random-scan-positions")
 

@@ -63,6 +63,21 @@ def test_what_patterns_leave_open_is_no_shift():
     assert object_shift(evaluated(), z, other, 1.0) < 1e-3
 
 
+def test_a_stretched_object_is_no_shift_where_positions_are_refined():
+    n = example().shape[0]
+    rows, columns = np.indices(example().shape) / n
+
+    def waves(rows, columns):
+        return np.exp(1j * (np.sin(9 * rows) + np.cos(11 * columns + 3 * rows)))
+
+    z = waves(rows, columns)
+    other = waves(rows + (0.2 + 0.3 * (columns - 0.5)) / n, columns - 0.25 / n)
+    plain, stretched = (
+        object_shift(evaluated(), z, other, 1.0, stretched=choice) for choice in (False, True)
+    )
+    assert stretched < 0.1 * plain
+
+
 @pytest.mark.parametrize("truth", [(1.0, 1.0), (0.5, 2.0)])
 def test_absorption_of_maps(truth):
     maps = np.random.default_rng(3).random((2, *example().shape))
