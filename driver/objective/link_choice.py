@@ -34,13 +34,18 @@ def make_link(settings: Model, scan: Scan) -> Link:
     Raises
     ------
     ValueError
-        The refractive link lacks constants, or `matrix` is no formula.
+        The refractive link lacks constants, or `matrix` is no formula, or there is one for another link.
     """
     if settings.method == "ptychography":  # which has both parts of the object free
         return CartesianLink()
     if isinstance(settings.link, Link):
         return settings.link
     if settings.link != "refractive":
+        if settings.matrix is not None:
+            raise ValueError(
+                f"matrix: expected the refractive link beside it, got link {settings.link!r} (refractive is "
+                "the default with phase_shift, or with symbols of elements and the photon energy)"
+            )
         return LinearLink(scan.attenuation, settings.link_offset)
     return RefractiveLink(
         *refractive_constants(scan), settings.free, _matrix_constants(settings.matrix, scan)

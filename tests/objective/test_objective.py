@@ -875,6 +875,10 @@ def test_the_link_follows_the_scan():
     assert matrix.unknowns == ("matrix", "elements")
     (a,), (p,) = optical_constants("C5H8O2", geometry.energy)
     assert matrix.link.weights[0] == -(a + 1j * p)
+    with pytest.raises(
+        ValueError, match=r"^matrix: expected the refractive link beside it, got link 'linear'"
+    ):
+        Objective(scan, matrix=(0.1, 1.0))
     with pytest.raises(ValueError, match=r"^matrix: expected symbols .* got 'tissue'"):
         Objective(named, matrix="tissue")
     with pytest.raises(ValueError, match=r"^matrix: expected two numbers .* got 'H2O'"):
