@@ -20,7 +20,7 @@ from ptyxrf.driver.reconstruction.comparison import (
 
 #: Right links move the object by up to 0.6 of what the noise of the patterns allows, and 30 % errors of a
 #: constant by up to 0.8; links that spoil object or maps move it by 1.3 and more. Where both fits refine the
-#: positions, an object that is stretched with them has the same patterns: a right link moved it by 1.8.
+#: positions, these differ, too, and more so before they have settled: a right link moved the object by 1.7.
 MOST_SHIFT, MOST_WITH_POSITIONS = 1.2, 3.0
 #: Right links leave up to this many times the misfit over floor of ptychography alone; a link has fewer
 #: unknowns than a free object.

@@ -215,7 +215,7 @@ def test_callback():
         records.append(record)
         return record.iteration >= 2
 
-    result = reconstruct(example(), callback=stop)
+    result = reconstruct(example(), callback=stop, sequential_first=False)
     assert result.reason is Reason.CALLBACK
     assert [record.iteration for record in records] == [0, 1, 2]
     floor = result.quality.noise_floor  # which is known at the end
@@ -256,7 +256,10 @@ def test_low_memory_follows_the_same_path():
 
 
 def test_precisions_agree():
-    single, double = (reconstruct(example(), precision=p, max_iterations=4) for p in ("single", "double"))
+    single, double = (
+        reconstruct(example(), precision=p, max_iterations=4, sequential_first=False)
+        for p in ("single", "double")
+    )
     assert single.object.dtype == np.complex64
     assert double.object.dtype == np.complex128
     for one, other in zip(single.history[:2], double.history[:2], strict=True):
