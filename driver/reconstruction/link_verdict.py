@@ -27,9 +27,9 @@ MOST_SHIFT, MOST_WITH_POSITIONS = 1.2, 3.0
 MOST_MISFIT = 1.05
 #: The same without a floor, where the misfit is this part of the amplitudes at least.
 MOST_UNJUDGED, LEAST_MISFIT = 2.0, 0.02
-#: Right links leave up to 4 times the chi-square of the fluorescence alone, in a link that holds but for a
-#: material that fluorescence does not see.
-MOST_CHI_SQUARE = 6.0
+#: Multiples of the chi-square of fluorescence alone. Right links leave up to 5; 30 % errors of constants,
+#: which spoil neither object nor maps, up to 15; other links 30 and more.
+DOUBTED_CHI_SQUARE, MOST_CHI_SQUARE = 6.0, 20.0
 #: The verdict on patterns that only the joint fit misses.
 JOINT_ALONE = (
     "Poor fit: the misfit of the patterns is {:.3g} times what their noise explains, and that of "
@@ -74,7 +74,9 @@ def judge_link(objective: Objective, vector: NDArray, joint: Result, before: Res
         text = "No verdict on the link: ptychography alone is a poor fit, too."
         return replace(quality, object_shift=shift, link=text)
     if not doubts:
-        text = f"The link holds: {_moved(shift)}{_worst(quality, objective.scan.element_names)}."
+        doubted = _largest(quality, other)[1] > DOUBTED_CHI_SQUARE
+        cause = f"; {_cause(objective, before)}" if doubted else ""
+        text = f"The link holds: {_moved(shift)}{_worst(quality, objective.scan.element_names)}{cause}."
         return replace(quality, object_shift=shift, link=text, link_good=True)
     if quality.good is False:  # for what the verdict doubts ptychography has found no reason
         figures = quality.misfit_over_floor, other.misfit_over_floor
@@ -106,12 +108,19 @@ def _doubts(joint: Quality, before: Quality, names: list[str]) -> list[str]:
         ratio, most = (joint.relative_misfit / max(before.relative_misfit, LEAST_MISFIT)) ** 2, MOST_UNJUDGED
     if not ratio <= most:  # which may not be a number
         doubts.append(f"its patterns misfit {ratio:.3g} times as much")
-    if joint.chi_square is not None and before.chi_square is not None:
-        ratios = joint.chi_square / np.maximum(before.chi_square, 1.0)
-        if np.nanmax(ratios, initial=0.0) > MOST_CHI_SQUARE:
-            e = int(np.nanargmax(ratios))
-            doubts.append(f"the counts of {names[e]} have a chi-square of {joint.chi_square[e]:.3g}")
+    e, multiple = _largest(joint, before)
+    if joint.chi_square is not None and multiple > MOST_CHI_SQUARE:
+        doubts.append(f"the counts of {names[e]} have a chi-square of {joint.chi_square[e]:.3g}")
     return doubts
+
+
+def _largest(joint: Quality, before: Quality) -> tuple[int, float]:
+    """Return the element whose chi-square has grown most by the joint fit, and the multiple."""
+    if joint.chi_square is None or before.chi_square is None or np.isnan(joint.chi_square).all():
+        return 0, 0.0
+    multiples = joint.chi_square / np.maximum(before.chi_square, 1.0)
+    e = int(np.nanargmax(multiples))
+    return e, float(multiples[e])
 
 
 def _cause(objective: Objective, before: Result) -> str:

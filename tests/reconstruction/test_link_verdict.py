@@ -171,6 +171,12 @@ def test_counts_that_misfit_name_their_element():
     assert judged(joint=quality(chi=(1.0, 30.0)), before=quality(chi=(1.0, 29.0))).link_good
 
 
+def test_counts_that_misfit_a_little_raise_a_doubt_but_no_alarm():
+    found = judged(joint=quality(chi=(1.0, 9.0)))
+    assert found.link_good and found.link.startswith("The link holds: ")
+    assert "chi-square of the counts is 9" in found.link and "; doubt" in found.link
+
+
 def test_the_cause():
     wrong = quality(1.5)
     assert "whose vacuum is 1: give phase_shift" in judged(joint=wrong, link=LinearLink(ATTENUATION)).link

@@ -97,6 +97,7 @@ def _compiled():
 
 def run(solver, **more):
     settings = {"max_iterations": 6, "loss_tolerance": 0, "noise_stop": False, "fluorescence_first": False}
+    settings["fluorescence_prior"] = "none"  # whose strength takes fits of their own
     return reconstruct(joint_scan(12, 4), solver=solver, **settings | more)
 
 
