@@ -63,11 +63,6 @@ def _run(options: argparse.Namespace) -> int:
                 on_first_rank(comm, lambda: remove_checkpoints(settings.checkpoint))
     except Stopped:
         raise Failure(STOPPED, "stopped by SIGTERM; go on with --resume") from None
-    if result.quality is not None:
-        if result.quality.good is False:
-            warnings.warn(result.quality.verdict, stacklevel=1)
-        if result.quality.link_good is False:
-            warnings.warn(result.quality.link, stacklevel=1)
     if not options.quiet:
         if settings.method is None:
             there = "no " if scan.fluorescence is None else ""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import takes_settings
@@ -32,6 +33,10 @@ from ptyxrf.parallel.startup import agreed
 #: Largest change of the object, relative to vacuum, for which the linear link of real transmission holds: the
 #: neglected term of the exponential is half its square.
 WEAK_CONTRAST = 0.3
+
+
+class DoubtfulFit(UserWarning):
+    """The fit is poor, or the link between maps and object does not hold: the verdict of a result."""
 
 
 @takes_settings(Settings, ("method",))
@@ -88,10 +93,19 @@ def reconstruct(
         before, fallback = one_after_the_other(job, stages)
     stage = run_stage(job, stages[-1], before)
     _warn_of_strong_contrast(stage.objective, stage.vector)
-    if fallback is None:
-        return stage.result
-    quality = judge_link(stage.objective, stage.vector, stage.result, fallback)
-    return stage.result.replaced(fallback=fallback, quality=quality)
+    quality = stage.result.quality
+    if fallback is not None:
+        quality = judge_link(stage.objective, stage.vector, stage.result, fallback)
+    _warn_of_doubts(quality)
+    return stage.result.replaced(fallback=fallback, quality=quality) if fallback else stage.result
+
+
+def _warn_of_doubts(quality: Quality | None) -> None:
+    """Warn of a poor fit, and of a link that does not hold."""
+    if quality is not None:
+        for good, verdict in ((quality.good, quality.verdict), (quality.link_good, quality.link)):
+            if good is False:
+                warnings.warn(verdict, DoubtfulFit, stacklevel=5)
 
 
 def _checked(

@@ -8,6 +8,7 @@ from scan_examples import GEOMETRY
 
 import ptyxrf
 from ptyxrf.driver.reconstruction.judgement import SuspiciousScan
+from ptyxrf.driver.reconstruction.reconstruct import DoubtfulFit
 
 
 def plain_scan(**changes):
@@ -95,3 +96,10 @@ def test_a_scan_without_a_probe_begins_with_a_search():
     result = ptyxrf.reconstruct(scan, "ptychography", max_iterations=2)
     assert result.settings["probe_start"] == "zone-plate" and result.settings["refine_probe"]
     assert result.settings["probe_ranking"]
+
+
+def test_a_doubtful_fit_is_said_in_python_too():
+    scan = plain_scan()
+    wrong = scan.replace(probe=np.roll(scan.probe, 3, axis=1) ** 2 / 40)
+    with pytest.warns(DoubtfulFit, match="Poor fit"):
+        ptyxrf.reconstruct(wrong, "ptychography", max_iterations=3)
