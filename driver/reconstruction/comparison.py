@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -131,7 +133,7 @@ def object_shift(
     own, target, weight = z[lit].astype(complex), other[lit].astype(complex), light[lit]
     slopes = [slope[lit] for slope in _slopes(objective, z)] if stretched else []
 
-    def fitted(basis: NDArray[np.complex128], rest: NDArray[np.complex128]) -> NDArray[np.float64]:
+    def fitted(basis: NDArray[np.complex128], rest: NDArray[np.complex128]) -> NDArray[Any]:
         """Return the real coefficients of weighted least squares over the pixels of all ranks."""
         count = len(basis)
         gram, right = (basis.conj() * weight) @ basis.T, (basis.conj() * weight) @ rest
