@@ -726,6 +726,9 @@ def test_one_rank_needs_no_messages():
         def Get_rank(self):
             return 0
 
+        def Is_inter(self):
+            return False
+
     case = DEFAULTS | CASES["joint scan"]
     objective, _, u, _ = build(case, comm=Alone())
     other, _, _, _ = build(case)

@@ -207,19 +207,23 @@ def test_nonnegative(nonnegative):
 
 
 def test_callback():
-    records = []
+    """It sees the iterations of all stages; a true answer ends them all."""
+    records = {"ptychography": [], "fluorescence": [], "joint": []}
+    shape = example().shape
 
     def stop(record, view):
-        assert view.number == record.iteration and view.object.shape == example().shape
-        assert view.elements.shape == (2, *example().shape) and view.probe.shape == example().probe.shape
-        records.append(record)
-        return record.iteration >= 2
+        maps = {"ptychography": 0}.get(view.stage, 2)
+        assert view.number == record.iteration and view.object.shape == shape
+        assert view.elements.shape == (maps, *shape) and view.probe.shape == example().probe.shape
+        records[view.stage].append(record)
+        return view.stage == "joint" and record.iteration >= 2
 
     result = reconstruct(example(), callback=stop, sequential_first=False)
     assert result.reason is Reason.CALLBACK
-    assert [record.iteration for record in records] == [0, 1, 2]
+    assert [record.iteration for record in records["joint"]] == [0, 1, 2]
+    assert records["ptychography"]
     floor = result.quality.noise_floor  # which is known at the end
-    assert result.history == History(records).with_floor(floor)
+    assert result.history == History(records["joint"]).with_floor(floor)
     quiet = reconstruct(example(), callback=lambda record, view: None, max_iterations=3)
     assert quiet.reason is Reason.ITERATIONS
 
