@@ -33,6 +33,8 @@ from ptyxrf.parallel.startup import agreed
 #: Largest change of the object, relative to vacuum, for which the linear link of real transmission holds: the
 #: neglected term of the exponential is half its square.
 WEAK_CONTRAST = 0.3
+#: Part of the illuminated object beyond it from which the link is doubted.
+STRONG_PART = 0.05
 
 
 class DoubtfulFit(UserWarning):
@@ -159,7 +161,7 @@ def _warn_of_strong_contrast(objective: Objective, vector: NDArray[Any]) -> None
     beyond = np.abs(z[area] - vacuum) > WEAK_CONTRAST * abs(vacuum)
     count, pixels = objective.ranks.sum(np.array([beyond.sum(), beyond.size], dtype=np.float64))
     strong = count / pixels
-    if strong > 0.01:
+    if strong > STRONG_PART:
         warnings.warn(
             f"link: the linear link expects weak contrast, but {100 * strong:.0f} % of the illuminated "
             f"object differ from vacuum by more than {100 * WEAK_CONTRAST:.0f} %: the maps are not "
