@@ -349,10 +349,10 @@ def test_the_unit_of_the_data_does_not_matter(method, refine, factor, precision)
     )
     # a few inner steps: many of them amplify rounding, whatever the unit
     options = {"max_iterations": 4, "precision": precision, "refine_probe": refine, "inner_limit": 5}
-    unit = factor**2 if method == "fluorescence" else factor  # with weights of 1, not statistical ones
+    unit = 1.0 if method == "fluorescence" else factor  # a negative log likelihood has no unit
     one, other = (reconstruct(s, method, **options) for s in (scan, scaled))
     tolerance = 1e-6 if precision == "double" else 2e-2
-    assert len(one.history) == len(other.history) == 5
+    assert len(one.history) == len(other.history) > 3
     for a, b in zip(one.history, other.history, strict=True):
         assert b.loss == pytest.approx(unit * a.loss, rel=tolerance)
         if precision == "double":

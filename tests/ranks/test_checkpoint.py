@@ -84,7 +84,7 @@ def test_another_number_of_ranks_goes_on(comm, folder, name, method, solver, ref
     ours = run(scan, comm, **settings, checkpoint=path, resume=True)
     assert ours.settings["resumed_after"] == [2, 3, 5]
     assert len(ours.history) == len(expected.history) == 7
-    assert ours.loss == pytest.approx(expected.loss, rel=1e-10 if precision == "double" else 1e-3)
+    assert ours.loss == pytest.approx(expected.loss, rel=1e-10 if precision == "double" else 1e-2)
     if precision == "single":
         return
     for record, other in zip(ours.history, expected.history, strict=True):
