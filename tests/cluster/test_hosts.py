@@ -99,7 +99,7 @@ def folder(tmp_path_factory):
 
 def reconstruct(folder, name):
     words = ["-m", "ptyxrf", "reconstruct", folder / "scan.h5", "--out", folder / name]
-    return [*words, "--max-iterations", "6", "--precision", "double"]
+    return [*words, "--max-iterations", "6", "--precision", "double", "--no-sequential-first"]
 
 
 @LAYOUTS
@@ -109,7 +109,8 @@ def test_a_reconstruction_is_that_of_one_process(folder, count, per_host):
         done = python(hosts, per_host, *reconstruct(folder, name), timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("result:") == done.stdout.count("report:") == 1
-    assert len(re.findall("^iteration", done.stderr, re.MULTILINE)) == len(done.stderr.splitlines()) == 7
+    said = [line for line in done.stderr.splitlines() if not line.startswith("ptyxrf: warning: ")]
+    assert sum(line.startswith("iteration") for line in said) == len(said) == 7
     one, ours = read_result(folder / "one.h5"), read_result(folder / name)
     assert ours.loss == pytest.approx(one.loss, rel=1e-11)
     np.testing.assert_allclose(ours.object, one.object, rtol=1e-8, atol=1e-10)
@@ -166,7 +167,8 @@ def test_a_cut_link_ends_the_job_on_all_hosts(folder, tmp_path, cut):
         assert job.wait(timeout=40) != 0
         wait_for(lambda: [processes_on(host) for host in hosts] == [[], [], []])
     missed = {
-        host: re.findall(r"^ptyxrf: .*$", path.read_text(), re.MULTILINE) for host, path in said.items()
+        host: re.findall(r"^ptyxrf: (?!warning).*$", path.read_text(), re.MULTILINE)
+        for host, path in said.items()
     }
     # the host after the disconnected one detects its loss, and this one that of the host before it;
     # the third one is informed

@@ -54,6 +54,7 @@ class Start:
         words = [
             "reconstruct", scan, "--out", folder / "r.h5", "--resume", "--checkpoint-iterations", "1",
             "--max-iterations", ITERATIONS, "--inner-limit", "2", "--precision", "double",
+            "--no-sequential-first",  # numbers of iterations are those of one stage
             "--loss-tolerance", "0", "--gradient-tolerance", "0", "--no-noise-stop", "--no-report",
         ]  # fmt: skip
         command = [*MPIEXEC, "-n", ranks, sys.executable, "-m", "ptyxrf", *words]
