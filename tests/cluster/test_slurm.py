@@ -23,7 +23,7 @@ COMMAND, MPIEXEC = (Path(sys.executable).with_name(name) for name in ("ptyxrf", 
 #: The command of an environment with Open MPI in place of MPICH; if it is set, its mpiexec is tested.
 OPENMPI = os.environ.get("PTYXRF_OPENMPI")
 SRUN = "env MPIR_CVAR_CH4_NETMOD=ofi srun --mpi=pmi2 -K"
-WORDS = ("--max-iterations", 9, "--precision", "double", "--inner-limit", "4")
+WORDS = ("--max-iterations", 9, "--precision", "double", "--inner-limit", "4", "--no-sequential-first")
 
 #: The command with a pause after each iteration, so that there is time for events.
 SLOW = """#!{python}
