@@ -18,7 +18,8 @@ def run(scan, name, precision, comm=None, **more):
     limit = FEWER.get(name, 8 if precision == "single" else None)
     # maps of the fluorescence alone are a long solve before these twenty iterations, with its own rounding:
     # test_first_maps compares them
-    settings |= {"max_iterations": 20, "inner_limit": limit, "fluorescence_first": False} | more
+    settings |= {"max_iterations": 20, "inner_limit": limit, "fluorescence_first": False}
+    settings |= {"fluorescence_prior": "none"} | more
     if settings.get("solver") != "newton":
         settings["inner_limit"] = 1
     return reconstruct(
