@@ -8,6 +8,7 @@ import math
 import os
 import sys
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ from ptyxrf.driver.command.progress import progress
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.files.whole_file import whole_file
-from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.reconstruction.judgement import SuspiciousScan
+from ptyxrf.driver.reconstruction.reconstruct import DoubtfulFit, reconstruct
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.experiments.paper_cases import PAPER, Case
 from ptyxrf.parallel.startup import from_first_rank
@@ -165,12 +167,18 @@ class RunCache:
         title = f"{case.label}, {settings.method}, {label}"
         if settings.method == "joint":
             title += f", alpha {settings.alpha} x {settings.alpha_scale:g}"
-        with progress(
-            quiet=self.quiet or not self.first or not sys.stderr.isatty(),
-            label=f"{self.label}: {title}",
-            max_iterations=settings.max_iterations,
-            max_sweeps=settings.max_sweeps,
-        ) as callback:
+        with (
+            progress(
+                quiet=self.quiet or not self.first or not sys.stderr.isatty(),
+                label=f"{self.label}: {title}",
+                max_iterations=settings.max_iterations,
+                max_sweeps=settings.max_sweeps,
+            ) as callback,
+            warnings.catch_warnings(),
+        ):
+            # experiments are about scans and links that are not good
+            for category in (SuspiciousScan, DoubtfulFit):
+                warnings.simplefilter("ignore", category)
             run = reconstruct(case.scan, settings=settings, start=start, callback=callback, comm=self.comm)
         result: Result = run.gather()
         last = result.history[-1]

@@ -60,7 +60,8 @@ def _read(reader: Hdf5Reader) -> MeasuredScan:
     count, m = patterns.shape[0], patterns.shape[-1]
     photon, distance, pixels = _energy(reader), _distance(reader), _detector_pixels(reader)
     x, y = _translation(reader, count)
-    there = [name for name in PROBE_PLACES if reader.has(name)]
+    # a link to nothing is no scan without a probe
+    there = [name for name in PROBE_PLACES if reader.optional_dataset(name) is not None]
     arguments: dict[str, Any] = {"exposure": _exposure(reader, count)}
     if there:
         probe = reader.array(there[0])
