@@ -61,6 +61,8 @@ def _run(options: argparse.Namespace) -> int:
             write_outputs(result, scan, out, picture=files.report)
             if not files.keep_checkpoint:
                 on_first_rank(comm, lambda: remove_checkpoints(settings.checkpoint))
+            if settings.resume:  # ranks of a run that was killed may have outlived the start of this one
+                on_first_rank(comm, lambda: _remove_remains(out, files, settings))
     except Stopped:
         raise Failure(STOPPED, "stopped by SIGTERM; go on with --resume") from None
     if not options.quiet:
@@ -74,18 +76,29 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read(options: argparse.Namespace, out: Path, files: Files, settings: Reconstruction) -> Scan:
-    """Check outputs, and read the scan; on the first rank."""
-    from ptyxrf.driver.files.whole_file import remove_remains
+def _outputs(out: Path, files: Files, settings: Reconstruction) -> list[Path]:
+    """Return the files that a run writes."""
     from ptyxrf.driver.reconstruction.checkpoint import older_path
 
     checkpoint = Path(str(settings.checkpoint))
-    outputs = [out, report_path(out)] if files.report else [out]
-    outputs += [checkpoint, older_path(checkpoint)]
-    check_outputs(outputs, [options.scan, files.maps, options.settings])
+    results = [out, report_path(out)] if files.report else [out]
+    return [*results, checkpoint, older_path(checkpoint)]
+
+
+def _remove_remains(out: Path, files: Files, settings: Reconstruction) -> None:
+    """Remove what runs that were killed while they wrote these files have left."""
+    from ptyxrf.driver.files.whole_file import remove_remains
+
+    for path in _outputs(out, files, settings):
+        remove_remains(path)
+
+
+def _read(options: argparse.Namespace, out: Path, files: Files, settings: Reconstruction) -> Scan:
+    """Check outputs, and read the scan; on the first rank."""
+    checkpoint = Path(str(settings.checkpoint))
+    check_outputs(_outputs(out, files, settings), [options.scan, files.maps, options.settings])
     if settings.resume:
-        for path in outputs:
-            remove_remains(path)
+        _remove_remains(out, files, settings)
     elif checkpoint.exists():
         warnings.warn(
             f"{checkpoint}: is of an earlier run, and will be replaced: --resume would go on from it",

@@ -60,13 +60,28 @@ def _being_written(temporary: Path) -> bool:
     _, _, host, process, *_ = [*temporary.name.split("-"), "", ""]
     try:
         if host == _short(socket.gethostname()) and process.isdigit():
-            os.kill(int(process), 0)
-            return int(process) != os.getpid()
+            return int(process) != os.getpid() and _lives(int(process))
         return time.time() - temporary.stat().st_mtime < STILL_WRITING
     except (ProcessLookupError, FileNotFoundError):
         return False
     except PermissionError:  # a process of another user
         return True
+
+
+def _lives(process: int) -> bool:
+    """Return whether a process of this host lives; one that was killed may wait for its parent to notice.
+
+    Raises
+    ------
+    ProcessLookupError
+        There is none.
+    """
+    os.kill(process, 0)
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):  # it ended, or this system does not tell
+        return True
+    return state not in ("Z", "X")
 
 
 def synchronise(path: Path) -> None:

@@ -1,5 +1,7 @@
 """Names of files beside a result, and temporary files of processes that live."""
 
+import os
+import subprocess
 from pathlib import Path
 
 from ptyxrf.driver.files.output_names import named_after
@@ -20,6 +22,12 @@ def test_what_another_process_is_writing_stays(tmp_path):
         temporary.rename(others)
         dead = temporary.with_name(here.replace(f"-{process}-", "-4194305-"))  # above the largest number
         dead.touch()
+        killed = subprocess.Popen(["sleep", "60"])
+        killed.kill()
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # its parent has not noticed
+        unnoticed = temporary.with_name(here.replace(f"-{process}-", f"-{killed.pid}-"))
+        unnoticed.touch()
         remove_remains(tmp_path / "run.h5")
-        assert others.exists() and not dead.exists()
+        assert others.exists() and not dead.exists() and not unnoticed.exists()
+        killed.wait()
         others.rename(temporary)
