@@ -19,7 +19,7 @@ demo: install
 test: install $(VENV)/tests-installed
 	$(PYTEST) -n $(WORKERS) $(BY_FILE)
 
-# tests/ranks on 1 to 8 ranks; they follow each other, because each run takes all cores
+# tests/ranks on 1 to 5 ranks; they follow each other, because each run takes all cores
 test-ranks: install $(VENV)/tests-installed
 	$(PYTEST) tests/test_ranks.py -k test_on_ranks -m "$(MARKED)"
 
