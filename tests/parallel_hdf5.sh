@@ -114,7 +114,7 @@ rank_tests 2 tests/ranks
 rank_tests 4 tests/ranks/test_files.py tests/ranks/test_checkpoint.py
 
 "$python" -m ptyxrf simulate "$folder/scan.h5" --m 16 --per-side 6 --quiet
-words=(-m ptyxrf reconstruct "$folder/scan.h5" --max-iterations 6 --precision double --quiet --out)
+words=(-m ptyxrf reconstruct "$folder/scan.h5" --max-iterations 6 --precision double --no-sequential-first --quiet --out)
 timeout --kill-after=10 300 "$python" "${words[@]}" "$folder/one.h5"
 on 3 300 "${words[@]}" "$folder/three.h5"
 "$python" - "$folder" <<'END'
