@@ -218,7 +218,7 @@ def test_callback():
         records[view.stage].append(record)
         return view.stage == "joint" and record.iteration >= 2
 
-    result = reconstruct(example(), callback=stop, sequential_first=False)
+    result = reconstruct(example(), callback=stop)
     assert result.reason is Reason.CALLBACK
     assert [record.iteration for record in records["joint"]] == [0, 1, 2]
     assert records["ptychography"]
