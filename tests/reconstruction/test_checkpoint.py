@@ -405,7 +405,7 @@ def everything(path):
     return content.facts, content.history, content.arrays, read_fields(path, "joint", *one_rank(path))
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
 def test_no_flipped_byte_passes(path, tmp_path, count):
     """Anywhere in the file: it is found, or nobody reads it."""
     run(max_iterations=2, checkpoint=path, checkpoint_iterations=2, refine_probe=True)
