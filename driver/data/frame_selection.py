@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ptyxrf.driver.data.lazy_arrays import is_lazy
+from ptyxrf.driver.data.lazy_arrays import ConvertedSource, is_lazy
 
 
 def frame_numbers(frames: str | slice | ArrayLike, count: int) -> NDArray[np.int64]:
@@ -49,7 +49,7 @@ def _index(text: str) -> int | slice:
     return slice(*(int(part) if part.strip() else None for part in text.split(":")))
 
 
-class ChosenFrames:
+class ChosenFrames(ConvertedSource):
     """Some frames of a lazy source, in an order of their own.
 
     Parameters
@@ -70,19 +70,6 @@ class ChosenFrames:
         self.shape = (len(frames), *source.shape[1:])
         self.dtype = source.dtype
 
-    @property
-    def label(self) -> str:
-        """File and dataset, for messages."""
-        return getattr(self.source, "label", "")
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, key: Any) -> Any:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
         if first is Ellipsis or isinstance(first, tuple):
@@ -93,9 +80,6 @@ class ChosenFrames:
         # HDF5 takes increasing numbers only
         unique, inverse = np.unique(wanted, return_inverse=True)
         return np.asarray(self.source[unique])[(inverse.reshape(wanted.shape), *rest)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
 
 
 def chosen_frames(array: Any, frames: NDArray[np.int64]) -> Any:

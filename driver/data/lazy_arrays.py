@@ -52,6 +52,11 @@ class ConvertedSource:
         self.dtype = np.asarray(source[:0]).dtype
 
     @property
+    def label(self) -> str:
+        """File and dataset, for messages."""
+        return getattr(self.source, "label", "")
+
+    @property
     def ndim(self) -> int:
         """Number of dimensions."""
         return len(self.shape)
@@ -68,11 +73,6 @@ class ConvertedSource:
 
 class ClippedSource(ConvertedSource):
     """A lazy source whose values below 0 are 0; NaN stays."""
-
-    @property
-    def label(self) -> str:
-        """File and dataset, for messages."""
-        return getattr(self.source, "label", "")
 
     def __getitem__(self, key: Any) -> Any:
         return np.maximum(super().__getitem__(key), 0)

@@ -74,8 +74,6 @@ def open_file(path: str | os.PathLike[str]) -> h5py.File:
 
 def _kind(path: str | os.PathLike[str]) -> str:
     """Return what a file is that cannot be opened as HDF5."""
-    if not Path(path).is_file():  # opening a pipe would wait for who writes to it
-        return UNREADABLE
     try:
         with open(path, "rb") as file:
             start = file.read(16)

@@ -3,6 +3,10 @@
 A test marked ``ranks(at_least=2, at_most=3)`` runs on so many ranks, and is deselected on others.
 """
 
+import shutil
+import tempfile
+from pathlib import Path
+
 import pytest
 from mpi4py import MPI
 
@@ -23,6 +27,16 @@ def _runs_on(size, *, at_least=1, at_most=None):
 @pytest.fixture(scope="session")
 def comm():
     return MPI.COMM_WORLD
+
+
+@pytest.fixture
+def folder(comm):
+    """A folder of all ranks, which ends with the test."""
+    path = comm.bcast(tempfile.mkdtemp() if comm.Get_rank() == 0 else None)
+    yield Path(path)
+    comm.Barrier()
+    if comm.Get_rank() == 0:
+        shutil.rmtree(path)
 
 
 def pytest_exception_interact(node, call, report):

@@ -1,10 +1,7 @@
 """A checkpoint of any number of ranks, taken up by any other."""
 
 import functools
-import shutil
-import tempfile
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,15 +34,6 @@ RUNS = [
 def example(name):
     """Return a case without its truth, whose errors are not the same on several ranks."""
     return make_scan(name).replace(truth=None)
-
-
-@pytest.fixture
-def folder(comm):
-    path = comm.bcast(tempfile.mkdtemp() if comm.Get_rank() == 0 else None)
-    yield Path(path)
-    comm.Barrier()
-    if comm.Get_rank() == 0:
-        shutil.rmtree(path)
 
 
 def run(scan, comm, *, method, solver, precision, refine_probe, **more):

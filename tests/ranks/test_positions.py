@@ -1,9 +1,5 @@
 """Positions that move the corners of their patches, over tiles and halos, are those of one rank."""
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pytest
 from cases import CASES, make_scan, random_unknowns, relative
@@ -172,15 +168,6 @@ def test_reconstructions(comm, name, solver):
     assert_alike(ours, one)
     assert np.abs(one.positions - scan.positions).max() > 2
     assert one.loss < one.history[0].loss
-
-
-@pytest.fixture
-def folder(comm):
-    path = comm.bcast(tempfile.mkdtemp() if comm.Get_rank() == 0 else None)
-    yield Path(path)
-    comm.Barrier()
-    if comm.Get_rank() == 0:
-        shutil.rmtree(path)
 
 
 @pytest.mark.parametrize("solver", ["quasi-newton", "newton"])

@@ -1,8 +1,6 @@
 """What comes before a joint fit is the same on any number of ranks: results, files, resumed runs."""
 
 import shutil
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,15 +14,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:link")
 
 #: Element 1 of raster-grid has no data; positions and intensities are unknown in the last.
 NAMES = ("raster-grid", "spiral-scan-modes", "random-scan-positions")
-
-
-@pytest.fixture
-def folder(comm):
-    path = comm.bcast(tempfile.mkdtemp() if comm.Get_rank() == 0 else None)
-    yield Path(path)
-    comm.Barrier()
-    if comm.Get_rank() == 0:
-        shutil.rmtree(path)
 
 
 def example(name):
