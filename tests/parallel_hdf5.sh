@@ -114,7 +114,8 @@ rank_tests 2 tests/ranks
 rank_tests 4 tests/ranks/test_files.py tests/ranks/test_checkpoint.py
 
 "$python" -m ptyxrf simulate "$folder/scan.h5" --m 16 --per-side 6 --quiet
-words=(-m ptyxrf reconstruct "$folder/scan.h5" --max-iterations 6 --precision double --no-sequential-first --quiet --out)
+words=(-m ptyxrf reconstruct "$folder/scan.h5" --max-iterations 6 --precision double --no-sequential-first
+    --fluorescence-prior none --quiet --out)
 timeout --kill-after=10 300 "$python" "${words[@]}" "$folder/one.h5"
 on 3 300 "${words[@]}" "$folder/three.h5"
 "$python" - "$folder" <<'END'
@@ -123,9 +124,9 @@ import numpy as np
 from ptyxrf.driver.files.result_file import read_result
 
 one, three = (read_result(f"{sys.argv[1]}/{name}.h5") for name in ("one", "three"))
-np.testing.assert_allclose(three.loss, one.loss, rtol=1e-9)
-np.testing.assert_allclose(three.object, one.object, rtol=1e-6, atol=1e-8)
-np.testing.assert_allclose(three.elements, one.elements, rtol=1e-6, atol=1e-8)
+np.testing.assert_allclose(three.loss, one.loss, rtol=1e-11)
+np.testing.assert_allclose(three.object, one.object, rtol=1e-8, atol=1e-10)
+np.testing.assert_allclose(three.elements, one.elements, rtol=1e-8, atol=1e-10)
 END
 
 # a disk that fills up before there is room for a checkpoint, or after; a rank that is stopped while it writes
