@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.aligned import aligned_empty
-from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.compiled import allocation_free
 from ptyxrf.kernels.probe_shift import Shifts
 from ptyxrf.kernels.simd.fourier import (
     FieldPlan,
@@ -41,7 +41,7 @@ class Ramps(NamedTuple):
     columns: NDArray
 
 
-@compiled
+@allocation_free
 def shift_probes(
     plan: FieldPlan, spectrum: NDArray, row_ramps: NDArray, column_ramps: NDArray, field: NDArray,
     fields: NDArray,
@@ -68,7 +68,7 @@ def shift_probes(
             merge_field(plan, field, 0, flat, (b * fields.shape[1] + k) * m * m)
 
 
-@compiled
+@allocation_free
 def shift_probes_adjoint(
     plan: FieldPlan, fields: NDArray, row_ramps: NDArray, column_ramps: NDArray, field: NDArray,
     spectrum: NDArray,
@@ -95,7 +95,7 @@ def shift_probes_adjoint(
                         target_im[l] += ramp_re * from_im[l] - ramp_im * from_re[l]
 
 
-@compiled
+@allocation_free
 def shift_tangents(
     plan: FieldPlan, change: NDArray, spectrum: NDArray, moves: NDArray, ramps: Ramps, field: NDArray,
     fields: NDArray,
@@ -131,7 +131,7 @@ def shift_tangents(
             merge_field(plan, field, 0, flat, (b * fields.shape[1] + k) * plan.m * plan.m)
 
 
-@compiled
+@allocation_free
 def shift_tangents_adjoint(
     plan: FieldPlan, fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, bend: bool,
     ramps: Ramps, field: NDArray, total: NDArray, slopes: NDArray,
@@ -148,7 +148,7 @@ def shift_tangents_adjoint(
         along_rows = moves[b, 0] if bend else zero
         along_columns = moves[b, 1] if bend else zero
         grown = moves[b, 2] if bend else one
-        sums = np.zeros(3)
+        all_rows = all_columns = all_amplitudes = 0.0
         for k in range(fields.shape[1]):
             split_field(plan, flat, (b * fields.shape[1] + k) * plan.m * plan.m, field, 0)
             forward_field(plan, field, 0)
@@ -178,10 +178,12 @@ def shift_tangents_adjoint(
                         in_rows += frequencies[l] * slope
                         in_column += slope
                         in_amplitude += h_re * v_re + h_im * v_im
-                    sums[0] += in_rows
-                    sums[1] += ramps.column_frequencies[i] * in_column
-                    sums[2] += in_amplitude
-        slopes[b] += sums
+                    all_rows += in_rows
+                    all_columns += ramps.column_frequencies[i] * in_column
+                    all_amplitudes += in_amplitude
+        slopes[b, 0] += all_rows
+        slopes[b, 1] += all_columns
+        slopes[b, 2] += all_amplitudes
 
 
 class VectorShifts(Shifts):
