@@ -107,7 +107,7 @@ def _run_subcommand(words: list[str], subcommands: Sequence[Subcommand], comm: A
                 parser.print_help()
                 return DONE
             options = parser.parse_args(words)
-            options.comm = comm
+            options.comm, options.words = comm, words
             with _log_on_stderr(is_first(comm) and not getattr(options, "quiet", True)):
                 return options.run(options)
         except KeyboardInterrupt:

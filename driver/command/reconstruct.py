@@ -20,6 +20,7 @@ from ptyxrf.driver.command.parser import Subcommand, add_settings, add_settings_
 from ptyxrf.driver.command.settings_file import settings_text
 from ptyxrf.driver.command.tables import Files, Maps, Reconstruction
 from ptyxrf.driver.job import watchdog
+from ptyxrf.driver.job.launch import start_ranks
 from ptyxrf.driver.job.ranks import Failure
 from ptyxrf.driver.job.settings import JobSettings
 
@@ -45,6 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.show_settings:
         print(settings_text({"files": files, "reconstruct": settings, "job": job}), end="")
         return 0
+    start_ranks(job.ranks, options.words)
     from ptyxrf.driver.command.progress import reconstruct_with_progress
     from ptyxrf.driver.job.signals import Stopped, catching
     from ptyxrf.driver.reconstruction.checkpoint import checkpoint_path, remove_checkpoints

@@ -1,10 +1,10 @@
-"""Settings of the job: how long ranks wait for one another."""
+"""Settings of the job: its ranks, and how long they wait for one another."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ptyxrf.driver.data.kinds import ZeroOr
+from ptyxrf.driver.data.kinds import COUNT, Choice, Either, ZeroOr
 from ptyxrf.driver.data.setting import SettingsGroup, setting
 from ptyxrf.driver.job.watchdog import DEFAULT_SECONDS, SHORTEST_SECONDS
 
@@ -13,6 +13,12 @@ from ptyxrf.driver.job.watchdog import DEFAULT_SECONDS, SHORTEST_SECONDS
 class JobSettings(SettingsGroup):
     """Settings of a job of several ranks."""
 
+    ranks: int | str = setting(
+        1,
+        Either((COUNT, Choice(("auto",))), "N|auto"),
+        "start so many ranks on this machine with mpiexec; auto: one on each core",
+        path=False,
+    )
     watchdog_seconds: float = setting(
         DEFAULT_SECONDS,
         ZeroOr(minimum=SHORTEST_SECONDS),
