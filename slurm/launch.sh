@@ -26,14 +26,16 @@ on_each_node() {
 # shellcheck disable=SC2016
 name_and_boot='echo "$SLURMD_NODENAME $(cat /proc/sys/kernel/random/boot_id)"'
 
-# Kernels are code, so the folder must belong to the user on every node. Records the nodes and their boot IDs.
+# Kernels are code, so nobody else may write to the folder, on any node. Records the nodes and their boot IDs.
 use_local_folder() {
     export PTYXRF_LOCAL=${PTYXRF_LOCAL:-/tmp/ptyxrf-$(id -u)}
     export NUMBA_CACHE_DIR=${NUMBA_CACHE_DIR:-$PTYXRF_LOCAL/numba} PTYXRF_WISDOM=${PTYXRF_WISDOM:-$PTYXRF_LOCAL/wisdom}
     # shellcheck disable=SC2016
     at_start=$(on_each_node '
-        mkdir -p -m 700 "$PTYXRF_LOCAL" && [ -O "$PTYXRF_LOCAL" ] || {
-            echo "$PTYXRF_LOCAL on $SLURMD_NODENAME: expected a folder of your own; set PTYXRF_LOCAL to another" >&2
+        mkdir -p -m 700 "$PTYXRF_LOCAL" && [ -O "$PTYXRF_LOCAL" ] && [ ! -L "$PTYXRF_LOCAL" ] &&
+            (( (0$(stat -c %a "$PTYXRF_LOCAL") & 022) == 0 )) || {
+            echo "$PTYXRF_LOCAL on $SLURMD_NODENAME: expected a folder of your own, no link, in which nobody else" \
+                "may write; set PTYXRF_LOCAL to another, or chmod go-w" >&2
             exit 1
         }
         '"$name_and_boot")

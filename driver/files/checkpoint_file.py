@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.digest import digest_of
 from ptyxrf.driver.data.history import History
+from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.cxi import ENTRY
 from ptyxrf.driver.files.file_errors import FileError
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, Hdf5Reader, reading
@@ -219,7 +220,7 @@ def _part(reader: Hdf5Reader, name: str, count: int, tile: Tile) -> NDArray[Any]
     if dataset.shape != (count, *tile.grid):
         raise reader.error(name, f"expected fields of shape {(count, *tile.grid)}, got {dataset.shape}")
     try:
-        return dataset[(slice(None), *tile.owned.slices)]
+        return read_values(dataset, (slice(None), *tile.owned.slices))
     except READ_ERRORS as error:
         raise reader.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
 

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 WAITING = 8
 #: More threads than this wait for the disk.
 MOST_THREADS = 4
+#: Weights of the words of a block in Fletcher's second sum, which float64 holds to the last digit.
+DESCENDING = np.arange(1 << 15, 0, -1, dtype=np.float64)
 
 
 class ChunkWriter:
@@ -93,9 +95,12 @@ def compressed(chunk: NDArray[Any]) -> bytes:
 
 def fletcher32(data: bytes) -> int:
     """Return the checksum that HDF5 has for bytes; a last odd one is the upper half of a word."""
-    words = np.frombuffer(data + b"\0" * (len(data) % 2), ">u2").astype(np.uint64)
-    after = np.arange(len(words), 0, -1, dtype=np.uint64)
-    sums = int(words.sum()), int((words * after).sum())
+    words = np.frombuffer(data + b"\0" * (len(data) % 2), ">u2")
+    low = high = 0
+    for first in range(0, len(words), len(DESCENDING)):
+        block = words[first : first + len(DESCENDING)].astype(np.float64)
+        high += len(block) * low + int((block * DESCENDING[len(DESCENDING) - len(block) :]).sum())
+        low += int(block.sum())
     # sums of ones' complement: only zeros add up to 0
-    low, high = ((value - 1) % 65535 + 1 if value else 0 for value in sums)
+    low, high = ((value - 1) % 65535 + 1 if value else 0 for value in (low, high))
     return high << 16 | low

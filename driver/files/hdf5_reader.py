@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.cxi import ENTRY, FORMAT, placed
 from ptyxrf.driver.files.file_errors import DamagedFile, FileError
 from ptyxrf.driver.files.hdf5_opening import READ_ERRORS, UNREADABLE, missing_filter, open_file
@@ -132,12 +133,14 @@ class Hdf5Reader:
             if dataset.id.get_num_chunks() < wanted:
                 raise self.error(name, "some of its values were never written")
 
-    def array(self, name: str) -> Any:
-        """Return all values of a dataset, checked against their checksums."""
+    def array(self, name: str, most: int | None = None) -> Any:
+        """Return all values of a dataset, checked against their checksums; more than `most` are refused."""
         dataset = self.dataset(name)
+        if most is not None and dataset.size > most:
+            raise self.error(name, f"expected at most {most} values, got the shape {dataset.shape}")
         try:
             self.check_size(name, dataset)
-            return as_complex(dataset[()])
+            return as_complex(read_values(dataset))
         except DamagedFile:
             raise
         except READ_ERRORS as error:
@@ -160,9 +163,9 @@ class Hdf5Reader:
         known = self.at(name) in self._optional or self.has(name) or self._broken_link(name)
         return self.dataset(name) if known else None
 
-    def optional(self, name: str) -> Any:
-        """Return the values of a dataset, or None where the file never had it."""
-        return None if self.optional_dataset(name) is None else self.array(name)
+    def optional(self, name: str, most: int | None = None) -> Any:
+        """Return the values of a dataset, or None where the file never had it; see `array`."""
+        return None if self.optional_dataset(name) is None else self.array(name, most)
 
     def number(self, name: str) -> float:
         """Return a dataset that holds one number (or one and the same for each pattern)."""
@@ -190,9 +193,9 @@ class Hdf5Reader:
             raise self.error(name, f"expected a string, got {type(value).__name__}")
         return self._decoded(name, value)
 
-    def texts(self, name: str) -> list[str]:
+    def texts(self, name: str, most: int | None = None) -> list[str]:
         """Return a dataset that holds a list of strings, without the blanks that fill up fixed lengths."""
-        values = np.ravel(self.array(name)).tolist()
+        values = np.ravel(self.array(name, most)).tolist()
         if not all(isinstance(value, bytes) for value in values):
             raise self.error(name, "expected strings")
         return [self._decoded(name, value).strip() for value in values]
@@ -202,7 +205,7 @@ class Hdf5Reader:
         dataset = None if link_problem(self.file, name) else self.file.get(name)
         if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.size != 1:
             return ""
-        value = np.ravel(dataset[()])[0]
+        value = np.ravel(read_values(dataset))[0]
         return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
     def _decoded(self, name: str, value: bytes) -> str:

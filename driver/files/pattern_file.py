@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.files.stored_array import StoredArray
@@ -31,7 +32,7 @@ class PatternFile(StoredArray):
             for first, last in zip([0, *ends.tolist()], ends.tolist(), strict=False):
                 low, high = int(indices[first]), int(indices[last - 1]) + 1
                 try:
-                    dataset.read_direct(block, np.s_[low:high], np.s_[first:last])
+                    read_values(dataset, np.s_[low:high], block[first:last])
                 except READ_ERRORS as error:
                     raise reader.error(
                         self.name,

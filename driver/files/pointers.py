@@ -82,7 +82,7 @@ def _virtual_problem(dataset: h5py.Dataset, way: list[tuple[str, str]], known: s
             continue  # a series of files, or in folders that only HDF5 knows
         gone = f"its values are in {source} of {place}, which cannot be opened"
         try:
-            with _opened(dataset.file, place) as file:
+            with opened_source(dataset.file, place) as file:
                 there = None if link_problem(file, source) else file.get(source)
                 if not isinstance(there, h5py.Dataset):
                     return gone
@@ -94,7 +94,7 @@ def _virtual_problem(dataset: h5py.Dataset, way: list[tuple[str, str]], known: s
     return ""
 
 
-def _opened(file: h5py.File, place: str) -> h5py.File:
+def opened_source(file: h5py.File, place: str) -> h5py.File:
     """Open a file that a virtual dataset names, where HDF5 looks for it."""
     folder = _folder(file)
     beside = folder / place, Path(place), folder / Path(place).name

@@ -269,12 +269,12 @@ def read_scan(
 def _arguments(reader: Hdf5Reader, turns: tuple[bool, bool, bool]) -> dict[str, Any]:
     """Return the arguments of the `Scan` in a file of this package or another program."""
     if reader.own:
-        return _own_arguments(reader) | _common_arguments(reader)
+        return (own := _own_arguments(reader)) | _common_arguments(reader, own["patterns"].shape)
     found = reader_of(reader, "scan").reads(reader)
     if isinstance(found.patterns, PatternFile):
         warn_of_unwritten(found.patterns)
     measured = arguments_of_measured(found, *turns)
-    return _common_arguments(reader) | measured
+    return _common_arguments(reader, found.patterns.shape) | measured
 
 
 def _patterns(reader: Hdf5Reader) -> PatternFile:
@@ -284,14 +284,15 @@ def _patterns(reader: Hdf5Reader) -> PatternFile:
     return PatternFile(reader.path, PATTERNS, dataset.shape, dataset.dtype)
 
 
-def _common_arguments(reader: Hdf5Reader) -> dict[str, Any]:
-    """Return what files of this package and of others have at the same places."""
+def _common_arguments(reader: Hdf5Reader, patterns: tuple[int, ...]) -> dict[str, Any]:
+    """Return what files of this package and of others have at the same places, for patterns of a shape."""
+    pixels = patterns[-2] * patterns[-1]
     if reader.own:
         reader.dataset(f"{ENTRY}/title")  # which this package has written
     return {
-        "mask": _mask(reader),
-        "count_scale": reader.optional(f"{DETECTOR}/count_scale"),
-        "pattern_background": reader.optional(f"{DETECTOR}/pattern_background"),
+        "mask": _mask(reader, pixels),
+        "count_scale": reader.optional(f"{DETECTOR}/count_scale", patterns[0]),
+        "pattern_background": reader.optional(f"{DETECTOR}/pattern_background", pixels),
         "title": reader.label(f"{ENTRY}/title"),
         **_fluorescence(reader),
     }
@@ -308,10 +309,10 @@ def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
     places = {name: f"{ENTRY}/truth_1/{name}" for name in TRUE_ARRAYS}
     return {
         "patterns": patterns,
-        "positions": reader.array(POSITIONS),
+        "positions": reader.array(POSITIONS, 2 * len(patterns)),
         "probe": None if reader.dataset(ILLUMINATION).attrs.get("guess") else reader.array(ILLUMINATION),
         "shape": _object_shape(reader),
-        "exposure": reader.array(EXPOSURE),
+        "exposure": reader.array(EXPOSURE, len(patterns)),
         "geometry": None if nominal else geometry,
         "truth": {
             name: _stored(reader, place)
@@ -329,7 +330,7 @@ def _object_shape(reader: Hdf5Reader) -> tuple[int, int]:
     return int(shape[0]), int(shape[1])
 
 
-def _mask(reader: Hdf5Reader) -> Any:
+def _mask(reader: Hdf5Reader, pixels: int) -> Any:
     """Return the mask, or None: read where all patterns share one, lazy where each has its own."""
     if reader.optional_dataset(MASK) is None:
         return None
@@ -338,7 +339,7 @@ def _mask(reader: Hdf5Reader) -> Any:
         raise reader.error(MASK, f"expected integers, 0 = good, got {dataset.dtype}")
     if dataset.ndim == 3:
         return MaskFile(reader.path, MASK, dataset.shape, dataset.dtype)
-    mask = np.asarray(reader.array(MASK))
+    mask = np.asarray(reader.array(MASK, pixels))
     if not np.isfinite(mask).all():
         raise reader.error(MASK, "expected integers, 0 = good, got NaN or infinity")
     return good_pixels(mask)
@@ -378,17 +379,17 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
         data = _stored(reader, name)
     else:
         return arguments
-    arguments["fluorescence"] = data
+    arguments["fluorescence"], elements = data, len(data) if data.ndim else 1
     for key in PER_ELEMENT:
         name = f"{FLUORESCENCE}/{key}"
-        arguments[key] = reader.array(name) if reader.own else reader.optional(name)
+        arguments[key] = reader.array(name, elements) if reader.own else reader.optional(name, elements)
     for key in ("attenuation", "phase_shift"):
-        arguments[key] = reader.optional(f"{FLUORESCENCE}/{key}")
+        arguments[key] = reader.optional(f"{FLUORESCENCE}/{key}", elements)
     name = f"{FLUORESCENCE}/element_names"
     if reader.own or reader.optional_dataset(name) is not None:
-        arguments["element_names"] = reader.texts(name)
+        arguments["element_names"] = reader.texts(name, elements)
     if reader.own:
         arguments["fluorescence_exposure"] = reader.optional(f"{FLUORESCENCE}/exposure")
-    arguments["fluorescence_count_scale"] = reader.optional(f"{FLUORESCENCE}/count_scale")
+    arguments["fluorescence_count_scale"] = reader.optional(f"{FLUORESCENCE}/count_scale", elements)
     arguments["fluorescence_variance"] = reader.optional(f"{FLUORESCENCE}/variance")
     return arguments

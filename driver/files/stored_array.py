@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, Hdf5Reader, reading
 
 
@@ -99,7 +100,7 @@ class StoredArray:
         """
         with self._open() as (reader, dataset):
             try:
-                return dataset[key]
+                return read_values(dataset, key)
             except READ_ERRORS as error:
                 raise reader.error(
                     self.name, f"cannot be read, the file is damaged or truncated ({error})"

@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, reading
 from ptyxrf.driver.files.stored_array import StoredArray
@@ -247,7 +248,7 @@ def _of_hdf5(path: Path) -> Iterator[NamedArray]:
 
 def _stored(path: Path, name: str, item: h5py.Dataset) -> Any:
     small = item.size <= LONGEST_ATTRIBUTE or item.dtype.kind in "SO"
-    return np.asarray(item[()]) if small else StoredArray(path, name, item.shape, item.dtype)
+    return np.asarray(read_values(item)) if small else StoredArray(path, name, item.shape, item.dtype)
 
 
 def _unit(item: h5py.Dataset) -> str | None:

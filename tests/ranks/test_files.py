@@ -10,6 +10,7 @@ import pytest
 from cases import CASES, make_scan
 
 from ptyxrf.driver.files import tiled_file
+from ptyxrf.driver.files.pattern_file import PatternFile
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
 from ptyxrf.driver.files.stored_array import StoredArray
@@ -46,19 +47,19 @@ def short(scan, name, comm=None):
 def test_each_rank_reads_its_own_patterns(comm, folder, name, monkeypatch):
     scan = stored(comm, folder, name)
     read, values = [], [0]
-    read_patterns, read_values = h5py.Dataset.read_direct, StoredArray.__getitem__
+    read_patterns, read_values = PatternFile._read, StoredArray.__getitem__
 
-    def remember_patterns(self, block, source, *rest):
+    def remember_patterns(self, indices):
         if self.name.endswith("/detector_1/data"):
-            read.append(np.arange(self.shape[0])[source])
-        return read_patterns(self, block, source, *rest)
+            read.append(indices)
+        return read_patterns(self, indices)
 
     def remember_values(self, key):
         result = read_values(self, key)
         values[0] += np.size(result)
         return result
 
-    monkeypatch.setattr(h5py.Dataset, "read_direct", remember_patterns)
+    monkeypatch.setattr(PatternFile, "_read", remember_patterns)
     monkeypatch.setattr(StoredArray, "__getitem__", remember_values)
     ours = short(scan, name, comm)
     mine = np.concatenate([np.zeros(0, int), *read])

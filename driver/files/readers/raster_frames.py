@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
 from ptyxrf.driver.files.pattern_file import PatternFile
 
@@ -34,7 +35,8 @@ class RasterFrames(PatternFile):
             for first, last in zip(starts, [*starts[1:], len(indices)], strict=False):
                 row, column = divmod(int(indices[first]), columns)
                 try:
-                    block[first:last] = dataset[row, column : column + int(last - first)]
+                    there = row, slice(column, column + int(last - first))
+                    read_values(dataset, there, block[first:last])
                 except READ_ERRORS as error:
                     raise reader.error(
                         self.name, f"cannot be read, the file is damaged or truncated ({error})"
