@@ -10,7 +10,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 BY_FILE := --dist loadfile --no-loadscope-reorder
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: demo test test-ranks test-slow install clean
+.PHONY: demo test test-ranks test-slow docs install clean
 
 demo: install
 	OMP_NUM_THREADS=1 $(VENV)/bin/mpiexec -n $(RANKS) $(VENV)/bin/ptyxrf demo --out $(OUT)
@@ -27,6 +27,12 @@ test-ranks: install $(VENV)/tests-installed
 test-slow: install $(VENV)/tests-installed
 	$(PYTEST) -m slow tests/cluster
 	$(PYTEST) -m slow -n $(WORKERS) $(BY_FILE) --ignore tests/cluster
+
+# the site in docs/_build/html: warnings are errors, tutorials run, questions find their pages
+docs: install $(VENV)/docs-installed
+	rm -rf docs/reference/generated
+	OMP_NUM_THREADS=1 $(VENV)/bin/sphinx-build -q -W --keep-going -j 2 -b html docs docs/_build/html
+	$(VENV)/bin/python docs/check_questions.py docs/_build/html docs/questions.md
 
 install: $(VENV)/installed
 
@@ -45,5 +51,10 @@ $(VENV)/tests-installed: $(VENV)/installed
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check ".[mpich,test]"
 	touch $@
 
+$(VENV)/docs-installed: $(VENV)/installed
+	rm -rf build
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check ".[mpich,docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build $(OUT) src/*.egg-info
+	rm -rf $(VENV) build $(OUT) src/*.egg-info docs/_build docs/gallery docs/reference/generated
