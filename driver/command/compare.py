@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ptyxrf.driver.command.outputs import check_outputs, is_first, on_first_rank, read_scan_file
 from ptyxrf.driver.command.parser import Subcommand, add_settings, effective_settings
 from ptyxrf.driver.command.tables import Reconstruction
+from ptyxrf.driver.files.output_names import named_after
 
 if TYPE_CHECKING:
     from ptyxrf.driver.analysis.comparison import Comparison
@@ -33,8 +34,8 @@ def _run(options: argparse.Namespace) -> int:
         expected = "a scan" if options.halves else "two results"
         raise ValueError(f"compare: expected {expected}, got {len(options.files)} files")
     first = Path(options.files[0])
-    ending = "-halves.png" if options.halves else f"-and-{Path(options.files[-1]).stem}.png"
-    picture = Path(options.picture or first.with_name(first.name.removesuffix(".h5") + ending))
+    ending = "-halves.png" if options.halves else f"-and-{named_after(Path(options.files[-1]), '.png').name}"
+    picture = Path(options.picture or named_after(first, ending))
     on_first_rank(options.comm, lambda: check_outputs([picture], options.files))
     if options.halves:
         (settings,) = effective_settings(options, "reconstruct")

@@ -31,7 +31,7 @@ def on_first_rank(comm: Any, function: Callable[[], Answer]) -> Answer:
 
 
 def check_outputs(paths: Sequence[Path], inputs: Sequence[str | None]) -> None:
-    """Refuse outputs that cannot be written, or would replace an input.
+    """Refuse outputs that cannot be written, or would replace an input or each other.
 
     Raises
     ------
@@ -40,7 +40,9 @@ def check_outputs(paths: Sequence[Path], inputs: Sequence[str | None]) -> None:
     """
     from ptyxrf.driver.files.whole_file import check_writable
 
-    for path in paths:
+    for number, path in enumerate(paths):
+        if os.path.realpath(path) in map(os.path.realpath, paths[:number]):
+            raise ValueError(f"{path}: is the name of two outputs")
         for source in inputs:
             if source is not None and os.path.realpath(path) == os.path.realpath(source):
                 raise ValueError(f"{path}: is an input, and cannot be the output too")

@@ -48,15 +48,16 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     start_ranks(job.ranks, options.words)
     from ptyxrf.driver.command.progress import reconstruct_with_progress
+    from ptyxrf.driver.files.name_lock import locked
     from ptyxrf.driver.job.signals import Stopped, catching
     from ptyxrf.driver.reconstruction.checkpoint import checkpoint_path, remove_checkpoints
 
     scan_path, comm = Path(options.scan), options.comm
-    out = Path(files.out or scan_path.parent / f"{scan_path.stem}-result.h5")
+    out = Path(files.out or scan_path.parent / f"{scan_path.name.removesuffix('.h5')}-result.h5")
     settings = settings.replace(checkpoint=settings.checkpoint or checkpoint_path(out))
     watchdog.start(comm, job.watchdog_seconds, kill_launcher=True)
     try:
-        with catching():
+        with catching(), locked(out, comm):
             scan = on_first_rank(comm, lambda: _read(options, out, files, settings))
             chosen = _with_method(settings, scan)
             result = reconstruct_with_progress(scan, chosen, quiet=options.quiet, comm=comm)
@@ -97,8 +98,12 @@ def _remove_remains(out: Path, files: Files, settings: Reconstruction) -> None:
 
 def _read(options: argparse.Namespace, out: Path, files: Files, settings: Reconstruction) -> Scan:
     """Check outputs, and read the scan; on the first rank."""
+    from ptyxrf.driver.files.checkpoint_file import is_checkpoint_file
+
     checkpoint = Path(str(settings.checkpoint))
     check_outputs(_outputs(out, files, settings), [options.scan, files.maps, options.settings])
+    if is_checkpoint_file(out):
+        raise ValueError(f"{out}: is a checkpoint, and cannot be replaced by a result")
     if settings.resume:
         _remove_remains(out, files, settings)
     elif checkpoint.exists():

@@ -19,7 +19,7 @@ from ptyxrf.driver.data.digest import digest_of
 from ptyxrf.driver.data.history import History
 from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.cxi import ENTRY
-from ptyxrf.driver.files.file_errors import FileError
+from ptyxrf.driver.files.file_errors import FileError, UnwritableFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, Hdf5Reader, reading
 from ptyxrf.driver.files.hdf5_writer import creating
 from ptyxrf.driver.files.history_record import read_history, write_history
@@ -197,6 +197,26 @@ def check_fields(path: str | os.PathLike[str]) -> tuple[int, int]:
             grid = _field(reader, name).shape[1:]
             reader.array(name)
     return grid
+
+
+def is_checkpoint_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether there is a file, and it is a checkpoint."""
+    try:
+        with reading(path) as reader:
+            return is_checkpoint(reader)
+    except (*READ_ERRORS, FileNotFoundError):
+        return False
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Refuse to replace a file by a checkpoint if it is one that can be read, of another kind.
+
+    Raises
+    ------
+    UnwritableFile
+    """
+    if h5py.is_hdf5(path) and not is_checkpoint_file(path):
+        raise UnwritableFile(path, "is not a checkpoint, and cannot be replaced by one")
 
 
 def is_checkpoint(reader: Hdf5Reader) -> bool:

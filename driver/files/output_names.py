@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+#: Behind whole names, so that they differ from names without ".h5".
+MARK = "_"
+
 
 def named_after(result: Path, ending: str) -> Path:
     """Return the name of a file that belongs to a result.
@@ -17,7 +20,10 @@ def named_after(result: Path, ending: str) -> Path:
     Returns
     -------
     Path
-        run.h5 has run.png. Other names keep all their letters: alpha0.1 has alpha0.1.png and run.cxi has
-        run.cxi.png, so that results of different names share nothing.
+        run.h5 has run.png. Names with another end, or none, keep all their letters and are marked: alpha0.1
+        has alpha0.1_.png, run.cxi has run.cxi_.png and run has run_.png. No two results share a name.
     """
-    return result.parent / ((result.stem if result.suffix == ".h5" else result.name) + ending)
+    short = result.name.removesuffix(".h5")
+    if short == result.name or short.endswith(MARK):
+        short = result.name + MARK
+    return result.with_name(short + ending)

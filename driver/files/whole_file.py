@@ -27,15 +27,15 @@ def _short(text: str) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
 
 
-def _prefix(path: Path) -> str:
-    """Return the prefix of temporary names for a file; its length is fixed, because names have a limit."""
-    return f".ptyxrf-{_short(path.name)}-"
+def hidden_beside(path: Path, ending: str) -> Path:
+    """Return a hidden name in the folder of a file; its length is fixed, because names have a limit."""
+    return path.parent / f".ptyxrf-{_short(path.name)}{ending}"
 
 
 def _create_beside(path: Path) -> Path:
     """Create an empty file in the folder of `path` and return its path."""
     writer = f"{_short(socket.gethostname())}-{os.getpid()}"
-    temporary = path.parent / f"{_prefix(path)}{writer}-{secrets.token_hex(4)}.part"
+    temporary = hidden_beside(path, f"-{writer}-{secrets.token_hex(4)}.part")
     # os.open rather than tempfile: the finished file should have the permissions that the umask gives.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return temporary
@@ -50,7 +50,7 @@ def remove_remains(path: str | os.PathLike[str]) -> None:
         The file. What a process that lives is writing stays.
     """
     target = Path(os.path.realpath(path))
-    for remains in target.parent.glob(f"{_prefix(target)}*.part"):
+    for remains in target.parent.glob(hidden_beside(target, "-*.part").name):
         if not _being_written(remains):
             remains.unlink(missing_ok=True)
 

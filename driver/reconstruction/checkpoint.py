@@ -12,7 +12,8 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -28,11 +29,14 @@ from ptyxrf.driver.files.checkpoint_file import (
     FORMAT,
     Content,
     OtherFormat,
+    check_replaceable,
     read_checkpoint,
     read_fields,
     write_checkpoint,
 )
+from ptyxrf.driver.files.file_errors import UnwritableFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
+from ptyxrf.driver.files.name_lock import locked
 from ptyxrf.driver.files.output_names import named_after
 from ptyxrf.driver.files.whole_file import check_writable, remove_remains
 from ptyxrf.driver.job import signals
@@ -59,15 +63,35 @@ def older_path(path: Path) -> Path:
 
 
 def remove_checkpoints(path: str | os.PathLike[str]) -> None:
-    """Remove a checkpoint and the one before it, where they exist.
+    """Remove a checkpoint and the one before it, where they exist and no run has begun to write them.
 
     Parameters
     ----------
     path : path-like
         Of the newest one.
     """
-    for one in (Path(path), older_path(Path(path))):
-        one.unlink(missing_ok=True)
+    with suppress(UnwritableFile), locked(path, patience=0):
+        for one in (Path(path), older_path(Path(path))):
+            one.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked_checkpoint(settings: Settings, comm: Any) -> Iterator[None]:
+    """Let no other run write the checkpoint of this one while the body runs; all ranks take part.
+
+    Raises
+    ------
+    UnwritableFile
+        Another run writes it, or a file of another kind has that name.
+    """
+    path = settings.checkpoint
+    if path is None:
+        yield
+        return
+    with locked(path, comm):
+        if not settings.resume:  # a damaged one may have lost what tells it from others
+            from_first_rank(comm, lambda: check_replaceable(path))
+        yield
 
 
 def start_digest(start: Mapping[str, ArrayLike]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.same_problem import require_same_problem
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.start import starting_probe
-from ptyxrf.driver.reconstruction.checkpoint import kept_probe
+from ptyxrf.driver.reconstruction.checkpoint import kept_probe, locked_checkpoint
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
 from ptyxrf.driver.reconstruction.judgement import refuse_too_large
@@ -89,11 +89,12 @@ def reconstruct(
         refuse_too_large(scan, Ranks(comm).size)
     others = {"callback": "none" if callback is None else "given"}
     require_same_problem(comm, scan, stages[-1], start, others)
-    job = _job(scan, stages, start, callback, comm)
-    before, fallback = Handover(seconds=job.found.seconds), None
-    if len(stages) > 1:
-        before, fallback = one_after_the_other(job, stages)
-    stage = run_stage(job, stages[-1], before)
+    with locked_checkpoint(stages[-1], comm):
+        job = _job(scan, stages, start, callback, comm)
+        before, fallback = Handover(seconds=job.found.seconds), None
+        if len(stages) > 1:
+            before, fallback = one_after_the_other(job, stages)
+        stage = run_stage(job, stages[-1], before)
     _warn_of_strong_contrast(stage.objective, stage.vector)
     quality = stage.result.quality
     if fallback is not None:

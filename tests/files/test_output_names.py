@@ -9,10 +9,13 @@ from ptyxrf.driver.files.whole_file import remove_remains, whole_file
 
 
 def test_results_of_different_names_share_nothing():
-    results = [Path("d") / name for name in ("run.h5", "run.cxi", "run.nxs", "run.h5.1", "b0.1", "b0.2")]
-    for ending in (".png", ".checkpoint.h5"):
+    names = ["run", "run.h5", "run.cxi", "run.cxi.h5", "run.h5.1", "run.h5.h5", "b.1", "b.1.h5", "b.2.h5"]
+    names += [f"{name}_{end}" for name in ("run", "run.h5", "run_", "b.1") for end in ("", ".h5")]
+    results = [Path("d") / name for name in names]
+    for ending in (".png", ".checkpoint.h5", "-phase.tif"):
         assert len({named_after(result, ending) for result in results}) == len(results)
     assert named_after(Path("d/run.h5"), ".png") == Path("d/run.png")
+    assert named_after(Path("d/b.1"), ".png") == Path("d/b.1_.png")
 
 
 def test_what_another_process_is_writing_stays(tmp_path):
