@@ -26,4 +26,4 @@ def named_after(result: Path, ending: str) -> Path:
     short = result.name.removesuffix(".h5")
     if short == result.name or short.endswith(MARK):
         short = result.name + MARK
-    return result.with_name(short + ending)
+    return result.parent / (short + ending)
