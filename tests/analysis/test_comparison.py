@@ -61,7 +61,7 @@ def scan():
 
 @pytest.fixture(scope="module")
 def result(scan):
-    return ptyxrf.reconstruct(scan, max_sweeps=20.0)
+    return ptyxrf.reconstruct(scan, max_sweeps=20.0, sequential_first=False, fluorescence_prior="none")
 
 
 def test_ramp_shift_and_scale_are_no_difference(scan, result):

@@ -34,7 +34,8 @@ def words(scan_path, out, *more):
     return [
         sys.executable, "-m", "ptyxrf", "reconstruct", str(scan_path), "--out", str(out), "--precision",
         "double", "--loss-tolerance", "0", "--no-noise-stop", "--no-report", "--max-iterations", "40",
-        "--no-fluorescence-first", "--inner-limit", "3", *more,
+        "--no-fluorescence-first", "--inner-limit", "3", "--no-sequential-first", "--fluorescence-prior",
+        "none", *more,
     ]  # fmt: skip
 
 
@@ -141,8 +142,7 @@ def test_term_before_there_is_anything_to_write(tmp_path, scan_path):
         "from ptyxrf.driver.command.main import main\n"
         "sys.exit(main())\n"
     )
-    command = [word for word in words(scan_path, tmp_path / "r.h5") if word != "--no-fluorescence-first"]
-    command += ["--fluorescence-first", "--no-sequential-first"]
+    command = words(scan_path, tmp_path / "r.h5", "--fluorescence-first", "--fluorescence-prior", "auto")
     command[1:3] = [str(script)]
     code, _, errors = Running(1, command).end()
     assert (code, said(errors)) == (75, ["ptyxrf: stopped by SIGTERM; go on with --resume"])

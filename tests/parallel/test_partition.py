@@ -10,7 +10,7 @@ from ptyxrf.parallel.rectangle import Rectangle
 from ptyxrf.parallel.tile import Tile, tile_of, whole_plane
 
 #: Machines that test are slow at times; how long an example takes says nothing.
-many = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite

@@ -90,8 +90,7 @@ def badly_recorded(sampling, m):
     return scan.replace(positions=scan.positions - back), back
 
 
-@pytest.mark.parametrize("precision", ["double", "single"])
-@pytest.mark.parametrize("solver", ["quasi-newton", "newton"])
+@pytest.mark.parametrize(("solver", "precision"), [("quasi-newton", "single"), ("newton", "double")])
 @pytest.mark.parametrize(
     ("method", "sampling", "m", "word", "late"),
     [

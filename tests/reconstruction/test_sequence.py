@@ -168,8 +168,11 @@ def assert_same(result, expected):
         assert (ours.reason, ours.quality.verdict) == (other.reason, other.quality.verdict)
 
 
-@pytest.mark.parametrize("precision", ["single", "double"])
-@pytest.mark.parametrize("beam", [{}, BEAM | {"refine_pattern_background": True}], ids=["known", "all"])
+@pytest.mark.parametrize(
+    ("beam", "precision"),
+    [({}, "single"), (BEAM | {"refine_pattern_background": True}, "double")],
+    ids=["known", "all"],
+)
 def test_going_on_in_each_stage(tmp_path, beam, precision):
     path, kept = tmp_path / "run.checkpoint.h5", {}
 
