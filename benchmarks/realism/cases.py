@@ -19,6 +19,8 @@ MEASURES = {
     "heavy": "heavy map",
     "medium": "medium map",
     "trace": "trace map",
+    "heavy_mass": "heavy mass",
+    "medium_mass": "medium mass",
     "object_before": "object before",
     "heavy_before": "heavy before",
     "medium_before": "medium before",
@@ -32,8 +34,10 @@ MEASURES = {
 
 #: Measures that only the runs with element maps have.
 MAPS = ("heavy", "medium", "trace")
+#: Bias of the mass of maps that the patterns see.
+MASSES = ("heavy_mass", "medium_mass")
 #: Those, and what only joint fits have: the errors of what came before them, and what they say of their link.
-OPTIONAL = (*MAPS, *(f"{name}_before" for name in ("object", *MAPS)), "shift", "alarm")
+OPTIONAL = (*MAPS, *MASSES, *(f"{name}_before" for name in ("object", *MAPS)), "shift", "alarm")
 
 #: What makes the data of a case: the independent model, a measurement, the model at measured positions, or
 #: measured maps on a simulated phase that has nothing to do with them.
@@ -220,6 +224,13 @@ JOINT = (
     _joint("base", "attenuation-low", factors={"attenuation": 0.7}),
     _joint("base", "phase-shift-high", factors={"phase_shift": 1.3}),
     _joint("base", "sensitivity-low", factors={"sensitivity": 0.7}),
+    _joint(
+        "base",
+        "sensitivity-refined",
+        factors={"sensitivity": 0.7},
+        settings=BLIND | {"refine_sensitivity": True},
+        goals=(Goal("heavy_mass", 0.15), Goal("medium_mass", 0.15), HOLDS),
+    ),
     _joint("base", "attenuation-1000", factors={"attenuation": 1000.0}, goals=(WRONG,)),
     _joint("weak", "attenuation-1000-weak", factors={"attenuation": 1000.0}, goals=(WRONG,)),
     _joint("base", "linear", link="linear", goals=(WRONG,)),

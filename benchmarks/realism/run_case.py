@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases import CASES, MAPS, Case
+from cases import CASES, MAPS, MASSES, Case
 from numpy.typing import NDArray
 from pictures import draw
 from scans import Data, data_of, scan_of
@@ -173,4 +173,5 @@ def _scores(data: Data, found: Found) -> dict[str, float]:
         return scores | {"object": np.nan, "object_affine": np.nan}
     scores |= {"object": plain["err"], "object_affine": affine["err"]}
     maps = plain.get("maps", ())
+    scores |= {name: bias for name, (_, _, bias, _) in zip(MASSES, maps, strict=False)}
     return scores | {name: error for name, (error, *_) in zip(MAPS, maps, strict=False)}

@@ -9,6 +9,7 @@ import numpy as np
 from ptyxrf.driver.data.count_maps import CountMaps
 from ptyxrf.driver.data.history import IterationRecord
 from ptyxrf.driver.data.quality import Quality
+from ptyxrf.driver.data.refined_sensitivity import RefinedSensitivity
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.files.checkpoint_file import Content
 
@@ -43,6 +44,11 @@ def _quality_facts(quality: Quality | None) -> dict[str, Any] | None:
     return facts
 
 
+def _sensitivity_facts(refined: RefinedSensitivity | None) -> dict[str, list[float]] | None:
+    """Return refined sensitivities by the names of their attributes."""
+    return None if refined is None else {name: values.tolist() for name, values in vars(refined).items()}
+
+
 def result_facts(result: Result) -> dict[str, Any]:
     """Return the contents of a result, or raise ValueError where its history is empty."""
     if not result.history:
@@ -53,6 +59,7 @@ def result_facts(result: Result) -> dict[str, Any]:
         "reason": result.reason.value,
         "converged": result.reason.converged,
         "quality": _quality_facts(result.quality),
+        "sensitivity": _sensitivity_facts(result.sensitivity),
         "object_pixels": list(result.object.shape),
         "object_dtype": str(result.object.dtype),
         "elements": len(result.elements),

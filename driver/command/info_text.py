@@ -179,6 +179,7 @@ def result_text(facts: dict[str, Any]) -> str:
             *_progress_lines(facts),
             ("ended", facts["reason"]),
             *_quality_lines(facts["quality"]),
+            *_sensitivity_lines(facts["sensitivity"]),
             *_fallback_lines(facts["fallback"]),
             *_detail_lines(facts),
         ]
@@ -195,6 +196,19 @@ def _quality_lines(quality: dict[str, Any] | None) -> Lines:
         figures = ["no data" if value is None else f"{value:.3g}" for value in quality["chi_square"]]
         lines.append(("chi-square", f"{', '.join(figures)} for each sample of each element"))
     return lines
+
+
+def _sensitivity_lines(facts: dict[str, list[float]] | None) -> Lines:
+    """Return a line for each element whose sensitivity was refined."""
+    if facts is None:
+        return []
+    import numpy as np
+
+    from ptyxrf.driver.data.refined_sensitivity import RefinedSensitivity
+
+    refined = RefinedSensitivity(**{name: np.array(values) for name, values in facts.items()})
+    names = [f"element {e + 1}" for e in range(len(refined.values))]
+    return [("sensitivity", text) for text in refined.texts(names)]
 
 
 def _fallback_lines(facts: dict[str, Any] | None) -> Lines:

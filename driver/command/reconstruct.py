@@ -116,9 +116,9 @@ def _read(options: argparse.Namespace, out: Path, files: Files, settings: Recons
     scan = scan if files.maps is None else _with_maps(scan, files)
     if files.sensitivity is None:
         return scan
-    from ptyxrf.driver.files.calibration_file import sensitivities_of
+    from ptyxrf.driver.files.calibration_file import calibration_of
 
-    return scan.replace(sensitivity=sensitivities_of(files.sensitivity, scan.element_names))
+    return scan.replace(**calibration_of(files.sensitivity, scan.element_names))
 
 
 def _with_maps(scan: Scan, maps: Maps) -> Scan:
@@ -159,6 +159,8 @@ def summary(result: Result, scan: Scan, *, errors: bool = True) -> str:
     ]
     if result.fallback is not None:
         lines.append(fallback_line(result))
+    if result.sensitivity is not None:
+        lines += [f"sensitivity of {text}" for text in result.sensitivity.texts(scan.element_names)]
     if ranking := result.settings["probe_ranking"]:
         tried = ", then ".join(f"{one['probe']} (loss {one['loss']:.4g})" for one in ranking)
         lines.append(f"start: {tried}")

@@ -21,6 +21,7 @@ from ptyxrf.parallel.tile import Tile
 SMALL = (
     "shape", "positions", "probe", "exposure", "attenuation", "sensitivity", "background", "count_scale",
     "fluorescence_count_scale", "fluorescence_variance", "pattern_background", "sampling", "blur",
+    "sensitivity_error",
 )  # fmt: skip
 
 

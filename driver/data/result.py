@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.history import History, IterationRecord, Reason
 from ptyxrf.driver.data.quality import Quality
+from ptyxrf.driver.data.refined_sensitivity import RefinedSensitivity
 from ptyxrf.parallel.gather import gather_positions, gather_tiles
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.tile import Tile
@@ -60,6 +61,8 @@ class Result:
         Background of the patterns in counts, in detector order, where it was refined.
     matrix : (n_rows, n_cols) array of float, optional
         Areal density of the material without fluorescence, where the link has one.
+    sensitivity : RefinedSensitivity, optional
+        The sensitivities to which the maps belong, where these were refined.
     fallback : Result, optional
         What came before a joint fit, where it was asked for: the object, probe, positions and so on of
         ptychography alone, with its history, reason and quality, and the maps of the fluorescence alone with
@@ -84,6 +87,7 @@ class Result:
         pattern_background: NDArray[np.float64] | None = None,
         matrix: NDArray[Any] | None = None,
         fallback: Result | None = None,
+        sensitivity: RefinedSensitivity | None = None,
     ) -> None:
         self.positions, self.intensities = positions, intensities
         self.pattern_background, self.fallback = pattern_background, fallback
@@ -91,7 +95,7 @@ class Result:
         self._predicted, self._misfit, self._matrix = predicted_fluorescence, pattern_misfit, matrix
         self.history, self.reason, self.method = History(history), reason, method
         self.settings: dict[str, Any] = {} if settings is None else settings
-        self.quality, self.shared = quality, shared
+        self.quality, self.shared, self.sensitivity = quality, shared, sensitivity
 
     @property
     def is_whole(self) -> bool:
@@ -124,6 +128,7 @@ class Result:
             "pattern_background": self.pattern_background,
             "matrix": self._matrix,
             "fallback": self.fallback,
+            "sensitivity": self.sensitivity,
         }
         return Result(**(own | changes))
 

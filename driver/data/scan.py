@@ -75,6 +75,9 @@ class Scan:
         and whatever the exposure; default none.
     sensitivity : float or (N_e,) array of float, optional
         Counts per incident photon and unit of w; default 1.
+    sensitivity_error : float or (N_e,) array of float, optional
+        Standard error of the sensitivity, in its unit, as `calibrate` finds it; where the sensitivity is
+        refined, it is unknown by that much (default: by 30 %).
     background : float or (N_e,) array of float, optional
         Counts that do not come from the specimen, per sample of each map; default 0.
     count_scale : float or (N,) array of float, optional
@@ -136,6 +139,7 @@ class Scan:
         fluorescence_exposure: ArrayLike | None = None,
         pattern_background: ArrayLike | None = None,
         sensitivity: ArrayLike | None = None,
+        sensitivity_error: ArrayLike | None = None,
         background: ArrayLike | None = None,
         count_scale: ArrayLike | None = None,
         fluorescence_count_scale: ArrayLike | None = None,
@@ -168,6 +172,9 @@ class Scan:
             *each,
         )
         self.sensitivity = per_item("sensitivity", 1.0 if sensitivity is None else sensitivity, *element)
+        self.sensitivity_error = (
+            None if sensitivity_error is None else per_item("sensitivity_error", sensitivity_error, *element)
+        )
         background = 0.0 if background is None else background
         self.background = per_item("background", background, *element, zero=True)
         self.count_scale = scales_of("count_scale", count_scale, *each)
@@ -339,7 +346,7 @@ class Scan:
             If there is no such argument.
         """
         per_element = "phase_shift element_names sensitivity background fluorescence_count_scale".split()
-        per_element.append("fluorescence_variance")
+        per_element += ["fluorescence_variance", "sensitivity_error"]
         others = "shape fluorescence mask exposure pattern_background count_scale blur geometry".split()
         others += "units title truth".split()
         if not np.array_equal(self.exposure, self.fluorescence_exposure):  # the default follows the exposure

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
 
+#: Relative standard error of a calibration that does not tell its own.
+USUAL_CALIBRATION_ERROR = 0.3
 #: Patterns are read this many bytes at a time.
 BLOCK_BYTES = 64 * 2**20
 #: Share of the intensity that defines the width of a probe.
@@ -37,6 +39,12 @@ def median_step(positions: NDArray[np.float64]) -> float | None:
         return None
     distance, _ = KDTree(places).query(places, k=2)
     return float(np.median(distance[index.ravel(), 1]))
+
+
+def calibration_errors(scan: Scan) -> NDArray[np.float64]:
+    """Return the relative standard error of each sensitivity, (N_e,); 0.3 where it is not given."""
+    given = scan.sensitivity_error
+    return np.full(scan.N_e, USUAL_CALIBRATION_ERROR) if given is None else given / scan.sensitivity
 
 
 def probe_intensity(probe: NDArray[Any]) -> NDArray[np.float64]:

@@ -11,39 +11,50 @@ from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.whole_file import whole_file
 
 
-def read_calibration(path: str | os.PathLike[str]) -> dict[str, float]:
-    """Return the sensitivity of each element of a calibration file.
+def read_calibration(path: str | os.PathLike[str], table: str = "sensitivity") -> dict[str, float]:
+    """Return the sensitivity of each element of a calibration file, or its standard error (table "error").
 
     Raises
     ------
     DamagedFile
-        The file is no TOML with a table ``[sensitivity]`` of positive numbers.
+        The file is no TOML with such a table of positive numbers.
     """
     try:
         with open(path, "rb") as file:
-            table = tomllib.load(file)["sensitivity"]
-        return {str(element): positive(element, value) for element, value in table.items()}
+            tables = tomllib.load(file)
+        entries = tables.get(table, {}) if table == "error" else tables[table]  # errors may be left out
+        return {str(element): positive(element, value) for element, value in entries.items()}
     except (ValueError, KeyError, AttributeError) as error:
-        raise DamagedFile(path, f"expected a calibration, a table [sensitivity] in TOML ({error})") from None
+        raise DamagedFile(path, f"expected a calibration, a table [{table}] in TOML ({error})") from None
 
 
-def sensitivities_of(given: str | Sequence[float] | None, elements: Sequence[str]) -> list[float] | None:
-    """Return sensitivities of elements: given as numbers, or in a calibration file; None where they are not.
+def calibration_of(
+    given: str | Sequence[float] | None, elements: Sequence[str]
+) -> dict[str, list[float] | None]:
+    """Return sensitivities and their errors as arguments of a `Scan`; None where they are not known.
+
+    Parameters
+    ----------
+    given : str, sequence of float, or None
+        A calibration file, or sensitivities.
+    elements : sequence of str
 
     Raises
     ------
     ValueError
         The file has no such element.
     """
-    if given is None:
-        return None
     if not isinstance(given, str):
-        return list(given)
-    known = read_calibration(given)
+        return {"sensitivity": None if given is None else list(given), "sensitivity_error": None}
+    known, errors = read_calibration(given), read_calibration(given, "error")
     for element in elements:
         if element not in known:
             raise ValueError(f"sensitivity: expected {element!r} in {given}, got {', '.join(known)}")
-    return [known[element] for element in elements]
+    complete = set(elements) <= set(errors)
+    return {
+        "sensitivity": [known[element] for element in elements],
+        "sensitivity_error": [errors[element] for element in elements] if complete else None,
+    }
 
 
 def write_calibration(

@@ -54,12 +54,12 @@ def read_quality(reader: Hdf5Reader) -> Quality | None:
         misfit_over_floor=ratio,
         noise_floor=floor,
         relative_misfit=relative,
-        per_position=_array(reader, f"{QUALITY}/per_position", 1),
-        per_pixel=_array(reader, f"{QUALITY}/per_pixel", 2),
+        per_position=optional_numbers(reader, f"{QUALITY}/per_position", 1),
+        per_pixel=optional_numbers(reader, f"{QUALITY}/per_pixel", 2),
         verdict=reader.text(f"{QUALITY}/verdict"),
         good=_judgement(reader, f"{QUALITY}/good"),
-        chi_square=_array(reader, f"{QUALITY}/chi_square", 1),
-        freedom=_array(reader, f"{QUALITY}/freedom", 1),
+        chi_square=optional_numbers(reader, f"{QUALITY}/chi_square", 1),
+        freedom=optional_numbers(reader, f"{QUALITY}/freedom", 1),
         **_of_link(reader),
     )
 
@@ -90,8 +90,8 @@ def _scalar(reader: Hdf5Reader, name: str, kind: str) -> Any:
     return value[()]
 
 
-def _array(reader: Hdf5Reader, name: str, ndim: int) -> NDArray[np.float64] | None:
-    """Return numbers, NaN where there are none; None where the file never had them."""
+def optional_numbers(reader: Hdf5Reader, name: str, ndim: int) -> NDArray[np.float64] | None:
+    """Return numbers in some dimensions, NaN where there are none; None where the file never had them."""
     values = reader.optional(name)
     if values is None:
         return None

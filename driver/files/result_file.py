@@ -21,6 +21,7 @@ from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
 from ptyxrf.driver.files.hdf5_writer import Hdf5Writer, creating, writing
 from ptyxrf.driver.files.history_record import read_history, write_history
 from ptyxrf.driver.files.quality_record import read_quality, write_quality
+from ptyxrf.driver.files.sensitivity_record import read_sensitivity, write_sensitivity
 from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
 from ptyxrf.driver.files.whole_file import check_space
 from ptyxrf.parallel.gather import gather_positions
@@ -171,6 +172,7 @@ def _write_frame(writer: Hdf5Writer, result: Result, scan: Scan | None, grid: tu
     writer.optional(POSITIONS, result.positions, units="pixel")
     writer.optional(INTENSITIES, result.intensities)
     write_quality(writer, result.quality)
+    write_sensitivity(writer, result.sensitivity)
     writer.optional(BACKGROUND, result.pattern_background, interpretation="image")
     if scan is not None:
         writer.group(SAMPLE, "NXsample")
@@ -284,9 +286,10 @@ def _read(reader: Hdf5Reader) -> Result:
     image = _values(reader, f"{image_name(0)}/data", 2, "fc")
     method = _word(reader, METHOD, METHODS)
     earlier = reader.optional_dataset(placed(METHOD, FALLBACK)) is not None
+    elements = _elements(reader, image.shape)
     return Result(
         object=image,
-        elements=_elements(reader, image.shape),
+        elements=elements,
         probe=_values(reader, ILLUMINATION, 3, "fc"),
         history=read_history(reader, method),
         reason=Reason[_word(reader, f"{PROCESS}/reason", Reason.__members__)],
@@ -297,6 +300,7 @@ def _read(reader: Hdf5Reader) -> Result:
         positions=_optional_values(reader, POSITIONS),
         intensities=_optional_values(reader, INTENSITIES),
         quality=read_quality(reader),
+        sensitivity=read_sensitivity(reader, len(elements)),
         pattern_background=_optional_values(reader, BACKGROUND),
         matrix=_optional_values(reader, MATRIX),
         fallback=_read(reader.within(FALLBACK)) if earlier else None,

@@ -198,6 +198,7 @@ def _write_fluorescence(writer: Hdf5Writer, scan: Scan) -> None:
     writer.optional(f"{FLUORESCENCE}/phase_shift", scan.phase_shift)
     writer.optional(f"{FLUORESCENCE}/count_scale", scan.fluorescence_count_scale)
     writer.optional(f"{FLUORESCENCE}/variance", scan.fluorescence_variance)
+    writer.optional(f"{FLUORESCENCE}/sensitivity_error", scan.sensitivity_error)
     if np.array_equal(scan.fluorescence_exposure, scan.exposure):
         writer.link(f"{FLUORESCENCE}/exposure", EXPOSURE)
     else:
@@ -383,7 +384,7 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
     for key in PER_ELEMENT:
         name = f"{FLUORESCENCE}/{key}"
         arguments[key] = reader.array(name, elements) if reader.own else reader.optional(name, elements)
-    for key in ("attenuation", "phase_shift"):
+    for key in ("attenuation", "phase_shift", "sensitivity_error"):
         arguments[key] = reader.optional(f"{FLUORESCENCE}/{key}", elements)
     name = f"{FLUORESCENCE}/element_names"
     if reader.own or reader.optional_dataset(name) is not None:

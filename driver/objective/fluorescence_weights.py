@@ -40,6 +40,8 @@ class FluorescenceWeights:
     strengths : (N_e,) array of float64
         Of the prior of each map: one over the variance of the differences of neighbouring pixels. Beside it
         stands the negative log likelihood of the fluorescence, sum_i residual_e,i^2 / (2 variance_e,i).
+    sensitivity : (N_e,) array of float64
+        In use; that of the scan until it is calibrated.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class FluorescenceWeights:
         statistical: bool,
     ) -> None:
         self._terms, self._data, self.alpha = terms, terms.data, alpha
+        self.sensitivity = terms.data.scan.sensitivity
         counts, data = self._data.counts, self._data
         self.noise = None if counts is None else FluorescenceNoise(data.scan, counts, data.tile)
         self.follow_counts = statistical and self.noise is not None and self.noise.noisy
@@ -87,6 +90,13 @@ class FluorescenceWeights:
         self.strengths = strengths
         self._set()
 
+    def calibrate(self, sensitivity: NDArray[np.float64]) -> None:
+        """Take other (N_e,) sensitivities; maps of the same counts keep the loss of their prior."""
+        self.strengths = self.strengths * (sensitivity / self.sensitivity) ** 2
+        self.sensitivity = sensitivity
+        self._terms.set_sensitivity(sensitivity)
+        self._set()
+
     def rescale(self, scales: NDArray[np.float64]) -> None:
         """Take other count scales (N_e,), and the weights of mean samples that belong to them."""
         assert self.noise is not None
@@ -116,6 +126,8 @@ class FluorescenceWeights:
         if self.noise is None:
             return {}
         kept = {"strengths": self.strengths, "count_scales": self.noise.scales}
+        if not np.array_equal(self.sensitivity, self._data.scan.sensitivity):
+            kept["sensitivity"] = self.sensitivity
         return kept if self._relative is None else kept | {"relative_weights": self._gathered(self._relative)}
 
     def restore(self, memory: Mapping[str, NDArray[Any]]) -> None:
@@ -126,6 +138,7 @@ class FluorescenceWeights:
             tile, on_grid = self._data.tile, self._data.scan.sampling == "grid"
             here = tile.owned.slices if on_grid else (tile.positions,)
             self._relative = memory["relative_weights"][(slice(None), *here)]
+        self.calibrate(memory.get("sensitivity", self.sensitivity))
         self.rescale(memory["count_scales"])
         self.regularise(memory["strengths"])
 

@@ -153,6 +153,11 @@ class Terms:
         if self.fluorescence is not None:
             self.fluorescence.set_weights(self._units.weights(alpha), relative)
 
+    def set_sensitivity(self, sensitivity: NDArray[np.float64]) -> None:
+        """Take the counts (N_e,) per incident photon and unit of the maps."""
+        if self.fluorescence is not None:
+            self.fluorescence.gains = self._units.gains(sensitivity)
+
     def set_strengths(self, strengths: NDArray[np.float64]) -> None:
         """Take the strengths of the maps' prior, in the unit of the loss."""
         if self.prior is not None:

@@ -297,8 +297,12 @@ class _Picture:
         if self.has_true_maps:
             maps["truth"] = self.pixels.true_elements[e]
         limits = colour_limits(np.stack([*maps.values()])[:, self.well_illuminated], from_zero=True)
+        refined = self.result.sensitivity
+        factor = "" if refined is None else f", sensitivity × {refined.factors[e]:.3g}"
+        notes = {"reconstructed": factor}
         for what, values in maps.items():
-            self._on_grid(sheet.panel(), values, f"{name}: {what}", Normalize(*limits), "inferno")
+            title = f"{name}: {what}{notes.get(what, '')}"
+            self._on_grid(sheet.panel(), values, title, Normalize(*limits), "inferno")
         if self.has_true_maps:
             difference = maps["reconstructed"] - maps["truth"]
             most = max(map(abs, colour_limits(difference[self.well_illuminated])))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.count_maps import known_variances, leave_out, relative_exposure
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.files.calibration_file import sensitivities_of
+from ptyxrf.driver.files.calibration_file import calibration_of
 from ptyxrf.driver.files.hdf5_reader import reading
 from ptyxrf.driver.files.maps_file import read_maps
 from ptyxrf.driver.files.readers.registry import is_maps
@@ -93,7 +93,7 @@ def attach_fluorescence(
         "fluorescence": at_positions(maps.values[rows], shift),
         "element_names": chosen,
         "attenuation": settings.attenuation,
-        "sensitivity": sensitivities_of(settings.sensitivity, chosen),
+        **calibration_of(settings.sensitivity, chosen),
         "background": settings.map_background,
         "fluorescence_count_scale": 1.0,
         "units": "counts",

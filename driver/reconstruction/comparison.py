@@ -165,12 +165,11 @@ def _slopes(objective: Objective, z: NDArray) -> list[NDArray[np.complex128]]:
     return [np.gradient(covered, axis=axis)[tile.inner] for axis in (0, 1)]
 
 
-def absorption_of_maps(
-    objective: Objective, z: NDArray, elements: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how much of the absorption that each map stands for is in an object, and how much that matters.
+class AbsorptionOfMaps:
+    """How much of the absorption that each map stands for is in an object.
 
-    Weighted least squares of -log|z| over a_e w_e of all elements and a constant. All ranks take part.
+    Weighted least squares of -log|z| over a_e w_e of all elements and a constant, in the well illuminated
+    part. All ranks take part.
 
     Parameters
     ----------
@@ -181,6 +180,59 @@ def absorption_of_maps(
     elements : (N_e, rows, columns) array
         Maps of the fluorescence alone.
 
+    Attributes
+    ----------
+    gram : (N_e + 1, N_e + 1) array of float64
+        Weighted products of the constant and the absorption of each map.
+    right : (N_e + 1,) array of float64
+        Their products with the absorption of the object.
+    blocks : int
+        Squares of half a probe window that have well illuminated pixels.
+    """
+
+    def __init__(self, objective: Objective, z: NDArray, elements: NDArray[np.floating]) -> None:
+        self._ranks, scan, tile = objective.ranks, objective.scan, objective.tile
+        light = objective.diagonals.illumination()
+        (peak,) = self._ranks.largest(float(light.max(initial=0.0)))
+        lit = light > WELL_LIT * peak
+        self._weight = light[lit]
+        self._absorbed = -np.log(np.maximum(np.abs(z[lit]), 1e-3))
+        absorption = scan.attenuation[:, None] * elements[:, lit]
+        self._basis = np.concatenate([np.ones((1, len(self._weight))), absorption])
+        weighed, count = self._basis * self._weight, len(self._basis)
+        both = self._ranks.sum(
+            np.concatenate([(weighed @ self._basis.T).reshape(-1), weighed @ self._absorbed])
+        )
+        self.gram, self.right = both[: count**2].reshape(count, count), both[count**2 :]
+        side = max(scan.m // 2, 1)
+        rows, columns = np.nonzero(lit)
+        wide = -(-scan.shape[1] // side)
+        self._block = (rows + tile.owned.row_start) // side * wide
+        self._block += (columns + tile.owned.column_start) // side
+        self._most = -(-scan.shape[0] // side) * wide
+        self.blocks = int(np.count_nonzero(self._over_blocks(self._weight[None])))
+
+    def scores(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the weighted products of residuals and basis (N_e + 1, ...), summed over each block."""
+        residual = self._absorbed - values @ self._basis
+        return self._over_blocks(self._basis * self._weight * residual)
+
+    def _over_blocks(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._ranks.sum(
+            np.stack([np.bincount(self._block, row, minlength=self._most) for row in rows])
+        )
+
+
+def absorption_of_maps(
+    objective: Objective, z: NDArray, elements: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how much of the absorption that each map stands for is in an object, and how much that matters.
+
+    Parameters
+    ----------
+    objective, z, elements
+        See `AbsorptionOfMaps`. All ranks take part.
+
     Returns
     -------
     ratios : (N_e,) array of float64
@@ -188,19 +240,9 @@ def absorption_of_maps(
     changes : (N_e,) array of float64
         What the deviation of each from 1 does to the weighted absorption.
     """
-    ranks, count = objective.ranks, len(elements)
-    light = objective.diagonals.illumination()
-    (peak,) = ranks.largest(float(light.max(initial=0.0)))
-    lit = light > WELL_LIT * peak
-    weight = light[lit]
-    absorbed = -np.log(np.maximum(np.abs(z[lit]), 1e-3))
-    basis = np.concatenate(
-        [np.ones((1, len(weight))), objective.scan.attenuation[:, None] * elements[:, lit]]
-    )
-    gram = (basis * weight) @ basis.T
-    both = ranks.sum(np.concatenate([gram.reshape(-1), (basis * weight) @ absorbed]))
-    gram, right = both[: (count + 1) ** 2].reshape(count + 1, count + 1), both[(count + 1) ** 2 :]
+    found = AbsorptionOfMaps(objective, z, elements)
+    gram = found.gram
     size = np.sqrt(np.maximum(np.diag(gram), 1e-300))  # constants of elements differ by orders of magnitude
-    ratios = (np.linalg.lstsq(gram / np.outer(size, size), right / size, rcond=1e-10)[0] / size)[1:]
+    ratios = (np.linalg.lstsq(gram / np.outer(size, size), found.right / size, rcond=1e-10)[0] / size)[1:]
     spread = np.maximum(np.diag(gram)[1:] - gram[0, 1:] ** 2 / max(gram[0, 0], 1e-300), 0.0)
     return ratios, np.abs(ratios - 1) * np.sqrt(spread)

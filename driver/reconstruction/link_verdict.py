@@ -75,14 +75,14 @@ def judge_link(objective: Objective, vector: NDArray, joint: Result, before: Res
         return replace(quality, object_shift=shift, link=text)
     if not doubts:
         doubted = _largest(quality, other)[1] > DOUBTED_CHI_SQUARE
-        cause = f"; {_cause(objective, before)}" if doubted else ""
+        cause = f"; {_cause(objective, joint, before)}" if doubted else ""
         text = f"The link holds: {_moved(shift)}{_worst(quality, objective.scan.element_names)}{cause}."
         return replace(quality, object_shift=shift, link=text, link_good=True)
     if quality.good is False:  # for what the verdict doubts ptychography has found no reason
         figures = quality.misfit_over_floor, other.misfit_over_floor
         quality = replace(quality, verdict=JOINT_ALONE.format(*figures))
     first = "" if joint.reason.converged else "; the run ended before it converged"
-    text = f"Wrong link: {', '.join(doubts)}{first}; {_cause(objective, before)}. Trust the fallback."
+    text = f"Wrong link: {', '.join(doubts)}{first}; {_cause(objective, joint, before)}. Trust the fallback."
     return replace(quality, object_shift=shift, link=text, link_good=False)
 
 
@@ -123,7 +123,7 @@ def _largest(joint: Quality, before: Quality) -> tuple[int, float]:
     return e, float(multiples[e])
 
 
-def _cause(objective: Objective, before: Result) -> str:
+def _cause(objective: Objective, joint: Result, before: Result) -> str:
     """Return which constant, element or setting to doubt."""
     link, scan = objective.link, objective.scan
     if isinstance(link, LinearLink):
@@ -133,7 +133,10 @@ def _cause(objective: Objective, before: Result) -> str:
             "phase_shift for the refractive link"
         )
     part = before.part
-    ratios, changes = absorption_of_maps(objective, part.object, part.elements)
+    elements = part.elements
+    if joint.sensitivity is not None:
+        elements = elements / joint.sensitivity.factors[:, None, None]
+    ratios, changes = absorption_of_maps(objective, part.object, elements)
     e = int(np.argmax(changes))
     if 1 / NAMED < ratios[e] < NAMED:
         return "doubt phase_shift, and materials that fluorescence does not see"

@@ -19,8 +19,10 @@ from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.objective.refractive_link import RefractiveLink
 from ptyxrf.driver.reconstruction.comparison import chi_square, counted_freedom
 from ptyxrf.driver.reconstruction.scale import vacuum_phase
+from ptyxrf.driver.reconstruction.sensitivity import refine_sensitivity
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.reconstruction.stage import Handover, Job, Stage, run_stage
 from ptyxrf.parallel.gather import gather_tiles
@@ -42,18 +44,33 @@ def stages_of(settings: Settings, scan: Scan, start: Mapping[str, ArrayLike]) ->
         Of the user.
     """
     last = settings.resolved(scan, start)
+    if last.refine_sensitivity:
+        _require_ptychography(last)
     if not last.sequential_first:
         return [last]
 
     def alone(method: str, **changes: Any) -> Settings:
         seconds = None if last.max_seconds is None else SECONDS[method] * last.max_seconds
-        own = {"sequential_first": False, "fluorescence_first": False, "link_offset": 0.0}
+        off = "sequential_first", "fluorescence_first", "refine_sensitivity"
+        own: dict[str, Any] = dict.fromkeys(off, False) | {"link_offset": 0.0}
         return settings.replace(method=method, max_seconds=seconds, **own | changes).resolved(scan, start)
 
     # the fluorescence alone is a linear problem, whatever solves the others; the probe has been found
     linear = {"solver": None, "inner_limit": None, "curvature": None, "noise_stop": True}
     fluorescence = alone("fluorescence", probe_start="given", scale_from=None, **linear)
     return [alone("ptychography"), fluorescence.replace(modes=last.modes), last]
+
+
+def _require_ptychography(settings: Settings) -> None:
+    """Refuse sensitivities that nothing tells beside the counts."""
+    link = settings.link
+    if not settings.sequential_first:
+        raise ValueError(
+            "refine_sensitivity: expected method 'joint' with sequential_first, whose ptychography tells the "
+            f"sensitivity, got method {settings.method!r} without it"
+        )
+    if link != "refractive" and not isinstance(link, RefractiveLink):
+        raise ValueError(f"refine_sensitivity: expected the refractive link beside it, got link {link!r}")
 
 
 def one_after_the_other(job: Job, stages: list[Settings]) -> tuple[Handover, Result]:
@@ -88,21 +105,30 @@ def one_after_the_other(job: Job, stages: list[Settings]) -> tuple[Handover, Res
     )
     maps = run_stage(job, stages[1], own)
     found, last, weights = maps.result.part, maps.result.history[-1], maps.objective.weights.memory()
+    elements, sensitivity, note = found.elements, None, ""
+    if stages[-1].refine_sensitivity:
+        sensitivity = refine_sensitivity(maps.objective, z, elements)
+        elements = (elements / sensitivity.factors[:, None, None]).astype(elements.dtype)
+        note = f", sensitivities times {', '.join(f'{factor:.3g}' for factor in sensitivity.factors)}"
 
     def enter(objective: Objective) -> None:
         objective.beam.restore(corners)
         objective.weights.restore(weights)
-        _start_from(objective, z, found.elements)
+        if sensitivity is not None:
+            objective.weights.calibrate(sensitivity.values)
+        _start_from(objective, z, elements)
 
     sweeps = result.history[-1].sweeps
     joint = Handover(
         start=beam,
         enter=enter,
         held=frozenset(),
-        note=f", ptychography ({sweeps:g} sweeps) and fluorescence alone ({last.sweeps:g} sweeps over it)",
+        note=f", ptychography ({sweeps:g} sweeps) and fluorescence alone ({last.sweeps:g} sweeps over it)"
+        + note,
         ended=[*ended, maps.ended],
         seconds=last.seconds,
         stopped=Reason.CALLBACK in (result.reason, found.reason),
+        sensitivity=sensitivity,
     )
     quality = result.quality
     if quality is not None:

@@ -162,6 +162,13 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
         "paper)",
     )
 
+    refine_sensitivity: bool = setting(
+        False,
+        Switch(),
+        "find the sensitivity of each element from what the object of ptychography absorbs, before the joint "
+        "fit with the refractive link; it stays near that of the scan, within sensitivity_error or 30 %",
+    )
+
     def check(self) -> None:
         """Refuse what contradicts another setting."""
         super().check()

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.history import History, Reason, Work
+from ptyxrf.driver.data.refined_sensitivity import RefinedSensitivity
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import LocalData
@@ -92,6 +93,8 @@ class Handover:
         Since the reconstruction began.
     stopped : bool
         Whether the callback has asked to stop.
+    sensitivity : RefinedSensitivity, optional
+        That the stage uses, where it is not the scan's.
     """
 
     start: Mapping[str, ArrayLike] = field(default_factory=dict)
@@ -101,6 +104,7 @@ class Handover:
     ended: Sequence[Ended] = ()
     seconds: float = 0.0
     stopped: bool = False
+    sensitivity: RefinedSensitivity | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ def run_stage(job: Job, settings: Settings, before: Handover) -> Stage:
         "resumed_after": resumed.after if isinstance(resumed, Resumed) else [],
     }
     result = _result(settings.as_dict() | derived, objective, vector, reason, history, unit)
-    return Stage(objective, vector, result, ended)
+    return Stage(objective, vector, result.replaced(sensitivity=before.sensitivity), ended)
 
 
 def _objective(job: Job, settings: Settings, before: Handover) -> Objective:

@@ -8,7 +8,7 @@ import ptyxrf
 from ptyxrf.driver.command.main import main
 from ptyxrf.driver.data.fluorescence_yields import line_strength
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV
-from ptyxrf.driver.files.calibration_file import read_calibration, sensitivities_of
+from ptyxrf.driver.files.calibration_file import calibration_of, read_calibration
 
 FOIL = {"elements": ("Fe", "Cu"), "densities": (0.5, 0.2), "photons": 1e6}
 
@@ -82,10 +82,15 @@ def test_carried_to_another_element(tmp_path):
 
 def test_prepare_and_reconstruct_take_the_file(tmp_path):
     ptyxrf.calibrate(tmp_path / "c.toml", **FOIL, counts=(5000.0, 1000.0))
-    assert sensitivities_of(str(tmp_path / "c.toml"), ["Cu", "Fe"]) == pytest.approx([0.005, 0.01])
-    assert sensitivities_of((1.0, 2.0), ["Cu", "Fe"]) == [1.0, 2.0]
+    known = calibration_of(str(tmp_path / "c.toml"), ["Cu", "Fe"])
+    assert known["sensitivity"] == pytest.approx([0.005, 0.01])
+    errors = read_calibration(tmp_path / "c.toml", "error")
+    assert known["sensitivity_error"] == [errors["Cu"], errors["Fe"]]
+    assert calibration_of((1.0, 2.0), ["Cu", "Fe"]) == {"sensitivity": [1.0, 2.0], "sensitivity_error": None}
     with pytest.raises(ValueError, match="sensitivity: expected 'Zn'"):
-        sensitivities_of(str(tmp_path / "c.toml"), ["Zn"])
+        calibration_of(str(tmp_path / "c.toml"), ["Zn"])
+    (tmp_path / "plain.toml").write_text("[sensitivity]\nFe = 0.5\n")
+    assert calibration_of(str(tmp_path / "plain.toml"), ["Fe"])["sensitivity_error"] is None
     scan = ptyxrf.simulate(n=40, m=16, per_side=5, elements=2).replace(element_names=["Cu", "Fe"])
     ptyxrf.write_scan(tmp_path / "s.h5", scan)
     words = [

@@ -8,7 +8,9 @@ from cases import CASES, make_scan, relative
 
 from ptyxrf.driver.data.result import NotGathered
 from ptyxrf.driver.files.result_file import read_result, write_result
+from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.reconstruction.sensitivity import refine_sensitivity
 
 pytestmark = pytest.mark.filterwarnings("ignore:link")
 
@@ -46,6 +48,22 @@ def assert_alike(ours, expected):
         assert (one.quality.link, one.quality.link_good) == (other.quality.link, other.quality.link_good)
         for name in ("object", "elements", "probe", "pattern_misfit"):
             assert relative(getattr(one, name), getattr(other, name)) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["random-scan-refractive", "raster-grid-refractive"])
+def test_sensitivities_are_those_of_one_rank(comm, name):
+    scan = example(name)
+    found = []
+    for on in (None, comm):
+        objective = Objective(scan, "fluorescence", comm=on)
+        objective.value_and_gradient(objective.initial)
+        here = objective.tile.owned.slices
+        maps = np.random.default_rng(2).random((scan.N_e, *scan.shape))
+        z = np.exp(-np.tensordot(0.7 * scan.attenuation, maps**1.1, 1))
+        found.append(refine_sensitivity(objective, z[here], maps[(slice(None), *here)]))
+    assert (found[0].errors < found[0].prior_errors).any()
+    for attribute, values in vars(found[0]).items():
+        np.testing.assert_allclose(getattr(found[1], attribute), values, rtol=1e-7, err_msg=attribute)
 
 
 @pytest.mark.parametrize("name", NAMES)
