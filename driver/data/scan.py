@@ -171,12 +171,7 @@ class Scan:
             self.exposure if fluorescence_exposure is None else fluorescence_exposure,
             *each,
         )
-        self.sensitivity = per_item("sensitivity", 1.0 if sensitivity is None else sensitivity, *element)
-        self.sensitivity_error = (
-            None if sensitivity_error is None else per_item("sensitivity_error", sensitivity_error, *element)
-        )
-        background = 0.0 if background is None else background
-        self.background = per_item("background", background, *element, zero=True)
+        self._set_calibration(sensitivity, sensitivity_error, background)
         self.count_scale = scales_of("count_scale", count_scale, *each)
         self.fluorescence_count_scale = scales_of(
             "fluorescence_count_scale", fluorescence_count_scale, *element
@@ -274,6 +269,14 @@ class Scan:
             raise ValueError("phase_shift: expected attenuation beside it, in m^2/kg both, got it alone")
         self.attenuation = np.ones(self.N_e) if self.given_attenuation is None else self.given_attenuation
         self.element_names = names_of_elements(element_names, self.N_e)
+
+    def _set_calibration(self, sensitivity: Any, error: Any, background: Any) -> None:
+        element = self.N_e, "element"
+        self.sensitivity = per_item("sensitivity", 1.0 if sensitivity is None else sensitivity, *element)
+        self.sensitivity_error = None if error is None else per_item("sensitivity_error", error, *element)
+        self.background = per_item(
+            "background", 0.0 if background is None else background, *element, zero=True
+        )
 
     def _find_measured(self) -> NDArray[np.bool_]:
         """Return which elements have data; infinite values are refused."""

@@ -155,6 +155,18 @@ def _check_dead_pixels(scan: Scan, summary: PatternSummary) -> Findings:
         )
 
 
+def little_overlap(scan: Scan) -> str:
+    """Return what is to be said of positions that hardly overlap; empty where they do."""
+    step = median_step(scan.positions)
+    overlap = 0.0 if step is None else 1 - step / probe_width(scan.probe)
+    if overlap >= LEAST_OVERLAP:
+        return ""
+    return (
+        f"neighbouring positions overlap by {100 * max(overlap, 0):.0f} % of the probe's width: "
+        f"below {100 * LEAST_OVERLAP:.0f} % ptychography is hardly unique"
+    )
+
+
 def _check_positions(scan: Scan, summary: PatternSummary) -> Findings:
     step, extent = median_step(scan.positions), float(np.ptp(scan.positions, axis=0).max())
     if step is None or extent < LEAST_EXTENT < LEAST_EXTENT * scan.N / 2:
@@ -166,13 +178,8 @@ def _check_positions(scan: Scan, summary: PatternSummary) -> Findings:
             else f"all positions lie within {extent:.3g} pixels: are they in metres? pixels are expected",
         )
         return
-    overlap = 1 - step / probe_width(scan.probe)
-    if scan.probe_known and overlap < LEAST_OVERLAP:
-        yield Finding(
-            "suspicious",
-            f"neighbouring positions overlap by {100 * max(overlap, 0):.0f} % of the probe's width: "
-            f"below {100 * LEAST_OVERLAP:.0f} % ptychography is hardly unique",
-        )
+    if scan.probe_known and (finding := little_overlap(scan)):
+        yield Finding("suspicious", finding)
     repeated = scan.N - len(np.unique(np.round(scan.positions, 6), axis=0))
     if repeated:
         yield Finding("suspicious", f"{repeated} positions occur more than once")

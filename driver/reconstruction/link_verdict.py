@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
+from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.data.scan_checks import little_overlap
 from ptyxrf.driver.objective.links import LinearLink
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.comparison import (
@@ -66,12 +68,19 @@ def judge_link(objective: Objective, vector: NDArray, joint: Result, before: Res
             objective, joint.part.object, before.part.object, scale, stretched=joint.positions is not None
         )
     most = MOST_SHIFT if joint.positions is None else MOST_WITH_POSITIONS
-    doubts = [_moved(shift)] if shift > most else []
-    doubts += _doubts(quality, other, objective.scan.element_names)
+    of_patterns = [_moved(shift)] if shift > most else []
+    of_patterns += _doubts_of_patterns(quality, other)
+    of_counts = _doubts_of_counts(quality, other, objective.scan.element_names)
+    # an object that is not unique may be another one without being wrong
+    ambiguous = _ambiguous(objective.scan, other, floored=floored)
+    doubts = of_counts if ambiguous else [*of_patterns, *of_counts]
     if not doubts and not floored:
         return quality  # no noise to compare with
     if other.good is False:
         text = "No verdict on the link: ptychography alone is a poor fit, too."
+        return replace(quality, object_shift=shift, link=text)
+    if ambiguous and not doubts:
+        text = f"The link cannot be judged: {ambiguous}."
         return replace(quality, object_shift=shift, link=text)
     if not doubts:
         doubted = _largest(quality, other)[1] > DOUBTED_CHI_SQUARE
@@ -99,19 +108,28 @@ def _worst(quality: Quality, names: list[str]) -> str:
     return f", the largest chi-square of the counts is {chi_square[e]:.2g} ({names[e]})"
 
 
-def _doubts(joint: Quality, before: Quality, names: list[str]) -> list[str]:
-    """Return what of patterns and counts is worse in the joint fit than noise explains."""
-    doubts = []
+def _ambiguous(scan: Scan, before: Quality, *, floored: bool) -> str:
+    """Return why patterns alone do not determine the object; empty where they do."""
+    if floored and before.good is None:
+        return "there are too few data for ptychography alone"
+    return little_overlap(scan)
+
+
+def _doubts_of_patterns(joint: Quality, before: Quality) -> list[str]:
+    """Return how much worse than noise explains the joint fit explains the patterns."""
     if before.per_position is not None:
         ratio, most = joint.misfit_over_floor / max(before.misfit_over_floor, 1.0), MOST_MISFIT
     else:  # squares, as those are
         ratio, most = (joint.relative_misfit / max(before.relative_misfit, LEAST_MISFIT)) ** 2, MOST_UNJUDGED
-    if not ratio <= most:  # which may not be a number
-        doubts.append(f"its patterns misfit {ratio:.3g} times as much")
+    return [] if ratio <= most else [f"its patterns misfit {ratio:.3g} times as much"]  # or are no number
+
+
+def _doubts_of_counts(joint: Quality, before: Quality, names: list[str]) -> list[str]:
+    """Return which counts the joint fit explains far worse than the fluorescence alone."""
     e, multiple = _largest(joint, before)
-    if joint.chi_square is not None and multiple > MOST_CHI_SQUARE:
-        doubts.append(f"the counts of {names[e]} have a chi-square of {joint.chi_square[e]:.3g}")
-    return doubts
+    if joint.chi_square is None or multiple <= MOST_CHI_SQUARE:
+        return []
+    return [f"the counts of {names[e]} have a chi-square of {joint.chi_square[e]:.3g}"]
 
 
 def _largest(joint: Quality, before: Quality) -> tuple[int, float]:

@@ -105,11 +105,10 @@ def one_after_the_other(job: Job, stages: list[Settings]) -> tuple[Handover, Res
     )
     maps = run_stage(job, stages[1], own)
     found, last, weights = maps.result.part, maps.result.history[-1], maps.objective.weights.memory()
-    elements, sensitivity, note = found.elements, None, ""
+    elements, sensitivity = found.elements, None
     if stages[-1].refine_sensitivity:
         sensitivity = refine_sensitivity(maps.objective, z, elements)
         elements = (elements / sensitivity.factors[:, None, None]).astype(elements.dtype)
-        note = f", sensitivities times {', '.join(f'{factor:.3g}' for factor in sensitivity.factors)}"
 
     def enter(objective: Objective) -> None:
         objective.beam.restore(corners)
@@ -119,23 +118,30 @@ def one_after_the_other(job: Job, stages: list[Settings]) -> tuple[Handover, Res
         _start_from(objective, z, elements)
 
     sweeps = result.history[-1].sweeps
+    note = f", ptychography ({sweeps:g} sweeps) and fluorescence alone ({last.sweeps:g} sweeps over it)"
+    if sensitivity is not None:
+        note += f", sensitivities times {', '.join(f'{factor:.3g}' for factor in sensitivity.factors)}"
     joint = Handover(
         start=beam,
         enter=enter,
         held=frozenset(),
-        note=f", ptychography ({sweeps:g} sweeps) and fluorescence alone ({last.sweeps:g} sweeps over it)"
-        + note,
+        note=note,
         ended=[*ended, maps.ended],
         seconds=last.seconds,
         stopped=Reason.CALLBACK in (result.reason, found.reason),
         sensitivity=sensitivity,
     )
-    quality = result.quality
+    return joint, _with_maps(result, maps, nonnegative=stages[1].nonnegative)
+
+
+def _with_maps(result: Result, maps: Stage, *, nonnegative: bool) -> Result:
+    """Return the result of ptychography with the maps of the fluorescence alone, and their chi-square."""
+    found, quality = maps.result.part, result.quality
     if quality is not None:
-        freedom = counted_freedom(maps.objective, maps.vector, nonnegative=stages[1].nonnegative)
+        freedom = counted_freedom(maps.objective, maps.vector, nonnegative=nonnegative)
         figures = chi_square(maps.objective, maps.vector, freedom)
         quality = replace(quality, chi_square=figures, freedom=freedom)
-    return joint, result.replaced(
+    return result.replaced(
         elements=found.elements, predicted_fluorescence=found.predicted_fluorescence, quality=quality
     )
 

@@ -9,6 +9,7 @@ from .driver.data.geometry import JOULES_PER_KEV, Geometry
 from .driver.data.history import History, IterationRecord, Reason
 from .driver.data.optical_constants import optical_constants
 from .driver.data.quality import Quality
+from .driver.data.refined_sensitivity import RefinedSensitivity
 from .driver.data.result import NotGathered, Result
 from .driver.data.scan import Scan
 from .driver.files.file_errors import DamagedFile, FileError, UnwritableFile
@@ -68,6 +69,7 @@ __all__ = [
     "ProblemSize",
     "Quality",
     "Reason",
+    "RefinedSensitivity",
     "RefractiveLink",
     "Result",
     "Scan",

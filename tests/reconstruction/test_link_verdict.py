@@ -125,12 +125,12 @@ def results(z, other, joint, before, maps=None, reason=Reason.LOSS):
     return result(z, "joint", joint), result(other, "ptychography", before)
 
 
-def judged(z=None, joint=None, before=None, link=None, **more):
+def judged(z=None, joint=None, before=None, link=None, scan=None, **more):
     shape = example().shape
     other = np.exp(1j * np.random.default_rng(1).random(shape))
     objective = evaluated()
     own = SimpleNamespace(
-        ranks=objective.ranks, tile=objective.tile, scan=example(), diagonals=objective.diagonals,
+        ranks=objective.ranks, tile=objective.tile, scan=scan or example(), diagonals=objective.diagonals,
         link=link or RefractiveLink(ATTENUATION, PHASE_SHIFT),
     )  # fmt: skip
     return judge_link(
@@ -138,6 +138,20 @@ def judged(z=None, joint=None, before=None, link=None, **more):
         np.zeros(0),
         *results(other if z is None else z, other, joint or quality(), before or quality(), **more),
     )
+
+
+def test_positions_that_hardly_overlap_leave_the_link_open():
+    """An object that is not unique may move; counts of far too large a chi-square still speak."""
+    probe = np.zeros_like(example().probe)
+    probe[0, 12:15, 12:15] = 1
+    scan = example().replace(probe=probe)
+    for chi, good in ((1.0, None), (30.0, False)):
+        verdict = judged(joint=quality(1.5, (chi, 1.0)), scan=scan)
+        assert verdict.link_good is good
+    verdict = judged(joint=quality(1.5), scan=scan)
+    assert verdict.link.startswith("The link cannot be judged: neighbouring positions overlap by 0 %")
+    few = judged(joint=quality(1.5), before=quality(good=None))
+    assert few.link == "The link cannot be judged: there are too few data for ptychography alone."
 
 
 def test_a_right_link():
