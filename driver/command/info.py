@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from ptyxrf.driver.command.outputs import on_first_rank, read_scan_file
+from ptyxrf.driver.command.outputs import confine_if, on_first_rank, read_scan_file
 from ptyxrf.driver.command.parser import Subcommand, add_settings, settings_of
 from ptyxrf.driver.command.tables import Reading, Turns
 from ptyxrf.driver.data.kinds import POSITIVE, Number
@@ -47,6 +47,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     settings, turns = settings_of(Orientations, options), settings_of(Reading, options)
+    confine_if(turns)
     wrong = on_first_rank(options.comm, lambda: _tell(options, settings, turns))
     return WRONG if wrong else 0
 

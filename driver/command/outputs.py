@@ -66,6 +66,14 @@ def report_path(result: Path) -> Path:
     return named_after(result, ".png")
 
 
+def confine_if(reading: Reading) -> None:
+    """Confine this rank to the folders of the files that it reads, where that is asked for."""
+    from ptyxrf.driver.files.confinement import confine
+
+    if reading.confined:
+        confine()
+
+
 def read_scan_file(path: str, reading: Reading, *, check: bool = True) -> Scan:
     """Read a scan, or a part of it, with its positions turned and its probe; see `read_scan`."""
     from ptyxrf.driver.files.probe_file import read_probe

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptyxrf.driver.command.outputs import (
     check_outputs,
+    confine_if,
     on_first_rank,
     read_scan_file,
     report_path,
@@ -47,6 +48,7 @@ def _run(options: argparse.Namespace) -> int:
         print(settings_text({"files": files, "reconstruct": settings, "job": job}), end="")
         return 0
     start_ranks(job.ranks, options.words)
+    confine_if(files)
     from ptyxrf.driver.command.progress import reconstruct_with_progress
     from ptyxrf.driver.files.name_lock import locked
     from ptyxrf.driver.job.signals import Stopped, catching

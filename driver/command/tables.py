@@ -101,6 +101,11 @@ class Reading(Turns):
     negative_to_zero: bool = setting(
         False, Switch(), "take values of patterns below 0, as after the subtraction of a background, for 0"
     )
+    confined: bool = setting(
+        False,
+        Switch(),
+        "for files of strangers: follow nothing out of the folder of a file, and load no plug-ins",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.files.chunk_writer import fletcher32
+from ptyxrf.driver.files.confinement import is_confined
 from ptyxrf.driver.files.pointers import opened_source
 
 #: Filters, by their numbers in HDF5 and at the HDF Group.
@@ -150,8 +151,9 @@ class Chunks:
         """Return the size of a chunk of any filters; what is wanted where its compressor does not say."""
         undone = self._undone(info.filter_mask)
         size, packers = info.size, [code for code, _ in undone if code not in (SHUFFLE, FLETCHER32)]
-        if len(packers) > 1:
-            return self._bytes
+        known = len(packers) < 2 and set(packers) <= CHECKED
+        if not known and is_confined():
+            raise ValueError("is compressed in a way that does not say how much a chunk holds")
         for code, parameters in undone:
             if code == FLETCHER32:
                 size -= CHECKSUM
@@ -163,9 +165,7 @@ class Chunks:
                 else:
                     start = os.pread(handle, HEADER, info.byte_offset)
                 size = _size_said(code, start)
-            elif code not in (SHUFFLE, BITSHUFFLE):
-                return self._bytes
-        return size
+        return size if known else self._bytes
 
     def _undone(self, skipped: int) -> list[tuple[int, tuple[int, ...]]]:
         """Return the filters of a chunk in the order in which reading undoes them."""

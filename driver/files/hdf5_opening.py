@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 
+from ptyxrf.driver.files.confinement import leads_out
 from ptyxrf.driver.files.file_errors import DamagedFile, FileError, require_file
 
 #: What h5py raises on files that are damaged, by where the damage is.
@@ -53,6 +54,8 @@ def open_file(path: str | os.PathLike[str]) -> h5py.File:
         Another process is writing it.
     """
     require_file(path, "an HDF5 file")
+    if os.path.islink(path) and leads_out(path, Path(path).parent):
+        raise DamagedFile(path, "is a link to what is no file in its folder")
     try:
         return h5py.File(path, "r")
     except READ_ERRORS as error:

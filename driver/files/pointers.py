@@ -11,6 +11,7 @@ from pathlib import Path
 
 import h5py
 
+from ptyxrf.driver.files.confinement import is_confined, leads_out
 from ptyxrf.driver.files.hdf5_opening import READ_ERRORS
 
 #: Soft links that are followed one after the other; HDF5 gives up at as many.
@@ -33,7 +34,10 @@ def link_problem(group: h5py.Group, name: str, links: int = LINKS) -> str:
             return ""
         link = here.get(part, getlink=True)
         if isinstance(link, h5py.ExternalLink):
-            target = _folder(here.file) / link.filename
+            folder = _folder(here.file)
+            target = folder / link.filename
+            if leads_out(target, folder):
+                return f"is a link to {link.path} in {link.filename}, which is no file in its folder"
             if target.exists() and not target.is_file():
                 return f"is a link to {link.path} in {link.filename}, which is no file"
         elif isinstance(link, h5py.SoftLink) and links:
@@ -78,15 +82,23 @@ def _virtual_problem(dataset: h5py.Dataset, way: list[tuple[str, str]], known: s
     if key in known:
         return ""
     for place, source in sorted({(part.file_name, part.dset_name) for part in dataset.virtual_sources()}):
-        if "%" in place + source or os.environ.get("HDF5_VDS_PREFIX"):
-            continue  # a series of files, or in folders that only HDF5 knows
+        series = "%" in place + source or os.environ.get("HDF5_VDS_PREFIX")
+        folder = _folder(dataset.file)
+        if is_confined() and (series or (place != "." and leads_out(folder / place, folder))):
+            return f"its values are in {source} of {place}, which is no file in its folder"
+        if series:
+            continue  # files or folders that only HDF5 knows
         gone = f"its values are in {source} of {place}, which cannot be opened"
         try:
             with opened_source(dataset.file, place) as file:
                 there = None if link_problem(file, source) else file.get(source)
                 if not isinstance(there, h5py.Dataset):
                     return gone
-                if there.is_virtual and (problem := _virtual_problem(there, [*way, key], known)):
+                way_there = [*way, key]
+                problem = (
+                    _virtual_problem(there, way_there, known) if there.is_virtual else source_problem(there)
+                )
+                if problem:
                     return problem
         except READ_ERRORS:
             return gone

@@ -273,6 +273,24 @@ def stop(*, together: bool) -> None:
         _running = None
 
 
+def require_whole_job(comm: Any) -> None:
+    """Refuse a communicator of some ranks of a job: MPI and launchers end all of them, where they end one.
+
+    Raises
+    ------
+    ValueError
+    """
+    if comm is None:
+        return
+    from mpi4py import MPI
+
+    if comm.Get_size() < MPI.COMM_WORLD.Get_size():
+        raise ValueError(
+            "watchdog: expected a communicator of all ranks, because none can be ended without the others, "
+            f"got {comm.Get_size()} of {MPI.COMM_WORLD.Get_size()} ranks"
+        )
+
+
 @contextmanager
 def watched(comm: Any, limit: float) -> Iterator[None]:
     """Run a watchdog on all ranks during the body; a watchdog that already runs stays in charge.
@@ -283,12 +301,19 @@ def watched(comm: Any, limit: float) -> Iterator[None]:
     Parameters
     ----------
     comm : communicator or None
+        Of all ranks of the job.
     limit : float
         Seconds; 0: no watchdog.
+
+    Raises
+    ------
+    ValueError
+        `comm` leaves out ranks of the job.
     """
     if _running is not None or not limit:
         yield
         return
+    require_whole_job(comm)
     start(comm, limit)
     try:
         yield

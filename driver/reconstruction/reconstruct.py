@@ -13,6 +13,8 @@ from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import takes_settings
+from ptyxrf.driver.job.settings import JobSettings
+from ptyxrf.driver.job.watchdog import require_whole_job, watched
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.same_problem import require_same_problem
 from ptyxrf.driver.objective.settings import Model
@@ -48,6 +50,7 @@ def reconstruct(
     start: Mapping[str, ArrayLike] | None = None,
     callback: Callback | None = None,
     comm: Any = None,
+    watchdog_seconds: float = 0.0,
 ) -> Result:
     """Reconstruct a scan.
 
@@ -65,6 +68,10 @@ def reconstruct(
         it; a true answer, on any rank, stops the reconstruction.
     comm : communicator or None
         The ranks that share the work. None: one rank, without MPI.
+    watchdog_seconds : float
+        End all processes of `comm`, which then has to hold all ranks of the job, with one message and exit
+        code 70 when a rank sends no heartbeat for so long or hangs, as `watched` does. No other process is
+        ended. 0: never.
 
     Returns
     -------
@@ -84,17 +91,28 @@ def reconstruct(
         count scale, contrast too strong for the linear link.
     """
     start = {} if start is None else start
-    stages = agreed(comm, lambda: _checked(scan, settings, start, callback))
+    stages = agreed(comm, lambda: _checked(scan, settings, start, callback, comm, watchdog_seconds))
     if not settings.force:
         refuse_too_large(scan, Ranks(comm).size)
-    others = {"callback": "none" if callback is None else "given"}
+    others = {"callback": "none" if callback is None else "given", "watchdog_seconds": str(watchdog_seconds)}
     require_same_problem(comm, scan, stages[-1], start, others)
-    with locked_checkpoint(stages[-1], comm):
-        job = _job(scan, stages, start, callback, comm)
-        before, fallback = Handover(seconds=job.found.seconds), None
-        if len(stages) > 1:
-            before, fallback = one_after_the_other(job, stages)
-        stage = run_stage(job, stages[-1], before)
+    with watched(comm, watchdog_seconds), locked_checkpoint(stages[-1], comm):
+        return _reconstructed(scan, stages, start, callback, comm)
+
+
+def _reconstructed(
+    scan: Scan,
+    stages: list[Settings],
+    start: Mapping[str, ArrayLike],
+    callback: Callback | None,
+    comm: Any,
+) -> Result:
+    """Run the stages, and judge what came of them."""
+    job = _job(scan, stages, start, callback, comm)
+    before, fallback = Handover(seconds=job.found.seconds), None
+    if len(stages) > 1:
+        before, fallback = one_after_the_other(job, stages)
+    stage = run_stage(job, stages[-1], before)
     _warn_of_strong_contrast(stage.objective, stage.vector)
     quality = stage.result.quality
     if fallback is not None:
@@ -112,7 +130,12 @@ def _warn_of_doubts(quality: Quality | None) -> None:
 
 
 def _checked(
-    scan: Scan, settings: Settings, start: Mapping[str, ArrayLike], callback: Callback | None
+    scan: Scan,
+    settings: Settings,
+    start: Mapping[str, ArrayLike],
+    callback: Callback | None,
+    comm: Any,
+    watchdog_seconds: float,
 ) -> list[Settings]:
     """Return the settings of each stage; refuse wrong arguments before kernels are compiled."""
     if not isinstance(scan, Scan):
@@ -121,6 +144,8 @@ def _checked(
         raise ValueError(
             f"callback: expected a function of an IterationRecord and a View, got {type(callback).__name__}"
         )
+    if JobSettings(watchdog_seconds=watchdog_seconds).watchdog_seconds:
+        require_whole_job(comm)
     starting_probe(scan, start, None)
     stages = stages_of(settings, scan, start)
     check_probe_start(scan, stages[-1], start)
@@ -167,5 +192,5 @@ def _warn_of_strong_contrast(objective: Objective, vector: NDArray[Any]) -> None
             f"link: the linear link expects weak contrast, but {100 * strong:.0f} % of the illuminated "
             f"object differ from vacuum by more than {100 * WEAK_CONTRAST:.0f} %: the maps are not "
             "quantitative there",
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -12,6 +12,7 @@ from .driver.data.quality import Quality
 from .driver.data.refined_sensitivity import RefinedSensitivity
 from .driver.data.result import NotGathered, Result
 from .driver.data.scan import Scan
+from .driver.files.confinement import confine
 from .driver.files.file_errors import DamagedFile, FileError, UnwritableFile
 from .driver.files.maps_file import read_maps
 from .driver.files.probe_file import read_probe
@@ -84,6 +85,7 @@ __all__ = [
     "attach_maps",
     "calibrate",
     "compile_kernels",
+    "confine",
     "dense_hessian",
     "draw_report",
     "export_result",

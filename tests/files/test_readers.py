@@ -179,7 +179,7 @@ def test_a_reader_of_another_package(tmp_path, monkeypatch):
     monkeypatch.setattr(
         registry, "entry_points", lambda group: [Entry()] if group == "ptyxrf.readers" else []
     )
-    readers.cache_clear()
+    registry.added_readers.cache_clear()
     try:
         assert readers()[0] is mine
         with h5py.File(tmp_path / "mine.h5", "w") as file:
@@ -189,11 +189,11 @@ def test_a_reader_of_another_package(tmp_path, monkeypatch):
             with pytest.raises(ValueError, match=r"expected fluorescence maps .*, got a file of mine"):
                 reader_of(file, "maps")
         mine = "none"
-        readers.cache_clear()
+        registry.added_readers.cache_clear()
         with pytest.raises(ValueError, match="mine:READER: expected a Reader, got str"):
             readers()
     finally:
-        readers.cache_clear()
+        registry.added_readers.cache_clear()
 
 
 def test_a_file_of_no_format_says_what_is_in_it(tmp_path):

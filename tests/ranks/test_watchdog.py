@@ -5,9 +5,11 @@ import time
 
 import pytest
 from mpi4py import MPI
+from scans import joint_scan
 
 from ptyxrf.driver.job import watchdog
 from ptyxrf.driver.job.watchdog import watched
+from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank
 
 #: What takes seconds is tried once.
@@ -58,6 +60,29 @@ def test_an_error_stops_it(comm):
         raise ValueError("all alike")
     assert running() == []
     comm.Barrier()
+
+
+def test_a_reconstruction_is_watched_where_that_is_asked_for(comm):
+    seen = []
+    few = {"comm": comm, "max_iterations": 1, "method": "ptychography"}
+    reconstruct(joint_scan(), callback=lambda *_: seen.append(len(running())), watchdog_seconds=60, **few)
+    assert set(seen) == {int(comm.Get_size() > 1)}
+    assert running() == []
+    with pytest.raises(ValueError, match=r"watchdog_seconds: expected .* got 0\.5"):
+        reconstruct(joint_scan(), watchdog_seconds=0.5, **few)
+    if comm.Get_size() > 1:
+        with pytest.raises(ValueError, match="watchdog_seconds: expected the same on every rank"):
+            reconstruct(joint_scan(), watchdog_seconds=60.0 + comm.Get_rank(), **few)
+
+
+@pytest.mark.ranks(at_least=2)
+def test_ranks_that_were_not_handed_over_are_not_ended(comm):
+    own = comm.Split(comm.Get_rank() % 2)
+    with pytest.raises(ValueError, match="expected a communicator of all ranks"), watched(own, 60.0):
+        pass
+    with pytest.raises(ValueError, match="expected a communicator of all ranks"):
+        reconstruct(joint_scan(), comm=own, watchdog_seconds=60.0)
+    assert running() == []
 
 
 @two_ranks

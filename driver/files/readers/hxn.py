@@ -67,7 +67,7 @@ def _number(reader: Hdf5Reader, name: str, default: float | None = None) -> floa
     """Return a number that is a dataset or an attribute of the file or of the patterns."""
     if reader.has(name):
         return reader.number(name)
-    for item in (reader.file, reader.file.get("dp")):
+    for item in (reader.file, reader.file.get("dp") if reader.has("/dp") else None):
         if item is not None and name in item.attrs:
             return float(np.ravel(item.attrs[name])[0])
     if default is None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import h5py
 
+from ptyxrf.driver.files.confinement import is_confined
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
 from ptyxrf.driver.files.readers import cxi_scan, hxn, maps, ptychodus, ptypy, pymca, pyxrf, raw_frames
@@ -28,7 +29,6 @@ OWN = (
 )
 
 
-@cache
 def readers() -> tuple[Reader, ...]:
     """Return all readers: those of other packages first, so that they can replace one.
 
@@ -37,13 +37,19 @@ def readers() -> tuple[Reader, ...]:
     ValueError
         An entry point leads to something else.
     """
+    return OWN if is_confined() else (*added_readers(), *OWN)
+
+
+@cache
+def added_readers() -> tuple[Reader, ...]:
+    """Return the readers of other packages; see `readers`."""
     added = []
     for entry in entry_points(group=ENTRY_POINTS):
         reader = entry.load()
         if not isinstance(reader, Reader):
             raise ValueError(f"{entry.value}: expected a Reader, got {type(reader).__name__}")
         added.append(reader)
-    return (*added, *OWN)
+    return tuple(added)
 
 
 def reader_of(file: Hdf5Reader, kind: Literal["scan", "maps"]) -> Reader:
