@@ -101,7 +101,7 @@ def world_uses(tree):
 def test_the_world_communicator_is_taken_once():
     folders = (*PACKAGE, "benchmarks", "examples", "docs")
     uses = {name: world_uses(tree) for name, tree, _ in sources(*folders)}
-    assert {name: count for name, count in uses.items() if count} == {"driver/job/ranks.py": 1}
+    assert {name: count for name, count in uses.items() if count} == {"driver/job/world.py": 1}
 
 
 @pytest.mark.parametrize(

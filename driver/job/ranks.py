@@ -13,6 +13,7 @@ from typing import Any
 
 from ptyxrf.driver.job import watchdog
 from ptyxrf.driver.job.abort import abort_all, say
+from ptyxrf.driver.job.world import world
 
 #: Environment variables with the number of processes and that of this one, by launcher. The first pair that
 #: is set counts, so that a launcher inside a job step of SLURM comes before SLURM.
@@ -43,13 +44,6 @@ def launched(environment: Mapping[str, str]) -> tuple[int, int]:
             place = environment.get(rank, "0")
             return int(environment[size]), int(place) if place.isdigit() else 0
     return 1, 0
-
-
-def world() -> Any:
-    """Return the communicator of all processes of this launch; loads MPI."""
-    from mpi4py import MPI
-
-    return MPI.COMM_WORLD
 
 
 def communicator() -> Any:

@@ -27,6 +27,7 @@ from typing import Any
 
 from ptyxrf.driver.job.abort import abort_all, end_within, say
 from ptyxrf.driver.job.kill_launcher import kill_launcher_after
+from ptyxrf.driver.job.world import world
 from ptyxrf.parallel.waiting import WAITS, Wait
 
 #: Default of the command: seconds without a heartbeat after which a job ends.
@@ -280,14 +281,10 @@ def require_whole_job(comm: Any) -> None:
     ------
     ValueError
     """
-    if comm is None:
-        return
-    from mpi4py import MPI
-
-    if comm.Get_size() < MPI.COMM_WORLD.Get_size():
+    if comm is not None and comm.Get_size() < (size := world().Get_size()):
         raise ValueError(
             "watchdog: expected a communicator of all ranks, because none can be ended without the others, "
-            f"got {comm.Get_size()} of {MPI.COMM_WORLD.Get_size()} ranks"
+            f"got {comm.Get_size()} of {size} ranks"
         )
 
 
