@@ -64,7 +64,7 @@ class FluorescenceWeights:
         self._set()
 
     @property
-    def _unit(self) -> NDArray[np.float64]:
+    def unit(self) -> NDArray[np.float64]:
         """The loss of each element over its negative log likelihood."""
         assert self.noise is not None
         return self.alpha * self.noise.mean / len(self.alpha)
@@ -72,7 +72,7 @@ class FluorescenceWeights:
     def _set(self) -> None:
         self._terms.set_alpha(self.alpha, self._relative)
         if self.noise is not None:
-            self._terms.set_strengths(self._unit * self.strengths)
+            self._terms.set_strengths(self.unit * self.strengths)
         self._changed()
 
     @property
@@ -165,7 +165,7 @@ class FluorescenceWeights:
 
     def pulling(self, deviations: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return changes of the samples that are some standard deviations of their weights in the loss."""
-        variances = self.variances() / self._unit.reshape(-1, *[1] * (deviations.ndim - 1))
+        variances = self.variances() / self.unit.reshape(-1, *[1] * (deviations.ndim - 1))
         return np.where(np.isfinite(variances), deviations * np.sqrt(variances), 0.0)
 
     def scale(self) -> float:

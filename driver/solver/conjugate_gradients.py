@@ -128,6 +128,56 @@ def respond(
     return solution
 
 
+@dataclass(frozen=True)
+class Solution:
+    """A solution of a linear problem.
+
+    Attributes
+    ----------
+    vector : array
+    steps : int
+        Products used.
+    residual : float
+        What is left of the force in the norm of the preconditioner, sqrt(r . M^-1 r), relative to the whole.
+    """
+
+    vector: NDArray[Any]
+    steps: int
+    residual: float
+
+
+def solve_linear(
+    problem: Problem, force: NDArray, free: NDArray[np.bool_] | None, *, limit: int, tolerance: float
+) -> Solution:
+    """Solve H x = force within the free variables, to a relative residual in the norm of the preconditioner.
+
+    That norm compares unknowns of different units.
+
+    Parameters
+    ----------
+    problem : Problem
+        At its point last evaluated.
+    force : array
+        0 where not free.
+    free : array of bool or None
+        Variables that may move; None: all.
+    limit : int
+        Most products.
+    tolerance : float
+    """
+
+    def square(residual: NDArray) -> float:
+        return max(problem.dot(residual, problem.precondition(residual, free)), 0.0)
+
+    solution, residual, whole = np.zeros_like(force), force.copy(), square(force)
+    if whole == 0:
+        return Solution(solution, 0, 0.0)
+    steps, _ = _conjugate_gradients(
+        problem, solution, residual, free, limit, 0.0, 0.0, small=tolerance**2 * whole
+    )
+    return Solution(solution, steps, float(np.sqrt(square(residual) / whole)))
+
+
 def _in_rounds(
     problem: Problem,
     vector: NDArray,
@@ -169,10 +219,11 @@ def _conjugate_gradients(
     limit: int,
     model_tolerance: float,
     residual_tolerance: float,
+    small: float = 0.0,
 ) -> tuple[int, InnerStop]:
     """Improve `solution` within the free variables; `residual` (0 elsewhere) is updated along with it.
 
-    Return the products used, and how the run ended.
+    A residual r with r . M^-1 r up to `small` ends it. Return the products used, and how the run ended.
     """
     search, search_product = np.zeros_like(residual), np.zeros_like(residual)
     change = problem.precondition(residual, free)
@@ -185,6 +236,8 @@ def _conjugate_gradients(
             return step, InnerStop.NON_FINITE
         if gamma <= 0:
             return step, InnerStop.EXACT
+        if gamma <= small:
+            return step, InnerStop.RESIDUAL
         if step == 1:
             first_norm, beta, curvature = np.sqrt(square), 0.0, delta
         else:

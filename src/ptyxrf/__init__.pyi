@@ -45,6 +45,8 @@ from .driver.simulation.settings import SimulationSettings
 from .driver.simulation.simulate import simulate
 from .driver.simulation.specimens import Specimen
 from .driver.simulation.zone_plate import zone_plate_probe
+from .driver.uncertainty.settings import Sampling
+from .driver.uncertainty.uncertainty import Uncertainty, uncertainty
 
 __version__: str
 
@@ -73,12 +75,14 @@ __all__ = [
     "RefinedSensitivity",
     "RefractiveLink",
     "Result",
+    "Sampling",
     "Scan",
     "ScanInformation",
     "Settings",
     "SimulationSettings",
     "Specimen",
     "Spectrum",
+    "Uncertainty",
     "UnwritableFile",
     "View",
     "align",
@@ -107,6 +111,7 @@ __all__ = [
     "remove_checkpoints",
     "simulate",
     "spectrum",
+    "uncertainty",
     "watched",
     "write_report",
     "write_result",

@@ -1,0 +1,1 @@
+"""Error bars of a result: samples of what else the data and the priors allow."""
