@@ -181,7 +181,6 @@ def _found(result: Result, fit: Fitted, settings: Sampling, progress: Progress |
     """Return the deviations of a fit, from samples or from its preconditioner."""
     objective, draws = fit.objective, list[NDArray[Any]]()
     facts: dict[str, Any] = {}
-    deviations: dict[str, Any]
     objective.value_and_gradient(fit.vector)
     quantities, opened = Quantities(objective, fit.vector), OpenDirections(objective, fit.vector)
     moved = opened.without(fit.start - fit.vector)
@@ -193,7 +192,7 @@ def _found(result: Result, fit: Fitted, settings: Sampling, progress: Progress |
     facts["moved"] = float(quantities.sizes(moved, deviations).max())
     return Uncertainty(
         result=result, fit=fit, draws=draws, meaning=meaning_of(fit, len(draws)), samples=len(draws),
-        iterations=fit.iterations, **facts, **deviations,
+        iterations=fit.iterations, **(facts | deviations),
     )  # fmt: skip
 
 
