@@ -124,6 +124,8 @@ def write_ptyr(result: Path, fields: ExportedFields) -> list[Path]:
             if fields.geometry is not None:
                 storage["_energy"] = fields.geometry.energy / JOULES_PER_KEV
         file["content/positions/S00G00"] = fields.metres()
+        file["header/kind"] = "minimal"  # which PtyPy looks at before it takes a probe or an object
+        file["header/kind"].attrs["type"] = "string"
         file.attrs["creator"] = "ptyxrf"
     return [path]
 
@@ -134,7 +136,7 @@ def write_ptychodus(result: Path, fields: ExportedFields) -> list[Path]:
     geometry, pixel = fields.geometry, fields.pixel_size or 1.0
     with whole_file(path) as temporary, open_to_write(temporary, "w") as file:
         attributes: dict[str, float | str] = {
-            "name": result.stem,
+            "name": named_after(result, "").name,
             "comments": "exported by ptyxrf",
             "detector_object_distance_m": geometry.distance if geometry else 0.0,
             "probe_energy_eV": 1e3 * geometry.energy / JOULES_PER_KEV if geometry else 0.0,

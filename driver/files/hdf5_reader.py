@@ -17,6 +17,7 @@ from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.cxi import ENTRY, FORMAT, placed
 from ptyxrf.driver.files.file_errors import DamagedFile, FileError
 from ptyxrf.driver.files.hdf5_opening import READ_ERRORS, UNREADABLE, missing_filter, open_file
+from ptyxrf.driver.files.npz_arrays import IN_MEMORY, is_npz, shown_as_hdf5
 from ptyxrf.driver.files.pointers import link_problem, source_problem
 
 #: No compressor of HDF5's own makes more than this of a byte of a file; with so much to spare, a dataset that
@@ -148,7 +149,7 @@ class Hdf5Reader:
 
     def check_size(self, name: str, dataset: h5py.Dataset) -> None:
         """Refuse a dataset whose claimed size cannot be in the file, before memory is allocated."""
-        if dataset.is_virtual or dataset.external:
+        if dataset.is_virtual or dataset.external or dataset.file.driver == IN_MEMORY:
             return
         there = Path(dataset.file.filename).stat().st_size
         if dataset.nbytes > MOST_EXPANSION * there + SPARE_BYTES:
@@ -237,7 +238,7 @@ def _has_fill_value(dataset: h5py.Dataset) -> bool:
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
-    """Open an HDF5 file for reading.
+    """Open an HDF5 file for reading, or show an NPZ file as one.
 
     Parameters
     ----------
@@ -259,7 +260,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
     FileError
         Another process is writing the file.
     """
-    with open_file(path) as file:
+    with shown_as_hdf5(path) if is_npz(path) else open_file(path) as file:
         try:
             yield Hdf5Reader(path, file)
         except (FileError, FileNotFoundError):
@@ -271,5 +272,6 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Hdf5Reader]:
             raise DamagedFile(path, f"the file is damaged or truncated ({error})") from error
         finally:
             # beyond the end of a file HDF5 reads zeros, or finds no link where there was one
-            if os.fstat(file.id.get_vfd_handle()).st_size < file.id.get_filesize():
+            on_disk = file.driver != IN_MEMORY
+            if on_disk and os.fstat(file.id.get_vfd_handle()).st_size < file.id.get_filesize():
                 raise DamagedFile(path, f"{UNREADABLE} (it became shorter while it was open)")

@@ -21,8 +21,16 @@ from ptyxrf.driver.preparation.findings import Findings
 from ptyxrf.driver.preparation.guesses import COLUMNS, ROWS, Guesses, name_of
 from ptyxrf.driver.preparation.input_files import InputFiles, NamedArray
 from ptyxrf.driver.preparation.map_placement import Axes, Placed, placement, registered
-from ptyxrf.driver.preparation.quantities import LENGTHS, TIMES, as_quantity, factor_of
+from ptyxrf.driver.preparation.quantities import (
+    ENERGIES,
+    LENGTHS,
+    TIMES,
+    as_quantity,
+    factor_of,
+    plain_unit,
+)
 from ptyxrf.driver.preparation.settings import Preparation
+from ptyxrf.driver.preparation.spectra import counts_of_lines, energy_of_line
 
 Values = NDArray[np.float64]
 #: A map may be so many times as large, or as small, as the scan, where its unit is guessed.
@@ -67,7 +75,9 @@ def attach_fluorescence(
     ValueError
         Naming the setting that does not fit.
     """
-    maps = _found(settings, files, guesses, placed, findings)
+    maps = _of_spectra(scan, settings, files, placed, findings)
+    if maps is None:
+        maps = _found(settings, files, guesses, placed, findings)
     if maps is None:
         return scan
     if settings.map_fast == "y" and len(maps.shape) == 2:
@@ -110,6 +120,39 @@ def attach_fluorescence(
         changes["fluorescence_exposure"] = relative_exposure(seen)
     leave_out(changes["fluorescence"], "the maps")
     return scan.replace(**changes)
+
+
+def _of_spectra(
+    scan: Scan, settings: Preparation, files: InputFiles, placed: Placed, findings: Findings
+) -> _Maps | None:
+    """Return counts around the lines of elements, where a recipe has spectra and no maps."""
+    if settings.spectra is None or settings.maps is not None:
+        return None
+    spectra = files.find("spectra", settings.spectra)
+    if settings.elements is None:
+        text = f"{spectra.key} {spectra.shape}: with elements (--elements Fe,Cu) it would give their counts"
+        findings.tell("elements", text)
+        return None
+    if scan.geometry is None:
+        raise ValueError("energy: expected it beside spectra, got none")
+    if spectra.shape[0] != len(placed.metres):
+        raise ValueError(
+            f"spectra: expected one at each of {len(placed.metres)} positions in {spectra.reference}, got "
+            f"{spectra.shape}"
+        )
+    beam = scan.geometry.energy / ENERGIES["ev"]
+    lines = [energy_of_line(name, beam) for name in settings.elements]
+    widths = [_electronvolts(text) for text in (settings.spectrum_bin, settings.spectrum_region)]
+    at = ", ".join(f"{name} {line:.0f} eV" for name, line in zip(settings.elements, lines, strict=True))
+    findings.tell("spectra", f"counts within {widths[1]:g} eV around {at}", spectra.reference)
+    return _Maps(counts_of_lines(spectra, lines, *widths), list(settings.elements))
+
+
+def _electronvolts(text: str) -> float:
+    quantity = as_quantity(text)
+    if quantity is None:
+        raise ValueError(f"spectrum_bin, spectrum_region: expected energies such as '10 eV', got {text!r}")
+    return quantity[0] * ENERGIES[plain_unit(quantity[1])] / ENERGIES["ev"]
 
 
 def _found(

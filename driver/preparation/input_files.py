@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, reading
+from ptyxrf.driver.files.npz_arrays import mapped
 from ptyxrf.driver.files.stored_array import StoredArray
 from ptyxrf.driver.preparation.quantities import Reference
 
@@ -84,6 +85,7 @@ class InputFiles:
 
     paths: Sequence[str | os.PathLike[str]]
     _arrays: dict[Path, list[NamedArray]] = field(default_factory=dict)
+    _registered: dict[Path, list[NamedArray]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.paths = [path for given in self.paths for path in matching(given)]
@@ -97,6 +99,10 @@ class InputFiles:
         if path not in self._arrays:
             self._arrays[path] = list(arrays_of(path))
         return self._arrays[path]
+
+    def register(self, path: Path, arrays: list[NamedArray]) -> None:
+        """Add arrays that a recipe may name, but that are not looked at where it names none."""
+        self._registered[path] = arrays
 
     def find(self, setting: str, text: str) -> NamedArray:
         """Return the array that a reference of a recipe names.
@@ -118,7 +124,8 @@ class InputFiles:
         files = self.paths if reference.file is None else matching(reference.file)
         there: list[str] = []
         for path in files:
-            for array in self._of(Path(path)):
+            registered = self._registered.get(Path(path), [])
+            for array in (*registered, *self._of(Path(path)), *_by_another_name(Path(path), key)):
                 if array.key.strip("/") == key:
                     return with_unit(array, reference.unit)
                 there.append(array.key)
@@ -132,6 +139,16 @@ class InputFiles:
         raise ValueError(
             f"{setting}: expected the name of an array, got {text!r}; there are {', '.join(there[:40])}"
         )
+
+
+def _by_another_name(path: Path, key: str) -> Iterator[NamedArray]:
+    """Yield the dataset of an HDF5 file that another of its names has led to already."""
+    if not h5py.is_hdf5(path):
+        return
+    with reading(path) as reader:
+        item = reader.file.get(key) if key and reader.has(f"/{key}") else None
+        if isinstance(item, h5py.Dataset) and item.shape is not None:
+            yield NamedArray(path, key, _stored(path, key, item), _unit(item))
 
 
 def with_unit(array: NamedArray, unit: str | None) -> NamedArray:
@@ -278,25 +295,10 @@ def _of_npz(path: Path) -> Iterator[NamedArray]:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
             for key in arrays.files:
                 info = archive.getinfo(f"{key}.npy")
-                plain = info.compress_type == zipfile.ZIP_STORED
-                mapped = _mapped(path, info) if plain and info.file_size > 1 << 20 else None
-                yield NamedArray(path, key, arrays[key] if mapped is None else mapped)
+                large = mapped(path, info) if info.file_size > 1 << 20 else None
+                yield NamedArray(path, key, arrays[key] if large is None else large)
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise DamagedFile(path, f"not an NPZ file of numbers, or a damaged one ({error})") from error
-
-
-def _mapped(path: Path, info: zipfile.ZipInfo) -> NDArray[Any] | None:
-    """Return an uncompressed array of an archive without reading it, or None where its header is unusual."""
-    with open(path, "rb") as file:
-        file.seek(info.header_offset + 26)  # lengths of name and extra field in the local header
-        lengths = np.frombuffer(file.read(4), "<u2")
-        file.seek(info.header_offset + 30 + int(lengths.sum()))
-        if np.lib.format.read_magic(file) != (1, 0):
-            return None
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        return np.memmap(
-            path, dtype, "r", file.tell(), shape, order="F" if fortran else "C"
-        )  # checks that the file is long enough
 
 
 class TiffPages:

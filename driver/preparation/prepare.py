@@ -21,6 +21,7 @@ from ptyxrf.driver.preparation.beam import geometry_of
 from ptyxrf.driver.preparation.findings import Findings
 from ptyxrf.driver.preparation.guesses import Guesses
 from ptyxrf.driver.preparation.input_files import InputFiles, NamedArray, series
+from ptyxrf.driver.preparation.known_formats import with_known_formats
 from ptyxrf.driver.preparation.one_pass import FramePass, Passed
 from ptyxrf.driver.preparation.pairing import chosen_frames, frame_index, pair
 from ptyxrf.driver.preparation.positions import Lattice, find_positions
@@ -112,6 +113,7 @@ def _prepare(
     report: Callable[[str], None] | None,
 ) -> Prepared:
     files, findings = InputFiles(paths), Findings(report)
+    settings = with_known_formats(settings, files, findings)
     guesses = Guesses(files)
     source = _frames(settings, files, guesses, findings)
     count = int(np.prod(source.shape[:-2]))

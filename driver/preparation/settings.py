@@ -196,6 +196,18 @@ class MapSettings(SettingsGroup):
     elements: tuple[str, ...] | None = setting(
         None, Several(Text()), "which elements to keep, and in which order (default: all)"
     )
+    spectra: str | None = setting(
+        None,
+        Text(),
+        "[FILE::]KEY of spectra at the positions, (N, channels) or (N, detectors, channels): maps are the "
+        "counts around the lines of `elements`",
+    )
+    spectrum_bin: str = setting(
+        "10 eV", Quantity("10 eV", ENERGIES), "energy that a channel of the spectra covers; the first is at 0"
+    )
+    spectrum_region: str = setting(
+        "200 eV", Quantity("200 eV", ENERGIES), "width of the region around a line whose counts are added"
+    )
     map_rows: str | None = setting(None, Text(), "KEY [in UNIT] of the axis of the maps along rows (y)")
     map_columns: str | None = setting(None, Text(), "KEY [in UNIT] of their axis along columns (x)")
     map_fast: str = setting("x", Choice(("x", "y")), "last axis of the maps: x, or y for transposed maps")

@@ -53,6 +53,7 @@ def test_ptyr(folder):
     assert main(["export", str(folder / "s-result.h5"), "--to", "ptyr"]) == 0
     scan = ptyxrf.read_scan(folder / "s.h5")
     with h5py.File(folder / "s-result.ptyr") as file:
+        assert file["header/kind"].asstr()[()] == "minimal"  # without which PtyPy takes nothing of it
         storage = file["content/obj/S00G00"]
         assert storage["data"].shape == (1, 44, 44)
         # PtyPy: pixel = (position - origin) / psize

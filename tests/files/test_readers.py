@@ -1,5 +1,7 @@
 """The table of formats: each file in its documented layout is read by one call, without an argument."""
 
+import pickle
+
 import h5py
 import numpy as np
 import pytest
@@ -56,6 +58,36 @@ def ptychi(scan, folder):
     return folder / "scan7_ptychodus_dp.hdf5", np.arange(scan.N)
 
 
+def npz_product(scan, folder):
+    """A product and its patterns as ptychodus writes them to NPZ: some patterns were not kept."""
+    y, x = metres(scan)
+    order = np.random.default_rng(2).permutation(scan.N)
+    np.savez(
+        folder / "product.npz", name="scan", comments="", far_field=True, loss_values=[], loss_epochs=[],
+        detector_object_distance_m=GEOMETRY.distance, photon_energy_eV=1e3 * GEOMETRY.energy / KEV,
+        probe_position_indexes=np.arange(scan.N), probe_position_x_m=x, probe_position_y_m=y,
+        probe=scan.probe[None], probe_pixel_width_m=scan.pixel_size, probe_pixel_height_m=scan.pixel_size,
+        object=np.ones((1, 30, 30), complex), object_center_x_m=0.0, object_center_y_m=0.0,
+        object_pixel_width_m=scan.pixel_size, object_pixel_height_m=scan.pixel_size,
+    )  # fmt: skip
+    kept = order[:-3]
+    bad = np.zeros((12, 12), bool)
+    bad[3:5, 7] = True
+    np.savez(folder / "patterns.npz", patterns=scan.patterns[kept], indexes=kept, bad_pixels=bad)
+    return folder / "product.npz", np.sort(kept)
+
+
+def fold_slice(scan, folder):
+    """A pair as the preprocessing of fold_slice writes it; MATLAB's vectors have two axes."""
+    y, x = metres(scan)
+    with h5py.File(folder / "data_roi0_Ndp12_dp.hdf5", "w") as file:
+        file["dp"] = scan.patterns
+    with h5py.File(folder / "data_roi0_Ndp12_para.hdf5", "w") as file:
+        file["ppX"], file["ppY"] = x[None], y[None]
+        file["lambda"], file["dx"], file["angle"] = GEOMETRY.wavelength, scan.pixel_size, 0.0
+    return folder / "data_roi0_Ndp12_para.hdf5", np.arange(scan.N)
+
+
 def hxn_numbers(scan):
     return {
         "lambda_nm": 1e9 * GEOMETRY.wavelength, "z_m": GEOMETRY.distance,
@@ -96,23 +128,23 @@ def ptyd(scan, folder):
     return folder / "scan.ptyd", np.arange(scan.N)
 
 
-@pytest.mark.parametrize("write", [ptychodus, ptychi, hxn_old, hxn_new, ptyd])
+@pytest.mark.parametrize("write", [ptychodus, ptychi, npz_product, fold_slice, hxn_old, hxn_new, ptyd])
 def test_scans(tmp_path, write):
     scan = example_scan(sampling=None)
     path, order = write(scan, tmp_path)
     back = ptyxrf.read_scan(path)
     np.testing.assert_allclose(back.patterns[:], scan.patterns[order], rtol=1e-5)
     np.testing.assert_allclose(back.patterns[[7, 2]], scan.patterns[order][[7, 2]], rtol=1e-5)
-    expected = (scan.positions - scan.positions.min(axis=0))[order]
+    expected = scan.positions[order] - scan.positions[order].min(axis=0)
     np.testing.assert_allclose(back.positions, expected, atol=1e-6)
-    assert back.probe_known == (write in (ptychodus, ptychi))
+    assert back.probe_known == (write in (ptychodus, ptychi, npz_product))
     if back.probe_known:
         np.testing.assert_allclose(back.probe, scan.probe)
     if write is ptychi:
         assert back.geometry is None
     else:
         assert back.pixel_size == pytest.approx(scan.pixel_size, rel=1e-9)
-    if write is ptyd:
+    if write in (ptyd, npz_product):
         assert np.flatnonzero(~back.mask.ravel()).tolist() == [43, 55]
     # a scan that was read is one that can be written
     ptyxrf.write_scan(tmp_path / "own.h5", back)
@@ -232,12 +264,39 @@ def test_the_probe_of_a_scan_or_nothing(tmp_path):
         ptyxrf.read_probe(tmp_path / "none.h5")
 
 
-@pytest.mark.parametrize(
-    "names", [("entry/measurement/pseudo/x", "entry/measurement/pseudo/y"), ("ppX", "ppY")]
-)
-def test_raw_files_name_the_next_step(tmp_path, names):
+@pytest.mark.parametrize("given", ["data_roi0_Ndp12_dp.hdf5", "patterns.npz"])
+def test_pairs_by_the_file_of_the_patterns(tmp_path, given):
+    scan = example_scan(sampling=None)
+    path, _ = (npz_product if given.endswith("npz") else fold_slice)(scan, tmp_path)
+    first, second = ptyxrf.read_scan(path), ptyxrf.read_scan(tmp_path / given)
+    assert np.array_equal(first.positions, second.positions)
+    assert np.array_equal(first.patterns[:], second.patterns[:])
+
+
+def test_positions_of_a_simulation_have_no_pixel(tmp_path):
+    """fold_slice writes none beside simulated positions: `prepare` takes the geometry."""
+    path, _ = fold_slice(example_scan(sampling=None), tmp_path)
+    with h5py.File(path, "r+") as file:
+        del file["dx"], file["lambda"]
+    with pytest.raises(ValueError, match=r"/dx: no such dataset .* ptyxrf prepare takes energy, distance"):
+        ptyxrf.read_scan(path)
+
+
+def test_compressed_and_damaged_npz(tmp_path):
+    path, order = npz_product(scan := example_scan(sampling=None), tmp_path)
+    with np.load(tmp_path / "patterns.npz") as arrays:
+        np.savez_compressed(tmp_path / "patterns.npz", **dict(arrays))
+    back = pickle.loads(pickle.dumps(ptyxrf.read_scan(path)))
+    assert np.array_equal(back.patterns[2:9], scan.patterns[order][2:9])
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(ValueError, match=r"product.npz: not an HDF5 file but .* no whole .npz file"):
+        ptyxrf.read_scan(path)
+
+
+def test_raw_files_name_the_next_step(tmp_path):
     with h5py.File(tmp_path / "raw.h5", "w") as file:
-        for name in names:
-            file[name] = np.zeros(3)
-    with pytest.raises(ValueError, match=r"raw data, which are not a scan yet: ptyxrf prepare .*raw\.h5"):
+        file["entry/measurement/pseudo/x"], file["entry/measurement/pseudo/y"] = np.zeros(3), np.zeros(3)
+        file["entry/measurement/merlin/frames"] = np.zeros((3, 8, 8), "u2")
+    message = r"raw data, which are not a scan yet: ptyxrf prepare .*raw\.h5 --energy \.\.\. --distance"
+    with pytest.raises(ValueError, match=message):
         ptyxrf.read_scan(tmp_path / "raw.h5")

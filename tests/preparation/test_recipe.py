@@ -12,8 +12,11 @@ from ptyxrf.driver.preparation.settings import Preparation
 
 TOP, LEFT = CENTRE[0] - M // 2, CENTRE[1] - M // 2
 QUIET = {"size": M, "centre": CENTRE, "orientation": "given", "probe": "mean-pattern"}
-#: Settings that have tests of their own elsewhere: raw sets, TIFF and text, maps.
-ELSEWHERE = {"frames", "positions", "rows", "columns", "size", "orientation", "maps", "map_names"}
+#: Settings that have tests of their own elsewhere: raw sets, TIFF and text, maps, known formats.
+ELSEWHERE = {
+    "frames", "positions", "rows", "columns", "size", "orientation", "maps", "map_names", "spectra",
+    "spectrum_bin", "spectrum_region",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

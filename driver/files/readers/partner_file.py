@@ -10,8 +10,8 @@ from pathlib import Path
 from ptyxrf.driver.files.file_errors import DamagedFile, FileError
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
 
-#: Endings of HDF5 files that may be the other one of a pair.
-ENDINGS = (".h5", ".hdf5", ".hdf", ".nxs", ".cxi")
+#: Endings of files that may be the other one of a pair.
+ENDINGS = (".h5", ".hdf5", ".hdf", ".nxs", ".cxi", ".npz")
 
 
 def partner_of(path: str | os.PathLike[str], fits: Callable[[Hdf5Reader], bool], what: str) -> Path:

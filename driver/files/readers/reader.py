@@ -24,18 +24,20 @@ class Reader:
         Short, for messages.
     programs : str
         Which programs write it.
-    kind : {"scan", "maps"}
+    kind : {"scan", "maps", "raw"}
+        Raw files have frames of a whole detector, which `prepare` turns into a scan.
     holds : str
         What is read, in a few words.
     recognises : callable
         Given an `Hdf5Reader`, returns whether the file has this format: by what is in it, not by its name.
     reads : callable
-        Given an `Hdf5Reader`, returns a `MeasuredScan`; or, for maps, given also a `MapsWanted`, `CountMaps`.
+        Given an `Hdf5Reader`, returns a `MeasuredScan`; or, for maps, given also a `MapsWanted`, `CountMaps`;
+        or, for raw files, what a recipe of `prepare` says of them: settings, with names of datasets.
     """
 
     name: str
     programs: str
-    kind: Literal["scan", "maps"]
+    kind: Literal["scan", "maps", "raw"]
     holds: str
     recognises: Callable[[Hdf5Reader], bool]
     reads: Callable[..., Any]

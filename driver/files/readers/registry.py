@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 
 from ptyxrf.driver.files.confinement import is_confined
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
-from ptyxrf.driver.files.readers import cxi_scan, hxn, maps, ptychodus, ptypy, pymca, pyxrf, raw_frames
+from ptyxrf.driver.files.readers import (
+    cxi_scan,
+    eiger,
+    fold_slice,
+    hxn,
+    maps,
+    nanomax,
+    nsls2_style1,
+    pattern_pairs,
+    ptychodus,
+    ptypy,
+    pymca,
+    pyxrf,
+)
 from ptyxrf.driver.files.readers.reader import Reader
 
 #: Entry points of other packages that add readers.
@@ -21,10 +34,14 @@ OWN = (
     *maps.READERS,
     *pyxrf.READERS,
     *pymca.READERS,
-    *raw_frames.READERS,
+    *nanomax.READERS,
+    *nsls2_style1.READERS,
+    *eiger.READERS,
     *hxn.READERS,
     *ptypy.READERS,
     *ptychodus.READERS,
+    *fold_slice.READERS,
+    *pattern_pairs.READERS,
     *cxi_scan.READERS,
 )
 
@@ -64,6 +81,8 @@ def reader_of(file: Hdf5Reader, kind: Literal["scan", "maps"]) -> Reader:
     for reader in fitting:
         if reader.kind == kind:
             return reader
+        if reader.kind == "raw":
+            raise file.error(reader.name, _next_step(reader.reads(file), file))
     names = ", ".join(reader.name for reader in readers() if reader.kind == kind)
     if fitting:
         what = "a scan" if kind == "scan" else "fluorescence maps"
@@ -74,6 +93,14 @@ def reader_of(file: Hdf5Reader, kind: Literal["scan", "maps"]) -> Reader:
     raise DamagedFile(
         file.path, f"none of the known formats ({names}); it has {_contents(file.file)}. {step}: see its help"
     )
+
+
+def _next_step(recipe: dict[str, Any], file: Hdf5Reader) -> str:
+    """Return what to do with a raw file, which has what a recipe says."""
+    positions = "" if {"rows", "positions"} & set(recipe) else " POSITIONS"
+    wanted = [name for name in ("energy", "distance", "detector_pixel") if recipe.get(name) is None]
+    flags = "".join(f" --{name.replace('_', '-')} ..." for name in wanted)
+    return f"raw data, which are not a scan yet: ptyxrf prepare {file.path}{positions}{flags} makes one"
 
 
 def is_maps(file: Hdf5Reader) -> bool:

@@ -1,0 +1,212 @@
+"""Files of known formats in a preparation: each in its documented layout, by its path alone."""
+
+import h5py
+import numpy as np
+import pytest
+import raw_sets
+import xraydb
+from raw_sets import CENTRE, DISTANCE, DX, ENERGY_KEV, GEOMETRY, PIXEL, M
+
+import ptyxrf
+from ptyxrf.driver.data.geometry import JOULES_PER_KEV
+from ptyxrf.driver.preparation.input_files import NamedArray
+from ptyxrf.driver.preparation.spectra import counts_of_lines, energy_of_line
+
+QUIET = {"size": M, "centre": CENTRE, "orientation": "given", "probe": "mean-pattern"}
+KEV = {"energy": f"{ENERGY_KEV} keV", "distance": f"{DISTANCE} m", "detector_pixel": "75 um"}
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return raw_sets.made_truth(per_side=5)
+
+
+@pytest.fixture(scope="module")
+def frames(truth):
+    return raw_sets.raw_frames(truth.patterns, np.uint32, 2**32 - 1)
+
+
+def assert_right(scan, truth, frames_of=slice(None)):
+    assert scan.geometry.energy == pytest.approx(GEOMETRY.energy, rel=1e-6)
+    assert scan.pixel_size == pytest.approx(DX, rel=1e-6)
+    expected = truth.positions[frames_of] - truth.positions[frames_of].min(axis=0)
+    assert np.allclose(scan.positions, expected, atol=1e-3)
+    good = np.asarray(scan.mask)
+    assert good.mean() > 0.9
+    assert np.array_equal(np.asarray(scan.patterns)[:, good], truth.patterns[frames_of][:, good])
+
+
+def spectra(truth, lines):
+    """Return spectra (25, 2 elements of the detector, 1024 channels) and the counts of each line."""
+    rng = np.random.default_rng(3)
+    counts = rng.poisson(60.0, (len(lines), len(truth.positions)))
+    values = np.zeros((len(truth.positions), 2, 1024), np.uint32)
+    for line, of_line in zip(lines, counts, strict=True):
+        channel = round(line / 10)
+        values[:, 0, channel], values[:, 1, channel + 3] = of_line // 2, of_line - of_line // 2
+    values[:, :, 40] = 10_000  # a line of something else
+    return values, counts
+
+
+def test_both_modalities_of_nanomax(tmp_path, truth, frames):
+    """The frames are in a file of their own, to which the scan links by two names."""
+    lines = [xraydb.xray_line(name, "Ka").energy for name in ("Fe", "Ca")]
+    values, counts = spectra(truth, lines)
+    with h5py.File(tmp_path / "scan_000008_eiger.hdf5", "w") as file:
+        file["entry/instrument/eiger/data"] = frames
+    path = tmp_path / "000008.h5"
+    with h5py.File(path, "w") as file:
+        file["entry/instrument/Eiger/data"] = h5py.ExternalLink(
+            "scan_000008_eiger.hdf5", "entry/instrument/eiger/data"
+        )
+        file["entry/measurement/eiger1m/frames"] = h5py.SoftLink("/entry/instrument/Eiger/data")
+        y, x = truth.positions.T * DX * 1e6
+        file["entry/measurement/pseudo/x"], file["entry/measurement/pseudo/y"] = x, y
+        file["entry/measurement/alba2/1"] = np.linspace(1.0, 1.2, len(x))
+        file["entry/measurement/xspress3/data"] = values
+        file["entry/snapshot/energy"] = [1e3 * ENERGY_KEV]
+    done = ptyxrf.prepare(path, tmp_path / "s.h5", distance="1.5 m", elements=("Fe", "Ca_K"), **QUIET)
+    scan = ptyxrf.read_scan(done.path)
+    assert_right(scan, truth)
+    assert np.allclose(scan.exposure, np.linspace(1.0, 1.2, 25) / 1.1)
+    assert scan.element_names == ["Fe", "Ca_K"]
+    assert np.array_equal(scan.fluorescence, counts)
+    # the recipe that was found makes the same scan
+    again = ptyxrf.prepare(path, tmp_path / "again.h5", settings=done.recipe)
+    assert np.array_equal(ptyxrf.read_scan(again.path).fluorescence, counts)
+
+
+def test_regions_that_are_not_there(tmp_path, truth):
+    frames = raw_sets.raw_frames(truth.patterns, np.uint32, None)
+    np.savez(tmp_path / "raw.npz", frames=frames, s=np.ones((25, 100)), positions=truth.positions * DX)
+    for elements, message in ((("Pt_K",), "elements: .* got 'Pt_K'"), (("Fe",), "spectra: .* 100 channels")):
+        with pytest.raises(ValueError, match=message):
+            ptyxrf.prepare(
+                tmp_path / "raw.npz", tmp_path / "s.h5", spectra="s", elements=elements,
+                spectrum_bin="10 eV", spectrum_region="200 eV", **QUIET, **KEV,
+            )  # fmt: skip
+    values = np.arange(200.0).reshape(2, 100)
+    counts = counts_of_lines(NamedArray(tmp_path, "s", values), [1000.0, 400.0], bin_eV=20.0, region_eV=80.0)
+    assert np.array_equal(counts, [values[:, 48:52].sum(axis=1), values[:, 18:22].sum(axis=1)])
+    assert energy_of_line("Pt", 2e4) == pytest.approx(xraydb.xray_line("Pt", "La").energy)
+
+
+@pytest.mark.parametrize("raster", [False, True])
+def test_style_1_of_nsls2(tmp_path, truth, frames, raster):
+    """A stack of frames, or the raster of the scan with the ion chamber and counts of regions."""
+    y, x = truth.positions.T * DX * 1e6
+    counts = np.arange(50.0).reshape(2, 5, 5)
+    with h5py.File(tmp_path / "scan_7_eiger1.h5", "w") as file:
+        file["scan/scan_positions"] = np.stack([x, y])
+        file["scan/energy"] = ENERGY_KEV
+        if raster:
+            file["diff_data/eiger1/raw_data"] = frames.reshape(5, 5, *frames.shape[1:])
+            file["diff_data/eiger1/Io"] = np.linspace(1.0, 1.2, 25).reshape(5, 5)
+            file["xrf_roi_data/xrf_roi_array"] = counts
+            file["xrf_roi_data/xrf_elem_names"] = np.array([b"Fe", b"Cu"])
+        else:
+            file["diff_data/eiger1/det_images"] = frames
+    done = ptyxrf.prepare(tmp_path / "scan_7_eiger1.h5", tmp_path / "s.h5", distance="1.5 m", **QUIET)
+    scan = ptyxrf.read_scan(done.path)
+    assert_right(scan, truth)
+    if raster:
+        assert np.allclose(scan.exposure, np.linspace(1.0, 1.2, 25) / 1.1)
+        assert np.array_equal(scan.fluorescence, counts.reshape(2, 25))
+
+
+def eiger_master(folder, frames):
+    """Write a master file and two files of frames; the last 9 of 25 are in the second."""
+    path = folder / "s_master.h5"
+    with h5py.File(path, "w") as file:
+        for number, part in enumerate((frames[:16], frames[16:]), 1):
+            name = f"s_data_{number:06d}.h5"
+            with h5py.File(folder / name, "w") as other:
+                other["entry/data/data"] = part
+            file[f"entry/data/data_{number:06d}"] = h5py.ExternalLink(name, "entry/data/data")
+        mask = np.zeros(frames.shape[1:], np.uint32)
+        mask[raw_sets.GAP_ROWS], mask[50, 40] = 1, 2
+        values = {
+            "detectorSpecific/photon_energy": (1e3 * ENERGY_KEV, "eV"), "detector_distance": (DISTANCE, "m"),
+            "x_pixel_size": (PIXEL, "m"), "y_pixel_size": (PIXEL, "m"), "beam_center_x": (0.0, "pixel"),
+            "detectorSpecific/pixel_mask": (mask, ""), "detectorSpecific/nimages": (25, ""),
+            "detectorSpecific/countrate_correction_count_cutoff": (29_000, ""),
+        }  # fmt: skip
+        for name, (value, unit) in values.items():
+            dataset = file.create_dataset(f"entry/instrument/detector/{name}", data=value)
+            if unit:
+                dataset.attrs["units"] = np.bytes_(unit)
+    return path
+
+
+def test_eiger_masters(tmp_path, truth, frames):
+    """With a table of positions; a file of frames that is missing is named."""
+    path = eiger_master(tmp_path, frames)
+    np.savetxt(tmp_path / "places.txt", truth.positions * DX * 1e6, header="y [um] x [um]")
+    recipe = {"positions": "places.txt in um", "order": "yx"} | QUIET
+    done = ptyxrf.prepare([path, tmp_path / "places.txt"], tmp_path / "s.h5", **recipe)
+    scan = ptyxrf.read_scan(done.path)
+    assert_right(scan, truth)
+    top, left = CENTRE[0] - M // 2, CENTRE[1] - M // 2
+    assert not scan.mask[50 - top, 40 - left]
+    assert done.recipe.saturation == 29_000
+    (tmp_path / "s_data_000002.h5").unlink()
+    with pytest.raises(ValueError, match=r"data_000002: .* it is a link to .* in s_data_000002\.h5"):
+        ptyxrf.prepare([path, tmp_path / "places.txt"], tmp_path / "t.h5", **recipe)
+    with pytest.raises(ValueError, match=r"data_000002: .*s_data_000002"):
+        ptyxrf.read_scan(path)
+
+
+def hxn(path, truth):
+    """Write amplitudes with the zero frequency at the corner, and the positions of the sample."""
+    with h5py.File(path, "w") as file:
+        file["diffamp"] = np.fft.ifftshift(np.sqrt(truth.patterns.astype(np.float32)), axes=(1, 2))
+        file["points"] = -1e6 * DX * truth.positions.T[::-1]
+        file["lambda_nm"], file["z_m"] = 1e9 * GEOMETRY.wavelength, DISTANCE
+        file["ccd_pixel_um"], file["angle"] = 1e6 * PIXEL, 0.0
+
+
+def ptyd(path, truth):
+    """Write patterns in two chunks with a mask."""
+    with h5py.File(path, "w") as file:
+        file["meta/energy"], file["meta/distance"] = GEOMETRY.energy / JOULES_PER_KEV, DISTANCE
+        file["meta/psize"] = [PIXEL] * 2
+        for number, part in enumerate((slice(0, 10), slice(10, 25))):
+            file[f"chunks/{number}/data"] = truth.patterns[part]
+            file[f"chunks/{number}/positions"] = truth.positions[part] * DX
+            weights = np.ones((part.stop - part.start, M, M), np.float32)
+            weights[:, 20, 30] = 0
+            file[f"chunks/{number}/weights"] = weights
+
+
+@pytest.mark.parametrize("write", [hxn, ptyd])
+@pytest.mark.parametrize("how", ["given", "named"])
+def test_frames_through_a_reader_of_scans(tmp_path, truth, write, how):
+    """A file that the recipe names, or that is given, beside another one; and again by the recipe."""
+    path = tmp_path / "scan.h5"
+    write(path, truth)
+    (tmp_path / "notes.txt").write_text("1 2\n3 4\n")
+    given, settings = (path, {}) if how == "given" else (tmp_path / "notes.txt", {"frames": str(path)})
+    calm = {"centre": (M // 2, M // 2), "size": M, "orientation": "given", "probe": "mean-pattern"}
+    done = ptyxrf.prepare(given, tmp_path / "s.h5", drop=(3,), hot_pixels=False, **settings, **calm)
+    scan = ptyxrf.read_scan(done.path)
+    kept = np.delete(np.arange(25), 3)
+    good = np.asarray(scan.mask)
+    assert np.allclose(
+        np.asarray(scan.patterns)[:, good], truth.patterns[kept][:, good], rtol=1e-5, atol=1e-3
+    )
+    assert np.allclose(scan.positions, truth.positions[kept] - truth.positions[kept].min(axis=0), atol=1e-3)
+    assert scan.pixel_size == pytest.approx(DX, rel=1e-6)
+    assert good[20, 30] == (write is hxn)
+    again = ptyxrf.prepare(path, tmp_path / "again.h5", settings=done.recipe)
+    assert np.array_equal(ptyxrf.read_scan(again.path).patterns[:], scan.patterns[:])
+
+
+def test_a_file_that_its_reader_refuses(tmp_path, truth, frames):
+    """Frames that are not square have no place in CXI: names tell what is there, and that is said."""
+    with h5py.File(tmp_path / "odd.cxi", "w") as file:
+        file["cxi_version"] = 160
+        file["entry_1/data_1/data"] = frames
+        file["entry_1/data_1/translation"] = np.pad(truth.positions[:, ::-1] * DX, ((0, 0), (0, 1)))
+    done = ptyxrf.prepare(tmp_path / "odd.cxi", tmp_path / "s.h5", **QUIET, **KEV)
+    assert_right(ptyxrf.read_scan(done.path), truth)
+    assert any("not read as CXI: " in line for line in done.lines)
