@@ -55,7 +55,10 @@ def compile_kernels(scan: Scan, model: Model | None = None, comm: Any = None) ->
     background = model.refine_pattern_background or scan.pattern_background is not None
     decisive = {name: getattr(model, name) for name in DECISIVE}
     link = "refractive" if isinstance(make_link(model, scan), RefractiveLink) else "linear"
-    kind = Model(engine=engine, refine_pattern_background=background, link=link, **decisive)
+    prior = "none" if model.fluorescence_prior in (None, "none") else 1.0
+    kind = Model(
+        engine=engine, refine_pattern_background=background, link=link, fluorescence_prior=prior, **decisive
+    )
     first_on_each_node(comm, lambda: _compile(kind, scan.sampling, bool(scan.fractions.any())))
     if CACHE_FAULTS:
         warnings.warn(
