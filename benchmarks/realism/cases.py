@@ -210,6 +210,8 @@ def _joint(scan: str, name: str = "", **more: Any) -> Case:
 
 
 OFFSET = {"settings": BLIND | {"link_offset": -1.0}, "link": "linear"}
+#: Phases of three to six radians.
+THICK = {"phase": 5.0, "absorb": 5.0, "matrix": 5.0}
 #: No alarm, and an alarm in each run.
 HOLDS, WRONG = Goal("alarm", 0.0), Goal("alarm", -1.0)
 
@@ -220,6 +222,8 @@ JOINT = (
     ),
     _joint("base", goals=(Goal("object", 0.060), Goal("heavy", 0.32), Goal("medium", 0.60), HOLDS)),
     _joint("weak", goals=(Goal("heavy", 0.40), HOLDS)),
+    Case("sequential-thick", method="sequential", options=THICK, settings=BLIND),
+    _joint("base", "thick", options=THICK, goals=(Goal("object", 1.1, of="sequential-thick"), HOLDS)),
     *(_joint(scan, goals=(HOLDS,)) for scan in ("mask", "flux5", "pos1", "fly4", "all")),
     _joint("base", "attenuation-low", factors={"attenuation": 0.7}),
     _joint("base", "phase-shift-high", factors={"phase_shift": 1.3}),
