@@ -1,6 +1,8 @@
 """Reconstruct the measured Siemens star of the tike test data, with the probe unknown.
 
-    python examples/siemens_star.py siemens-star-small.npz.bz2 --out DIR [--max-sweeps S]
+    python examples/siemens_star.py [siemens-star-small.npz.bz2] [--out DIR] [--max-sweeps S]
+
+Without the file, which tike's repository has, a scan of a simulated star stands for it.
 
 The file holds 516 far-field patterns of 128 x 128 (APS Velociprobe; BSD-3, UChicago Argonne): `data` with
 the zero frequency at the corner, `scan` with (row, column) in pixels, `probe` a rough guess of another
@@ -36,16 +38,30 @@ def load(path: Path) -> ptyxrf.Scan:
     )
 
 
+def simulated() -> ptyxrf.Scan:
+    """Return a scan of a simulated star, without fluorescence."""
+    return ptyxrf.simulate(
+        "star",
+        per_side=12,
+        overlap=0.75,
+        m=64,
+        sampling="none",
+        dtype="float32",
+        photons=50.0,
+        noise="counting",
+    )
+
+
 def main() -> None:
     """Run the example."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--out", type=Path, default=Path("star-example"))
     parser.add_argument("--max-sweeps", type=float, default=260)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
 
-    scan = load(arguments.data)
+    scan = simulated() if arguments.data is None else load(arguments.data)
     began = time.perf_counter()
     with ptyxrf.progress(label="Siemens star", max_sweeps=arguments.max_sweeps) as show:
         result = ptyxrf.reconstruct(

@@ -1,7 +1,8 @@
 """Use two images as an object, and reconstruct a joint scan of it.
 
-    python examples/two_images.py MAGNITUDE PHASE --out DIR [--kind real-imaginary] [--size 256]
+    python examples/two_images.py [MAGNITUDE PHASE] [--out DIR] [--kind real-imaginary] [--size 256]
 
+Without images it takes two that matplotlib ships.
 With the Cameraman as magnitude and the Baboon as phase this is the object of arXiv 2511.02153, section 4.5.
 """
 
@@ -10,17 +11,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from matplotlib.cbook import get_sample_data
+
 import ptyxrf
 
 
 def main() -> None:
     """Run the example."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("first", type=Path, help="magnitude, or real part")
-    parser.add_argument("second", type=Path, help="phase, or imaginary part")
+    shipped = (get_sample_data(name, asfileobj=False) for name in ("grace_hopper.jpg", "logo2.png"))
+    for name, what, image in zip(
+        ("first", "second"), ("magnitude, or real part", "phase, or imaginary part"), shipped, strict=True
+    ):
+        parser.add_argument(name, type=Path, nargs="?", default=image, help=what)
     parser.add_argument("--kind", choices=("magnitude-phase", "real-imaginary"), default="magnitude-phase")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("two-images-example"))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
 
