@@ -11,19 +11,24 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 from matplotlib.cbook import get_sample_data
 
 import ptyxrf
 
 
+def shipped_images() -> list[np.ndarray]:
+    """Return a portrait and a relief of matplotlib, as grey values from 0 to 1."""
+    relief = get_sample_data("jacksboro_fault_dem.npz")["elevation"].astype(float)
+    portrait = ptyxrf.read_image(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    return [portrait, (relief - relief.min()) / np.ptp(relief)]
+
+
 def main() -> None:
     """Run the example."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    shipped = (get_sample_data(name, asfileobj=False) for name in ("grace_hopper.jpg", "logo2.png"))
-    for name, what, image in zip(
-        ("first", "second"), ("magnitude, or real part", "phase, or imaginary part"), shipped, strict=True
-    ):
-        parser.add_argument(name, type=Path, nargs="?", default=image, help=what)
+    parser.add_argument("first", type=Path, nargs="?", help="magnitude, or real part")
+    parser.add_argument("second", type=Path, nargs="?", help="phase, or imaginary part")
     parser.add_argument("--kind", choices=("magnitude-phase", "real-imaginary"), default="magnitude-phase")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--out", type=Path, default=Path("two-images-example"))
@@ -31,7 +36,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
 
     size = (arguments.size, arguments.size)
-    images = [ptyxrf.read_image(path) for path in (arguments.first, arguments.second)]
+    given = (arguments.first, arguments.second)
+    images = shipped_images() if None in given else [ptyxrf.read_image(path) for path in given]
     specimen = ptyxrf.from_images(*images, kind=arguments.kind, shape=size)
     scan = ptyxrf.simulate(specimen, shape=size, m=64, per_side=19, noise=0.03)
     with ptyxrf.progress(label="joint") as show:
