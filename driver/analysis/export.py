@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ptyxrf.driver.data.checks import one_of
 from ptyxrf.driver.data.result import Result
@@ -52,7 +53,16 @@ def exported_fields(
         positions=positions,
         pixel_size=pixel_size,
         geometry=None if scan is None else scan.geometry,
+        deviations=_deviations(result, names),
     )
+
+
+def _deviations(result: Result, names: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Return the standard deviations that a result has, those of elements by name."""
+    if result.uncertainty is None:
+        return {}
+    arrays = dict(result.uncertainty.arrays)
+    return arrays | dict(zip(names, arrays.pop("elements", ()), strict=False))
 
 
 def export_result(

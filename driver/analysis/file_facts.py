@@ -60,6 +60,7 @@ def result_facts(result: Result) -> dict[str, Any]:
         "converged": result.reason.converged,
         "quality": _quality_facts(result.quality),
         "sensitivity": _sensitivity_facts(result.sensitivity),
+        "uncertainty": None if result.uncertainty is None else result.uncertainty.facts,
         "object_pixels": list(result.object.shape),
         "object_dtype": str(result.object.dtype),
         "elements": len(result.elements),

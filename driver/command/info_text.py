@@ -180,6 +180,7 @@ def result_text(facts: dict[str, Any]) -> str:
             ("ended", facts["reason"]),
             *_quality_lines(facts["quality"]),
             *_sensitivity_lines(facts["sensitivity"]),
+            *_uncertainty_lines(facts["uncertainty"]),
             *_fallback_lines(facts["fallback"]),
             *_detail_lines(facts),
         ]
@@ -209,6 +210,14 @@ def _sensitivity_lines(facts: dict[str, list[float]] | None) -> Lines:
     refined = RefinedSensitivity(**{name: np.array(values) for name, values in facts.items()})
     names = [f"element {e + 1}" for e in range(len(refined.values))]
     return [("sensitivity", text) for text in refined.texts(names)]
+
+
+def _uncertainty_lines(facts: dict[str, Any] | None) -> Lines:
+    """Return what the error bars of a result stand for."""
+    if facts is None:
+        return []
+    samples = f"{facts['samples']} samples" if facts["samples"] else "no samples"
+    return [("error bars", f"{samples}. {facts['meaning']}")]
 
 
 def _fallback_lines(facts: dict[str, Any] | None) -> Lines:

@@ -24,6 +24,7 @@ from ptyxrf.driver.command import (
     prepare,
     reconstruct,
     simulate,
+    uncertainty,
 )
 from ptyxrf.driver.command.outputs import is_first
 from ptyxrf.driver.command.parser import Subcommand, make_parser
@@ -45,6 +46,7 @@ SUBCOMMANDS = tuple(
         calibrate,
         prepare,
         reconstruct,
+        uncertainty,
         export,
         compare,
         info,

@@ -19,7 +19,7 @@ from ptyxrf.driver.command.outputs import (
 )
 from ptyxrf.driver.command.parser import Subcommand, add_settings, add_settings_file, effective_settings
 from ptyxrf.driver.command.settings_file import settings_text
-from ptyxrf.driver.command.tables import Files, Maps, Reconstruction
+from ptyxrf.driver.command.tables import Files, Maps, Reconstruction, Sources
 from ptyxrf.driver.job import watchdog
 from ptyxrf.driver.job.launch import start_ranks
 from ptyxrf.driver.job.ranks import Failure
@@ -114,7 +114,12 @@ def _read(options: argparse.Namespace, out: Path, files: Files, settings: Recons
             stacklevel=1,
         )
     # with several ranks each checks the patterns that it reads
-    scan = read_scan_file(options.scan, files, check=options.comm is None)
+    return scan_with_maps(options.scan, files, check=options.comm is None)
+
+
+def scan_with_maps(path: str, files: Sources, *, check: bool) -> Scan:
+    """Read a scan, with the maps and the sensitivities of files of their own."""
+    scan = read_scan_file(path, files, check=check)
     scan = scan if files.maps is None else _with_maps(scan, files)
     if files.sensitivity is None:
         return scan

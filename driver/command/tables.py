@@ -109,7 +109,12 @@ class Reading(Turns):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files(Reading, Maps, Outputs):
+class Sources(Reading, Maps):
+    """Which files the data of a reconstruction come from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files(Sources, Outputs):
     """Which files a reconstruction reads and writes."""
 
 

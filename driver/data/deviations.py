@@ -77,6 +77,12 @@ class Deviations:
         return {name: value for name, value in named.items() if isinstance(value, np.ndarray)}
 
     @property
+    def plain(self) -> Deviations:
+        """The deviations alone."""
+        everything: dict[str, Any] = {**self.facts, **self.arrays}
+        return Deviations(**everything)
+
+    @property
     def facts(self) -> dict[str, Any]:
         """The rest, by name."""
         names = ("meaning", "samples", "products", "residual", "unsolved", "iterations", "moved")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.deviations import Deviations
 from ptyxrf.driver.data.history import History, IterationRecord, Reason
 from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.refined_sensitivity import RefinedSensitivity
@@ -63,6 +64,8 @@ class Result:
         Areal density of the material without fluorescence, where the link has one.
     sensitivity : RefinedSensitivity, optional
         The sensitivities to which the maps belong, where these were refined.
+    uncertainty : Deviations, optional
+        Standard deviations, where they were asked for; whole arrays.
     fallback : Result, optional
         What came before a joint fit, where it was asked for: the object, probe, positions and so on of
         ptychography alone, with its history, reason and quality, and the maps of the fluorescence alone with
@@ -88,6 +91,7 @@ class Result:
         matrix: NDArray[Any] | None = None,
         fallback: Result | None = None,
         sensitivity: RefinedSensitivity | None = None,
+        uncertainty: Deviations | None = None,
     ) -> None:
         self.positions, self.intensities = positions, intensities
         self.pattern_background, self.fallback = pattern_background, fallback
@@ -96,6 +100,7 @@ class Result:
         self.history, self.reason, self.method = History(history), reason, method
         self.settings: dict[str, Any] = {} if settings is None else settings
         self.quality, self.shared, self.sensitivity = quality, shared, sensitivity
+        self.uncertainty = uncertainty
 
     @property
     def is_whole(self) -> bool:
@@ -129,6 +134,7 @@ class Result:
             "matrix": self._matrix,
             "fallback": self.fallback,
             "sensitivity": self.sensitivity,
+            "uncertainty": self.uncertainty,
         }
         return Result(**(own | changes))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -35,6 +35,9 @@ class ExportedFields:
     pixel_size : float or None
         In metres.
     geometry : Geometry or None
+    deviations : dict of str to array of float
+        Standard deviations of amplitude, phase, the elements by name, probe and positions; empty where there
+        are none.
     """
 
     object: NDArray
@@ -46,6 +49,7 @@ class ExportedFields:
     positions: NDArray[np.float64] | None
     pixel_size: float | None
     geometry: Geometry | None
+    deviations: Mapping[str, NDArray] = field(default_factory=dict)
 
     def metres(self) -> NDArray[np.float64]:
         """Return the centres of the probe, (y, x) from the middle of the object in metres; else in pixels."""
@@ -58,11 +62,13 @@ class ExportedFields:
 def write_positions(path: Path, fields: ExportedFields) -> Path:
     """Write positions as CSV: row and column in pixels, and y and x of the probe's centre."""
     unit = "m" if fields.pixel_size else "px"
-    table = np.column_stack([fields.positions, fields.metres()])  # type: ignore[list-item]
+    columns, header = [fields.positions, fields.metres()], f"row,column,y_{unit},x_{unit}"
+    if "positions" in fields.deviations:
+        columns.append(fields.deviations["positions"])
+        header += ",row_deviation,column_deviation"
+    table = np.column_stack(columns)  # type: ignore[arg-type]
     with whole_file(path) as temporary:
-        np.savetxt(
-            temporary, table, fmt="%.12g", delimiter=",", header=f"row,column,y_{unit},x_{unit}", comments=""
-        )
+        np.savetxt(temporary, table, fmt="%.12g", delimiter=",", header=header, comments="")
     return path
 
 
@@ -74,13 +80,16 @@ def write_tiff(result: Path, fields: ExportedFields) -> list[Path]:
         raise ValueError("--to tiff: needs tifffile (pip install ptyxrf[tiff])") from None
     images = {"amplitude": fields.amplitude, "phase": fields.phase, **fields.elements}
     images |= {"probe-amplitude": np.abs(fields.probe), "probe-phase": np.angle(fields.probe)}
+    pictures = {name: values for name, values in fields.deviations.items() if name != "positions"}
+    images |= {f"{name}-deviation": values for name, values in pictures.items() if values.ndim > 1}
     how: dict = {}
     if fields.pixel_size:
         per_micrometre = 1e-6 / fields.pixel_size
         how = {"resolution": (per_micrometre, per_micrometre)}
     paths = []
     for name, image in images.items():
-        units = {"amplitude": "1", "phase": "rad"}.get(name, fields.units if name in fields.elements else "")
+        of = name.removesuffix("-deviation")
+        units = {"amplitude": "1", "phase": "rad"}.get(of, fields.units if of in fields.elements else "")
         path = named_after(result, f"-{name.replace('/', '_')}.tif")
         labels = [f"{name} {units}".strip()] * (len(image) if image.ndim == 3 else 1)
         metadata = {"unit": "um" if fields.pixel_size else "pixel", "Labels": labels}
@@ -103,6 +112,7 @@ def write_npz(result: Path, fields: ExportedFields) -> list[Path]:
         "element_units": np.array(fields.units),
         "pixel_size_m": np.array(fields.pixel_size or np.nan),
     }
+    arrays |= {f"deviation_of_{name}": values for name, values in fields.deviations.items()}
     if fields.positions is not None:
         arrays |= {"positions_pixels": fields.positions, "positions_yx": fields.metres()}
     with whole_file(path) as temporary, open(temporary, "wb") as file:
@@ -115,11 +125,11 @@ def write_ptyr(result: Path, fields: ExportedFields) -> list[Path]:
     path = named_after(result, ".ptyr")
     pixel = fields.pixel_size or 1.0
     with whole_file(path) as temporary, open_to_write(temporary, "w") as file:
-        for name, field in (("obj", fields.object[None]), ("probe", fields.probe)):
+        for name, stored in (("obj", fields.object[None]), ("probe", fields.probe)):
             storage = file.create_group(f"content/{name}/S00G00")
-            storage["data"] = field.astype(np.complex64)
+            storage["data"] = stored.astype(np.complex64)
             storage["_psize"] = np.full(2, pixel)
-            middle = np.array(field.shape[-2:]) / 2
+            middle = np.array(stored.shape[-2:]) / 2
             storage["_center"], storage["_origin"] = middle, -middle * pixel
             if fields.geometry is not None:
                 storage["_energy"] = fields.geometry.energy / JOULES_PER_KEV

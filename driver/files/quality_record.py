@@ -49,7 +49,7 @@ def read_quality(reader: Hdf5Reader) -> Quality | None:
     """
     if reader.optional_dataset(f"{QUALITY}/verdict") is None:
         return None
-    ratio, floor, relative = (float(_scalar(reader, f"{QUALITY}/{name}", "f")) for name in NUMBERS)
+    ratio, floor, relative = (float(one_number(reader, f"{QUALITY}/{name}", "f")) for name in NUMBERS)
     return Quality(
         misfit_over_floor=ratio,
         noise_floor=floor,
@@ -71,19 +71,20 @@ def _of_link(reader: Hdf5Reader) -> dict[str, Any]:
     return {
         "link": reader.text(f"{QUALITY}/link"),
         "link_good": _judgement(reader, f"{QUALITY}/link_good"),
-        "object_shift": float(_scalar(reader, f"{QUALITY}/object_shift", "f")),
+        "object_shift": float(one_number(reader, f"{QUALITY}/object_shift", "f")),
     }
 
 
 def _judgement(reader: Hdf5Reader, name: str) -> bool | None:
-    code = _scalar(reader, name, "i")
+    code = one_number(reader, name, "i")
     meanings = {number: good for good, number in GOOD.items()}
     if code not in meanings:
         raise reader.error(name, f"expected 1, 0 or -1, got {code}")
     return meanings[int(code)]
 
 
-def _scalar(reader: Hdf5Reader, name: str, kind: str) -> Any:
+def one_number(reader: Hdf5Reader, name: str, kind: str) -> Any:
+    """Return one number of a kind of dtype."""
     value = np.asarray(reader.array(name))
     if value.ndim or value.dtype.kind != kind:
         raise reader.error(name, f"expected one number, got {value.dtype} of shape {value.shape}")

@@ -23,6 +23,7 @@ from ptyxrf.driver.files.history_record import read_history, write_history
 from ptyxrf.driver.files.quality_record import read_quality, write_quality
 from ptyxrf.driver.files.sensitivity_record import read_sensitivity, write_sensitivity
 from ptyxrf.driver.files.tiled_file import whole_shared_file, write_tiles
+from ptyxrf.driver.files.uncertainty_record import read_uncertainty, write_uncertainty
 from ptyxrf.driver.files.whole_file import check_space
 from ptyxrf.parallel.gather import gather_positions
 from ptyxrf.parallel.reduction import Ranks
@@ -173,6 +174,7 @@ def _write_frame(writer: Hdf5Writer, result: Result, scan: Scan | None, grid: tu
     writer.optional(INTENSITIES, result.intensities)
     write_quality(writer, result.quality)
     write_sensitivity(writer, result.sensitivity)
+    write_uncertainty(writer, result.uncertainty)
     writer.optional(BACKGROUND, result.pattern_background, interpretation="image")
     if scan is not None:
         writer.group(SAMPLE, "NXsample")
@@ -301,6 +303,7 @@ def _read(reader: Hdf5Reader) -> Result:
         intensities=_optional_values(reader, INTENSITIES),
         quality=read_quality(reader),
         sensitivity=read_sensitivity(reader, len(elements)),
+        uncertainty=read_uncertainty(reader),
         pattern_background=_optional_values(reader, BACKGROUND),
         matrix=_optional_values(reader, MATRIX),
         fallback=_read(reader.within(FALLBACK)) if earlier else None,

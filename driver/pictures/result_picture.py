@@ -93,6 +93,7 @@ class _Picture:
             for e in range(len(self.pixels.elements)):
                 self._draw_measured(sheet.panel(), e)
                 self._draw_reconstructed(sheet, e)
+        self._draw_deviations(sheet)
         self._title(sheet)
         return sheet.drawn()
 
@@ -111,7 +112,26 @@ class _Picture:
         if self.has_maps:
             panels = len(self.pixels.elements) * (4 if self.has_true_maps else 2)
             rows += [(ratio, [1] * min(COLUMNS, panels - first)) for first in range(0, panels, COLUMNS)]
+        panels = len(self._deviations())
+        rows += [(ratio, [1] * min(COLUMNS, panels - first)) for first in range(0, panels, COLUMNS)]
         return rows
+
+    def _deviations(self) -> dict[str, NDArray[Any]]:
+        """Return the standard deviations on the object grid by the words above their panels."""
+        found = self.result.uncertainty
+        if found is None:
+            return {}
+        maps = {"object: amplitude": found.amplitude, "object: phase (rad)": found.phase}
+        if found.elements is not None:
+            maps |= dict(zip(self.scan.element_names, found.elements, strict=True))
+        step = self.pixels.step
+        return {name: values[::step, ::step] for name, values in maps.items() if values is not None}
+
+    def _draw_deviations(self, sheet: Sheet) -> None:
+        for name, values in self._deviations().items():
+            known = values[self.well_illuminated & np.isfinite(values)]
+            limits = Normalize(*(colour_limits(known, from_zero=True) if known.size else (0.0, 1.0)))
+            self._on_grid(sheet.panel(), values, f"{name}, standard deviation", limits, "magma")
 
     def _beam_cells(self) -> list[int]:
         """Return the layout of what was refined of the beam and the detector."""

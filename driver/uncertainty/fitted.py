@@ -138,6 +138,8 @@ def _entered(objective: Objective, result: Result) -> NDArray[Any]:
     settings, weights, vector = result.settings, objective.weights, objective.initial.copy()
     if weights.noise is not None and "prior_used" in settings:
         weights.rescale(np.asarray(settings["fluorescence_count_scale_used"], np.float64))
+        if result.sensitivity is not None:
+            weights.calibrate(result.sensitivity.values)
         weights.regularise(np.asarray(settings["prior_used"], np.float64))
     for kind in objective.layout.kinds:
         if kind.names == ("background_amplitude",) and result.pattern_background is not None:

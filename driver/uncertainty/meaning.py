@@ -43,8 +43,6 @@ def meaning_of(fit: Fitted, samples: int) -> str:
     """Return what an interval around the result stands for."""
     objective = fit.objective
     words = ["Standard deviations"]
-    if samples == 0:
-        words = ["Estimate of standard deviations from the curvature of each pixel by itself"]
     regularised = bool(objective.weights.strengths.any())
     if not _statistical(objective):
         words.append(
@@ -59,6 +57,8 @@ def meaning_of(fit: Fitted, samples: int) -> str:
         words.append(
             " Intervals of the maps are credible under their Gaussian prior, not from the data alone."
         )
+    if samples == 0:
+        words.append(" They are estimates, from the curvature of each pixel by itself.")
     held = 0.0
     if fit.free is not None:
         where = objective.nonnegative
