@@ -206,7 +206,7 @@ def rows_of(source: Any, indices: NDArray[Any]) -> NDArray[Any]:
     first, last = int(indices[0]), int(indices[-1]) + 1
     if last - first == len(indices):
         return np.asarray(source[first:last])
-    return np.stack([np.asarray(source[int(j)]) for j in indices])
+    return np.asarray(source[indices.tolist()])
 
 
 def series(arrays: Sequence[NamedArray]) -> NamedArray:

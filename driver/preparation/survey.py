@@ -82,9 +82,7 @@ def survey_frames(
     """
     frames = RawFrames(source.values, settings, corner=bool(settings.corner), amplitudes=settings.amplitudes)
     sample = np.unique(chosen[np.linspace(0, len(chosen) - 1, min(SAMPLE, len(chosen))).astype(int)])
-    block = np.concatenate(
-        [frames.read(run) for run in np.split(sample, np.flatnonzero(np.diff(sample) > 1) + 1)]
-    )
+    block = frames.read(sample)  # at once: a file with many chunks takes long to open
     shown, good, ceiling = _counts(settings, block, findings)
     if settings.corner is None and is_at_corner(shown.mean(axis=0)):
         frames = RawFrames(source.values, settings, corner=True, amplitudes=settings.amplitudes)
