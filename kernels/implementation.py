@@ -13,6 +13,7 @@ from ptyxrf.kernels.fftw.diffraction import LibraryDiffraction
 from ptyxrf.kernels.fftw.probe_shift import LibraryShifts
 from ptyxrf.kernels.probe_shift import PositionedProbe, Shifts
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
+from ptyxrf.kernels.simd.emission import can_emit
 from ptyxrf.kernels.simd.fourier import can_transform
 from ptyxrf.kernels.simd.probe_shift import VectorShifts
 from ptyxrf.kernels.words import ENGINES, PATTERN_LOSSES
@@ -38,12 +39,14 @@ def resolve_engine(engine: str, m: int) -> str:
     if engine not in ENGINES:
         raise ValueError(f"engine: expected one of {', '.join(ENGINES)}, got {engine!r}")
     if engine == "auto":
-        return "vector" if can_transform(m) else "library"
+        return "vector" if can_transform(m) and can_emit() else "library"
     if engine == "vector" and not can_transform(m):
         raise ValueError(
             f"engine: expected 'auto' or 'library' for patterns of {m} x {m} pixels (vector code takes sizes "
             "with no prime factor above 7, and needs numba's compiler), got 'vector'"
         )
+    if engine == "vector" and not can_emit():
+        raise ValueError("engine: expected 'auto' or 'library' with this version of Numba, got 'vector'")
     return engine
 
 
