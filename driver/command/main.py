@@ -23,6 +23,7 @@ from ptyxrf.driver.command import (
     plan,
     prepare,
     reconstruct,
+    report,
     simulate,
     uncertainty,
 )
@@ -47,6 +48,7 @@ SUBCOMMANDS = tuple(
         prepare,
         reconstruct,
         uncertainty,
+        report,
         export,
         compare,
         info,
