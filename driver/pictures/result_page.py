@@ -16,7 +16,6 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.deviations import Deviations
 from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.files.result_file import Placement
@@ -70,7 +69,6 @@ def write_page(
     path: str | os.PathLike[str],
     result: Result,
     placement: Placement,
-    deviations: Deviations | None = None,
 ) -> None:
     """Write a result as a page of HTML that needs no other file and no server.
 
@@ -79,26 +77,24 @@ def write_page(
     path : path
         Written whole or not at all.
     result : Result
-        Whole, with at least one record of its history.
+        Whole, with at least one record of its history; its error bars are maps of their own.
     placement : Placement
         Names of the elements, recorded positions and pixel size, as `read_placement` returns them.
-    deviations : Deviations, optional
-        Error bars, which become maps of their own.
 
     Raises
     ------
     UnwritableFile
         The page cannot be written.
     """
-    text = page_of(result, placement, deviations)
+    text = page_of(result, placement)
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def page_of(result: Result, placement: Placement, deviations: Deviations | None = None) -> str:
+def page_of(result: Result, placement: Placement) -> str:
     """Return the text of the page; parameters as of `write_page`."""
     step = -(-max(result.object.shape) // LONGEST_EDGE)
-    groups = {"object": [entry.packed() for entry in _object_maps(result, placement, deviations, step)]}
+    groups = {"object": [entry.packed() for entry in _object_maps(result, placement, step)]}
     detector = [entry.packed() for entry in _window_maps(result)]
     groups["detector"] = detector
     data = {
@@ -120,7 +116,7 @@ def page_of(result: Result, placement: Placement, deviations: Deviations | None 
         detector='<h2>Probe and detector</h2><div id="detector" class="maps"></div>',
         positions=moved if data["positions"] else "",
         quality=_table(_quality_rows(result.quality, placement.names)),
-        made=_table(_made_rows(result, placement, deviations)),
+        made=_table(_made_rows(result, placement)),
         settings=_table(sorted(result.settings.items()), "settings"),
         data=packed,
         script=SCRIPT,
@@ -130,9 +126,7 @@ def page_of(result: Result, placement: Placement, deviations: Deviations | None 
 # maps ------------------------------------------------------------------------------------------------------
 
 
-def _object_maps(
-    result: Result, placement: Placement, deviations: Deviations | None, step: int
-) -> Iterable[Map]:
+def _object_maps(result: Result, placement: Placement, step: int) -> Iterable[Map]:
     """Yield the maps on the object grid, thinned, and blank where no beam came."""
     area = _illuminated(result, placement)
 
@@ -150,6 +144,7 @@ def _object_maps(
         yield Map(name, "", shown(values), "inferno")
     if result.matrix is not None:
         yield Map("matrix", "", shown(result.matrix), "inferno")
+    deviations = result.uncertainty
     if deviations is None:
         return
     for title, found in (("amplitude", deviations.amplitude), ("phase", deviations.phase)):
@@ -215,7 +210,7 @@ def _positions(result: Result, placement: Placement) -> dict[str, Any] | None:
 
 
 def _verdicts(result: Result) -> str:
-    lines = [(None, result.reason.value)]
+    lines: list[tuple[bool | None, str]] = [(None, result.reason.value)]
     if result.quality is not None:
         lines = [
             (result.quality.good, result.quality.verdict),
@@ -242,7 +237,7 @@ def _quality_rows(quality: Quality | None, names: list[str]) -> list[tuple[str, 
     return rows
 
 
-def _made_rows(result: Result, placement: Placement, deviations: Deviations | None) -> list[tuple[str, Any]]:
+def _made_rows(result: Result, placement: Placement) -> list[tuple[str, Any]]:
     last = result.history[-1]
     rows: list[tuple[str, Any]] = [
         ("page of", f"ptyxrf {version('ptyxrf')}"),
@@ -254,7 +249,7 @@ def _made_rows(result: Result, placement: Placement, deviations: Deviations | No
         rows.append(("pixel", f"{placement.pixel_size * 1e9:.4g} nm"))
     if placement.positions is not None:
         rows.append(("positions", len(placement.positions)))
-    if deviations is not None:
+    if (deviations := result.uncertainty) is not None:
         rows += [("error bars", deviations.meaning), ("samples", deviations.samples)]
     return rows
 

@@ -99,7 +99,7 @@ def test_the_page_holds_the_result():
 def test_error_bars_are_maps():
     deviations = Deviations(meaning="one sigma", samples=8, amplitude=np.full(SHAPE, 0.1),
                             elements=np.full((2, *SHAPE), 0.2))  # fmt: skip
-    page = page_of(made_result(), PLACEMENT, deviations)
+    page = page_of(made_result(uncertainty=deviations), PLACEMENT)
     titles = [entry["title"] for entry in data_of(page)["groups"]["object"]]
     assert titles[-3:] == ["error of amplitude", "error of Fe", "error of Cu"]
     assert "one sigma" in page
