@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
-FILES = ("test_patches.py", "test_amplitude_residual.py", "test_probe_shift.py")
+FILES = ("test_patches.py", "test_amplitude_residual.py", "test_probe_shift.py", "test_odd_sizes.py")
 
 
 def run(selection, **variables):
@@ -20,7 +20,7 @@ def run(selection, **variables):
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     report = done.stdout + done.stderr
     assert done.returncode == 0, report
@@ -37,4 +37,4 @@ def test_without_compilation():
 @pytest.mark.slow
 def test_with_bounds_checked(tmp_path):
     """In a cache of its own: code with checks must not end up in the usual one."""
-    run("m7 and complex128 or outside", NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
+    run("m7 and complex128 or outside or both_engines", NUMBA_BOUNDSCHECK="1", NUMBA_CACHE_DIR=str(tmp_path))
