@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,7 +24,11 @@ from ptyxrf.driver.files.file_errors import DamagedFile
 LARGE_STACK, LARGE = 1 << 24, 1 << 28
 #: Driver of HDF5 of what is shown.
 IN_MEMORY = "fileobj"
-NOT_NPZ = (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile)
+#: What zipfile and NumPy raise on damaged archives: in their tables, in compressed values, in headers.
+NOT_NPZ = (
+    ValueError, TypeError, OSError, EOFError, KeyError, OverflowError, RuntimeError, MemoryError, SyntaxError,
+    struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError,
+)  # fmt: skip
 
 
 def is_npz(path: str | os.PathLike[str]) -> bool:

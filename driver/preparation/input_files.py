@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, reading
-from ptyxrf.driver.files.npz_arrays import mapped
+from ptyxrf.driver.files.npz_arrays import NOT_NPZ, mapped
 from ptyxrf.driver.files.stored_array import StoredArray
 from ptyxrf.driver.preparation.quantities import Reference
 
@@ -297,7 +297,7 @@ def _of_npz(path: Path) -> Iterator[NamedArray]:
                 info = archive.getinfo(f"{key}.npy")
                 large = mapped(path, info) if info.file_size > 1 << 20 else None
                 yield NamedArray(path, key, arrays[key] if large is None else large)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except NOT_NPZ as error:
         raise DamagedFile(path, f"not an NPZ file of numbers, or a damaged one ({error})") from error
 
 

@@ -288,9 +288,15 @@ def test_compressed_and_damaged_npz(tmp_path):
         np.savez_compressed(tmp_path / "patterns.npz", **dict(arrays))
     back = pickle.loads(pickle.dumps(ptyxrf.read_scan(path)))
     assert np.array_equal(back.patterns[2:9], scan.patterns[order][2:9])
-    path.write_bytes(path.read_bytes()[:-400])
-    with pytest.raises(ValueError, match=r"product.npz: not an HDF5 file but .* no whole .npz file"):
-        ptyxrf.read_scan(path)
+    whole = path.read_bytes()
+    header, entry = whole.index(b"{'descr'"), whole.index(b"PK\x01\x02")
+    for damaged in (  # truncated, a header without its end, another compression, another version
+        whole[:-400], whole.replace(b", }", b", ("), whole[: entry + 10] + b"\x63" + whole[entry + 11 :],
+        whole[: entry + 6] + b"\xff" + whole[entry + 7 :], whole[:header] + b"(" + whole[header + 1 :],
+    ):  # fmt: skip
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"product.npz: not an HDF5 file but .* no whole .npz file"):
+            ptyxrf.read_scan(path)
 
 
 def test_raw_files_name_the_next_step(tmp_path):
