@@ -70,11 +70,11 @@ PROBLEMS = {
     ),
     "joint, maps on the grid": Problem("joint", "grid", compact=True, step=1),
     "joint, maps at the positions": Problem("joint", "scan"),
-    "joint, at the positions, refined probe": Problem(
-        "joint", "scan", photons=300.0, fit={"refine_probe": True}
+    "joint, on the grid, refined probe": Problem(
+        "joint", "grid", compact=True, step=1, photons=300.0, fit={"refine_probe": True}
     ),
-    "joint, at the positions, refined positions": Problem(
-        "joint", "scan", photons=300.0, fit={"refine_positions": "each"}
+    "ptychography, refined positions": Problem(
+        "ptychography", photons=300.0, fit={"refine_positions": "each"}
     ),
     "joint, on the grid, prior and bounds": Problem(
         "joint", "grid", compact=True, step=1, fit={"fluorescence_prior": "auto", "nonnegative": True}
@@ -126,8 +126,10 @@ def truth_of(scan: ptyxrf.Scan, method: str) -> dict[str, Any]:
     return truth | {"elements": scan.truth["elements"]}
 
 
-def measure(problem: Problem, seeds: range, samples: int) -> Iterator[dict[str, tuple[NDArray, NDArray]]]:
-    """Yield errors and deviations of each quantity, for each measurement."""
+def measure(
+    problem: Problem, seeds: range, samples: int
+) -> Iterator[tuple[ptyxrf.Uncertainty, dict[str, tuple[NDArray, NDArray]]]]:
+    """Yield error bars, and errors and deviations of each quantity, for each measurement."""
     clean = clean_scan(problem)
     for seed in seeds:
         scan = measured(clean, seed)
@@ -138,7 +140,7 @@ def measure(problem: Problem, seeds: range, samples: int) -> Iterator[dict[str, 
             fluorescence_first=False, rescale_probe=False, **settings,
         )  # fmt: skip
         found = ptyxrf.uncertainty(result, scan, samples=samples, seed=seed)
-        yield errors_of(found, truth, scan)
+        yield found, errors_of(found, truth, scan)
 
 
 def errors_of(found: Any, truth: dict[str, Any], scan: ptyxrf.Scan) -> dict[str, tuple[NDArray, NDArray]]:
@@ -170,10 +172,13 @@ def errors_of(found: Any, truth: dict[str, Any], scan: ptyxrf.Scan) -> dict[str,
 def table(problem: Problem, seeds: int, samples: int) -> list[str]:
     """Return the lines of a problem."""
     sums: dict[str, list[tuple[NDArray, NDArray]]] = defaultdict(list)
-    for pairs in measure(problem, range(seeds), samples):
+    unsolved, products = [], []
+    for found, pairs in measure(problem, range(seeds), samples):
+        unsolved.append(found.unsolved)
+        products.append(found.products / found.samples)
         for name, pair in pairs.items():
             sums[name].append(pair)
-    lines = []
+    lines = [f"{np.mean(products):.0f} products a sample, unsolved {np.mean(unsolved):.3f}"]
     for name, pairs in sums.items():
         if name == "probe":
             continue  # moduli of complex errors have another distribution

@@ -250,7 +250,7 @@ def _warn(found: Deviations) -> None:
     if found.unsolved > UNSOLVED:
         warnings.warn(
             f"samples would change by {100 * found.unsolved:.0f} % with more products: the data hardly "
-            "determine a map, whose error bars are too small (a prior of the maps, fluorescence_prior, "
-            "bounds them)",
+            "determine a map, or a factor between maps and probe, and the error bars are too small. A "
+            "smaller tolerance solves them, or a prior of the maps (fluorescence_prior) bounds them",
             stacklevel=4,
         )
