@@ -11,6 +11,7 @@ import numpy as np
 from ptyxrf.driver.files.file_errors import FileError
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
 from ptyxrf.driver.files.npz_arrays import is_npz
+from ptyxrf.driver.files.readers import pattern_pairs
 from ptyxrf.driver.files.readers.reader import MeasuredScan
 from ptyxrf.driver.files.readers.registry import readers
 from ptyxrf.driver.preparation.findings import Findings
@@ -71,14 +72,16 @@ def _known(path: Path, files: InputFiles, findings: Findings) -> dict[str, Any] 
         if file.own:
             return None
         reader = next((one for one in readers() if one.kind != "maps" and one.recognises(file)), None)
-        if reader is None:
-            return None
+        alone = reader in pattern_pairs.READERS
+        if reader is None or (alone and len(files.paths) > 1):
+            return None  # the positions of patterns are in a file that is given, not in any beside them
         try:
             found = reader.reads(file)
         except FileError as error:
             if reader.kind == "raw":
                 raise
-            findings.tell("frames", f"not read as {reader.name}: {error}")
+            if not alone:
+                findings.tell("frames", f"not read as {reader.name}: {error}")
             return None
         findings.tell("frames", f"{path} is a file of {reader.name}: {reader.holds}")
         if reader.kind == "raw":

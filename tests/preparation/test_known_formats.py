@@ -201,6 +201,27 @@ def test_frames_through_a_reader_of_scans(tmp_path, truth, write, how):
     assert np.array_equal(ptyxrf.read_scan(again.path).patterns[:], scan.patterns[:])
 
 
+@pytest.mark.parametrize("given", ["pair", "patterns", "table"])
+def test_patterns_take_positions_from_the_file_that_is_given(tmp_path, truth, given):
+    """Patterns alone take those of the file beside them; a table that is given goes before it."""
+    y, x = truth.positions.T * DX
+    with h5py.File(tmp_path / "scan_dp.hdf5", "w") as file:
+        file["dp"] = truth.patterns
+    with h5py.File(tmp_path / "scan_para.hdf5", "w") as file:
+        wrong = -1 if given == "table" else 1
+        file["ppX"], file["ppY"] = wrong * x[None], wrong * y[None]
+        file["lambda"], file["dx"] = GEOMETRY.wavelength, DX
+    np.savetxt(tmp_path / "places.txt", truth.positions[:, ::-1] * DX * 1e6)
+    names = {"pair": ["scan_dp.hdf5", "scan_para.hdf5"], "patterns": ["scan_dp.hdf5"],
+             "table": ["scan_dp.hdf5", "places.txt"]}[given]  # fmt: skip
+    more = KEV if given == "table" else {}
+    calm = QUIET | {"centre": (M // 2, M // 2)}
+    done = ptyxrf.prepare([tmp_path / name for name in names], tmp_path / "s.h5", **calm, **more)
+    scan = ptyxrf.read_scan(done.path)
+    assert np.allclose(scan.positions, truth.positions - truth.positions.min(axis=0), atol=1e-3)
+    assert scan.pixel_size == pytest.approx(DX, rel=1e-6)
+
+
 def test_a_file_that_its_reader_refuses(tmp_path, truth, frames):
     """Frames that are not square have no place in CXI: names tell what is there, and that is said."""
     with h5py.File(tmp_path / "odd.cxi", "w") as file:
