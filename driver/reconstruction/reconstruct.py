@@ -82,7 +82,8 @@ def reconstruct(
     Raises
     ------
     ValueError
-        An argument is wrong, or a checkpoint cannot be read or written, or is of another reconstruction.
+        An argument is wrong, or a checkpoint cannot be read or written, is of another reconstruction, or is
+        written by a run that has not ended.
 
     Warns
     -----
