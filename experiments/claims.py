@@ -29,12 +29,15 @@ class Claim:
     holds : bool
     figures : str
         The numbers that the verdict follows from.
+    condition : str
+        Probe and convention under which a claim of section 3 is compared, or "".
     """
 
     key: str
     text: str
     holds: bool
     figures: str
+    condition: str = ""
 
     @property
     def verdict(self) -> str:

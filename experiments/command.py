@@ -23,6 +23,18 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="grey images for the experiment on images (the paper uses Cameraman and Baboon)",
     )
     parser.add_argument(
+        "--probes",
+        metavar="KIND[:WIDTH],...",
+        help="probes for the comparison of section 3: zone-plate, gaussian or disc, with a radius as a "
+        "fraction of half the window (default: five of all widths)",
+    )
+    parser.add_argument(
+        "--dft",
+        metavar="CONVENTION,...",
+        help="conventions of the DFT in the weight by gradient norms: unitary, or printed, with the 1/m^2 of "
+        "the paper in the Hessian alone (default both)",
+    )
+    parser.add_argument(
         "--fresh", action="store_true", help="recompute results that earlier runs have left in DIR"
     )
     parser.add_argument("--quiet", action="store_true", help="report no progress")
@@ -41,11 +53,14 @@ def _check_image(path: Path) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from ptyxrf.experiments.conditions import conditions_of
+
     folder, comm = Path(options.out), options.comm
     images = None if options.images is None else (Path(options.images[0]), Path(options.images[1]))
 
     def prepare() -> list[str]:
         names = selected(options.name)
+        conditions_of(options.probes, options.dft)
         for path in images or ():
             _check_image(path)
         make_folder(folder)
@@ -58,7 +73,13 @@ def _run(options: argparse.Namespace) -> int:
     from ptyxrf.experiments.run_cache import RunCache
 
     cache = RunCache(
-        folder, quick=options.quick, images=images, comm=comm, fresh=options.fresh, quiet=options.quiet
+        folder,
+        quick=options.quick,
+        images=images,
+        conditions=conditions_of(options.probes, options.dft),
+        comm=comm,
+        fresh=options.fresh,
+        quiet=options.quiet,
     )
     run_experiments(names, cache, lambda line: print(line, flush=True))
     print(f"page: {folder / 'paper.md'}")
@@ -67,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
 
 COMMAND = Subcommand(
     "paper",
-    "NAME|all [--out DIR] [--quick] [--images MAGNITUDE PHASE]",
+    "NAME|all [--out DIR] [--quick] [--images MAGNITUDE PHASE] [--probes KIND[:WIDTH],...]",
     "run the experiments of the paper and check its claims",
     "Run an experiment of arXiv 2511.02153, or all of them. Each writes its figures, its numbers and a "
     "verdict for each claim; paper.md shows all experiments in the folder. Results are stored: an "

@@ -26,6 +26,8 @@ UNKNOWNS = 7688
 STEPS = np.linspace(-5, 5, 41)
 #: Scale of a closer view of the planes, in which the curvature of the loss still changes.
 NEAR = 0.1
+#: Difference of convex parts that counts.
+CLEARLY = 0.01
 
 
 def run(cache: RunCache) -> Findings:
@@ -65,15 +67,58 @@ def run(cache: RunCache) -> Findings:
         for plane, surface in planes.items()
     }
     table = Table("Measures of the landscapes", head, rows)
-    return Findings(claims, [table], pictures, numbers | {"steps": STEPS.tolist()})
+    findings = Findings(claims, [table], pictures, numbers | {"steps": STEPS.tolist()})
+    findings.extend(under_conditions(cache))
+    return findings
 
 
-def surfaces_of(cache: RunCache, case: Case, method: str) -> dict[str, NDArray[Any]]:
+def under_conditions(cache: RunCache) -> Findings:
+    """Compare the landscapes around the reconstructions for other probes and conventions of the DFT."""
+    findings, rows = Findings(), []
+    for condition in cache.conditions:
+        case = condition.case(small=True, quick=cache.quick)
+        found: dict[str, list[float]] = {}
+        for method in METHODS:
+            arrays = surfaces_of(cache, case, method, **condition.weight(method, case.settings["m"]))
+            planes = {plane: measure(arrays[plane], arrays[f"{plane}, near"]) for plane in PLANES}
+            found[method] = [
+                *(planes[plane]["rise at radius 1"] for plane in PLANES),
+                planes["flat"]["convex part"],
+            ]
+        rows.append([condition.label, *(value for method in METHODS for value in found[method])])
+        steep, _, convex = zip(*(found[method] for method in METHODS), strict=True)
+        findings.claims += [
+            Claim(
+                f"landscape: sharp, {condition.label}",
+                "leading plane: the joint basin is sharper (mean rise of the loss at radius 1)",
+                steep[1] > steep[0],
+                f"{steep[1] / steep[0]:.3g} x",
+                condition.label,
+            ),
+            Claim(
+                f"landscape: smooth, {condition.label}",
+                "flat plane: the joint landscape is smoother (convex fraction of it)",
+                convex[1] > convex[0] + CLEARLY,
+                f"{convex[1]:.3g} against {convex[0]:.3g}",
+                condition.label,
+            ),
+        ]
+    measures = ("rise, leading plane", "rise, flat plane", "convex part, flat plane")
+    head = ("probe, DFT", *(f"{method}: {name}" for method in METHODS for name in measures))
+    case = cache.conditions[0].case(small=True, quick=cache.quick)
+    findings.tables = [
+        Table(f"The landscape against the probe and the DFT, n = {case.settings['n']}", head, rows)
+    ]
+    findings.numbers = {"conditions": findings.tables[0].records()}
+    return findings
+
+
+def surfaces_of(cache: RunCache, case: Case, method: str, **weight: float) -> dict[str, NDArray[Any]]:
     """Return the (41, 41) losses of each plane and of its closer view."""
-    result = cache.paper_run(case, method)
+    result = cache.paper_run(case, method, **weight)
 
     def compute() -> dict[str, NDArray[Any]]:
-        objective = paper_objective(case, method)
+        objective = paper_objective(case, method, **weight)
         centre = vector_of(objective, result.object, result.elements)
         hessian = dense_hessian(objective, centre)
         found = {}
@@ -90,7 +135,7 @@ def surfaces_of(cache: RunCache, case: Case, method: str) -> dict[str, NDArray[A
                 )
         return found
 
-    return cache.compute(f"landscapes, {method}", {**case.identity, "method": method}, compute)
+    return cache.compute(f"landscapes, {method}", {**case.identity, "method": method, **weight}, compute)
 
 
 def normalised(objective: Objective, direction: NDArray[Any], centre: NDArray[Any]) -> NDArray[Any]:
@@ -119,7 +164,8 @@ def measure(surface: NDArray[Any], near: NDArray[Any]) -> dict[str, float]:
     monomials = [np.ones_like(first), first, second, first**2, first * second, second**2]
     basis = np.stack(monomials, axis=-1).reshape(-1, 6)
     fit = basis @ np.linalg.lstsq(basis, surface.ravel(), rcond=None)[0]
-    apart = np.sqrt(np.mean((surface.ravel() - fit) ** 2)) / np.ptp(surface)
+    height = np.ptp(surface)
+    apart = np.sqrt(np.mean((surface.ravel() - fit) ** 2)) / height if height > 0 else 0.0
     return {
         "loss at the centre": float(middle),
         "rise at radius 1": float((surface[ring] - middle).mean()),

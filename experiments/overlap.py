@@ -6,6 +6,7 @@ from ptyxrf.experiments.extra_comparisons import extra_comparisons
 from ptyxrf.experiments.findings import Findings
 from ptyxrf.experiments.methods import compare_methods, map_curves, objects_picture, pattern_curves
 from ptyxrf.experiments.paper_cases import paper_case
+from ptyxrf.experiments.probe_widths import probe_widths
 from ptyxrf.experiments.run_cache import RunCache
 
 TITLE = "Overlap"
@@ -29,4 +30,5 @@ def run(cache: RunCache) -> Findings:
     findings.pictures.append(map_curves("fig11", compared))
     for scan in compared:
         findings.extend(extra_comparisons(cache, scan))
+    findings.extend(probe_widths(cache))
     return findings

@@ -17,11 +17,14 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.simulation.images import from_images, read_image
 from ptyxrf.driver.simulation.simulate import simulate
+from ptyxrf.driver.simulation.specimens import Specimen
+from ptyxrf.experiments.probe_shapes import probe_field
 
 #: Changes of `Settings.paper` in the experiments: the number of iterations alone ends a run.
 PAPER: dict[str, Any] = {
@@ -39,6 +42,8 @@ PAPER: dict[str, Any] = {
 START = 0.5
 #: Noise level of both modalities.
 NOISE = 0.03
+#: Width of the features of a random map, in pixels.
+SMOOTH = 4
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class Case:
     label : str
         Description of the scan in tables and figures.
     settings : dict
-        Arguments of `ptyxrf.simulate`; they are part of the names of cached results.
+        Arguments of `ptyxrf.simulate`; they are part of the names of cached results. A probe is a name of
+        `probe_shapes`, and a specimen may be "random".
     images : pair of path, optional
         Magnitude and phase of the object, instead of a procedural specimen.
     change : callable, optional
@@ -72,6 +78,10 @@ class Case:
         if self.images is not None:
             n = settings["n"]
             settings["specimen"] = from_images(*(read_image(path) for path in self.images), shape=(n, n))
+        if settings.get("specimen") == "random":
+            settings["specimen"] = random_specimen(settings["n"], settings["seed"])
+        if "probe" in settings:
+            settings["probe"] = probe_field(settings["probe"], settings["m"])
         scan = simulate(**settings)
         return scan if self.change is None else self.change(scan)
 
@@ -97,6 +107,14 @@ class Case:
     def but(self, label: str = "", **settings: Any) -> Case:
         """Return the case with other arguments of `ptyxrf.simulate`."""
         return replace(self, label=label or self.label, settings={**self.settings, **settings})
+
+
+def random_specimen(n: int, seed: int) -> Specimen:
+    """Return an object with white noise in [0.5, 1] as real part and a smooth random map in [0, 1]."""
+    generator = np.random.default_rng(seed)
+    real_part = generator.uniform(0.5, 1, (n, n))
+    smooth = gaussian_filter(generator.normal(size=(n, n)), SMOOTH)
+    return Specimen(real_part, (smooth[None] - smooth.min()) / np.ptp(smooth), np.ones(1), ("element 1",))
 
 
 def paper_case(
@@ -149,9 +167,9 @@ def paper_case(
 
 def low_overlap_case(quick: bool) -> Case:
     """Return the scan of section 3: n = 62, m = 16, 6.25 % overlap, without noise."""
-    n, per_side = (31, 2) if quick else (62, 4)
-    label = f"n = {n}, m = 16, 6.25 % overlap, noiseless"
-    return Case(label, {"n": n, "per_side": per_side, "m": 16, "seed": 0, "specimen": "cells", "noise": 0})
+    n, per_side, m = (23, 2, 12) if quick else (62, 4, 16)
+    label = f"n = {n}, m = {m}, 6.25 % overlap, noiseless"
+    return Case(label, {"n": n, "per_side": per_side, "m": m, "seed": 0, "specimen": "cells", "noise": 0})
 
 
 def paper_objective(case: Case, method: str, **changes: Any) -> Objective:

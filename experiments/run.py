@@ -47,7 +47,8 @@ def run_experiments(names: Sequence[str], cache: RunCache, report: Callable[[str
 
         from_first_rank(cache.comm, partial(_write, cache, name, module, findings, elapsed))
         for claim in findings.claims:
-            report(f"{name}: {claim.verdict}: {claim.text}: {claim.figures}")
+            where = f", {claim.condition}" if claim.condition else ""
+            report(f"{name}: {claim.verdict}: {claim.text}{where}: {claim.figures}")
         cost = cache.cost
         report(f"{name}: {cost.runs} reconstructions, {cost.sweeps:.0f} sweeps, {cost.seconds:.0f} s")
         from_first_rank(cache.comm, lambda: write_page(cache.folder, _records(cache.folder)))

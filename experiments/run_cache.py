@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +27,7 @@ from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.driver.reconstruction.judgement import SuspiciousScan
 from ptyxrf.driver.reconstruction.reconstruct import DoubtfulFit, reconstruct
 from ptyxrf.driver.reconstruction.settings import Settings
+from ptyxrf.experiments.conditions import Condition, conditions_of
 from ptyxrf.experiments.paper_cases import PAPER, Case
 from ptyxrf.parallel.startup import from_first_rank
 
@@ -83,6 +84,8 @@ class RunCache:
         Run the reduced versions of the experiments.
     images : pair of path, optional
         Magnitude and phase for the experiment on images.
+    conditions : sequence of Condition, optional
+        Those under which the claims of section 3 are compared; default: all.
     comm : communicator or None
     fresh : bool
         Recompute results of earlier runs.
@@ -96,12 +99,14 @@ class RunCache:
         *,
         quick: bool = False,
         images: tuple[Path, Path] | None = None,
+        conditions: Sequence[Condition] | None = None,
         comm: Any = None,
         fresh: bool = False,
         quiet: bool = False,
     ) -> None:
         self.folder, self.quick, self.images, self.comm = folder, quick, images, comm
         self.fresh, self.quiet = fresh, quiet
+        self.conditions = tuple(conditions_of() if conditions is None else conditions)
         self.first = comm is None or comm.Get_rank() == 0
         self.cost = Cost()
         self.label = ""

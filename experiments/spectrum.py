@@ -11,9 +11,11 @@ from ptyxrf.driver.analysis.dense_hessian import dense_hessian
 from ptyxrf.driver.analysis.spectrum import Spectrum
 from ptyxrf.driver.analysis.spectrum import spectrum as sample_spectrum
 from ptyxrf.experiments.claims import Claim
+from ptyxrf.experiments.conditions import Condition
 from ptyxrf.experiments.figures import COLOURS, finish_curves, new_figure
 from ptyxrf.experiments.findings import Findings, Picture, Table
 from ptyxrf.experiments.paper_cases import Case, low_overlap_case, paper_case, paper_objective, vector_of
+from ptyxrf.experiments.probe_shapes import lit_part
 from ptyxrf.experiments.run_cache import RunCache
 
 TITLE = "Spectrum of the Hessian"
@@ -21,6 +23,12 @@ PAPER = "Fig. 2"
 METHODS = ("ptychography", "joint")
 #: Largest eigenvalue that counts as near zero, as a fraction of the largest one.
 NEAR_ZERO = 0.05
+#: Ptychography's eigenvalues are not spread if more than this fraction is near zero.
+SPREAD = 2 / 3
+#: Factor by which an outlier exceeds ptychography's largest eigenvalue.
+ABOVE = 1.1
+#: Random vectors and Lanczos steps of sampled spectra, of small scans and of a large one.
+VECTORS, STEPS, STEPS_LARGE = 8, 100, 60
 #: Factors of the gradient-norm weight: the paper does not give its constant.
 SCALES = (1.0, 10.0, 100.0, 1e4)
 
@@ -44,6 +52,7 @@ def run(cache: RunCache) -> Findings:
     findings.numbers = {f"{method}, {where}": values.tolist() for (method, where), values in spectra.items()}
     findings.extend(weights(cache, case, spectra["ptychography", "truth"]))
     findings.extend(sampled(cache, case, spectra))
+    findings.extend(under_conditions(cache))
     return findings
 
 
@@ -82,12 +91,12 @@ def spread_claims(where: str, ptychography: NDArray[Any], joint: NDArray[Any]) -
     bins = np.histogram(alone, bins=20, range=(0, 1))[0]
     near = float((np.abs(both) < NEAR_ZERO).mean())
     near_alone = float((np.abs(alone) < NEAR_ZERO).mean())
-    bulk, outlier = both[both < NEAR_ZERO].max(), both[both >= NEAR_ZERO].min()
+    gap, edges = gap_in(both)
     return [
         Claim(
             f"spectrum: spread, {where}",
             f"at the {where}, ptychography's eigenvalues are spread over [0, 1]",
-            bool((bins > 0).all()) and near_alone < 0.9,
+            bool((bins > 0).all()) and near_alone < SPREAD,
             f"{(bins > 0).sum()} of 20 bins are not empty; {100 * near_alone:.1f} % are below 0.05",
         ),
         Claim(
@@ -99,10 +108,16 @@ def spread_claims(where: str, ptychography: NDArray[Any], joint: NDArray[Any]) -
         Claim(
             f"spectrum: gap, {where}",
             f"at the {where}, a gap separates the joint outliers from the bulk",
-            bool(outlier - bulk > NEAR_ZERO),
-            f"the bulk ends at {bulk:.4g}, the outliers begin at {outlier:.4g}",
+            gap > NEAR_ZERO,
+            edges,
         ),
     ]
+
+
+def gap_in(values: NDArray[Any]) -> tuple[float, str]:
+    """Return the width of the gap at `NEAR_ZERO` in normalised eigenvalues, and its ends in words."""
+    bulk, outlier = values[values < NEAR_ZERO].max(), values[values >= NEAR_ZERO].min()
+    return float(outlier - bulk), f"the bulk ends at {bulk:.4g}, the outliers begin at {outlier:.4g}"
 
 
 def draw(spectra: dict[tuple[str, str], NDArray[Any]]) -> Any:
@@ -130,11 +145,14 @@ def draw(spectra: dict[tuple[str, str], NDArray[Any]]) -> Any:
 
 def sampled(cache: RunCache, case: Case, dense: dict[tuple[str, str], NDArray[Any]]) -> Findings:
     """Compare stochastic Lanczos quadrature with the dense spectrum, and apply it to a large object."""
-    large = paper_case("50 % overlap, noiseless", n=650, per_side=19, margin=5, quick=cache.quick, noise=0.0)
+    n, per_side = (298, 8) if cache.quick else (650, 19)
+    large = paper_case(
+        "50 % overlap, noiseless", n=n, per_side=per_side, margin=5, quick=cache.quick, noise=0.0
+    )
     rows, curves = [], {}
     for scan, label in ((case, "small"), (large, "large")):
         for method in METHODS:
-            values = _sampled(cache, scan, method, label)
+            values = _sampled(cache, scan, method, STEPS if label == "small" else STEPS_LARGE)
             edges = NEAR_ZERO * values.largest
             mean, error = values.fraction_above(edges)
             row: list[Any] = [scan.label, method, values.largest, 100 * (1 - mean), 100 * error]
@@ -187,6 +205,83 @@ def sampled(cache: RunCache, case: Case, dense: dict[tuple[str, str], NDArray[An
     )
 
 
+def under_conditions(cache: RunCache) -> Findings:
+    """Compare the spectra at the truth, sampled by products, for other probes and conventions of the DFT."""
+    findings, rows = Findings(), []
+    for condition in cache.conditions:
+        case = condition.case(small=False, quick=cache.quick)
+        weight = condition.weight("joint", case.settings["m"])
+        alone = _sampled(cache, case, "ptychography", STEPS)
+        both = _sampled(cache, case, "joint", STEPS, **weight)
+        tenths = tenths_of(alone)
+        near, near_alone = (1 - found.fraction_above(NEAR_ZERO * found.largest)[0] for found in (both, alone))
+        above = both.size * both.fraction_above(ABOVE * alone.largest)[0]
+        gap, edges = gap_in(_dense(cache, condition))
+        lit = lit_part(case.scan.truth["probe"][0])
+        rows.append(
+            [condition.label, 100 * lit, 100 * near_alone, 100 * near, 100 * (1 - near), round(above)]
+            + [" ".join(f"{count:.0f}" for count in counts) for counts in (tenths, tenths_of(both))]
+        )
+        findings.claims += [
+            Claim(
+                f"spectrum: spread, {condition.label}",
+                "ptychography's eigenvalues are spread over [0, 1]",
+                min(tenths) >= 1 and near_alone < SPREAD,
+                f"{100 * near_alone:.1f} % below 0.05",
+                condition.label,
+            ),
+            Claim(
+                f"spectrum: near zero, {condition.label}",
+                "about 99 % of the joint eigenvalues are near zero (below 0.05)",
+                0.98 <= near <= 0.999,
+                f"{100 * near:.1f} %",
+                condition.label,
+            ),
+            Claim(
+                f"spectrum: gap, {condition.label}",
+                "a gap separates the joint outliers from the bulk (dense Hessian of 2 x 2 positions)",
+                gap > NEAR_ZERO,
+                edges,
+                condition.label,
+            ),
+            Claim(
+                f"spectrum: apart, {condition.label}",
+                "joint outliers stand above all of ptychography's eigenvalues (by more than 10 %)",
+                above >= 1,
+                f"{above:.0f} of {both.size}",
+                condition.label,
+            ),
+        ]
+    head = (
+        "probe, DFT",
+        "% of the window lit",
+        "ptychography, % below 0.05",
+        "joint, % below 0.05",
+        "joint, % outliers",
+        "joint above 1.1 x ptychography's largest",
+        "tenths of [0, 1], ptychography",
+        "tenths of [0, 1], joint",
+    )
+    findings.tables = [Table("The spectrum at the truth against the probe and the DFT, sampled", head, rows)]
+    findings.numbers = {"conditions": findings.tables[0].records()}
+    return findings
+
+
+def _dense(cache: RunCache, condition: Condition) -> NDArray[np.float64]:
+    """Return the joint eigenvalues at the truth over the largest one, for a scan of 2 x 2 positions."""
+    case = condition.case(small=True, quick=cache.quick)
+    truth = case.scan.truth["object"], case.scan.truth["elements"]
+    weight = condition.weight("joint", case.settings["m"])
+    values = eigenvalues(cache, case, "joint", "truth", *truth, **weight)
+    return values / values[0]
+
+
+def tenths_of(spectrum: Spectrum) -> NDArray[np.float64]:
+    """Return the number of eigenvalues in each tenth of [0, largest]; the first one holds all below."""
+    edges = spectrum.cumulative(np.linspace(0.1, 1, 10) * spectrum.largest * (1 + 1e-9))
+    return np.diff(edges, prepend=0.0) * spectrum.size
+
+
 def transport(sampled: Spectrum, exact: NDArray[Any]) -> float:
     """Return the mean distance between the eigenvalues of two spectra (their Wasserstein-1 distance)."""
     nodes = np.sort(np.concatenate([sampled.nodes.ravel(), exact]))
@@ -195,17 +290,17 @@ def transport(sampled: Spectrum, exact: NDArray[Any]) -> float:
     return float(np.sum(np.abs(sampled.cumulative(middles) - below) * np.diff(nodes)))
 
 
-def _sampled(cache: RunCache, case: Case, method: str, label: str) -> Spectrum:
+def _sampled(cache: RunCache, case: Case, method: str, steps: int, **weight: float) -> Spectrum:
     """Return the spectrum at the truth, from Hessian products on all ranks."""
-    vectors, steps = 8, 100 if label == "small" else 60
+    vectors = VECTORS
 
     def compute() -> dict[str, NDArray[Any]]:
-        objective = paper_objective(case, method, comm=cache.comm)
+        objective = paper_objective(case, method, comm=cache.comm, **weight)
         truth = case.scan.truth
         objective.value_and_gradient(vector_of(objective, truth["object"], truth["elements"]))
         found = sample_spectrum(objective, vectors=vectors, steps=steps)
         return {"nodes": found.nodes, "weights": found.weights, "size": np.array(found.size)}
 
-    settings = {**case.identity, "method": method, "vectors": vectors, "steps": steps}
+    settings = {**case.identity, "method": method, "vectors": vectors, "steps": steps, **weight}
     stored = cache.compute(f"sampled spectrum, {method}, {case.label}", settings, compute, together=True)
     return Spectrum(stored["nodes"], stored["weights"], int(stored["size"]))

@@ -16,6 +16,8 @@ from ptyxrf.__main__ import main
 from ptyxrf.driver.files.result_file import read_result
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 from ptyxrf.experiments import catalogue, mismatch, page, run_cache
+from ptyxrf.experiments.conditions import CONVENTIONS
+from ptyxrf.experiments.probe_shapes import PROBES
 
 SCANS = (
     *("overlap 83 %", "overlap 20 %", "noise 0 %", "noise 10 %", "noise 10 % in both"),
@@ -32,6 +34,11 @@ HOLD = {
     *(f"perturbation: slope, {method}" for method in ("ptychography", "joint")),
     *("mismatch: 5 % of y from an unseen element", "landscape: sharp", "probe: periphery", "rank: higher"),
     "spectrum: sampled",
+    *(f"perturbation: faster, {probe}, printed" for probe in PROBES),
+    *(f"landscape: sharp, {probe}, printed" for probe in PROBES),
+    *(f"spectrum: apart, {probe}, printed" for probe in PROBES),
+    *(f"rank: higher, {probe}, {dft}" for probe in PROBES for dft in CONVENTIONS),
+    *(f"spectrum: spread, {probe}, {dft}" for probe in ("gaussian:1", "disc:1") for dft in CONVENTIONS),
 }
 DO_NOT_HOLD = {
     *("mismatch: 20 % of y from an unseen element", "mismatch: sensitivity 30 % too high"),
@@ -41,6 +48,9 @@ DO_NOT_HOLD = {
         for what in ("gap", "near zero", "spread")
         for where in ("reconstruction", "truth")
     ),
+    *(f"spectrum: near zero, {probe}, unitary" for probe in PROBES),
+    *(f"landscape: smooth, {probe}, {dft}" for probe in PROBES[:3] for dft in CONVENTIONS),
+    *(f"spectrum: spread, gaussian:0.375, {dft}" for dft in CONVENTIONS),
 }
 
 
@@ -102,6 +112,8 @@ def test_every_experiment_is_on_the_page(everything):
             assert claim["verdict"] == ("holds" if claim["holds"] else "does not hold")
             assert "nan" not in claim["figures"]
             row = f"| {name} | {claim['text']} | {claim['verdict']} | {claim['figures']} |"
+            if claim["condition"]:
+                row = f" {claim['verdict']}: {claim['figures']} |"
             assert row in text and f"{name}: {claim['verdict']}: {claim['text']}" in output
         for picture in record["pictures"]:
             assert f"![{picture['caption']}]({picture['file']})" in text
@@ -271,6 +283,9 @@ def test_tables():
         (["probe", "--out", "taken"], "taken/runs: File exists"),
         (["probe", "--out", "folders"], "folders/paper.md: cannot be written, it is a folder"),
         (["probe", "--out", "damaged"], "damaged/noise.json: expected the record of an experiment"),
+        (["rank", "--out", "new", "--probes", "disc,cone:1"], "probes: expected KIND or KIND:WIDTH"),
+        (["rank", "--out", "new", "--probes", "zone-plate:1.5"], "at most 1 for zone-plate"),
+        (["rank", "--out", "new", "--dft", "unitary,"], "dft: expected words of unitary, printed, got ''"),
         (["images", "--images", "a.png"], "--images: expected 2 arguments"),
         (["images", "--out", "new", "--images", "a.png", "none.png"], "none.png: No such file"),
         (["images", "--out", "new", "--images", "a.png", "text.png"], "expected a PNG image, got text.png"),
