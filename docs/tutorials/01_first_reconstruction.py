@@ -96,7 +96,10 @@ ptyxrf.write_result(folder / "result.h5", result, scan)
 print(ptyxrf.read_result(folder / "result.h5"))
 
 # %%
-figure = ptyxrf.draw_report(result, scan)
+ptyxrf.write_report(folder / "result.png", result, scan)
+figure, ax = plt.subplots(figsize=(12, 10), layout="constrained")
+ax.imshow(plt.imread(folder / "result.png"))
+ax.axis("off")
 
 # %%
 # Next: a scan from raw frames to numbers, or a bad scan mended.
