@@ -11,7 +11,7 @@ sys.path.insert(0, str(HERE / "extensions"))
 
 project = "ptyxrf"
 author = "the authors of ptyxrf"
-copyright = "BSD-3-Clause"
+copyright = "the authors of ptyxrf; BSD-3-Clause"
 version = release = version_of("ptyxrf")
 
 extensions = [
