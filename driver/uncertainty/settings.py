@@ -21,7 +21,10 @@ class Sampling(SettingsGroup):
     )
     seed: int = setting(0, COUNT_OR_ZERO, "of the random numbers")
     tolerance: float = setting(
-        1e-2, NOT_NEGATIVE, "relative residual, in the norm of the preconditioner, that ends a solution"
+        1e-2,
+        NOT_NEGATIVE,
+        "relative residual, in the norm of the preconditioner, that ends a solution; smaller where the first "
+        "sample shows that it is too large",
     )
     max_products: int = setting(500, COUNT, "most Hessian products of a sample")
     finish_iterations: int = setting(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,23 +17,17 @@ from ptyxrf.driver.data.deviations import Deviations
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import takes_settings
-from ptyxrf.driver.solver.conjugate_gradients import Solution, solve_linear
 from ptyxrf.driver.uncertainty.fitted import Fitted, fit_of, loss_unit
 from ptyxrf.driver.uncertainty.meaning import check_noise, meaning_of
-from ptyxrf.driver.uncertainty.noise import PerturbedGradient
 from ptyxrf.driver.uncertainty.open_directions import OpenDirections
 from ptyxrf.driver.uncertainty.quantities import Quantities
+from ptyxrf.driver.uncertainty.sampler import UNSOLVED, Sampler
 from ptyxrf.driver.uncertainty.settings import Sampling
 from ptyxrf.parallel.gather import gather_tiles
 from ptyxrf.parallel.startup import agreed
 
 log = logging.getLogger("ptyxrf")
 
-#: The first sample is solved again to this fraction of the tolerance, with so many times the products at
-#: most, which tells how exact all are.
-FINER, MORE = 0.1, 4
-#: A sample that more products would change by more than this fraction is not solved.
-UNSOLVED = 0.2
 #: A result further than this from the minimum, in standard deviations, has error bars of another fit.
 FAR = 0.5
 
@@ -205,39 +198,15 @@ def _draws(
 ) -> tuple[list[NDArray[Any]], dict[str, Any]]:
     """Return samples of the posterior, relative to its maximum, and how exactly they were solved."""
     objective, draws, began = fit.objective, list[NDArray[Any]](), time.perf_counter()
-    products, residual, unsolved = 0, 0.0, math.nan
-    for solution, finer in _solutions(fit, settings):
-        draws.append(opened.without(solution.vector))
-        products, residual = products + solution.steps, max(residual, solution.residual)
-        if finer is not None:
-            products += finer.steps
-            exact = opened.without(finer.vector)
-            sizes = quantities.sizes(exact)
-            left = quantities.sizes(exact - draws[0]) / np.where(sizes > 0, sizes, 1.0)
-            unsolved = float(left.max())
+    sampler = Sampler(fit, settings, opened, quantities)
+    for sample in range(settings.samples):
+        draws.append(sampler.draw(sample))
         if progress is not None:
-            progress(len(draws), settings.samples, products)
+            progress(len(draws), settings.samples, sampler.products)
         late = settings.max_seconds is not None and time.perf_counter() - began >= settings.max_seconds
         if objective.any(late) and len(draws) >= 2:  # the clocks of the ranks differ
             break
-    return draws, {"products": products, "residual": residual, "unsolved": unsolved}
-
-
-def _solutions(fit: Fitted, settings: Sampling) -> Iterator[tuple[Solution, Solution | None]]:
-    """Yield the solution of each sample, and beside the first one that is more exact."""
-    perturbed = PerturbedGradient(fit.objective, fit.vector, settings.seed)
-    for sample in range(settings.samples):
-        force = perturbed(sample)
-        if fit.free is not None:
-            force *= fit.free
-
-        def solved(limit: int, tolerance: float, force: NDArray = force) -> Solution:
-            return solve_linear(fit.objective, force, fit.free, limit=limit, tolerance=tolerance)
-
-        solution, finer = solved(settings.max_products, settings.tolerance), None
-        if sample == 0:
-            finer = solved(MORE * settings.max_products, FINER * settings.tolerance)
-        yield solution, finer
+    return draws, {name: getattr(sampler, name) for name in ("products", "residual", "unsolved")}
 
 
 def _warn(found: Deviations) -> None:
@@ -250,7 +219,7 @@ def _warn(found: Deviations) -> None:
     if found.unsolved > UNSOLVED:
         warnings.warn(
             f"samples would change by {100 * found.unsolved:.0f} % with more products: the data hardly "
-            "determine a map, or a factor between maps and probe, and the error bars are too small. A "
-            "smaller tolerance solves them, or a prior of the maps (fluorescence_prior) bounds them",
+            "determine a map, or a factor between maps and probe, and the error bars are too small. More "
+            "products (max_products) solve them, or a prior of the maps (fluorescence_prior) bounds them",
             stacklevel=4,
         )
