@@ -6,7 +6,8 @@ The same small specimen is measured again and again. Each measurement is fitted 
 reach the same minimum, and gets error bars. For each quantity a line says how many of its errors lie within
 one and within 1.96 standard deviations (widened as Student's t demands for the number of samples; 68.3 and
 95.0 % are expected), the root mean square of the deviations over that of the errors, the mean of all errors
-over it, and the median over the pixels of the first ratio taken over the seeds. Directions that the data leave open are removed from the errors.
+over it, and the median over the pixels of the first ratio taken over the seeds. Directions that the data
+leave open are removed from the errors.
 """
 
 from __future__ import annotations
