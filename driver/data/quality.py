@@ -40,9 +40,9 @@ class Quality:
         model, for each sample beyond those that `freedom` takes; NaN for elements without data. None where
         the noise of the fluorescence is not known, or there is none.
     freedom : (N_e,) array of float64, optional
-        Degrees of freedom that the counts of each element determine in a fit of the fluorescence alone with
-        its prior, and of a joint fit those that the patterns leave to them (estimated from the curvatures).
-        None without such a fit.
+        Degrees of freedom that the counts of each element determine in this fit, by the responses to random
+        changes of the counts: many in a fit of the fluorescence alone, few beside patterns that see the
+        element. None without a prior.
     object_shift : float
         Distance of the object of a joint fit from that of its fallback over what the noise of the patterns
         lets them differ: up to about 1 if the link is right. NaN for other fits, and without a floor.

@@ -66,7 +66,12 @@ class Beam:
 
     def probe(self, vector: NDArray) -> NDArray[Any]:
         """Return the (K, m, m) probe, in the units of the data; a view where it is an unknown."""
-        return self._initial_probe if self._probe is None else self._probe.view(vector)
+        return self._initial_probe if self._probe is None else self._probe.held_in_scale(vector)
+
+    def pin(self, vector: NDArray) -> None:
+        """Hold the scale of the probe at that of a vector, where the probe is an unknown."""
+        if self._probe is not None:
+            self._probe.pin(self._probe.view(vector).copy())
 
     def moves(self, vector: NDArray) -> NDArray[np.float64]:
         """Return how far the rank's positions are from those of the scan, and the logarithm of the amplitude.
@@ -118,13 +123,15 @@ class Beam:
         """Give the terms the change of these that a direction says."""
         if self._background is not None:
             self._terms.set_background_direction(self._background.view(direction) * free.background)
-        change = self.probe(direction) if free.probe else np.zeros_like(self._initial_probe)
+        change = np.zeros_like(self._initial_probe)
+        if self._probe is not None and free.probe:
+            change = self._probe.projected(self._probe.view(direction))
         self._terms.set_direction(change, self.moves(direction) if free.moves else None)
 
     def complete(self, vector: NDArray, gradient: BeamGradient) -> None:
         """Set the parts of a gradient or a product that belong to these unknowns; all ranks take part."""
         if self._probe is not None:
-            self._probe.view(vector)[...] = gradient.probe
+            self._probe.view(vector)[...] = self._probe.projected(gradient.probe)
         moves = np.zeros((0, 3)) if self._fixed else gradient.moves
         if self._displacement is not None:
             self._displacement.view(vector)[...] = self._displacement.projected(moves[:, :2])

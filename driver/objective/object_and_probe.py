@@ -168,6 +168,26 @@ class ProbeModes(Replicated):
     ) -> None:
         super().__init__("probe", diagonals.data.scan.probe.shape, dtype)
         self._diagonals, self._floor, self._z, self._alpha = diagonals, floor, z, alpha
+        self._pinned: NDArray[Any] | None = None
+
+    def pin(self, probe: NDArray[Any]) -> None:
+        """Hold the scale: the part of all probes along this one, of its dtype, stays that of this one.
+
+        Patterns do not tell a factor of the probe from one of the object, which may be one of the maps.
+        """
+        self._pinned = probe
+
+    def held_in_scale(self, vector: NDArray) -> NDArray[Any]:
+        """Return the probe of a vector; a view where the scale is free."""
+        probe = self.view(vector)
+        return probe if self._pinned is None else self._pinned + self.projected(probe - self._pinned)
+
+    def projected(self, change: NDArray[Any]) -> NDArray[Any]:
+        """Return a change of the probe, or a gradient, without the part that is held."""
+        if self._pinned is None:
+            return change
+        power = np.vdot(self._pinned, self._pinned).real
+        return change - change.real.dtype.type(np.vdot(self._pinned, change).real / power) * self._pinned
 
     def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
         """Return M^-1 of the probe."""

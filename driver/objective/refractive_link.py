@@ -64,6 +64,11 @@ class RefractiveLink(Link):
         self.nonnegative = self.unknowns[len(fields) :]
         self.weights = -np.array([*(FREE_WEIGHTS[name] for name in fields), *materials, *elements])
 
+    @property
+    def absorbs_by_maps(self) -> bool:
+        """Whether all absorption belongs to the maps of the elements."""
+        return not {"absorption", "matrix"} & set(self.unknowns)
+
     def forward(self, fields: NDArray, at: Window, z: NDArray) -> None:
         """Set z."""
         exponential_fields(fields, at.corner, *self.parts(fields.dtype), at.extent, z)

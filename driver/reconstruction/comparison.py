@@ -21,18 +21,22 @@ ROUNDS = 4
 
 
 def counted_freedom(
-    objective: Objective, vector: NDArray, *, nonnegative: bool
+    objective: Objective, vector: NDArray, *, nonnegative: bool, probes: int = 2
 ) -> NDArray[np.float64] | None:
     """Return how many degrees of freedom the counts of each element determine; all ranks take part.
+
+    So many samples do not count in a chi-square. With H the curvature of counts, patterns and prior and S = A
+    H^-1 A^T, the residuals have the variance n - tr S in all where the prior is right, bias included.
 
     Parameters
     ----------
     objective : Objective
-        Of the fluorescence alone.
     vector : (size,) array
         Its minimum.
     nonnegative : bool
         Whether the maps are bounded.
+    probes : int
+        See `degrees_of_freedom`.
 
     Returns
     -------
@@ -43,25 +47,7 @@ def counted_freedom(
         return None
     _, gradient = objective.value_and_gradient(vector)
     free = Bounds(objective, nonnegative).free(vector, gradient)
-    return degrees_of_freedom(objective, free)
-
-
-def joint_freedom(objective: Objective, alone: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how many degrees of freedom are left to the counts beside patterns; all ranks take part.
-
-    The part of the curvature along each map that is not that of the patterns, on average over the object.
-
-    Parameters
-    ----------
-    objective : Objective
-        Of the joint fit, with a point evaluated.
-    alone : (N_e,) array of float64
-        The degrees of freedom in a fit of the fluorescence alone.
-    """
-    counts = objective.diagonals.fluorescence().sum(axis=(1, 2))
-    patterns = objective.diagonals.illumination().sum() * objective.scan.attenuation**2
-    counts, patterns = objective.ranks.sum(np.stack([counts, patterns]).reshape(-1)).reshape(2, -1)
-    return alone * counts / np.maximum(counts + patterns, 1e-300)
+    return degrees_of_freedom(objective, free, probes)
 
 
 def chi_square(
@@ -212,6 +198,17 @@ class AbsorptionOfMaps:
         self._most = -(-scan.shape[0] // side) * wide
         self.blocks = int(np.count_nonzero(self._over_blocks(self._weight[None])))
 
+    @property
+    def solution(self) -> NDArray[np.float64]:
+        """(N_e + 1,): the constant, and the part of the absorption of each map that is in the object."""
+        size = np.sqrt(np.maximum(np.diag(self.gram), 1e-300))  # elements differ by orders of magnitude
+        return np.linalg.lstsq(self.gram / np.outer(size, size), self.right / size, rcond=1e-10)[0] / size
+
+    @property
+    def constant(self) -> float:
+        """-log|z| of the object where there is no element."""
+        return float(self.solution[0])
+
     def scores(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weighted products of residuals and basis (N_e + 1, ...), summed over each block."""
         residual = self._absorbed - values @ self._basis
@@ -241,8 +238,6 @@ def absorption_of_maps(
         What the deviation of each from 1 does to the weighted absorption.
     """
     found = AbsorptionOfMaps(objective, z, elements)
-    gram = found.gram
-    size = np.sqrt(np.maximum(np.diag(gram), 1e-300))  # constants of elements differ by orders of magnitude
-    ratios = (np.linalg.lstsq(gram / np.outer(size, size), found.right / size, rcond=1e-10)[0] / size)[1:]
+    gram, ratios = found.gram, found.solution[1:]
     spread = np.maximum(np.diag(gram)[1:] - gram[0, 1:] ** 2 / max(gram[0, 0], 1e-300), 0.0)
     return ratios, np.abs(ratios - 1) * np.sqrt(spread)

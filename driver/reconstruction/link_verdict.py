@@ -16,7 +16,7 @@ from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.comparison import (
     absorption_of_maps,
     chi_square,
-    joint_freedom,
+    counted_freedom,
     object_shift,
 )
 
@@ -57,7 +57,7 @@ def judge_link(objective: Objective, vector: NDArray, joint: Result, before: Res
     if quality is None or other is None:
         return quality
     if other.freedom is not None:
-        freedom = joint_freedom(objective, other.freedom)
+        freedom = counted_freedom(objective, vector, nonnegative=joint.settings["nonnegative"], probes=1)
         quality = replace(quality, chi_square=chi_square(objective, vector, freedom), freedom=freedom)
     floored = quality.per_position is not None and other.per_position is not None
     shift = np.nan

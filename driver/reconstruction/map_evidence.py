@@ -79,7 +79,9 @@ def random_signs(objective: Objective, key: int) -> NDArray[np.float64]:
     return np.where(mixed(words * STEP) >> np.uint64(63), 1.0, -1.0)
 
 
-def degrees_of_freedom(objective: Objective, free: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+def degrees_of_freedom(
+    objective: Objective, free: NDArray[np.bool_] | None, probes: int = PROBES
+) -> NDArray[np.float64]:
     """Return how many degrees of freedom the counts of each element determine, (N_e,).
 
     The trace of d(expected counts)/d(counts), from the responses to random changes of the counts (M. F.
@@ -88,19 +90,21 @@ def degrees_of_freedom(objective: Objective, free: NDArray[np.bool_] | None) -> 
     Parameters
     ----------
     objective : Objective
-        Of the fluorescence alone, at the point last evaluated.
+        At the point last evaluated, a minimum.
     free : array of bool or None
         Variables that no bound holds.
+    probes : int
+        Random changes; each takes some fifteen products.
     """
     total = np.zeros(objective.scan.N_e)
-    for key in range(PROBES):
+    for key in range(probes):
         force = _pulled(objective, random_signs(objective, key))
         if free is not None:
             force *= free
         response = respond(objective, force.copy(), free, limit=MOST_PRODUCTS, tolerance=SETTLED)
         pairs = objective.elements_of(force).astype(np.float64) * objective.elements_of(response)
         total += pairs.sum(axis=(1, 2))
-    return objective.sum(total) / PROBES
+    return objective.sum(total) / probes
 
 
 def _pulled(objective: Objective, deviations: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.refractive_link import RefractiveLink
-from ptyxrf.driver.reconstruction.comparison import chi_square, counted_freedom
+from ptyxrf.driver.reconstruction.comparison import AbsorptionOfMaps, chi_square, counted_freedom
 from ptyxrf.driver.reconstruction.scale import vacuum_phase
 from ptyxrf.driver.reconstruction.sensitivity import refine_sensitivity
 from ptyxrf.driver.reconstruction.settings import Settings
@@ -115,7 +115,7 @@ def one_after_the_other(job: Job, stages: list[Settings]) -> tuple[Handover, Res
         objective.weights.restore(weights)
         if sensitivity is not None:
             objective.weights.calibrate(sensitivity.values)
-        _start_from(objective, z, elements)
+        _start_from(objective, _in_scale_of_maps(objective, z, elements), elements)
 
     sweeps = result.history[-1].sweeps
     note = f", ptychography ({sweeps:g} sweeps) and fluorescence alone ({last.sweeps:g} sweeps over it)"
@@ -154,6 +154,23 @@ def _in_vacuum_gauge(stage: Stage) -> tuple[dict[str, NDArray[Any]], NDArray[Any
         beam["probe"] = beam["probe"] / settings["object_factor"]
     z = stage.result.part.object * np.exp(-1j * vacuum_phase(objective, vector))
     return beam, z.astype(objective.complex)
+
+
+def _in_scale_of_maps(objective: Objective, z: NDArray[Any], elements: NDArray[Any]) -> NDArray[Any]:
+    """Return an object that absorbs where the maps do, and hold the scale of a probe that belongs to it.
+
+    Where all absorption belongs to the maps, a scale that is free would let them take in the noise of the
+    patterns: above 0 it adds absorption everywhere, which a stronger probe makes up for.
+    """
+    unknown = "probe" in objective.unknowns
+    if not (unknown and isinstance(objective.link, RefractiveLink) and objective.link.absorbs_by_maps):
+        return z
+    factor = np.exp(AbsorptionOfMaps(objective, z, elements).constant)
+    probe = next(kind for kind in objective.beam.kinds if "probe" in kind.names)
+    probe.part(objective.initial)[...] /= factor
+    objective.beam.pin(objective.initial)
+    objective.beam.place(objective.initial)
+    return (z * factor).astype(z.dtype)
 
 
 def _start_from(objective: Objective, z: NDArray[Any], elements: NDArray[Any]) -> None:

@@ -926,3 +926,26 @@ def test_held_maps_stay_where_a_field_is_coupled_to_them():
     _, gradient = objective.value_and_gradient(objective.scatter(**u))
     step = objective.gather(objective.precondition(gradient))
     assert step["phase"].any() and not step["elements"].any()
+
+
+@pytest.mark.parametrize("name", ["joint grid, everything", "joint scan, positions and everything"])
+def test_a_probe_whose_scale_is_held(name):
+    """Its part along the start stays; gradient and product are those of what is left of it."""
+    objective, _, u, du = build(DEFAULTS | CASES[name])
+    point, direction = objective.scatter(**u), objective.scatter(**du)
+    objective.beam.pin(point)
+    start = objective.probe_of(point)
+    moved = objective.probe_of(point + 0.3 * direction)
+    assert np.vdot(start, moved - start).real == pytest.approx(0, abs=1e-9 * np.vdot(start, start).real)
+    assert naive.relative(moved, start) > 0.01
+    point = point + 0.1 * direction
+    gradient = objective.value_and_gradient(point)[1]
+    product = objective.hessian_product(direction)
+    h = 1e-4
+    (ahead, after), (behind, before) = (objective.value_and_gradient(point + t * direction) for t in (h, -h))
+    assert (ahead - behind) / (2 * h) == pytest.approx(gradient @ direction, rel=1e-5)
+    assert naive.relative((after - before) / (2 * h), product) < 1e-4
+    objective.value_and_gradient(point)
+    other = objective.scatter(**random_point(objective, np.random.default_rng(3)))
+    left, right = product @ other, objective.hessian_product(other) @ direction
+    assert left == pytest.approx(right, rel=1e-10)
