@@ -68,6 +68,17 @@ class Beam:
         """Return the (K, m, m) probe, in the units of the data; a view where it is an unknown."""
         return self._initial_probe if self._probe is None else self._probe.held_in_scale(vector)
 
+    def change_of_probe(self, direction: NDArray) -> NDArray[Any]:
+        """Return the change of the (K, m, m) probe along a direction; 0 where it is no unknown."""
+        if self._probe is None:
+            return np.zeros_like(self._initial_probe)
+        return self._probe.projected(self._probe.view(direction))
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the scale of the probe is held."""
+        return self._probe is not None and self._probe.pinned
+
     def pin(self, vector: NDArray) -> None:
         """Hold the scale of the probe at that of a vector, where the probe is an unknown."""
         if self._probe is not None:
@@ -123,9 +134,7 @@ class Beam:
         """Give the terms the change of these that a direction says."""
         if self._background is not None:
             self._terms.set_background_direction(self._background.view(direction) * free.background)
-        change = np.zeros_like(self._initial_probe)
-        if self._probe is not None and free.probe:
-            change = self._probe.projected(self._probe.view(direction))
+        change = self.change_of_probe(direction) if free.probe else np.zeros_like(self._initial_probe)
         self._terms.set_direction(change, self.moves(direction) if free.moves else None)
 
     def complete(self, vector: NDArray, gradient: BeamGradient) -> None:

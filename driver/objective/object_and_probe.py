@@ -177,6 +177,11 @@ class ProbeModes(Replicated):
         """
         self._pinned = probe
 
+    @property
+    def pinned(self) -> bool:
+        """Whether the scale is held."""
+        return self._pinned is not None
+
     def held_in_scale(self, vector: NDArray) -> NDArray[Any]:
         """Return the probe of a vector; a view where the scale is free."""
         probe = self.view(vector)

@@ -287,6 +287,7 @@ def _result(
         "prior_used": objective.weights.strengths.tolist(),
         "fluorescence_count_scale_used": objective.weights.scales.tolist(),
         "mean_count": objective.mean_count,
+        "probe_scale_held": objective.beam.pinned,
     }
     probe = objective.probe_of(vector) / objective.real.type(factor)
     return Result(

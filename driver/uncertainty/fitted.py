@@ -87,6 +87,8 @@ def fit_of(result: Result, scan: Scan, sampling: Sampling, comm: Any) -> Fitted:
     if model.pattern_loss == "poisson" and model.method != "fluorescence":
         of_amplitudes = Objective(scan, settings=model.replace(pattern_loss="amplitude"), comm=comm)
         of_amplitudes.restore_memory(objective.memory())
+        if objective.beam.pinned:
+            of_amplitudes.beam.pin(vector)
         objective = of_amplitudes
     return Fitted(objective, start, vector, free, iterations, bounded)
 
@@ -147,6 +149,8 @@ def _entered(objective: Objective, result: Result) -> NDArray[Any]:
             kind.view(vector)[...] = np.sqrt(np.maximum(rest, 0.0))
     if objective.settings.fluorescence_prior != "none":
         objective.weigh(vector)
+    if settings.get("probe_scale_held"):
+        objective.beam.pin(vector)
     objective.value_and_gradient(vector)
     moved = objective.beam.followed(vector, search=False)
     return vector if moved is None else moved

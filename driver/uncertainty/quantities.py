@@ -58,7 +58,7 @@ class Quantities:
         beam, scan = self._objective.beam, self._objective.scan
         found: Named = {}
         if "probe" in self._names:
-            found["probe"] = np.array(beam.probe(change))
+            found["probe"] = np.array(beam.change_of_probe(change))
         if self._names & {"displacement", "distortion"}:
             found["positions"] = beam.positions(change) - scan.positions
         if "log_amplitude" in self._names:
