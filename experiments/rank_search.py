@@ -94,6 +94,7 @@ def search(cache: RunCache) -> Findings:
     for condition, pace, formula in product(cache.conditions[:reduced], PACES[:reduced], FORMULAS):
         candidate = Candidate(condition, pace, formula)
         matches.append(matched(candidate, spectra_of(cache, candidate)))
+    tried, matches = len(matches), [match for match in matches if np.isfinite(match.worst)]
     matches.sort(key=lambda match: match.worst)
     head = (
         "probe, DFT",
@@ -118,7 +119,7 @@ def search(cache: RunCache) -> Findings:
     ]
     wanted = [f"{alone}/{both}" for alone, both in TABLE.values()]
     rows.append(["paper", "", "", "", "", "", *wanted])
-    table = Table(f"What comes closest to Table 1, of {len(matches)} candidates", head, rows)
+    table = Table(f"What comes closest to Table 1, of {tried} candidates", head, rows)
     return Findings(tables=[table], numbers={"search": table.records()})
 
 
@@ -128,7 +129,7 @@ def matched(candidate: Candidate, spectra: Mapping[tuple[str, int], Spectrum]) -
     counts = np.array(
         [[UNKNOWNS * rank_fractions(spectra[method, k], FACTORS) for method in METHODS] for k in TABLE]
     )
-    deviations = np.abs(counts / wanted[:, :, None] - 1)
+    deviations = np.nan_to_num(np.abs(counts / wanted[:, :, None] - 1), nan=np.inf)
     best = int(deviations.max(axis=(0, 1)).argmin())
     chosen = deviations[:, :, best]
     return Match(
@@ -137,16 +138,20 @@ def matched(candidate: Candidate, spectra: Mapping[tuple[str, int], Spectrum]) -
 
 
 def rank_fractions(spectrum: Spectrum, factors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the fraction of the singular values of at least TAU if the matrix is multiplied by factors."""
+    """Return the fraction of the singular values of at least TAU if the matrix is multiplied by factors.
+
+    It is NaN where the steps of a vector have found nothing smaller: they do not resolve the tolerance.
+    """
     threshold = TAU / factors
     inside = spectrum.cumulative(np.nextafter(threshold, 0)) - spectrum.cumulative(-threshold)
-    return 1 - inside
+    smallest = np.abs(spectrum.nodes).min(axis=1).max()
+    return np.where(smallest < threshold, 1 - inside, np.nan)
 
 
 def spectra_of(cache: RunCache, candidate: Candidate) -> dict[tuple[str, int], Spectrum]:
     """Return the sampled spectra of both methods at the iterations of Table 1."""
     case = candidate.condition.case(small=False, quick=cache.quick)
-    found = {}
+    found: dict[tuple[str, int], Spectrum] = {}
     for method in METHODS:
         weight = candidate.condition.weight(method, case.settings["m"])
         points = points_of(cache, case, method, candidate.pace, weight)

@@ -146,6 +146,7 @@ def test_ranks_of_a_sampled_spectrum():
     found = Spectrum(values, np.full(values.shape, 1 / 7), 7)
     for factor, expected in ((1.0, 4), (1.2, 5), (1e-1, 2), (1e-2, 1)):
         assert 7 * rank_search.rank_fractions(found, np.array([factor]))[0] == pytest.approx(expected), factor
+    assert np.isnan(rank_search.rank_fractions(Spectrum(values[:, :2], values[:, :2], 7), np.ones(1)))
 
 
 def test_the_best_factor_of_a_candidate():
