@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import claims
 import h5py
 import numpy as np
 
@@ -423,6 +424,7 @@ MAY_DIFFER: dict[str, Callable[[Random, h5py.File, str], None]] = {
     "another shape": _other_values(_other_shape),
     "strings": _other_values(_strings),
     "objects": _other_values(_objects),
+    **claims.MAY_DIFFER,
 }
 
 #: Damage after which the values are what they were: an error, or the right answer.
@@ -431,6 +433,7 @@ SAME_VALUES: dict[str, Callable[[Random, h5py.File, str], None]] = {
     "other order of bytes": _other_order,
     "external link to a copy": _external_good,
     "virtual copy": _virtual_good,
+    **claims.SAME_VALUES,
 }
 
 #: Damage after which the dataset has no values that could be right: an error, unless nobody reads it.
@@ -449,6 +452,7 @@ NO_VALUES: dict[str, Callable[[Random, h5py.File, str], None]] = {
     "virtual, source missing": _virtual_missing,
     "raw file missing": _raw_missing,
     "chunk of nonsense": _bad_chunk,
+    **claims.NO_VALUES,
 }
 
 STRUCTURE = MAY_DIFFER | SAME_VALUES | NO_VALUES
