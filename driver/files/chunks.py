@@ -174,9 +174,12 @@ class Chunks:
     @cached_property
     def _stored(self) -> dict[tuple[int, ...], Any]:
         """What is in the file, by offset; asked for one chunk, HDF5 would look at all of them."""
-        found: dict[tuple[int, ...], Any] = {}
-        self._id.chunk_iter(lambda chunk: found.__setitem__(chunk.chunk_offset, chunk))
-        return found
+        found: list[Any] = []
+        if hasattr(self._id, "chunk_iter"):
+            self._id.chunk_iter(found.append)
+        else:  # HDF5 before 1.10.10, as Debian's parallel one
+            found += [self._id.get_chunk_info(i) for i in range(self._id.get_num_chunks())]
+        return {chunk.chunk_offset: chunk for chunk in found}
 
     def _require(self, size: int, offset: tuple[int, ...]) -> None:
         if size < self._bytes:

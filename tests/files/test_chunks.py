@@ -2,13 +2,14 @@
 
 import os
 import zlib
+from types import SimpleNamespace
 
 import h5py
 import hdf5plugin
 import numpy as np
 import pytest
 
-from ptyxrf.driver.files.chunks import read_values
+from ptyxrf.driver.files.chunks import Chunks, read_values
 from ptyxrf.driver.files.hdf5_reader import reading
 from ptyxrf.driver.files.hdf5_writer import Hdf5Writer
 from ptyxrf.driver.files.stored_array import StoredArray
@@ -93,6 +94,17 @@ def test_chunks_that_were_never_written(folder):
         dataset[2:4, :4] = 5
     with h5py.File("f.h5") as file:
         assert np.array_equal(read_values(file["d"]), file["d"][...])
+
+
+def test_what_is_in_the_file_by_an_old_hdf5(folder):
+    with h5py.File("f.h5", "w") as file:
+        dataset = file.create_dataset("d", data=values(), chunks=(2, 4, 3), compression="gzip")
+        new, old = Chunks(dataset), Chunks(dataset)
+        old._id = SimpleNamespace(
+            get_num_chunks=dataset.id.get_num_chunks, get_chunk_info=dataset.id.get_chunk_info
+        )
+        assert old._stored == new._stored
+        assert len(new._stored) == 24
 
 
 def short(name, options, data, skipped=0):
