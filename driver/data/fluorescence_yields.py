@@ -6,6 +6,10 @@ Elam, Ravel and Sieber's tables (Radiat. Phys. Chem. 63, 121, 2002), as `xraydb`
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ptyxrf.driver.data.checks import positive
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV
@@ -63,3 +67,38 @@ def line_strength(name: str, energy: float) -> float:
             f"{electronvolts / 1e3:.4g} keV"
         )
     return strength
+
+
+def line_absorption(names: Sequence[str], energy: float) -> NDArray[np.float64]:
+    """Return how much each element absorbs the strongest line of each, in m^2/kg.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As for `line_strength`.
+    energy : float
+        Of the exciting photons, in joules.
+
+    Returns
+    -------
+    (N_e, N_e) array of float64
+        The mass attenuation coefficient of element f for the line of element e at [e, f]; 0 for lines that
+        are not known.
+    """
+    import xraydb
+
+    found = np.zeros((len(names), len(names)))
+    symbols = [match[1] if (match := LINE.fullmatch(name.strip())) else "" for name in names]
+    for e, name in enumerate(names):
+        match = LINE.fullmatch(name.strip())
+        try:
+            lines = xraydb.xray_lines(symbols[e], excitation_energy=1e3 * energy / JOULES_PER_KEV)
+        except (ValueError, KeyError, AttributeError, TypeError):
+            continue
+        levels = sorted({line.initial_level[0] for line in lines.values()})
+        shell = (match[2] if match else None) or (levels[0] if levels else "K")
+        of_shell = [line for line in lines.values() if line.initial_level.startswith(shell)]
+        if of_shell:
+            strongest = max(of_shell, key=lambda line: line.intensity)
+            found[e] = [0.1 * float(xraydb.mu_elam(symbol, strongest.energy)) for symbol in symbols]
+    return found

@@ -43,6 +43,9 @@ class Quality:
         Degrees of freedom that the counts of each element determine in this fit, by the responses to random
         changes of the counts: many in a fit of the fluorescence alone, few beside patterns that see the
         element. None without a prior.
+    weakening : (N_e,) array of float64, optional
+        Part of the counts of each element that a joint fit with the refractive link expects to be lost: the
+        specimen weakens the beam and absorbs its own fluorescence. Masses are too small by it.
     object_shift : float
         Distance of the object of a joint fit from that of its fallback over what the noise of the patterns
         lets them differ: up to about 1 if the link is right. NaN for other fits, and without a floor.
@@ -62,6 +65,7 @@ class Quality:
     good: bool | None
     chi_square: NDArray[np.float64] | None = None
     freedom: NDArray[np.float64] | None = None
+    weakening: NDArray[np.float64] | None = None
     object_shift: float = math.nan
     link: str = ""
     link_good: bool | None = None

@@ -17,7 +17,7 @@ QUALITY = f"{ENTRY}/process_1/quality"
 GOOD = {True: 1, False: 0, None: -1}
 NUMBERS = ("misfit_over_floor", "noise_floor", "relative_misfit")
 #: Arrays, which are there where the noise is known.
-ARRAYS = ("per_position", "per_pixel", "chi_square", "freedom")
+ARRAYS = ("per_position", "per_pixel", "chi_square", "freedom", "weakening")
 
 
 def write_quality(writer: Hdf5Writer, quality: Quality | None) -> None:
@@ -60,6 +60,7 @@ def read_quality(reader: Hdf5Reader) -> Quality | None:
         good=_judgement(reader, f"{QUALITY}/good"),
         chi_square=optional_numbers(reader, f"{QUALITY}/chi_square", 1),
         freedom=optional_numbers(reader, f"{QUALITY}/freedom", 1),
+        weakening=optional_numbers(reader, f"{QUALITY}/weakening", 1),
         **_of_link(reader),
     )
 

@@ -19,6 +19,7 @@ from ptyxrf.driver.reconstruction.comparison import (
     counted_freedom,
     object_shift,
 )
+from ptyxrf.driver.reconstruction.weakening import weakening
 
 #: Right links move the object by up to 0.6 of what the noise of the patterns allows, and 30 % errors of a
 #: constant by up to 0.8; links that spoil object or maps move it by 1.3 and more. Where both fits refine the
@@ -37,6 +38,8 @@ JOINT_ALONE = (
     "Poor fit: the misfit of the patterns is {:.3g} times what their noise explains, and that of "
     "ptychography alone {:.3g} times."
 )
+#: Part of the counts of an element that the specimen may weaken without a mark.
+LEAST_WEAKENING = 0.05
 #: An element is named whose absorption is off by more than this factor.
 NAMED = 1.2
 
@@ -59,6 +62,8 @@ def judge_link(objective: Objective, vector: NDArray, joint: Result, before: Res
     if other.freedom is not None:
         freedom = counted_freedom(objective, vector, nonnegative=joint.settings["nonnegative"], probes=1)
         quality = replace(quality, chi_square=chi_square(objective, vector, freedom), freedom=freedom)
+    lost = weakening(objective, joint.part.object, joint.part.elements)
+    quality = replace(quality, weakening=lost)
     floored = quality.per_position is not None and other.per_position is not None
     shift = np.nan
     if floored:
@@ -85,7 +90,8 @@ def judge_link(objective: Objective, vector: NDArray, joint: Result, before: Res
     if not doubts:
         doubted = _largest(quality, other)[1] > DOUBTED_CHI_SQUARE
         cause = f"; {_cause(objective, joint, before)}" if doubted else ""
-        text = f"The link holds: {_moved(shift)}{_worst(quality, objective.scan.element_names)}{cause}."
+        worst = _worst(quality, objective.scan.element_names)
+        text = f"The link holds: {_moved(shift)}{worst}{cause}{_thick(lost, objective.scan)}."
         return replace(quality, object_shift=shift, link=text, link_good=True)
     if quality.good is False:  # for what the verdict doubts ptychography has found no reason
         figures = quality.misfit_over_floor, other.misfit_over_floor
@@ -97,6 +103,17 @@ def judge_link(objective: Objective, vector: NDArray, joint: Result, before: Res
 
 def _moved(shift: float) -> str:
     return f"the object is {shift:.2g} times as far from that of ptychography alone as noise lets it be"
+
+
+def _thick(lost: NDArray[np.float64] | None, scan: Scan) -> str:
+    """Return which element's counts the specimen weakens, if by more than a few per cent."""
+    if lost is None or lost.max(initial=0.0) < LEAST_WEAKENING:
+        return ""
+    e = int(np.argmax(lost))
+    return (
+        f"; the specimen is thick: beam and fluorescence of {scan.element_names[e]} lose about "
+        f"{100 * lost[e]:.2g} % in it, by which its mass is too small"
+    )
 
 
 def _worst(quality: Quality, names: list[str]) -> str:

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import ptyxrf
+from ptyxrf.driver.data.fluorescence_yields import line_absorption
 from ptyxrf.driver.data.history import IterationRecord, Reason
 from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
@@ -17,6 +19,7 @@ from ptyxrf.driver.reconstruction.comparison import WELL_LIT, absorption_of_maps
 from ptyxrf.driver.reconstruction.illumination import illumination
 from ptyxrf.driver.reconstruction.link_verdict import judge_link
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.reconstruction.weakening import weakening
 from ptyxrf.driver.simulation.simulate import simulate
 
 ATTENUATION, PHASE_SHIFT = np.array([0.05, 0.02]), np.array([0.5, 0.2])
@@ -240,3 +243,38 @@ def test_a_link_with_a_wrong_constant_is_found():
     assert wrong.trusted is wrong.fallback
     assert "Wrong link" in wrong.ending and "Wrong link" in repr(wrong)
     np.testing.assert_allclose(wrong.fallback.object, right.fallback.object)
+
+
+# Thick specimens ------------------------------------------------------------------------------------------
+
+
+def test_a_beam_that_is_weakened_in_the_specimen_is_marked():
+    maps = np.random.default_rng(3).random((2, *example().shape))
+    maps[1] *= maps[0] > 0.5
+    z = np.exp(-0.2 * (maps[0] > 0.5))
+    objective = evaluated()
+    lost = weakening(objective, z, maps)
+    heavy = 0.2 * maps[0][maps[0] > 0.5].sum() / maps[0].sum()
+    np.testing.assert_allclose(lost, [heavy, 0.2])  # the mean atom sees half of |z|^2 = exp(-0.4)
+    assert (weakening(objective, z, 0 * maps) == 0).all()
+    found = judged(z=0.8 * np.exp(1j * np.random.default_rng(1).random(example().shape)))
+    np.testing.assert_allclose(found.weakening, -np.log(0.8))
+    assert "the specimen is thick: beam and fluorescence of P lose about 22 %" in found.link
+    assert "thick" not in judged().link
+
+
+def test_fluorescence_that_its_own_element_absorbs():
+    """A uniform film of iron and gold: half of mu(line) times density for each, beside the weakened beam."""
+    geometry = ptyxrf.Geometry.from_keV(12.0, 1.0, 1e-4)
+    scan = example().replace(
+        attenuation=None, phase_shift=None, element_names=["Fe", "Au_L"], geometry=geometry
+    )
+    own = SimpleNamespace(
+        scan=scan, link=RefractiveLink(*ptyxrf.optical_constants(["Fe", "Au"], geometry.energy)),
+        ranks=evaluated().ranks,
+    )  # fmt: skip
+    films = np.ones((2, *scan.shape)) * np.array([1e-3, 2e-3])[:, None, None]
+    lost = weakening(own, np.ones(scan.shape), films)
+    absorbed = line_absorption(["Fe", "Au_L"], geometry.energy)
+    np.testing.assert_allclose(lost, 0.5 * absorbed @ [1e-3, 2e-3])
+    assert absorbed[0, 0] == pytest.approx(7.1, rel=0.03)  # of iron for its own K alpha line, m^2/kg
