@@ -150,3 +150,24 @@ def test_what_has_no_error_bars_is_refused(patterns):
         uncertainty(result, "scan.h5")
     with pytest.raises(ValueError, match="samples: expected"):
         uncertainty(result, scan, samples=-1)
+
+
+@pytest.mark.parametrize(
+    "scan_settings, settings",
+    [
+        (
+            {"sampling": "scan", "link": "refractive", "elements": 1},
+            {"method": "joint", "matrix": "C5H8O2", "refine_positions": "both", "refine_intensities": True},
+        ),
+        (
+            {"sampling": "none"},
+            {"method": "ptychography", "refine_pattern_background": True, "refine_probe": True, "modes": 2},
+        ),
+    ],
+    ids=["refractive", "background"],
+)
+def test_the_objective_of_a_result_has_its_loss(scan_settings, settings):
+    scan = small_scan(**scan_settings, **({"sensitivity": 1e3} if "link" in scan_settings else {}))
+    result = reconstruct(scan, max_iterations=2, fluorescence_prior="none", **FIT | settings)
+    fit = fit_of(result, scan, Sampling(finish_iterations=0), None)
+    assert fit.objective.at(fit.start).value == pytest.approx(result.loss, rel=1e-6)
