@@ -43,11 +43,12 @@ def exported_fields(
     area = np.ones(field.shape, bool) if scan is None else illuminated_area(scan, result.probe)
     flat = without_null_directions(field, area, ramp=True)
     positions = result.positions if result.positions is not None or scan is None else scan.positions
+    matrix = {} if result.matrix is None else {"matrix": result.matrix}
     return ExportedFields(
         object=result.object,
         amplitude=np.where(area, np.abs(field), 0).astype(np.float32),
         phase=np.where(area, unwrapped_phase(flat, area), 0).astype(np.float32),
-        elements=dict(zip(names, result.elements, strict=True)),
+        elements=dict(zip(names, result.elements, strict=True)) | matrix,
         units=units,
         probe=result.probe,
         positions=positions,

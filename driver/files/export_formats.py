@@ -27,6 +27,7 @@ class ExportedFields:
     amplitude, phase : (n_rows, n_cols) array of float32
         Modulus; phase in radians, without ramp and unwrapped. 0 where the object was not illuminated.
     elements : dict of str to (n_rows, n_cols) array of float
+        The map of the matrix, where the link has one, as "matrix".
     units : str
         Of the elements.
     probe : (K, m, m) array of complex

@@ -36,6 +36,17 @@ def test_npz_has_amplitude_and_flat_phase(folder):
     assert np.allclose(table[:, 2], (scan.positions[:, 0] + 8 - 22) * scan.pixel_size)
 
 
+def test_the_map_of_the_matrix(folder, tmp_path):
+    result = ptyxrf.read_result(folder / "s-result.h5")
+    matrix = np.arange(44.0 * 44).reshape(44, 44)
+    ptyxrf.write_result(tmp_path / "r.h5", result.replaced(matrix=matrix))
+    ptyxrf.export_result(tmp_path / "r.h5", "npz")
+    with np.load(tmp_path / "r-export.npz") as arrays:
+        assert arrays["element_names"].tolist()[-1] == "matrix"
+        np.testing.assert_array_equal(arrays["elements"][-1], matrix)
+        np.testing.assert_array_equal(arrays["elements"][:-1], result.elements)
+
+
 def test_tiff(folder):
     tifffile = pytest.importorskip("tifffile")
     assert main(["export", str(folder / "s-result.h5")]) == 0
