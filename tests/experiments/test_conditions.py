@@ -95,7 +95,7 @@ def test_tenths():
 
 
 def test_gap():
-    assert spectrum.gap_in(np.array([1.0, 0.3, 0.01, 0.0]))[0] == pytest.approx(0.29)
+    assert spectrum.gap_in(np.array([1.0, 0.3, 0.01, 0.0, -0.2])) == (0.01, 0.3)
 
 
 # The page -------------------------------------------------------------------------------------------------
