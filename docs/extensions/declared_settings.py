@@ -11,7 +11,7 @@ from sphinx.util.docutils import SphinxDirective
 from ptyxrf.driver.command.tables import TABLES
 from ptyxrf.driver.data.setting import Setting, SettingsGroup
 
-COLUMNS = {"setting": 22, "values": 22, "unit": 8, "default": 10, "meaning": 38}
+COLUMNS = {"setting": 20, "values": 22, "unit": 9, "default": 13, "meaning": 36}
 
 
 def cells_of(name: str, declared: Setting) -> list[str]:
