@@ -6,8 +6,8 @@ where c = sqrt(d)/|psi| becomes s d/|psi| with s = 1 (unitary DFT) or s = m (not
 
 A probe scaled by s multiplies the Hessians of both methods by s^2: the weight by gradient norms falls as
 1/s^2. One factor of the Hessian is therefore common to all ranks of a candidate; it is fitted. Ranks come
-from stochastic Lanczos quadrature. The Hessian with d as printed is that of patterns (s d)^2 at the same
-point.
+from stochastic Lanczos quadrature, with errors of some percent where many eigenvalues lie near the tolerance.
+The Hessian with d as printed is that of patterns (s d)^2 at the same point.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def search(cache: RunCache) -> Findings:
     ]
     wanted = [f"{alone}/{both}" for alone, both in TABLE.values()]
     rows.append(["paper", "", "", "", "", "", *wanted])
-    table = Table(f"What comes closest to Table 1, of {tried} candidates", head, rows)
+    table = Table(f"What comes closest to Table 1, of {tried} candidates (sampled ranks)", head, rows)
     return Findings(tables=[table], numbers={"search": table.records()})
 
 
