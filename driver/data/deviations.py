@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Deviations:
     """Standard deviations of a result, and how they were found.
 
@@ -64,6 +64,10 @@ class Deviations:
     positions: NDArray[np.float64] | None = None
     intensities: NDArray[np.float64] | None = None
     pattern_background: NDArray[np.float64] | None = None
+
+    def __repr__(self) -> str:
+        of = ", ".join(self.arrays)
+        return f"<{type(self).__name__}: {self.samples} samples of {of}; unsolved {self.unsolved:.1e}>"
 
     @property
     def sampling_error(self) -> float:

@@ -74,7 +74,7 @@ class OpenDirections:
             basis = np.stack([self._probe.part(one) for one in self._of_probe])
             parts = np.linalg.lstsq(basis.T, self._probe.part(left), rcond=1e-10)[0]
             left = left - np.tensordot(parts, np.stack(self._of_probe), axes=1)
-        return left
+        return left.astype(change.dtype, copy=False)
 
     def _products(self, left: list[NDArray[Any]], right: list[NDArray[Any]]) -> NDArray[np.float64]:
         """Return the weighed products of changes of the object, over all ranks."""

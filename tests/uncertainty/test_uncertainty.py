@@ -97,6 +97,16 @@ def test_without_samples_the_blocks_of_the_preconditioner_give_the_order_of_magn
         rough.of(lambda view: view.object.real.sum())
 
 
+def test_single_precision_gives_the_same_size():
+    """The random numbers are others."""
+    scan = small_scan("none")
+    result = reconstruct(scan, "ptychography", refine_probe=True, **FIT)
+    single, double = (uncertainty(result, scan, samples=2, precision=one) for one in ("single", "double"))
+    assert "2 samples of amplitude, phase, probe" in repr(single)
+    lit = np.isfinite(double.phase)
+    assert np.median(single.phase[lit] / double.phase[lit]) == pytest.approx(1, abs=0.3)
+
+
 def test_a_fit_that_has_stopped_early_is_finished_first(patterns):
     scan, _ = patterns
     early = reconstruct(scan, "ptychography", max_sweeps=5, **FIT)
