@@ -1,14 +1,13 @@
 """Values of compressed datasets whose chunks unpack to the size that their shape needs.
 
 Where a chunk unpacks to less, HDF5 hands out what happens to be in memory. Chunks of gzip are therefore
-unpacked here, which takes no longer; other compressors say at the start of a chunk how much is in it.
+unpacked here, which is faster; other compressors say at the start of a chunk how much is in it.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import zlib
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from itertools import pairwise, product
@@ -16,6 +15,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from ptyxrf.driver.files.chunk_writer import fletcher32
@@ -105,7 +105,7 @@ class Chunks:
         )
 
     def read(self, picks: list[Any], out: NDArray[Any] | None) -> Any:
-        """Return values that zlib unpacks.
+        """Return values that are unpacked here.
 
         Parameters
         ----------
@@ -232,11 +232,11 @@ def _picks(shape: tuple[int, ...], key: Any) -> list[Any]:
 
 
 def inflated(data: bytes, most: int) -> bytes:
-    """Return what zlib unpacks, checked against its checksum."""
-    stream = zlib.decompressobj()
+    """Return what a stream of zlib holds, checked against its checksum."""
+    stream = isal_zlib.decompressobj()
     try:
         values = stream.decompress(data, most + 1)
-    except zlib.error as error:
+    except OSError as error:
         raise OSError(f"a compressed chunk is damaged: {error}") from None
     if not stream.eof:
         raise OSError("a compressed chunk does not end where its shape does")
