@@ -236,7 +236,7 @@ def inflated(data: bytes, most: int) -> bytes:
     stream = isal_zlib.decompressobj()
     try:
         values = stream.decompress(data, most + 1)
-    except OSError as error:
+    except isal_zlib.error as error:  # type: ignore[misc]  # typed as an instance
         raise OSError(f"a compressed chunk is damaged: {error}") from None
     if not stream.eof:
         raise OSError("a compressed chunk does not end where its shape does")
