@@ -135,8 +135,8 @@ for name, value, deviation, true in zip(
     print(f"{name}: {value:.0f} ± {deviation:.0f} fg, true {known:.0f} fg")
 
 # %%
-# The bars are those of the counting noise. What the fit does not know adds to them: the calibration, materials that fluorescence does not see,
-# and a map that cannot be negative. Here the truth is further away than the bars, by a few percent of the mass, so quote these beside them.
+# The bars are those of the counting noise and of the maps' prior. What the fit does not know adds to them: the error of the calibration,
+# materials that fluorescence does not see, absorption of the fluorescence within the specimen.
 
 # %%
 # What of the recorded errors of the positions is left, in pixels (rms, without a common shift):
