@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.digest import digest_of
@@ -195,7 +196,7 @@ def check_fields(path: str | os.PathLike[str]) -> tuple[int, int]:
         grid = (0, 0)
         for name in _field_names(reader):
             grid = _field(reader, name).shape[1:]
-            reader.array(name)
+            _require_finite(reader, name, reader.array(name))
     return grid
 
 
@@ -240,9 +241,16 @@ def _part(reader: Hdf5Reader, name: str, count: int, tile: Tile) -> NDArray[Any]
     if dataset.shape != (count, *tile.grid):
         raise reader.error(name, f"expected fields of shape {(count, *tile.grid)}, got {dataset.shape}")
     try:
-        return read_values(dataset, (slice(None), *tile.owned.slices))
+        values = read_values(dataset, (slice(None), *tile.owned.slices))
     except READ_ERRORS as error:
         raise reader.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
+    _require_finite(reader, name, values)
+    return values
+
+
+def _require_finite(reader: Hdf5Reader, name: str, values: NDArray[Any]) -> None:
+    if not np.isfinite(values).all():
+        raise reader.error(name, "expected finite numbers: the file is damaged")
 
 
 def _field(reader: Hdf5Reader, name: str) -> h5py.Dataset:

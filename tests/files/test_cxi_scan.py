@@ -51,6 +51,23 @@ def test_dark_frames_are_the_background_and_a_monitor_the_exposure(tmp_path):
     np.testing.assert_allclose(back.exposure, beam / beam.mean())
 
 
+def test_a_monitor_that_cannot_be_the_exposure(tmp_path):
+    """It is named, not left out: without it each pattern would have the same exposure."""
+    scan, path, name = (
+        example_scan(sampling=None),
+        tmp_path / "scan.cxi",
+        "/entry_1/instrument_1/monitor/data",
+    )
+    write_foreign(path, scan, **{name: np.ones(scan.N, complex)})
+    with pytest.raises(ValueError, match="monitor/data: expected real numbers, got complex128"):
+        read_scan(path)
+    with h5py.File(path, "r+") as file:
+        del file[name]
+        file[name] = h5py.ExternalLink("moved.h5", "/monitor")
+    with pytest.raises(ValueError, match=r"monitor/data: .* link to /monitor in moved\.h5"):
+        read_scan(path)
+
+
 def test_a_raster_with_two_axes(tmp_path):
     """NXcxi_ptycho has (npts_x, npts_y, H, W), and the axes of the raster once."""
     scan, path = example_scan(sampling=None), tmp_path / "scan.nxs"

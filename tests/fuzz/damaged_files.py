@@ -159,7 +159,8 @@ def judge(seed: int, number: int, folder: Path, all_kinds: dict[str, Kind]) -> V
     if what.startswith("entry_1/history_1/"):
         # a loss or an error that there is not is NaN there
         return verdict(OTHER, f"{different} differ")
-    lost = (way == "NaN" and different == "fluorescence") or what.startswith("MAPS/scalers")
+    counts = different in ("fluorescence", "counts, fluorescence")
+    lost = (way == "NaN" and counts) or what.startswith("MAPS/scalers")
     if different == "title" or lost:
         # nothing depends on a title; counts that are NaN, or without a live time, are left out
         return verdict(OTHER, f"{different} differ")

@@ -118,8 +118,11 @@ def _translation(reader: Hdf5Reader, count: int) -> tuple[NDArray[np.float64], N
 def _exposure(reader: Hdf5Reader, count: int) -> Any:
     """Return the intensity of the beam at each pattern relative to its mean, or None."""
     for name in INTENSITY_PLACES:
-        if reader.has(name):
-            values = np.asarray(reader.array(name), dtype=np.float64).ravel()
+        if reader.optional_dataset(name) is not None:
+            values = np.ravel(reader.array(name))
+            if values.dtype.kind not in "fiu":
+                raise reader.error(name, f"expected real numbers, got {values.dtype}")
+            values = values.astype(np.float64)
             if values.size == count and (values > 0).all() and np.isfinite(values).all():
                 return values / values.mean()
             if name == EXPOSURE and values.size > 1:
