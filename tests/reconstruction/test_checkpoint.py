@@ -469,7 +469,7 @@ def test_another_number_of_fields_is_found(written, tmp_path, count):
         run(checkpoint=path, resume=True)
 
 
-@pytest.mark.parametrize("kind", ["texts", "truth", "terabytes"])
+@pytest.mark.parametrize("kind", ["texts", "truth", "terabytes", "infinity"])
 def test_fields_that_are_no_real_numbers_are_named(written, tmp_path, kind):
     """By those who go on and by those who only look."""
     import h5py
@@ -479,11 +479,14 @@ def test_fields_that_are_no_real_numbers_are_named(written, tmp_path, kind):
     with h5py.File(path, "r+") as file:
         shape, dtype = file[name].shape, {"texts": h5py.string_dtype(), "truth": bool}.get(kind, "f8")
         del file[name]
-        if kind == "terabytes":
+        if kind == "infinity":
+            file[name] = np.full(shape, np.inf)
+        elif kind == "terabytes":
             file.create_dataset(name, (10**11, *shape[1:]), dtype, fillvalue=1)
         else:
             file.create_dataset(name, data=np.full(shape, "1" if kind == "texts" else True, dtype))
-    message = rf"run.checkpoint.h5: {name}: (expected real numbers in 3 dim.*, got|has the shape .*cannot be)"
+    said = "expected real numbers in 3 dim.*, got|has the shape .*cannot be|expected finite numbers"
+    message = rf"run.checkpoint.h5: {name}: ({said})"
     with pytest.raises(ValueError, match=message):
         check_fields(path)
     with pytest.raises(ValueError, match=rf"^resume: no checkpoint is whole: .*{message}"):
