@@ -88,9 +88,9 @@ def line_absorption(names: Sequence[str], energy: float) -> NDArray[np.float64]:
     import xraydb
 
     found = np.zeros((len(names), len(names)))
-    symbols = [match[1] if (match := LINE.fullmatch(name.strip())) else "" for name in names]
-    for e, name in enumerate(names):
-        match = LINE.fullmatch(name.strip())
+    matches = [LINE.fullmatch(name.strip()) for name in names]
+    symbols = [match[1] if match else "" for match in matches]
+    for e, match in enumerate(matches):
         try:
             lines = xraydb.xray_lines(symbols[e], excitation_energy=1e3 * energy / JOULES_PER_KEV)
         except (ValueError, KeyError, AttributeError, TypeError):

@@ -29,7 +29,34 @@ def is_lazy(value: Any) -> bool:
     )
 
 
-class ConvertedSource:
+class LazyArray:
+    """What arrays that are read as they are sliced have in common.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> Any:
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self[:], dtype=dtype)
+
+
+class ConvertedSource(LazyArray):
     """A lazy source of another library, as arrays of NumPy.
 
     Parameters
@@ -56,19 +83,8 @@ class ConvertedSource:
         """File and dataset, for messages."""
         return getattr(self.source, "label", "")
 
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, key: Any) -> Any:
         return np.asarray(self.source[key])
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
 
 
 class ClippedSource(ConvertedSource):

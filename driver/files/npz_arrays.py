@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.lazy_arrays import LazyArray
 from ptyxrf.driver.files.file_errors import DamagedFile
 
 #: Bytes from which a stack of frames, or any array, is not read to be shown as HDF5.
@@ -66,7 +67,7 @@ def mapped(path: str | os.PathLike[str], info: zipfile.ZipInfo) -> NDArray[Any] 
         )  # checks that the file is long enough
 
 
-class NpzArray:
+class NpzArray(LazyArray):
     """An array of an NPZ file, read as it is sliced; a compressed one is read whole at first use.
 
     Parameters
@@ -105,14 +106,6 @@ class NpzArray:
     def __getstate__(self) -> dict[str, Any]:
         """Other ranks open the file themselves."""
         return {name: value for name, value in self.__dict__.items() if name != "_values"}
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         return np.array(self._values[key])

@@ -12,11 +12,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.lazy_arrays import LazyArray
 from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, Hdf5Reader, reading
 
 
-class StoredArray:
+class StoredArray(LazyArray):
     """A dataset of an HDF5 file, read as it is sliced.
 
     The file is opened for each access and closed again, so that the object can be pickled, sent to other
@@ -57,14 +58,6 @@ class StoredArray:
     def label(self) -> str:
         """File and dataset, for messages."""
         return f"{self.path}: {self.name}"
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     @contextmanager
     def _open(self) -> Iterator[tuple[Hdf5Reader, h5py.Dataset]]:

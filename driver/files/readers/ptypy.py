@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, Geometry
+from ptyxrf.driver.data.lazy_arrays import LazyArray
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
 from ptyxrf.driver.files.pattern_file import PatternFile
 from ptyxrf.driver.files.readers.reader import MeasuredScan, Reader
 
 
-class ChunkedPatterns:
+class ChunkedPatterns(LazyArray):
     """Patterns in several datasets, one after the other, read as they are sliced.
 
     Parameters
@@ -39,14 +40,6 @@ class ChunkedPatterns:
         """File and dataset, for messages."""
         return self.parts[0].label
 
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
     def __getitem__(self, key: Any) -> NDArray[Any]:
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
         wanted = np.arange(len(self))[first if not isinstance(first, tuple) else slice(None)]
@@ -58,9 +51,6 @@ class ChunkedPatterns:
             part = self.parts[number]
             block[here] = part[flat[here] - (self._ends[number] - len(part))]
         return block.reshape(*wanted.shape, *self.shape[1:])[(slice(None),) * wanted.ndim + tuple(rest)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        return np.asarray(self[:], dtype=dtype)
 
 
 def _read(reader: Hdf5Reader) -> MeasuredScan:
