@@ -1,7 +1,7 @@
 """Values of compressed datasets whose chunks unpack to the size that their shape needs.
 
-Where a chunk unpacks to less, HDF5 hands out what happens to be in memory. Chunks of gzip are therefore
-unpacked here, which is faster; other compressors say at the start of a chunk how much is in it.
+Where a chunk unpacks to less, HDF5 hands out what happens to be in memory. Chunks of compressors that do not
+say how much is in a chunk are therefore unpacked here; the others say it at its start.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from typing import Any
 
 import h5py
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
 from ptyxrf.driver.files.chunk_writer import fletcher32
 from ptyxrf.driver.files.confinement import is_confined
 from ptyxrf.driver.files.pointers import opened_source
+from ptyxrf.driver.files.unpacking import UNPACKED, unpacked
 
 #: Filters, by their numbers in HDF5 and at the HDF Group.
-DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
-BLOSC, LZ4, BITSHUFFLE, ZSTD = 32001, 32004, 32008, 32015
+SHUFFLE, FLETCHER32 = 2, 3
+BLOSC, LZ4, BITSHUFFLE, ZSTD, BLOSC2 = 32001, 32004, 32008, 32015, 32026
 #: Compressors that say how many bytes a chunk has: where, how long the number is, and the order of its bytes.
 SIZES: dict[int, tuple[int, int, Any]] = {
     BLOSC: (4, 4, "little"),
     LZ4: (0, 8, "big"),
     BITSHUFFLE: (0, 8, "big"),
+    BLOSC2: (30, 8, "big"),  # in the header of its frame
 }
-#: Filters of which a chunk that is too short is found.
-CHECKED = {DEFLATE, SHUFFLE, FLETCHER32, ZSTD, *SIZES}
+#: Compressors of which a chunk that is too short is found.
+CHECKED = {ZSTD, *UNPACKED, *SIZES}
 #: Bytes of Fletcher's checksum, and of the longest start of a chunk that says how much is in it.
-CHECKSUM, HEADER = 4, 18
+CHECKSUM, HEADER = 4, 38
 
 
 def read_values(dataset: h5py.Dataset, key: Any = (), out: NDArray[Any] | None = None) -> Any:
@@ -82,7 +83,7 @@ class Chunks:
     filters : list of (int, tuple of int)
         Number and parameters, in the order in which they were applied.
     unpacked_here : bool
-        Whether gzip packs them, with the bytes of NumPy's dtype in them.
+        Whether a compressor of `UNPACKED` packs them, with the bytes of NumPy's dtype in them.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
@@ -96,10 +97,10 @@ class Chunks:
         )
         stored = dataset.id.get_type()
         self._bytes = math.prod(self._each) * _size_in_file(dataset, stored)
-        codes = {code for code, _ in self.filters}
+        packers = _packers(self.filters)
         self.unpacked_here = (
-            DEFLATE in codes
-            and not codes - {DEFLATE, SHUFFLE, FLETCHER32}
+            len(packers) == 1
+            and packers[0] in UNPACKED
             and not self._dtype.hasobject
             and h5py.h5t.py_create(self._dtype, logical=True).equal(stored)
         )
@@ -131,7 +132,7 @@ class Chunks:
                 self._require(self._unpacked_size(stored[offset], offset, handle), offset)
 
     def _unpacked(self, offset: tuple[int, ...]) -> NDArray[Any]:
-        """Return a chunk of gzip."""
+        """Return a chunk that is unpacked here."""
         if not self._whole and offset not in self._stored:
             return np.full(self._each, self._dataset.fillvalue, self._dtype)
         skipped, data = self._id.read_direct_chunk(offset)
@@ -140,8 +141,8 @@ class Chunks:
                 if fletcher32(data[:-CHECKSUM]) != int.from_bytes(data[-CHECKSUM:], "little"):
                     raise OSError(f"the checksum of its chunk at {offset} does not fit")
                 data = data[:-CHECKSUM]
-            elif code == DEFLATE:
-                data = inflated(data, self._bytes + CHECKSUM)
+            elif code in UNPACKED:
+                data = unpacked(code, data, self._bytes + CHECKSUM)
             elif len(data) == self._bytes:
                 data = unshuffled(data, parameters[0])
         self._require(len(data), offset)
@@ -150,22 +151,24 @@ class Chunks:
     def _unpacked_size(self, info: Any, offset: tuple[int, ...], handle: int | None) -> int:
         """Return the size of a chunk of any filters; what is wanted where its compressor does not say."""
         undone = self._undone(info.filter_mask)
-        size, packers = info.size, [code for code, _ in undone if code not in (SHUFFLE, FLETCHER32)]
-        known = len(packers) < 2 and set(packers) <= CHECKED
-        if not known and is_confined():
-            raise ValueError("is compressed in a way that does not say how much a chunk holds")
+        size, packers = info.size, _packers(undone)
+        if len(packers) > 1 or not set(packers) <= CHECKED:
+            if is_confined():
+                raise ValueError("is compressed in a way that does not say how much a chunk holds")
+            return self._bytes
         for code, parameters in undone:
             if code == FLETCHER32:
                 size -= CHECKSUM
-            elif code == DEFLATE:
-                size = len(inflated(self._id.read_direct_chunk(offset)[1][:size], self._bytes + CHECKSUM))
+            elif code in UNPACKED:
+                data = self._id.read_direct_chunk(offset)[1][:size]
+                size = len(unpacked(code, data, self._bytes + CHECKSUM))
             elif code in (ZSTD, *SIZES) and (code != BITSHUFFLE or any(parameters[4:5])):
                 if handle is None:
                     start = self._id.read_direct_chunk(offset)[1]
                 else:
                     start = os.pread(handle, HEADER, info.byte_offset)
                 size = _size_said(code, start)
-        return size if known else self._bytes
+        return size
 
     def _undone(self, skipped: int) -> list[tuple[int, tuple[int, ...]]]:
         """Return the filters of a chunk in the order in which reading undoes them."""
@@ -201,6 +204,11 @@ class Chunks:
             yield zip(*parts, strict=True)
 
 
+def _packers(filters: list[tuple[int, tuple[int, ...]]]) -> list[int]:
+    """Return the filters that compress: all but the sorting of bytes and checksums."""
+    return [code for code, _ in filters if code not in (SHUFFLE, FLETCHER32)]
+
+
 def _size_in_file(dataset: h5py.Dataset, stored: Any) -> int:
     """Return the bytes of an item; of a text of any length the file has length, place and index."""
     if h5py.check_string_dtype(dataset.dtype) is not None and stored.is_variable_str():
@@ -229,18 +237,6 @@ def _picks(shape: tuple[int, ...], key: Any) -> list[Any]:
     dots = [place for place, one in enumerate(keys) if one is Ellipsis] or [len(keys)]
     before, after = keys[: dots[0]], keys[dots[0] + 1 :]
     return [*before, *[slice(None)] * (len(shape) - len(before) - len(after)), *after]
-
-
-def inflated(data: bytes, most: int) -> bytes:
-    """Return what a stream of zlib holds, checked against its checksum."""
-    stream = isal_zlib.decompressobj()
-    try:
-        values = stream.decompress(data, most + 1)
-    except isal_zlib.error as error:  # type: ignore[misc]  # typed as an instance
-        raise OSError(f"a compressed chunk is damaged: {error}") from None
-    if not stream.eof:
-        raise OSError("a compressed chunk does not end where its shape does")
-    return values
 
 
 def unshuffled(data: bytes, itemsize: int) -> NDArray[np.uint8]:

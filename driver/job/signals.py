@@ -21,7 +21,7 @@ _asked: set[signal.Signals] = set()
 
 
 class Stopped(Exception):
-    """A reconstruction was asked to stop, and its checkpoint is written."""
+    """A reconstruction was asked to stop; a checkpoint is written where there is anything to keep."""
 
 
 def _note(number: int, frame: FrameType | None) -> None:
@@ -36,6 +36,12 @@ def asked() -> frozenset[signal.Signals]:
 def answered(signals: frozenset[signal.Signals]) -> None:
     """Record that these signals are answered."""
     _asked.difference_update(signals)
+
+
+def stop_if_asked() -> None:
+    """Raise `Stopped` where a signal asks this rank to; the others have to hear of it."""
+    if STOP in _asked:
+        raise Stopped
 
 
 @contextmanager

@@ -46,7 +46,7 @@ from ptyxrf.driver.reconstruction.probe_start import ProbeStart
 from ptyxrf.driver.reconstruction.run_state import MEMORY, UNKNOWNS, Ended, Resumed, RunState
 from ptyxrf.driver.reconstruction.settings import Settings
 from ptyxrf.driver.solver.state import Saved, State, Stored
-from ptyxrf.parallel.startup import from_first_rank
+from ptyxrf.parallel.startup import agreed, from_first_rank
 
 #: Name of the array with the probe that a search has found.
 FOUND_PROBE = "start.probe"
@@ -200,8 +200,7 @@ class Checkpoints:
         Stopped
             On every rank.
         """
-        if self._objective.ranks.any(signals.STOP in signals.asked()):
-            raise signals.Stopped
+        agreed(self._objective.ranks.comm, signals.stop_if_asked)
 
     def consider(self, state: State, run: RunState) -> None:
         """Write a checkpoint if it is time to, or a signal asks for it.

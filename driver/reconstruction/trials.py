@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.job import signals
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton
@@ -88,11 +89,17 @@ def trial_loss(part: Scan, model: Model, max_sweeps: float) -> float:
     -------
     float
         Infinity where it is no number.
+
+    Raises
+    ------
+    Stopped
+        A signal asks this rank to stop.
     """
     objective = Objective(part, settings=model)
     solver = QuasiNewton(objective, SolverSettings(), Stops(max_sweeps=max_sweeps))
     state = solver.start(objective.initial)
     while solver.reason(state) is None:
+        signals.stop_if_asked()
         state = solver.step(state)
     loss = objective.losses.ptychography / objective.mean_count
     return float(loss) if np.isfinite(loss) else np.inf

@@ -25,13 +25,23 @@ KEYS = [
     np.s_[2, 3, 4],
     np.s_[5:5],
 ]
-GZIP = {"gzip": {}, "shuffled": {"shuffle": True}, "checked": {"shuffle": True, "fletcher32": True}}
+GZIP = [
+    {"compression": "gzip", **more} for more in ({}, {"shuffle": True}, {"shuffle": True, "fletcher32": True})
+]
+#: Compressors that do not say how much is in a chunk.
+SILENT = {
+    "LZF": {"compression": "lzf"},
+    "shuffled LZF": {"compression": "lzf", "shuffle": True, "fletcher32": True},
+    "bzip2": hdf5plugin.BZip2(),
+}
 OTHERS = {
     "LZ4": hdf5plugin.LZ4(),
     "bitshuffle": hdf5plugin.Bitshuffle(),
     "without LZ4": hdf5plugin.Bitshuffle(cname="none"),
     "Zstandard": hdf5plugin.Zstd(),
     "Blosc": hdf5plugin.Blosc(),
+    "Blosc2": hdf5plugin.Blosc2(),
+    "Blosc2 of Zstandard": hdf5plugin.Blosc2(cname="zstd", filters=2),
     "checksum": {"fletcher32": True},
     "shuffle": {"shuffle": True},
 }
@@ -48,7 +58,8 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [*({"compression": "gzip", **more} for more in GZIP.values()), *OTHERS.values()]
+    "options",
+    [*GZIP, *SILENT.values(), *OTHERS.values()],
 )
 def test_values_are_those_of_hdf5(folder, options):
     with h5py.File("f.h5", "w") as file:
@@ -143,18 +154,18 @@ def test_gzip_of_texts(folder):
         read_values(file["d"])
 
 
-@pytest.mark.parametrize("options", [{"compression": "gzip"}, *OTHERS.values()])
+@pytest.mark.parametrize("options", [{"compression": "gzip"}, *SILENT.values(), *OTHERS.values()])
 def test_a_chunk_without_its_filters_that_is_too_short(folder, options):
     short("d", options, bytes(40), skipped=0xFF)
     refused()
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [*SILENT, *OTHERS])
 def test_other_compressors_of_too_little(folder, name):
-    """A whole chunk of a smaller dataset."""
-    options = OTHERS[name]
+    """A whole chunk of a smaller dataset, of values that are easy to compress."""
+    options = (SILENT | OTHERS)[name]
     with h5py.File("small.h5", "w") as file:
-        dataset = file.create_dataset("d", data=values()[:1, :3, :5], chunks=(1, 3, 5), **options)
+        dataset = file.create_dataset("d", data=np.full((1, 5, 8), 7, "u2"), chunks=(1, 5, 8), **options)
         skipped, data = dataset.id.read_direct_chunk((0, 0, 0))
     short("d", options, data, skipped)
     refused()
@@ -176,6 +187,20 @@ def test_damaged_chunks_of_gzip(folder):
     for data in (packed[:-1], packed[:30], bytes(90), packed[:20] + b"?" + packed[21:]):
         short("d", {"compression": "gzip"}, data)
         with h5py.File("f.h5") as file, pytest.raises(OSError, match="compressed chunk"):
+            read_values(file["d"], 0)
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_damaged_chunks_of_others(folder, name):
+    """Cut off, or of more than the shape needs."""
+    with h5py.File("large.h5", "w") as file:
+        dataset = file.create_dataset(
+            "d", data=np.full((1, 99, 8), 7, "u2"), chunks=(1, 99, 8), **SILENT[name]
+        )
+        packed = dataset.id.read_direct_chunk((0, 0, 0))[1]
+    for data in (packed, packed[:-5]):
+        short("d", SILENT[name], data)
+        with h5py.File("f.h5") as file, pytest.raises(OSError, match="chunk"):
             read_values(file["d"], 0)
 
 

@@ -128,23 +128,32 @@ def test_term_leaves_a_checkpoint_and_ends(tmp_path, scan_path, expected, ranks)
     assert_right(out, expected)
 
 
-def test_term_before_there_is_anything_to_write(tmp_path, scan_path):
-    """While maps of the fluorescence alone are made."""
+@pytest.mark.parametrize(
+    ("place", "flags"),
+    [
+        ("first_maps.fit_with_prior", ["--fluorescence-first", "--fluorescence-prior", "auto"]),
+        ("probe_start.trial_loss", ["--probe-start", "search", "--refine-probe", "--quiet"]),
+    ],
+)
+def test_term_before_there_is_anything_to_write(tmp_path, scan_path, ranks, place, flags):
+    """Of one rank, while maps of the fluorescence alone are made or a probe is searched."""
     script = tmp_path / "early.py"
     script.write_text(
         "import os, signal, sys\n"
-        "from ptyxrf.driver.reconstruction import first_maps\n"
-        "fit = first_maps.fit_with_prior\n"
+        "from mpi4py import MPI\n"
+        f"from ptyxrf.driver.reconstruction import {place.split('.')[0]}\n"
+        f"plain = {place}\n"
         "def early(*arguments):\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    return fit(*arguments)\n"
-        "first_maps.fit_with_prior = early\n"
+        "    if MPI.COMM_WORLD.Get_rank() == MPI.COMM_WORLD.Get_size() - 1:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return plain(*arguments)\n"
+        f"{place} = early\n"
         "from ptyxrf.driver.command.main import main\n"
         "sys.exit(main())\n"
     )
-    command = words(scan_path, tmp_path / "r.h5", "--fluorescence-first", "--fluorescence-prior", "auto")
+    command = words(scan_path, tmp_path / "r.h5", *flags)
     command[1:3] = [str(script)]
-    code, _, errors = Running(1, command).end()
+    code, _, errors = Running(ranks, command).end()
     assert (code, said(errors)) == (75, ["ptyxrf: stopped by SIGTERM; go on with --resume"])
     assert list(tmp_path.iterdir()) == [script]
 
