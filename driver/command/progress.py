@@ -101,41 +101,15 @@ def progress(
     Progress
         To be used as ``with progress(...) as callback: reconstruct(..., callback=callback)``.
     """
-    stream = sys.stderr if stream is None else stream
     if quiet:
         return Progress()
-    if stream.isatty():
-        return _live_line(stream, label, (max_iterations, max_sweeps, max_seconds))
+    display, close = show_on(sys.stderr if stream is None else stream, label or "starting")
+    limits = (max_iterations, max_sweeps, max_seconds)
     prefix = f"{label}: " if label else ""
-
-    def line(record: IterationRecord) -> None:
-        # in one call, so that no interrupt or other process separates the line and its end
-        stream.write(f"{prefix}{record_line(record)}\n")
-        stream.flush()
-
-    return Progress(line)
-
-
-def _live_line(
-    stream: TextIO, label: str, limits: tuple[float | None, float | None, float | None]
-) -> Progress:
-    """Return a display that overwrites one line of a terminal."""
-    # a terminal without a size (0 x 0) gets the default size, because tqdm would show nothing
-    columns, rows = shutil.get_terminal_size()
-    bar = tqdm(
-        total=1.0,
-        desc=label or "starting",
-        file=stream,
-        ncols=columns,
-        nrows=rows,
-        bar_format="{percentage:3.0f}% |{bar:20}| {desc}",
-        mininterval=0.0,
-    )
 
     def show(record: IterationRecord) -> None:
         values = (record.iteration, record.sweeps, record.seconds)
         done = [value / limit for value, limit in zip(values, limits, strict=True) if limit]
-        bar.n = min(max(done, default=0.0), 1.0)
         parts = [label] if label else [record.stage] if record.stage else []
         parts += [
             f"iteration {record.iteration}",
@@ -144,9 +118,42 @@ def _live_line(
             f"loss {record.loss:.5g}",
         ]
         parts += [f"{name} {record.errors[name]:.2e}" for name in SHOWN_ERRORS if name in record.errors]
-        bar.set_description_str(", ".join(parts))
+        display(max(done, default=0.0), ", ".join(parts), prefix + record_line(record))
 
-    return Progress(show, bar.close)
+    return Progress(show, close)
+
+
+def show_on(stream: TextIO, start: str) -> tuple[Callable[[float, str, str], None], Callable[[], None]]:
+    """Return what shows how far something is, and what ends the display.
+
+    It takes the fraction that is done, a text that overwrites one line of a terminal, and a line for a log.
+    The terminal says `start` until then.
+    """
+    if not stream.isatty():
+
+        def write(fraction: float, text: str, line: str) -> None:
+            # in one call, so that no interrupt or other process separates the line and its end
+            stream.write(f"{line}\n")
+            stream.flush()
+
+        return write, lambda: None
+    # a terminal without a size (0 x 0) gets the default size, because tqdm would show nothing
+    columns, rows = shutil.get_terminal_size()
+    bar = tqdm(
+        total=1.0,
+        desc=start,
+        file=stream,
+        ncols=columns,
+        nrows=rows,
+        bar_format="{percentage:3.0f}% |{bar:20}| {desc}",
+        mininterval=0.0,
+    )
+
+    def overwrite(fraction: float, text: str, line: str) -> None:
+        bar.n = min(fraction, 1.0)
+        bar.set_description_str(text)
+
+    return overwrite, bar.close
 
 
 def reconstruct_with_progress(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptyxrf.driver.command.outputs import (
     check_outputs,
@@ -18,6 +19,7 @@ from ptyxrf.driver.command.outputs import (
     write_outputs,
 )
 from ptyxrf.driver.command.parser import Subcommand, add_settings, settings_of
+from ptyxrf.driver.command.progress import show_on
 from ptyxrf.driver.command.reconstruct import scan_with_maps
 from ptyxrf.driver.command.tables import Sources
 from ptyxrf.driver.data.kinds import File, Switch
@@ -64,8 +66,8 @@ def _run(options: argparse.Namespace) -> int:
     watchdog.start(comm, job.watchdog_seconds, kill_launcher=True)
     with locked(out, comm):
         result, scan = on_first_rank(comm, lambda: _read(options, out, files))
-        show = _progress(quiet=options.quiet or not is_first(comm))
-        found = uncertainty(result, scan, settings=settings, progress=show, comm=comm)
+        with _progress(quiet=options.quiet or not is_first(comm)) as show:
+            found = uncertainty(result, scan, settings=settings, progress=show, comm=comm)
         with_errors = result.replaced(uncertainty=found.plain)
         on_first_rank(comm, lambda: write_outputs(with_errors, scan, out, picture=files.report))
     if not options.quiet:
@@ -85,19 +87,22 @@ def _read(options: argparse.Namespace, out: Path, files: ErrorBarFiles) -> tuple
     return read_result(options.result), scan_with_maps(options.scan, files, check=options.comm is None)
 
 
-def _progress(*, quiet: bool) -> Any:
-    """Return what shows how many samples are done: a line that is overwritten on a terminal."""
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, int], None] | None]:
+    """Give what shows how many samples are done."""
     if quiet:
-        return None
-    live, width = sys.stderr.isatty(), shutil.get_terminal_size().columns
+        yield None
+        return
+    display, close = show_on(sys.stderr, "starting")
 
     def show(done: int, samples: int, products: int) -> None:
         line = f"sample {done} of {samples}, {products} products"
-        ending = "\n" if not live or done == samples else "\r"
-        sys.stderr.write((line[: width - 1] if live else line) + ending)
-        sys.stderr.flush()
+        display(done / samples, line, line)
 
-    return show
+    try:
+        yield show
+    finally:
+        close()
 
 
 def summary(found: Deviations, scan: Scan) -> str:

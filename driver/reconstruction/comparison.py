@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -172,8 +173,6 @@ class AbsorptionOfMaps:
         Weighted products of the constant and the absorption of each map.
     right : (N_e + 1,) array of float64
         Their products with the absorption of the object.
-    blocks : int
-        Squares of half a probe window that have well illuminated pixels.
     """
 
     def __init__(self, objective: Objective, z: NDArray, elements: NDArray[np.floating]) -> None:
@@ -196,7 +195,11 @@ class AbsorptionOfMaps:
         self._block = (rows + tile.owned.row_start) // side * wide
         self._block += (columns + tile.owned.column_start) // side
         self._most = -(-scan.shape[0] // side) * wide
-        self.blocks = int(np.count_nonzero(self._over_blocks(self._weight[None])))
+
+    @cached_property
+    def blocks(self) -> int:
+        """Squares of half a probe window that have well illuminated pixels; all ranks take part."""
+        return int(np.count_nonzero(self._over_blocks(self._weight[None])))
 
     @property
     def solution(self) -> NDArray[np.float64]:

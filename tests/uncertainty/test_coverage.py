@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from error_bars import measured, truth_of
 from scipy.special import stdtrit
 
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
@@ -35,20 +36,9 @@ def clean_scan(sampling, defocus):
     )
 
 
-def measured(clean, seed):
-    noise = np.random.default_rng(seed)
-    changes = {"patterns": noise.poisson(clean.patterns).astype(float), "count_scale": np.ones(clean.N)}
-    if clean.fluorescence is not None:
-        changes["fluorescence"] = noise.poisson(clean.fluorescence).astype(float)
-        changes["fluorescence_count_scale"] = np.ones(clean.N_e)
-    return clean.replace(**changes)
-
-
 def ratios(clean, method, names, seeds, **settings):
     """Return errors over deviations of some quantities, and what they have been after so many seeds."""
-    z, found = clean.truth["object"], {name: [] for name in names}
-    truth = {"real_part": z.real, "probe": clean.probe}
-    truth |= {"imaginary_part": z.imag} if method == "ptychography" else {"elements": clean.truth["elements"]}
+    truth, found = truth_of(clean, method), {name: [] for name in names}
     for seed in range(seeds):
         scan = measured(clean, seed)
         # the rest of the way to the minimum is that of `uncertainty`

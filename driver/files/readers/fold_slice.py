@@ -11,9 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from ptyxrf.driver.data.geometry import PLANCK_TIMES_C
-from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
-from ptyxrf.driver.files.readers.lone_patterns import is_lone, lone_patterns
-from ptyxrf.driver.files.readers.partner_file import partner_of
+from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.readers.lone_patterns import lone_patterns, with_lone_patterns
 from ptyxrf.driver.files.readers.reader import MeasuredScan, Reader
 
 X, Y, WAVELENGTH, PIXEL = "/ppX", "/ppY", "/lambda", "/dx"
@@ -51,11 +50,6 @@ def together(positions: Hdf5Reader, frames: Hdf5Reader) -> MeasuredScan:
     )
 
 
-def _read(reader: Hdf5Reader) -> MeasuredScan:
-    with reading(partner_of(reader.path, is_lone, "diffraction patterns (/dp)")) as frames:
-        return together(reader, frames)
-
-
 READERS = (
     Reader(
         "fold_slice pair",
@@ -63,6 +57,6 @@ READERS = (
         "scan",
         "positions, wavelength, pixel of the object; patterns from the file beside it",
         has_positions,
-        _read,
+        with_lone_patterns(together),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.frame_selection import chosen_frames
-from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
 from ptyxrf.driver.files.npz_arrays import NpzArray, is_npz
 from ptyxrf.driver.files.pattern_file import PatternFile
+from ptyxrf.driver.files.readers.partner_file import partner_of
+from ptyxrf.driver.files.readers.reader import MeasuredScan
 
 #: Where the patterns are; the last is that of ptychodus' NPZ files.
 PLACES = ("/dp", "/entry/data/data", "/exchange/data", "/patterns")
@@ -54,6 +57,18 @@ def lone_patterns(reader: Hdf5Reader) -> Any:
     if patterns.ndim != 3 or patterns.shape[1] != patterns.shape[2]:
         raise reader.error(name, f"expected square patterns (N, m, m), got shape {patterns.shape}")
     return patterns
+
+
+def with_lone_patterns(
+    together: Callable[[Hdf5Reader, Hdf5Reader], MeasuredScan],
+) -> Callable[[Hdf5Reader], MeasuredScan]:
+    """Return what reads a scan whose patterns are in the file beside, given what puts the two together."""
+
+    def read(reader: Hdf5Reader) -> MeasuredScan:
+        with reading(partner_of(reader.path, is_lone, "diffraction patterns (/dp)")) as frames:
+            return together(reader, frames)
+
+    return read
 
 
 def paired(patterns: Any, numbers: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64]]:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, PLANCK_TIMES_C
-from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
-from ptyxrf.driver.files.readers.lone_patterns import is_lone, lone_patterns, paired
-from ptyxrf.driver.files.readers.partner_file import partner_of
+from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.readers.lone_patterns import lone_patterns, paired, with_lone_patterns
 from ptyxrf.driver.files.readers.reader import MeasuredScan, Reader
 
 X, Y, NUMBERS = "/probe_position_x_m", "/probe_position_y_m", "/probe_position_indexes"
@@ -87,11 +86,6 @@ def _pixel_size(product: Hdf5Reader) -> tuple[float, float]:
     raise product.error("/object", "expected the attribute pixel_height_m, got none that is positive")
 
 
-def _read(reader: Hdf5Reader) -> MeasuredScan:
-    with reading(partner_of(reader.path, is_lone, "diffraction patterns (/dp)")) as frames:
-        return together(reader, frames)
-
-
 READERS = (
     Reader(
         "ptychodus product",
@@ -99,6 +93,6 @@ READERS = (
         "scan",
         "positions, probe, geometry (HDF5 or NPZ); patterns from the file beside it",
         is_product,
-        _read,
+        with_lone_patterns(together),
     ),
 )
