@@ -5,6 +5,7 @@ A test marked ``ranks(at_least=2, at_most=3)`` runs on so many ranks, and is des
 
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,23 @@ def _runs_on(size, *, at_least=1, at_most=None):
 @pytest.fixture(scope="session")
 def comm():
     return MPI.COMM_WORLD
+
+
+@pytest.fixture(scope="session")
+def from_one_rank(comm):
+    """A function that calls another on the first rank alone, and returns to all what it gives.
+
+    The others sleep meanwhile. Without that each would compute the same, on cores that they share.
+    """
+
+    def call(function):
+        result = function() if comm.Get_rank() == 0 else None
+        reached = comm.Ibarrier()
+        while not reached.Test():
+            time.sleep(0.005)
+        return comm.bcast(result)
+
+    return call
 
 
 @pytest.fixture

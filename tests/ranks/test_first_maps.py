@@ -35,15 +35,15 @@ def run(scan, name, iterations, comm=None, **more):
     )
 
 
-def maps_of(scan, comm):
+def maps_of(scan, comm, **more):
     data = LocalData.read(scan, "fluorescence", np.float64, 0, Ranks(comm))
-    return first_maps(data, scan.measured, {}, Settings(precision="double").resolved(scan))
+    return first_maps(data, scan.measured, {}, Settings(precision="double", **more).resolved(scan))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_maps_are_those_of_one_rank(comm, name):
+def test_maps_are_those_of_one_rank(comm, from_one_rank, name):
     scan = make_scan(name)
-    one, ours = (maps_of(scan, each) for each in (None, comm))
+    one, ours = from_one_rank(lambda: maps_of(scan, None)), maps_of(scan, comm)
     assert ours.sweeps == one.sweeps
     tile = Objective(scan, comm=comm).tile
     assert ours.elements.shape == (scan.N_e, *tile.owned.shape)
@@ -54,10 +54,11 @@ def test_maps_are_those_of_one_rank(comm, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_held_and_free(comm, name):
+def test_held_and_free(comm, from_one_rank, name):
     scan = make_scan(name)
-    iterations = HELD + 3
-    one, ours = run(scan, name, iterations), run(scan, name, iterations, comm)
+    iterations, prior = HELD + 3, {"fluorescence_prior": 2.0}
+    one = from_one_rank(lambda: run(scan, name, iterations, **prior))
+    ours = run(scan, name, iterations, comm, **prior)
     assert ours.settings["fluorescence_first"] is one.settings["fluorescence_first"] is True
     assert ours.history[0].note == one.history[0].note
     for record, expected in zip(ours.history, one.history, strict=True):
@@ -67,19 +68,20 @@ def test_held_and_free(comm, name):
     assert relative(whole.object, one.object) < 1e-6
     assert relative(whole.elements, one.elements) < 1e-6
 
-    found = maps_of(scan, comm).elements
-    held = run(scan, name, 3, comm)
+    found = maps_of(scan, comm, **prior).elements
+    held = run(scan, name, 3, comm, **prior)
     part = held if comm.Get_size() == 1 else held.part
     np.testing.assert_array_equal(part.elements, found)
     moved = comm.allgather(relative(whole.elements, held.gather().elements) > 1e-6)
     assert all(moved)
 
 
-def test_ranks_agree_where_maps_are_freed_early(comm):
+def test_ranks_agree_where_maps_are_freed_early(comm, from_one_rank):
     """What has converged within the first eight iterations frees them, in the same iteration on all ranks."""
     scan = make_scan("raster-grid")
     settings = {"precision": "double", "loss_tolerance": 0.9, "max_iterations": 7, "noise_stop": False}
-    one, ours = reconstruct(scan, **settings), reconstruct(scan, comm=comm, **settings)
+    one = from_one_rank(lambda: reconstruct(scan, **settings))
+    ours = reconstruct(scan, comm=comm, **settings)
     losses = [record.fluorescence_loss for record in ours.history]
     assert losses == pytest.approx([record.fluorescence_loss for record in one.history], rel=1e-8)
     assert len(set(losses)) > 1

@@ -17,21 +17,23 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
         ("ptychography", {"refine_probe": True, "refine_positions": "each", "refine_intensities": True}),
     ],
 )
-def test_deviations_and_derived_numbers_are_those_of_one_rank(comm, method, more):
+def test_deviations_and_derived_numbers_are_those_of_one_rank(comm, from_one_rank, method, more):
     scan = joint_scan(m=12, per_side=4)
-    result = reconstruct(scan, method, max_iterations=3, sequential_first=False, precision="double", **more)
+    settings = {"max_iterations": 3, "sequential_first": False, "precision": "double", **more}
+    result = from_one_rank(lambda: reconstruct(scan, method, **settings))
     # a fixed number of steps, as the last bits may decide which is the last
     sampling = {"samples": 2, "tolerance": 0.0, "max_products": 12, "finish_iterations": 0}
-    here = uncertainty(result, scan, comm=comm, **sampling)
-    alone = uncertainty(result, scan, **sampling)
-    assert here.arrays.keys() == alone.arrays.keys() >= {"amplitude", "phase"}
-    for name, values in alone.arrays.items():
+
+    def found(which):
+        samples = uncertainty(result, scan, comm=which, **sampling)
+        rough = uncertainty(result, scan, comm=which, samples=0, finish_iterations=0)
+        power = samples.of(lambda view: (np.abs(view.object) ** 2).sum())
+        return samples.arrays, power.deviation, rough.phase
+
+    (arrays, power, rough), (alone, one_power, one_rough) = found(comm), from_one_rank(lambda: found(None))
+    assert arrays.keys() == alone.keys() >= {"amplitude", "phase"}
+    for name, values in alone.items():
         largest = np.nanmax(values)
-        np.testing.assert_allclose(here.arrays[name], values, rtol=1e-10, atol=1e-10 * largest, err_msg=name)
-
-    def power(view):
-        return (np.abs(view.object) ** 2).sum()
-
-    assert here.of(power).deviation == pytest.approx(alone.of(power).deviation, rel=1e-9)
-    rough, alone = (uncertainty(result, scan, comm=c, samples=0, finish_iterations=0) for c in (comm, None))
-    np.testing.assert_allclose(rough.phase, alone.phase, rtol=1e-10)
+        np.testing.assert_allclose(arrays[name], values, rtol=1e-10, atol=1e-10 * largest, err_msg=name)
+    assert power == pytest.approx(one_power, rel=1e-9)
+    np.testing.assert_allclose(rough, one_rough, rtol=1e-10)
