@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def _make_image(
 
 
 def _write_process(writer: Hdf5Writer, result: Result) -> None:
-    process = writer.group(PROCESS, "NXprocess", program="ptyxrf")
+    process = writer.group(PROCESS, "NXprocess", program="ptyxrf", version=version("ptyxrf"))
     writer.text(METHOD, result.method)
     writer.text(f"{PROCESS}/reason", result.reason.name)
     writer.text(f"{PROCESS}/reason_sentence", result.reason.value)
@@ -253,7 +254,7 @@ def read_result(path: str | os.PathLike[str]) -> Result:
 
 @dataclass(frozen=True)
 class Placement:
-    """What a result file says of its scan.
+    """What a result file says of its scan, and of the program that wrote it.
 
     Attributes
     ----------
@@ -263,11 +264,17 @@ class Placement:
         As they were recorded, (row, column) in pixels.
     pixel_size : float or None
         In metres.
+    title : str
+        Of the scan.
+    version : str
+        Of ptyxrf; empty in files of earlier versions.
     """
 
     names: list[str]
     positions: NDArray[np.float64] | None
     pixel_size: float | None
+    title: str = ""
+    version: str = ""
 
 
 def read_placement(path: str | os.PathLike[str]) -> Placement:
@@ -280,6 +287,8 @@ def read_placement(path: str | os.PathLike[str]) -> Placement:
             reader.texts(names) if reader.has(names) else [],
             np.asarray(reader.array(places), np.float64) if reader.has(places) else None,
             float(axis[1] - axis[0]) if np.size(axis) > 1 else None,
+            reader.text(f"{ENTRY}/title"),
+            str(reader.group(PROCESS).attrs.get("version", "")),
         )
 
 

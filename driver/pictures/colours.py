@@ -81,3 +81,8 @@ def colour_limits(values: NDArray[Any], *, from_zero: bool = False) -> tuple[flo
         margin = 0.5 * abs(high) or 0.5
         low, high = low - margin, high + margin
     return low, high
+
+
+def misfit_limits(ratios: NDArray[Any]) -> tuple[float, float]:
+    """Return colour limits for misfits over their floor: 0 to at least 2, so that good fits look alike."""
+    return 0.0, max(2.0, colour_limits(ratios)[1])

@@ -7,9 +7,11 @@ are browsers.
 from __future__ import annotations
 
 STYLE = """
-:root { color-scheme: light dark; --ground: #fff; --ink: #1b1f24; --soft: #59636e; --line: #d1d9e0; --card: #f6f8fa; }
+:root { color-scheme: light dark; --ground: #fff; --ink: #1b1f24; --soft: #59636e; --line: #d1d9e0; --card: #f6f8fa;
+  --blank: #dde2e8; --ink0: #0969da; --ink1: #d1242f; --ink2: #1a7f37; }
 @media (prefers-color-scheme: dark) {
-  :root { --ground: #14181d; --ink: #e6edf3; --soft: #9aa5b1; --line: #333b44; --card: #1c2229; }
+  :root { --ground: #14181d; --ink: #e6edf3; --soft: #9aa5b1; --line: #333b44; --card: #1c2229;
+    --blank: #4b545e; --ink0: #6cb6ff; --ink1: #ff7b72; --ink2: #56d364; }
 }
 body { margin: 0 auto; max-width: 1500px; padding: 1rem 1.5rem 3rem; background: var(--ground); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }
@@ -21,7 +23,7 @@ p { margin: .3rem 0; } .soft { color: var(--soft); }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: 8px; }
 figcaption { display: flex; justify-content: space-between; gap: .5rem; font-size: .9rem; }
 figcaption output { font-variant-numeric: tabular-nums; color: var(--soft); }
-canvas { width: 100%; display: block; image-rendering: pixelated; touch-action: none; cursor: crosshair; }
+canvas { width: 100%; display: block; background: var(--blank); image-rendering: pixelated; touch-action: none; cursor: crosshair; }
 canvas.scale { height: 12px; margin-top: 6px; cursor: default; }
 .limits { display: flex; justify-content: space-between; font-size: .8rem; color: var(--soft); }
 .tools { margin: .5rem 0; display: flex; flex-wrap: wrap; gap: .6rem; align-items: center; }
@@ -31,7 +33,7 @@ td, th { border-bottom: 1px solid var(--line); padding: 3px 8px; text-align: lef
   overflow-wrap: anywhere; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 24px; align-items: start; }
 svg { width: 100%; height: auto; background: var(--card); border: 1px solid var(--line); border-radius: 6px; }
-svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
+svg text { fill: var(--soft); font: 15px system-ui, sans-serif; }
 """
 
 SCRIPT = """
@@ -181,7 +183,7 @@ class Group {
 }
 
 function curve(home, lines, label, logarithmic = false) {
-  const W = 640, H = 260, L = 70, B = 36, T = 24;
+  const W = 640, H = 320, L = 84, B = 44, T = 28;
   const ys = y => logarithmic ? Math.log10(y) : y;
   const all = lines.flatMap(line => line.points).filter(([x, y]) => Number.isFinite(ys(y)));
   if (!all.length) { home.innerHTML = ''; return; }
@@ -189,18 +191,17 @@ function curve(home, lines, label, logarithmic = false) {
   let [y0, y1] = [Math.min(...all.map(p => ys(p[1]))), Math.max(...all.map(p => ys(p[1])))];
   if (y0 === y1) { y0 -= 1; y1 += 1; }
   const X = x => L + (W - L - 10) * (x - x0) / (x1 - x0 || 1), Y = y => T + (H - B - T) * (y1 - ys(y)) / (y1 - y0);
-  const inks = ['#0969da', '#d1242f', '#1a7f37', '#9a6700'];
   const parts = [];
   for (let i = 0; i <= 4; i++) {
     const y = y0 + (y1 - y0) * i / 4, x = x0 + (x1 - x0) * i / 4, height = T + (H - B - T) * (1 - i / 4);
     parts.push(`<line x1="${L}" x2="${W - 10}" y1="${height}" y2="${height}" stroke="currentColor" opacity=".12"/>`,
       `<text x="${L - 6}" y="${height + 4}" text-anchor="end">${shown(logarithmic ? 10 ** y : y)}</text>`,
-      `<text x="${X(x)}" y="${H - B + 16}" text-anchor="middle">${shown(x)}</text>`);
+      `<text x="${X(x)}" y="${H - B + 18}" text-anchor="middle">${shown(x)}</text>`);
   }
   lines.forEach((line, n) => {
     const path = line.points.filter(([x, y]) => Number.isFinite(ys(y))).map(([x, y]) => `${X(x)},${Y(y)}`).join(' ');
-    parts.push(`<polyline points="${path}" fill="none" stroke="${inks[n % 4]}" stroke-width="1.8"/>`,
-      `<text x="${L + 150 * n}" y="15" style="fill:${inks[n % 4]}">${line.name}</text>`);
+    parts.push(`<polyline points="${path}" fill="none" style="stroke:var(--ink${n})" stroke-width="${3.5 - n}"/>`,
+      `<text x="${L + 150 * n}" y="18" style="fill:var(--ink${n})">${line.name}</text>`);
   });
   parts.push(`<text x="${(L + W) / 2}" y="${H - 4}" text-anchor="middle">${label}</text>`);
   home.innerHTML = `<svg viewBox="0 0 ${W} ${H}">${parts.join('')}</svg>`;
@@ -215,8 +216,8 @@ function arrows(home) {
   const longer = Math.max(1, span / Math.sqrt(recorded.length) / (2 * (far[Math.floor(0.95 * far.length)] || 1)));
   const parts = recorded.map((p, i) => {
     const [x, y] = at(p), [u, v] = [(refined[i][1] - p[1]) * zoom * longer, (refined[i][0] - p[0]) * zoom * longer];
-    return `<circle cx="${x}" cy="${y}" r="1.6" fill="currentColor" opacity=".5"/>` +
-      `<line x1="${x}" y1="${y}" x2="${x + u}" y2="${y + v}" stroke="#d1242f" stroke-width="1.4"/>`;
+    return `<circle cx="${x}" cy="${y}" r="2" fill="currentColor" opacity=".5"/>` +
+      `<line x1="${x}" y1="${y}" x2="${x + u}" y2="${y + v}" style="stroke:var(--ink1)" stroke-width="1.8"/>`;
   });
   const height = 40 + (most(0) - least(0)) * zoom;
   home.innerHTML = `<svg viewBox="0 0 ${W} ${height}">${parts.join('')}</svg>` +
@@ -262,8 +263,7 @@ PAGE = """<!DOCTYPE html>
 <div class="columns">
 <section><h2>Losses</h2><div id="losses"></div></section>
 {positions}
-<section><h2>Quality</h2>{quality}</section>
-<section><h2>How it was made</h2>{made}</section>
+<section><h2>Quality</h2>{quality}<h2>How it was made</h2>{made}</section>
 </div>
 <h2>Settings</h2>
 <p><input id="search" type="search" placeholder="a word"></p>

@@ -45,33 +45,6 @@ class DrawnPixels:
     counts: NDArray[np.float64] | None
 
 
-def nearest_points(
-    points: NDArray[np.float64], shape: tuple[int, int]
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return the point that is nearest to each cell of a raster, and its distance.
-
-    Parameters
-    ----------
-    points : (N, 2) array of float
-        (row, column) in cells; the centre of a cell is an integer.
-    shape : (int, int)
-        Rows and columns of the raster.
-
-    Returns
-    -------
-    nearest : array of int
-        Index of the point.
-    distance : array of float
-        The larger of the distances along rows and columns.
-    """
-    from scipy.spatial import KDTree
-
-    cells = np.indices(shape).reshape(2, -1).T
-    _, found = KDTree(points).query(cells)
-    distance = np.abs(points[found] - cells).max(axis=1)
-    return found.reshape(shape), distance.reshape(shape)
-
-
 def drawn_pixels(result: Result, scan: Scan) -> DrawnPixels:
     """Return all pixels of a result in one process."""
     truth = scan.truth.get("elements")

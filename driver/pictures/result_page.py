@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -20,8 +20,9 @@ from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.files.result_file import Placement
 from ptyxrf.driver.files.whole_file import whole_file
-from ptyxrf.driver.pictures.colours import colour_limits
+from ptyxrf.driver.pictures.colours import colour_limits, misfit_limits
 from ptyxrf.driver.pictures.page_parts import PAGE, SCRIPT, STYLE
+from ptyxrf.driver.pictures.position_map import REACH, position_map, spacing_of
 from ptyxrf.driver.reconstruction.alignment import without_null_directions
 from ptyxrf.driver.reconstruction.illumination import ILLUMINATED
 
@@ -35,12 +36,13 @@ COLOURS = ("gray", "cividis", "inferno", "magma", "viridis")
 
 @dataclass(frozen=True)
 class Map:
-    """A map of the page: title, unit, values (rows, columns) with NaN where there is none, colours."""
+    """A map of the page; values (rows, columns) have NaN where there is none."""
 
     title: str
     unit: str
     values: NDArray[Any]
     colours: str
+    limits: tuple[float, float] | None = None
 
     def packed(self) -> dict[str, Any]:
         """Return the map as the script reads it."""
@@ -50,7 +52,7 @@ class Map:
         span = high - low or 1.0
         codes = np.full(values.shape, BLANK_CODE, "<u2")
         codes[known] = np.rint((values[known] - low) / span * MOST_CODE)
-        shown = colour_limits(values, from_zero=self.colours == "inferno")
+        shown = self.limits or colour_limits(values, from_zero=self.colours == "inferno")
         return {
             "title": self.title,
             "unit": self.unit,
@@ -94,9 +96,14 @@ def write_page(
 def page_of(result: Result, placement: Placement) -> str:
     """Return the text of the page; parameters as of `write_page`."""
     step = -(-max(result.object.shape) // LONGEST_EDGE)
-    groups = {"object": [entry.packed() for entry in _object_maps(result, placement, step)]}
-    detector = [entry.packed() for entry in _window_maps(result)]
-    groups["detector"] = detector
+    on_grid = [*_object_maps(result, placement, step), *_position_maps(result, placement, step)]
+    if result.fallback is not None:
+        before = _object_maps(result.fallback, placement, step)
+        on_grid += [replace(entry, title=f"{entry.title}, fallback") for entry in before]
+    groups = {
+        "object": [entry.packed() for entry in on_grid],
+        "detector": [entry.packed() for entry in _window_maps(result)],
+    }
     data = {
         "groups": groups,
         "colours": {name: _colours(name) for name in COLOURS},
@@ -154,13 +161,37 @@ def _object_maps(result: Result, placement: Placement, step: int) -> Iterable[Ma
         yield Map(f"error of {name}", "", shown(found), "viridis")
 
 
+def _position_maps(result: Result, placement: Placement, step: int) -> Iterable[Map]:
+    """Yield what belongs to the positions as maps on the thinned object grid."""
+    if placement.positions is None:
+        return
+    centres = (placement.positions + result.probe.shape[-1] // 2) / step
+    rows, columns = (-(-length // step) for length in result.object.shape)
+    reach = REACH * spacing_of(centres)
+
+    def shown(values: NDArray[Any]) -> NDArray[Any]:
+        return position_map(values, centres, (rows, columns), reach)
+
+    ratios = None if result.quality is None else result.quality.per_position
+    if ratios is not None:
+        yield Map("misfit over noise of patterns", "", shown(ratios), "magma", misfit_limits(ratios))
+    elif result.pattern_misfit is not None:
+        yield Map("misfit of patterns", "", shown(result.pattern_misfit), "magma")
+    if result.intensities is not None:
+        yield Map("intensity of the beam", "", shown(result.intensities), "cividis")
+    if result.uncertainty is not None and result.uncertainty.positions is not None:
+        errors = np.hypot(*result.uncertainty.positions.T)
+        yield Map("error of position", "pixels", shown(errors), "viridis")
+
+
 def _window_maps(result: Result) -> Iterable[Map]:
     """Yield the maps in the window: probe modes, misfit of detector pixels, background."""
     for k, mode in enumerate(result.probe[:4]):
         yield Map(f"probe {k + 1}, modulus", "", np.abs(mode), "magma")
         yield Map(f"probe {k + 1}, phase", "rad", np.angle(mode), "cividis")
-    if result.quality is not None and result.quality.per_pixel is not None:
-        yield Map("misfit over noise of detector pixels", "", result.quality.per_pixel, "magma")
+    ratios = None if result.quality is None else result.quality.per_pixel
+    if ratios is not None:
+        yield Map("misfit over noise of detector pixels", "", ratios, "magma", misfit_limits(ratios))
     if result.pattern_background is not None:
         yield Map("background of the patterns", "counts", result.pattern_background, "magma")
 
@@ -240,6 +271,8 @@ def _quality_rows(quality: Quality | None, names: list[str]) -> list[tuple[str, 
 def _made_rows(result: Result, placement: Placement) -> list[tuple[str, Any]]:
     last = result.history[-1]
     rows: list[tuple[str, Any]] = [
+        ("scan", placement.title),
+        ("result of", placement.version and f"ptyxrf {placement.version}"),
         ("page of", f"ptyxrf {version('ptyxrf')}"),
         ("method", result.method),
         ("work", f"{last.iteration} iterations, {last.sweeps:.0f} sweeps, {last.seconds:.1f} s"),
@@ -251,7 +284,7 @@ def _made_rows(result: Result, placement: Placement) -> list[tuple[str, Any]]:
         rows.append(("positions", len(placement.positions)))
     if (deviations := result.uncertainty) is not None:
         rows += [("error bars", deviations.meaning), ("samples", deviations.samples)]
-    return rows
+    return [(name, value) for name, value in rows if value != ""]
 
 
 def _table(rows: Iterable[tuple[str, Any]], name: str = "") -> str:

@@ -15,10 +15,17 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.result import Result, loss_text
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.data.scan_measures import median_step
 from ptyxrf.driver.files.whole_file import whole_file
-from ptyxrf.driver.pictures.colours import BLANK, DIVERGING, colour_limits, hue_image, hue_wheel
-from ptyxrf.driver.pictures.pixels import DrawnPixels, drawn_pixels, gather_drawn_pixels, nearest_points
+from ptyxrf.driver.pictures.colours import (
+    BLANK,
+    DIVERGING,
+    colour_limits,
+    hue_image,
+    hue_wheel,
+    misfit_limits,
+)
+from ptyxrf.driver.pictures.pixels import DrawnPixels, drawn_pixels, gather_drawn_pixels
+from ptyxrf.driver.pictures.position_map import REACH, position_map, spacing_of
 from ptyxrf.driver.pictures.position_panels import draw_arrows, draw_histogram
 from ptyxrf.driver.pictures.sheet import COLUMNS, Sheet, add_colour_bar, finish_curves, finish_map
 from ptyxrf.driver.reconstruction.alignment import without_null_directions
@@ -32,10 +39,8 @@ RATIOS = (0.3, 1.6)
 WELL_ILLUMINATED = 0.1
 #: Values at positions are drawn on a raster with this many cells per step ...
 CELLS_PER_STEP = 6
-#: ... with at most this many cells along an edge ...
+#: ... and at most this many cells along an edge.
 LARGEST_RASTER = 600
-#: ... and up to this many steps away from a position.
-REACH = 0.75
 #: A phase that spans less than this (radians) has a scale of its own instead of the whole circle.
 NARROW_PHASE = 4.5
 #: At most this many probe modes are drawn.
@@ -52,11 +57,6 @@ def error_labels(scan: Scan) -> dict[str, str]:
     """
     labels = {"mse": "object", "mse_aligned": "aligned"}
     return labels | {f"mse_{name}_illuminated": name for name in scan.element_names}
-
-
-def misfit_limits(ratios: NDArray[Any]) -> tuple[float, float]:
-    """Return colour limits for misfits over their floor: 0 to at least 2, so that good fits look alike."""
-    return 0.0, max(2.0, colour_limits(ratios)[1] if ratios.size else 2.0)
 
 
 class _Picture:
@@ -170,15 +170,12 @@ class _Picture:
     ) -> None:
         """Draw one value per position over its neighbourhood."""
         centres = (self.scan.positions + self.scan.m // 2) / self.pixels.step
-        # pairs of positions can be closer than the scan is dense: the area of a position is the other bound
-        dense = math.sqrt(float(np.ptp(centres, axis=0).prod()) / self.scan.N)
-        spacing = max(median_step(centres) or 1.0, dense)
+        spacing = spacing_of(centres)
         rows, columns = self.shape
         cell = max(spacing / CELLS_PER_STEP, max(rows, columns) / LARGEST_RASTER)
         shape = (math.ceil(rows / cell), math.ceil(columns / cell))
         origin = np.array([part.start for part in self.box])
-        nearest, distance = nearest_points((centres - origin + 0.5) / cell - 0.5, shape)
-        shown = np.where(distance * cell <= REACH * spacing, np.asarray(values)[nearest], np.nan)
+        shown = position_map(values, (centres - origin + 0.5) / cell - 0.5, shape, REACH * spacing / cell)
         extent = (-0.5, shape[1] * cell - 0.5, shape[0] * cell - 0.5, -0.5)
         self._show(axes, shown, title, norm, colours, unit, extent=extent, interpolation="nearest")
         axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
@@ -268,7 +265,7 @@ class _Picture:
             positions, pixels = np.asarray(self.quality.per_position), np.asarray(self.quality.per_pixel)
             limits = Normalize(*misfit_limits(positions))
             self._at_positions(sheet.panel(), positions, "misfit / noise: patterns", limits, "magma")
-            limits = Normalize(*misfit_limits(pixels[np.isfinite(pixels)]))
+            limits = Normalize(*misfit_limits(pixels))
             self._on_detector(sheet.panel(), pixels, "misfit / noise: detector pixels", limits)
         elif self.misfits is not None:
             limits = Normalize(*colour_limits(self.misfits))

@@ -18,6 +18,7 @@ from ptyxrf.driver.files.result_file import Placement, write_result
 from ptyxrf.driver.pictures.result_page import BLANK_CODE, MOST_CODE, page_of
 
 SHAPE, M, POSITIONS = (20, 24), 8, np.array([[0.0, 0.0], [0.0, 15.5], [11.5, 2.0], [12.0, 16.0]])
+MISFITS = np.array([1.0, 0.9, 3.0, 1.1])
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -51,7 +52,14 @@ def made_result(**changes):
     field = np.exp(-0.1 * rng.random(SHAPE) + 1j * rng.random(SHAPE))
     probe = np.hypot(*(np.indices((M, M)) - M // 2))[None] ** 2 * (1 + 1j)
     quality = Quality(
-        1.02, None, rng.random((M, M)), 3.0, 0.1, "Good fit: </script> & more.", True, np.array([1.0, np.nan])
+        1.02,
+        MISFITS,
+        rng.random((M, M)),
+        3.0,
+        0.1,
+        "Good fit: </script> & more.",
+        True,
+        np.array([1.0, np.nan]),
     )
     arguments = {
         "object": field,
@@ -67,7 +75,13 @@ def made_result(**changes):
     return Result(**(arguments | changes))
 
 
-PLACEMENT = Placement(["Fe", "Cu"], POSITIONS, 2e-8)
+PLACEMENT = Placement(["Fe", "Cu"], POSITIONS, 2e-8, "a cell", "0.0.7")
+
+
+def values_of(entry):
+    codes = np.frombuffer(base64.b64decode(entry["codes"]), "<u2").reshape(entry["rows"], entry["columns"])
+    values = entry["low"] + (entry["high"] - entry["low"]) * codes / MOST_CODE
+    return np.where(codes == BLANK_CODE, np.nan, values)
 
 
 def data_of(page):
@@ -81,27 +95,55 @@ def test_the_page_holds_the_result():
     page = page_of(result, PLACEMENT)
     data = data_of(page)
     maps = {entry["title"]: entry for entry in data["groups"]["object"]}
-    assert list(maps) == ["amplitude", "phase", "Fe", "Cu"]
+    assert list(maps) == ["amplitude", "phase", "Fe", "Cu", "misfit over noise of patterns"]
     entry = maps["Cu"]
-    codes = np.frombuffer(base64.b64decode(entry["codes"]), "<u2").reshape(SHAPE)
-    blank = codes == BLANK_CODE
+    values = values_of(entry)
+    blank = np.isnan(values)
     assert 0 < blank.sum() < blank.size  # where no beam came
-    values = entry["low"] + (entry["high"] - entry["low"]) * codes / MOST_CODE
     assert np.abs(values - result.elements[1])[~blank].max() < 1e-4
     assert data["losses"][0]["points"] == [[1.0, 9.0], [3.0, 4.0]]
     assert np.allclose(np.subtract(data["positions"]["refined"], data["positions"]["recorded"]), 0.25)
     assert "Good fit: &lt;/script&gt; &amp; more." in page
-    for text in ("max_sweeps", "refractive", "chi-square of Fe", "20 nm", Reason.LOSS.value):
+    for text in (
+        "max_sweeps",
+        "refractive",
+        "chi-square of Fe",
+        "20 nm",
+        "a cell",
+        "ptyxrf 0.0.7",
+        Reason.LOSS.value,
+    ):
         assert text in page
     assert not re.search(r"(?:src|href)=", page)  # of nothing else
 
 
+def test_the_misfit_of_each_pattern_stands_at_its_position():
+    maps = {entry["title"]: entry for entry in data_of(page_of(made_result(), PLACEMENT))["groups"]["object"]}
+    entry = maps["misfit over noise of patterns"]
+    values = values_of(entry)
+    for (row, column), misfit in zip(POSITIONS + M // 2, MISFITS, strict=True):
+        assert values[round(row), round(column)] == pytest.approx(misfit, abs=1e-4)
+    assert (entry["shownLow"], entry["shownHigh"]) == (0.0, pytest.approx(MISFITS.max(), rel=0.01))
+
+
+def test_the_fallback_has_maps_of_its_own():
+    before = made_result(method="ptychography", elements=np.ones((2, *SHAPE)))
+    maps = {
+        entry["title"]: entry
+        for entry in data_of(page_of(made_result(fallback=before), PLACEMENT))["groups"]["object"]
+    }
+    assert [title for title in maps if "fallback" in title] == [
+        f"{name}, fallback" for name in ("amplitude", "phase", "Fe", "Cu")
+    ]
+    assert np.nanmax(np.abs(values_of(maps["Cu, fallback"]) - 1)) < 1e-9
+
+
 def test_error_bars_are_maps():
     deviations = Deviations(meaning="one sigma", samples=8, amplitude=np.full(SHAPE, 0.1),
-                            elements=np.full((2, *SHAPE), 0.2))  # fmt: skip
+                            elements=np.full((2, *SHAPE), 0.2), positions=np.full((4, 2), 0.3))  # fmt: skip
     page = page_of(made_result(uncertainty=deviations), PLACEMENT)
-    titles = [entry["title"] for entry in data_of(page)["groups"]["object"]]
-    assert titles[-3:] == ["error of amplitude", "error of Fe", "error of Cu"]
+    titles = [entry["title"] for entry in data_of(page)["groups"]["object"] if "error" in entry["title"]]
+    assert titles == ["error of amplitude", "error of Fe", "error of Cu", "error of position"]
     assert "one sigma" in page
 
 
@@ -138,7 +180,7 @@ def test_in_a_browser(tmp_path):
     assert answers["errors"] == []
     result = made_result()
     row, column = (int(0.27 * length) for length in SHAPE)
-    expected = result.elements[:, row, column]
+    expected = [*result.elements[:, row, column], MISFITS[0]]
     assert np.allclose([float(text) for text in answers["values"][2:]], expected, rtol=1e-3)
     assert answers["profiles"] == 1
     assert answers["width"] == pytest.approx(SHAPE[1] * np.exp(-0.8))

@@ -9,7 +9,7 @@ from ptyxrf.driver.data.history import History, IterationRecord, Reason
 from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.pictures.colours import hue_image
-from ptyxrf.driver.pictures.pixels import nearest_points
+from ptyxrf.driver.pictures.position_map import nearest_points
 from ptyxrf.driver.pictures.result_picture import draw_report, write_report
 from ptyxrf.driver.pictures.sheet import scale_bar_length
 from ptyxrf.driver.reconstruction.alignment import without_null_directions
