@@ -20,6 +20,9 @@ from ptyxrf.driver.files.hdf5_opening import READ_ERRORS, UNREADABLE, missing_fi
 from ptyxrf.driver.files.npz_arrays import IN_MEMORY, is_npz, shown_as_hdf5
 from ptyxrf.driver.files.pointers import link_problem, source_problem
 
+#: Values of an array that is read whole, where nothing tells how many there may be: from a file of another
+#: program (32 MB of float64), and of a probe or a stack of maps (2 GB).
+MOST_VALUES, MOST_IMAGE_VALUES = 1 << 22, 1 << 28
 #: No compressor of HDF5's own makes more than this of a byte of a file; with so much to spare, a dataset that
 #: claims more holds nothing.
 MOST_EXPANSION, SPARE_BYTES = 1100, 1 << 20
@@ -135,8 +138,14 @@ class Hdf5Reader:
                 raise self.error(name, "some of its values were never written")
 
     def array(self, name: str, most: int | None = None) -> Any:
-        """Return all values of a dataset, checked against their checksums; more than `most` are refused."""
+        """Return all values of a dataset, checked against their checksums.
+
+        More than `most` are refused before there is memory for them. Default: `MOST_VALUES` in a file of
+        another program; this package's own results and checkpoints have what `ptyxrf plan` counts.
+        """
         dataset = self.dataset(name)
+        if most is None and not self.own:
+            most = MOST_VALUES
         if most is not None and dataset.size > most:
             raise self.error(name, f"expected at most {most} values, got the shape {dataset.shape}")
         try:

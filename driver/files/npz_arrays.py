@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from ptyxrf.driver.data.lazy_arrays import LazyArray
 from ptyxrf.driver.files.file_errors import DamagedFile
 
-#: Bytes from which a stack of frames, or any array, is not read to be shown as HDF5.
+#: Bytes from which a stack of frames, or all other arrays together, are not read to be shown as HDF5.
 LARGE_STACK, LARGE = 1 << 24, 1 << 28
+#: Bytes of a compressed array, which is unpacked whole.
+MOST_UNPACKED = 1 << 31
 #: Driver of HDF5 of what is shown.
 IN_MEMORY = "fileobj"
 #: What zipfile and NumPy raise on damaged archives: in their tables, in compressed values, in headers.
@@ -98,7 +100,12 @@ class NpzArray(LazyArray):
     def _values(self) -> NDArray[Any]:
         try:
             with zipfile.ZipFile(self.path) as archive, np.load(self.path, allow_pickle=False) as arrays:
-                there = mapped(self.path, archive.getinfo(f"{self.key}.npy"))
+                info = archive.getinfo(f"{self.key}.npy")
+                there = mapped(self.path, info)
+                if there is None and info.file_size > MOST_UNPACKED:
+                    raise ValueError(
+                        f"{info.file_size / 1e9:.3g} GB, compressed: numpy.savez writes what is read in parts"
+                    )
                 return arrays[self.key] if there is None else there
         except NOT_NPZ as error:
             raise DamagedFile(self.path, f"cannot be read ({error})", self.key) from error
@@ -120,15 +127,18 @@ def shown_as_hdf5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     DamagedFile
         It is no NPZ file of numbers and texts, or damaged.
     """
+    room = LARGE
     with h5py.File(io.BytesIO(), "w") as file:
         try:
             with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
                 for key in arrays.files:
                     shape, dtype = header(archive, key)
                     stack = len(shape) > 2 and dtype.kind != "c"
-                    if archive.getinfo(f"{key}.npy").file_size > (LARGE_STACK if stack else LARGE):
+                    size = archive.getinfo(f"{key}.npy").file_size
+                    if size > (LARGE_STACK if stack else room):
                         file.create_dataset(key, shape, dtype, chunks=True)  # which takes no memory
                     else:
+                        room -= size
                         values = arrays[key]
                         file[key] = np.char.encode(values, "utf-8") if dtype.kind == "U" else values
         except NOT_NPZ as error:

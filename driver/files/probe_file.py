@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
+from ptyxrf.driver.files.hdf5_reader import MOST_IMAGE_VALUES, Hdf5Reader, reading
 from ptyxrf.driver.files.readers.cxi_scan import PROBE_PLACES
 
 #: Where results of PtyPy (.ptyr) have the probe of each scan, below a name of its own.
@@ -38,7 +38,7 @@ def read_probe(path: str | os.PathLike[str]) -> NDArray[Any]:
     """
     with reading(path) as reader:
         name = _place(reader)
-        probe = np.asarray(reader.array(name))
+        probe = np.asarray(reader.array(name, MOST_IMAGE_VALUES))
         if "MATLAB_class" in reader.file[name].attrs:
             # rows, columns, modes, and what varies over the scan
             probe = np.swapaxes(probe, -1, -2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -28,7 +29,7 @@ from ptyxrf.driver.files.cxi import (
     TRANSLATION,
     nominal_geometry,
 )
-from ptyxrf.driver.files.hdf5_reader import Hdf5Reader, reading
+from ptyxrf.driver.files.hdf5_reader import MOST_IMAGE_VALUES, Hdf5Reader, reading
 from ptyxrf.driver.files.hdf5_writer import Hdf5Writer, writing
 from ptyxrf.driver.files.pattern_file import MaskFile, PatternFile, good_pixels
 from ptyxrf.driver.files.readers.registry import reader_of
@@ -295,7 +296,7 @@ def _common_arguments(reader: Hdf5Reader, patterns: tuple[int, ...]) -> dict[str
         "count_scale": reader.optional(f"{DETECTOR}/count_scale", patterns[0]),
         "pattern_background": reader.optional(f"{DETECTOR}/pattern_background", pixels),
         "title": reader.label(f"{ENTRY}/title"),
-        **_fluorescence(reader),
+        **_fluorescence(reader, patterns[0]),
     }
 
 
@@ -311,7 +312,9 @@ def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
     return {
         "patterns": patterns,
         "positions": reader.array(POSITIONS, 2 * len(patterns)),
-        "probe": None if reader.dataset(ILLUMINATION).attrs.get("guess") else reader.array(ILLUMINATION),
+        "probe": None
+        if reader.dataset(ILLUMINATION).attrs.get("guess")
+        else reader.array(ILLUMINATION, MOST_IMAGE_VALUES),
         "shape": _object_shape(reader),
         "exposure": reader.array(EXPOSURE, len(patterns)),
         "geometry": None if nominal else geometry,
@@ -352,8 +355,8 @@ def _stored(reader: Hdf5Reader, name: str) -> StoredArray:
     return StoredArray(reader.path, name, dataset.shape, dataset.dtype)
 
 
-def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
-    """Return the arguments of `Scan` that concern the maps."""
+def _fluorescence(reader: Hdf5Reader, count: int) -> dict[str, Any]:
+    """Return the arguments of `Scan` that concern the maps, for a number of patterns."""
     arguments: dict[str, Any] = {}
     for key in ("units", "blur"):
         name = f"{FLUORESCENCE}/{key}"
@@ -390,7 +393,7 @@ def _fluorescence(reader: Hdf5Reader) -> dict[str, Any]:
     if reader.own or reader.optional_dataset(name) is not None:
         arguments["element_names"] = reader.texts(name, elements)
     if reader.own:
-        arguments["fluorescence_exposure"] = reader.optional(f"{FLUORESCENCE}/exposure")
+        arguments["fluorescence_exposure"] = reader.optional(f"{FLUORESCENCE}/exposure", count)
     arguments["fluorescence_count_scale"] = reader.optional(f"{FLUORESCENCE}/count_scale", elements)
-    arguments["fluorescence_variance"] = reader.optional(f"{FLUORESCENCE}/variance")
+    arguments["fluorescence_variance"] = reader.optional(f"{FLUORESCENCE}/variance", math.prod(data.shape))
     return arguments

@@ -6,6 +6,7 @@ HDF5 (datasets and attributes), NPZ and NPY, TIFF, and tables of text. Large arr
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import warnings
@@ -22,8 +23,8 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.file_errors import DamagedFile
-from ptyxrf.driver.files.hdf5_reader import READ_ERRORS, reading
-from ptyxrf.driver.files.npz_arrays import NOT_NPZ, mapped
+from ptyxrf.driver.files.hdf5_reader import MOST_IMAGE_VALUES, MOST_VALUES, READ_ERRORS, reading
+from ptyxrf.driver.files.npz_arrays import NOT_NPZ, NpzArray
 from ptyxrf.driver.files.stored_array import StoredArray
 from ptyxrf.driver.preparation.quantities import Reference
 
@@ -69,7 +70,11 @@ class NamedArray:
         return tuple(self.values.shape)
 
     def read(self) -> NDArray[Any]:
-        """Return all values."""
+        """Return all values; more than a stack of maps has are refused."""
+        if math.prod(self.shape) > MOST_IMAGE_VALUES:
+            raise ValueError(
+                f"{self.reference}: expected at most {MOST_IMAGE_VALUES} values, got the shape {self.shape}"
+            )
         return np.asarray(self.values[...] if self.values.shape else self.values)
 
 
@@ -264,7 +269,7 @@ def _of_hdf5(path: Path) -> Iterator[NamedArray]:
 
 
 def _stored(path: Path, name: str, item: h5py.Dataset) -> Any:
-    small = item.size <= LONGEST_ATTRIBUTE or item.dtype.kind in "SO"
+    small = item.size <= (MOST_VALUES if item.dtype.kind in "SO" else LONGEST_ATTRIBUTE)
     return np.asarray(read_values(item)) if small else StoredArray(path, name, item.shape, item.dtype)
 
 
@@ -295,8 +300,7 @@ def _of_npz(path: Path) -> Iterator[NamedArray]:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
             for key in arrays.files:
                 info = archive.getinfo(f"{key}.npy")
-                large = mapped(path, info) if info.file_size > 1 << 20 else None
-                yield NamedArray(path, key, arrays[key] if large is None else large)
+                yield NamedArray(path, key, NpzArray(path, key) if info.file_size > 1 << 20 else arrays[key])
     except NOT_NPZ as error:
         raise DamagedFile(path, f"not an NPZ file of numbers, or a damaged one ({error})") from error
 

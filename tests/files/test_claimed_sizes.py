@@ -1,11 +1,19 @@
 """Datasets that claim to be larger than what they belong to."""
 
+import zipfile
+
 import h5py
 import numpy as np
 import pytest
+from file_examples import write_foreign, write_maps
+from scan_examples import example_scan
 from scans import joint_scan
 
+from ptyxrf.driver.files import npz_arrays
+from ptyxrf.driver.files.maps_file import read_maps
+from ptyxrf.driver.files.npz_arrays import NpzArray
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
+from ptyxrf.driver.preparation.input_files import InputFiles
 
 
 @pytest.mark.parametrize(
@@ -33,3 +41,61 @@ def test_arrays_larger_than_the_scan_needs_are_not_read(tmp_path, name, most):
         file.create_dataset(place, data=np.zeros(shape, dtype), compression="gzip")
     with pytest.raises(ValueError, match=rf"{name}: expected at most {most} values, got the shape \("):
         read_scan(tmp_path / "scan.h5")
+
+
+def claim(path, name, shape):
+    """Replace a dataset by one of ones that takes nothing in the file."""
+    with h5py.File(path, "r+") as file:
+        if name in file:
+            del file[name]
+        file.create_dataset(name, shape, "u1", chunks=True, compression="gzip", fillvalue=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "most"),
+    [
+        ("/entry_1/data_1/translation", (1000, 3), 36),
+        ("/entry_1/instrument_1/source_1/energy", (1 << 23,), 1 << 22),
+        ("/entry_1/instrument_1/source_1/illumination", (1 << 22, 12, 12), 1 << 28),
+        ("/entry_1/instrument_1/detector_1/exposure", (1000,), 12),
+    ],
+)
+def test_scans_of_other_programs(tmp_path, name, shape, most):
+    scan = example_scan(sampling=None)
+    assert scan.N == 12
+    write_foreign(tmp_path / "scan.cxi", scan)
+    claim(tmp_path / "scan.cxi", name, shape)
+    with pytest.raises(
+        ValueError, match=rf"scan\.cxi: {name}: expected at most {most} values, got the shape"
+    ):
+        read_scan(tmp_path / "scan.cxi")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "most"),
+    [("/MAPS/XRF_fits", (3, 1 << 14, 1 << 14), 1 << 28), ("/MAPS/x_axis", (1 << 23,), 1 << 22)],
+)
+def test_maps_of_other_programs(tmp_path, name, shape, most):
+    write_maps(tmp_path / "maps.h5")
+    claim(tmp_path / "maps.h5", name, shape)
+    with pytest.raises(ValueError, match=rf"maps\.h5: {name}: expected at most {most} values, got the shape"):
+        read_maps(tmp_path / "maps.h5")
+
+
+def test_inputs_of_a_preparation(tmp_path):
+    h5py.File(tmp_path / "raw.h5", "w").close()
+    claim(tmp_path / "raw.h5", "counts", (3, 1 << 14, 1 << 14))
+    array = InputFiles([tmp_path / "raw.h5"]).find("maps", "counts")
+    with pytest.raises(ValueError, match=r"raw\.h5::counts: expected at most 268435456 values"):
+        array.read()
+
+
+def test_compressed_arrays_of_numpy(tmp_path, monkeypatch):
+    """They are unpacked whole."""
+    path = tmp_path / "scan.npz"
+    np.savez_compressed(path, patterns=np.zeros((50, 20, 20)))
+    monkeypatch.setattr(npz_arrays, "MOST_UNPACKED", 1 << 16)
+    with pytest.raises(ValueError, match=r"scan\.npz: patterns: .*0\.00016 GB, compressed: numpy\.savez"):
+        NpzArray(path, "patterns")[0]
+    with zipfile.ZipFile(path) as archive:
+        assert archive.getinfo("patterns.npy").file_size > 1 << 16

@@ -151,6 +151,17 @@ def test_scans(tmp_path, write):
     np.testing.assert_allclose(ptyxrf.read_scan(tmp_path / "own.h5").patterns[5], back.patterns[5])
 
 
+def test_weights_of_each_pattern_stay_in_the_file(tmp_path):
+    path, _ = ptyd(example_scan(sampling=None), tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["chunks/1/weights"][2, 4, 6] = 0
+    back = ptyxrf.read_scan(path)
+    assert not isinstance(back.mask, np.ndarray)
+    expected = np.repeat(back.mask[:1], back.N, axis=0)
+    expected[6, 4, 6] = False
+    assert np.array_equal(back.mask[:], expected)
+
+
 def test_a_pair_that_is_not_whole(tmp_path):
     path, _ = product(example_scan(sampling=None), tmp_path)
     (tmp_path / "patterns.h5").rename(tmp_path / "patterns.txt")

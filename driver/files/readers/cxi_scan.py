@@ -6,12 +6,14 @@ as cdtools has it; programs disagree, and the orientation search decides.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.geometry import Geometry
+from ptyxrf.driver.data.lazy_arrays import blocks_of_rows
 from ptyxrf.driver.files.cxi import (
     DATA,
     DETECTOR,
@@ -24,11 +26,12 @@ from ptyxrf.driver.files.cxi import (
     SOURCE,
     TRANSLATION,
 )
-from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.hdf5_reader import MOST_IMAGE_VALUES, Hdf5Reader
 from ptyxrf.driver.files.pattern_file import PatternFile
 from ptyxrf.driver.files.readers.quantities import energy, energy_of_wavelength, first_place, length, lengths
 from ptyxrf.driver.files.readers.raster_frames import RasterFrames
 from ptyxrf.driver.files.readers.reader import MeasuredScan, Reader
+from ptyxrf.driver.files.stored_array import StoredArray
 
 #: Where programs put patterns, translations, probe, energy, intensity of the beam and dark frames; the first
 #: that is there counts.
@@ -64,13 +67,12 @@ def _read(reader: Hdf5Reader) -> MeasuredScan:
     there = [name for name in PROBE_PLACES if reader.optional_dataset(name) is not None]
     arguments: dict[str, Any] = {"exposure": _exposure(reader, count)}
     if there:
-        probe = reader.array(there[0])
+        probe = reader.array(there[0], MOST_IMAGE_VALUES)
         # Programs that have one mode keep it with or without leading axes of length one.
         arguments["probe"] = probe.reshape(-1, *probe.shape[-2:]) if probe.ndim > 3 else probe
     dark = [name for name in DARK_PLACES if reader.has(name)]
     if dark and not reader.has(f"{DETECTOR}/pattern_background"):
-        frames = np.asarray(reader.array(dark[0]), dtype=np.float64)
-        arguments["pattern_background"] = np.clip(frames.mean(axis=tuple(range(frames.ndim - 2))), 0, None)
+        arguments["pattern_background"] = np.clip(_mean_frame(reader, dark[0]), 0, None)
     height, width = pixels
     on_object = [Geometry(photon, distance, pixel).pixel_size(m) for pixel in (height, width)]
     square = bool(np.isclose(height, width, rtol=1e-6, atol=0))
@@ -97,21 +99,32 @@ def _patterns(reader: Hdf5Reader) -> Any:
     return kind(reader.path, name, shape, dataset.dtype)
 
 
+def _mean_frame(reader: Hdf5Reader, name: str) -> NDArray[np.float64]:
+    """Return the mean of frames (..., rows, columns), which are read a few rows at a time."""
+    frames = StoredArray(reader.path, name, reader.dataset(name).shape, reader.dataset(name).dtype)
+    if frames.ndim < 2:
+        raise reader.error(name, f"expected frames, got shape {frames.shape}")
+    total = np.zeros(frames.shape[-2:])
+    for index in blocks_of_rows(frames.shape):
+        total[index[-1]] += frames[index]
+    return total / max(math.prod(frames.shape[:-2]), 1)
+
+
 def _translation(reader: Hdf5Reader, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return x and y of the sample in metres, one for each pattern."""
     named = [name for name in TRANSLATION_PLACES if reader.has(name)]
     nexus = f"{ENTRY}/data/x", f"{ENTRY}/data/y"
     if not named and all(reader.has(name) for name in nexus):
-        x, y = (lengths(reader, name) for name in nexus)
+        x, y = (lengths(reader, name, most=count) for name in nexus)
         if x.ndim == y.ndim == 1 and len(x) * len(y) == count and len(x) != count:
             # NXcxi_ptycho: (npts_x, npts_y, ...)
             x, y = (axis.ravel() for axis in np.meshgrid(x, y, indexing="ij"))
         return x.ravel(), y.ravel()
     name = first_place(reader, TRANSLATION_PLACES, "translations of the sample")
-    values = np.asarray(reader.array(name))
+    values = np.asarray(reader.array(name, 3 * count))
     if values.ndim < 2 or values.shape[-1] not in (2, 3) or values.dtype.kind not in "fiu":
         raise reader.error(name, f"expected (N, 3) lengths in metres, got {values.dtype} {values.shape}")
-    metres = lengths(reader, name).reshape(-1, values.shape[-1])
+    metres = lengths(reader, name, most=3 * count).reshape(-1, values.shape[-1])
     return metres[:, 0], metres[:, 1]
 
 
@@ -119,7 +132,9 @@ def _exposure(reader: Hdf5Reader, count: int) -> Any:
     """Return the intensity of the beam at each pattern relative to its mean, or None."""
     for name in INTENSITY_PLACES:
         if reader.optional_dataset(name) is not None:
-            values = np.ravel(reader.array(name))
+            if name != EXPOSURE and reader.dataset(name).size != count:
+                continue
+            values = np.ravel(reader.array(name, count))
             if values.dtype.kind not in "fiu":
                 raise reader.error(name, f"expected real numbers, got {values.dtype}")
             values = values.astype(np.float64)

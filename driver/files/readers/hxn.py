@@ -39,7 +39,7 @@ def _read(reader: Hdf5Reader) -> MeasuredScan:
         raise reader.error(name, f"expected square patterns (N, m, m), got shape {dataset.shape}")
     kind = SquaredAmplitudes if old else PatternFile
     patterns = kind(reader.path, name, dataset.shape, dataset.dtype)
-    points = np.asarray(reader.array("/points"), np.float64)
+    points = np.asarray(reader.array("/points", 2 * len(patterns)), np.float64)
     if points.shape != (2, len(patterns)):
         raise reader.error("/points", f"expected (2, {len(patterns)}) micrometres, got shape {points.shape}")
     wavelength = 1e-9 * _number(reader, "lambda_nm")

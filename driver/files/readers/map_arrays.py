@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.unit_tables import LENGTHS, plain_unit
-from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.hdf5_reader import MOST_IMAGE_VALUES, Hdf5Reader
 
 Images = NDArray[np.float64]
 
@@ -16,7 +16,7 @@ NO_ELEMENTS = ("num_iter", "residual", "fit_residual", "r2_adjust", "chisq", "to
 
 def images_of(reader: Hdf5Reader, name: str) -> Images:
     """Return maps (channels, rows, columns)."""
-    values = reader.array(name)
+    values = reader.array(name, MOST_IMAGE_VALUES)
     if np.ndim(values) != 3 or values.dtype.kind not in "fiu":
         raise reader.error(name, f"expected maps (channels, rows, columns), got shape {np.shape(values)}")
     return values.astype(np.float64)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptyxrf.driver.data.count_maps import LIVE_TIMES, CountMaps
-from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.hdf5_reader import MOST_IMAGE_VALUES, Hdf5Reader
 from ptyxrf.driver.files.readers.map_arrays import (
     NO_ELEMENTS,
     Images,
@@ -93,7 +93,7 @@ def _read_version_10(reader: Hdf5Reader, wanted: MapsWanted) -> CountMaps:
     named = f"{GROUP}/Scalers/Units"
     scaler_units = dict(zip(scalers, reader.texts(named) if reader.has(named) else [], strict=False))
     elapsed = f"{GROUP}/Spectra/Elapsed_Livetime"
-    live = np.asarray(reader.array(elapsed), np.float64) if reader.has(elapsed) else None
+    live = np.asarray(reader.array(elapsed, MOST_IMAGE_VALUES), np.float64) if reader.has(elapsed) else None
     roi = f"{ANALYSED}/ROI/Counts_Per_Sec"
     regions = images_of(reader, roi) if reader.has(roi) else values
     chosen = [e for e, name in enumerate(channels) if name.lower() not in NO_ELEMENTS]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, PLANCK_TIMES_C
-from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.hdf5_reader import MOST_IMAGE_VALUES, Hdf5Reader
 from ptyxrf.driver.files.readers.lone_patterns import lone_patterns, paired, with_lone_patterns
 from ptyxrf.driver.files.readers.reader import MeasuredScan, Reader
 
@@ -40,7 +40,7 @@ def together(product: Hdf5Reader, frames: Hdf5Reader) -> MeasuredScan:
     patterns, there = paired(patterns, numbers)
     if not len(there):
         raise product.error(NUMBERS, f"expected numbers of the {len(patterns)} patterns, got none")
-    probe = np.asarray(product.array("/probe"))
+    probe = np.asarray(product.array("/probe", MOST_IMAGE_VALUES))
     pixels = _pixel_size(product)
     energy = _number(product, "probe_energy_eV", "photon_energy_eV") * JOULES_PER_KEV / 1e3
     distance = _number(product, "detector_object_distance_m")
@@ -48,7 +48,7 @@ def together(product: Hdf5Reader, frames: Hdf5Reader) -> MeasuredScan:
     detector = PLANCK_TIMES_C / energy * distance / (patterns.shape[-1] * pixels[1]) if known else None
     arguments: dict[str, Any] = {}
     if frames.has(BAD_PIXELS):
-        arguments["mask"] = np.asarray(frames.array(BAD_PIXELS)) == 0
+        arguments["mask"] = np.asarray(frames.array(BAD_PIXELS, patterns.shape[-1] ** 2)) == 0
     return MeasuredScan(
         patterns,
         rows=y[there],

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.geometry import JOULES_PER_KEV, Geometry
-from ptyxrf.driver.data.lazy_arrays import LazyArray
+from ptyxrf.driver.data.lazy_arrays import CHECKED_VALUES, LazyArray
 from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
 from ptyxrf.driver.files.pattern_file import PatternFile
 from ptyxrf.driver.files.readers.reader import MeasuredScan, Reader
 
 
 class ChunkedPatterns(LazyArray):
-    """Patterns in several datasets, one after the other, read as they are sliced.
+    """Patterns, or masks of each, in several datasets, one after the other, read as they are sliced.
 
     Parameters
     ----------
@@ -53,6 +54,17 @@ class ChunkedPatterns(LazyArray):
         return block.reshape(*wanted.shape, *self.shape[1:])[(slice(None),) * wanted.ndim + tuple(rest)]
 
 
+class Weights(PatternFile):
+    """Weights of pixels, as masks: True where they are above 0."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.dtype = np.dtype(bool)
+
+    def _read(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return super()._read(indices) > 0
+
+
 def _read(reader: Hdf5Reader) -> MeasuredScan:
     chunks = sorted(reader.group("/chunks"), key=lambda name: (len(name), name))
     if not chunks:
@@ -65,7 +77,7 @@ def _read(reader: Hdf5Reader) -> MeasuredScan:
             raise reader.error(name, f"expected square patterns (M, N, N), got shape {dataset.shape}")
         parts.append(PatternFile(reader.path, name, dataset.shape, dataset.dtype))
         place = f"/chunks/{chunk}/positions"
-        there = np.asarray(reader.array(place), np.float64)
+        there = np.asarray(reader.array(place, 2 * dataset.shape[0]), np.float64)
         if there.shape != (dataset.shape[0], 2):
             raise reader.error(place, f"expected ({dataset.shape[0]}, 2) metres, got shape {there.shape}")
         positions.append(there)
@@ -83,7 +95,7 @@ def _read(reader: Hdf5Reader) -> MeasuredScan:
         energy=geometry.energy,
         distance=geometry.distance,
         detector_pixel=geometry.detector_pixel,
-        arguments={"mask": _mask(reader, chunks, len(patterns))},
+        arguments={"mask": _mask(reader, chunks, patterns.shape)},
     )
 
 
@@ -94,20 +106,24 @@ def _pixel(reader: Hdf5Reader) -> float:
     return float(sizes[0])
 
 
-def _mask(reader: Hdf5Reader, chunks: list[str], count: int) -> Any:
-    """Return the mask: weights of 0 are bad pixels; one for all patterns where they share it."""
+def _mask(reader: Hdf5Reader, chunks: list[str], patterns: tuple[int, ...]) -> Any:
+    """Return the mask: weights of 0 are bad pixels; lazy unless all patterns share it."""
     places = [f"/chunks/{chunk}/weights" for chunk in chunks]
     if not reader.has(places[0]):
         places = ["/info/weight2d"]
     if not reader.has(places[0]):
         return None
-    masks = [np.asarray(reader.array(name)) > 0 for name in places if reader.has(name)]
-    if masks[0].ndim == 2:
-        return masks[0]
-    each = np.concatenate(masks) if len(masks) > 1 else masks[0]
-    if (each == each[0]).all():
-        return each[0]
-    return each if len(each) == count else None
+    if reader.dataset(places[0]).ndim == 2:
+        return np.asarray(reader.array(places[0], math.prod(patterns[1:]))) > 0
+    datasets = [(name, reader.dataset(name)) for name in places if reader.has(name)]
+    if any(there.ndim != 3 or there.shape[1:] != patterns[1:] for _, there in datasets):
+        raise reader.error(places[0], f"expected weights of {patterns[1:]} pixels")
+    each = ChunkedPatterns([Weights(reader.path, name, there.shape, there.dtype) for name, there in datasets])
+    first = each[0]
+    step = max(1, CHECKED_VALUES // first.size)
+    if all((each[k : k + step] == first).all() for k in range(0, len(each), step)):
+        return first
+    return each if len(each) == patterns[0] else None
 
 
 READERS = (

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from ptyxrf.driver.data.count_maps import CountMaps
-from ptyxrf.driver.files.hdf5_reader import Hdf5Reader
+from ptyxrf.driver.files.hdf5_reader import MOST_IMAGE_VALUES, Hdf5Reader
 from ptyxrf.driver.files.readers.map_arrays import Images
 from ptyxrf.driver.files.readers.reader import MapsWanted, Reader
 
@@ -61,7 +61,8 @@ def _read(reader: Hdf5Reader, wanted: MapsWanted) -> CountMaps:
 
 
 def _images(reader: Hdf5Reader, group: str, names: list[str]) -> Images:
-    return np.stack([np.asarray(reader.array(f"{group}/{name}"), np.float64) for name in names])
+    most = MOST_IMAGE_VALUES // len(names)
+    return np.stack([np.asarray(reader.array(f"{group}/{name}", most), np.float64) for name in names])
 
 
 READERS = (

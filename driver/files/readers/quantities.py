@@ -26,9 +26,11 @@ def length(reader: Hdf5Reader, name: str, customary: str = "m") -> float:
     return reader.number(name) * factor(reader, name, LENGTHS, customary)
 
 
-def lengths(reader: Hdf5Reader, name: str, customary: str = "m") -> NDArray[np.float64]:
-    """Return an array of lengths in metres, all of them finite."""
-    values = np.asarray(reader.array(name))
+def lengths(
+    reader: Hdf5Reader, name: str, customary: str = "m", most: int | None = None
+) -> NDArray[np.float64]:
+    """Return an array of lengths in metres, all of them finite; see `Hdf5Reader.array` for `most`."""
+    values = np.asarray(reader.array(name, most))
     if values.dtype.kind not in "fiu":
         raise reader.error(name, f"expected lengths, got {values.dtype} {values.shape}")
     if not np.isfinite(values).all():
