@@ -7,15 +7,26 @@ from typing import Any
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+
+def _mathml(node: nodes.Node, display: str) -> str:
+    text = node.astext()
+    formula = convert(text, display=display)
+    if "\\" in formula or "<mi>&</mi>" in formula:  # what the converter does not know it leaves as it is
+        logger.warning("a formula has a command that is not known: %s", text, location=node)
+    return formula
 
 
 def _inline(writer: Any, node: nodes.math) -> None:
-    writer.body.append(convert(node.astext(), display="inline"))
+    writer.body.append(_mathml(node, "inline"))
     raise nodes.SkipNode
 
 
 def _block(writer: Any, node: nodes.math_block) -> None:
-    writer.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    writer.body.append(f'<div class="math">{_mathml(node, "block")}</div>')
     raise nodes.SkipNode
 
 
