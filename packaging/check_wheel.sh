@@ -11,7 +11,7 @@ fi
 python=${PYTHON:-python3}
 
 "$python" -m venv "$folder/build"
-"$folder/build/bin/pip" install --quiet --disable-pip-version-check build
+"$folder/build/bin/pip" install --quiet --disable-pip-version-check build py-rattler-build
 "$folder/build/bin/python" -m build --quiet --outdir "$folder/dist" .
 
 # the licence is in both; the sdist has what the wheel is built from
@@ -25,6 +25,14 @@ listed=$(tar -tzf "$sdist")
 for file in LICENSE README.md CITATION.cff setup.cfg kernels/compiled.py src/ptyxrf/__init__.pyi; do
     grep -q "/$file\$" <<<"$listed" || { echo "$sdist: $file is missing" && exit 1; }
 done
+
+# conda's recipe follows its schema, and its names of versions have values
+"$folder/build/bin/python" -c '
+import rattler_build
+
+recipe = rattler_build.Stage0Recipe.from_file("packaging/recipe.yaml")
+[variant] = recipe.render(rattler_build.VariantConfig())
+print("recipe of", variant.recipe.package.name, variant.recipe.package.version)'
 
 "$python" -m venv "$folder/empty"
 "$folder/empty/bin/pip" install --quiet --disable-pip-version-check "$wheel"
