@@ -2,8 +2,8 @@
 Planning an experiment
 ======================
 
-How many photons, which step, which defocus? A simulation with the optics of the beamline answers before the beamtime: simulate what would be
-measured, reconstruct it, compare with the truth.
+How many photons, which step? A simulation with the optics of the beamline answers before the beamtime: the errors to be expected follow
+from it, and reconstructions confirm the choice.
 """
 
 # %%
@@ -13,7 +13,7 @@ import numpy as np
 import ptyxrf
 
 common = {
-    "n": 176,
+    "n": 128,
     "m": 64,
     "elements": 3,
     "margin": 3,
@@ -42,36 +42,43 @@ def errors_of(scan):
 
 
 # %%
-# Photons
-# -------
-# The same scan with more and more photons in the mean pattern pixel:
-photons = [3.0, 30.0, 300.0]
-by_photons = [errors_of(ptyxrf.simulate(photons=count, per_side=10, **common)) for count in photons]
-for count, (of_object, of_map) in zip(photons, by_photons, strict=True):
-    print(f"{count:6.0f} photons a pixel: object {of_object:.2f}, map {of_map:.2f}")
+# Step, dwell time, dose
+# ----------------------
+# `expected_errors` needs no reconstruction: the curvature of the loss at the truth says how far noise moves a fit. The scan is simulated
+# once; each step makes another raster over the same specimen, and each dwell time scales the counts of both detectors. In a shell:
+# ``ptyxrf plan scan.h5 --expected --step 6,12 --dwell 0.1,0.3,1 --picture errors.png``.
+scan = ptyxrf.simulate(photons=30.0, step=12.0, per_side="fit", **common)
+steps, dwells = (6.0, 12.0), (0.1, 0.3, 1.0)
+found = ptyxrf.expected_errors(scan, step=steps, dwell=dwells, samples=4, precision="single")
+for one in found.table:
+    errors = ", ".join(f"{name} {error:.2g}" for name, error in one.errors.items())
+    print(
+        f"step {one.choice.step:g}, dwell {one.choice.dwell:g}, {one.choice.dose:.0f} photons a pixel: {errors}"
+    )
 
 # %%
-# Overlap
-# -------
-# The same number of photons in all, spread over fewer or more positions: 6 x 6 and 12 x 12.
-sides = [6, 12]
-by_side = [
-    errors_of(ptyxrf.simulate(photons=100.0 * (12 / side) ** 2, per_side=side, **common)) for side in sides
-]
-for side, (of_object, of_map) in zip(sides, by_side, strict=True):
-    print(f"{side:2d} x {side:2d} positions: object {of_object:.2f}, map {of_map:.2f}")
+# Phase in radians, each map relative to itself. A line that is level says that more time does not help there: the map is limited by the
+# probe, which its prior does not undo.
+names = ["phase", *scan.element_names]
+figure, axes = plt.subplots(1, len(names), figsize=(3 * len(names), 3.2), layout="constrained")
+for ax, name in zip(axes, names, strict=True):
+    for step in steps:
+        points = [(one.choice.dose, one.errors[name]) for one in found.table if one.choice.step == step]
+        ax.semilogx(*zip(*points, strict=True), "o-", label=f"step {step:g} pixels")
+    ax.set(title=name, xlabel="photons a pixel", ylim=(0, None))
+axes[0].legend(frameon=False)
 
 # %%
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained", sharey=True)
-for ax, x, values, label in (
-    (axes[0], photons, by_photons, "photons a pixel"),
-    (axes[1], sides, by_side, "positions along a side"),
-):
-    for which, name in enumerate(("object", "map of the heaviest element")):
-        ax.plot(x, [pair[which] for pair in values], "o-", label=name)
-    ax.set(xlabel=label, ylabel="relative error", ylim=(0, None))
-axes[0].set_xscale("log")
-axes[0].legend()
+# At the same dose both steps know the phase about as well: photons count, not positions, as long as the probes overlap.
+#
+# What else goes wrong
+# --------------------
+# These errors are those of a fit that finds its way. A reconstruction from another start, with a probe that is refined, tells whether it
+# does:
+for step in steps:
+    choice = ptyxrf.simulate(photons=30.0, step=step, per_side="fit", **common)
+    of_object, of_map = errors_of(choice)
+    print(f"step {step:g}: object {of_object:.2f}, map of the heaviest element {of_map:.2f}")
 
 # %%
 # Resolution without a truth

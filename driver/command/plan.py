@@ -1,4 +1,4 @@
-"""``ptyxrf plan``: how a reconstruction spreads over ranks."""
+"""``ptyxrf plan``: how a reconstruction spreads over ranks, or which errors an experiment would have."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ptyxrf.driver.command.outputs import check_outputs, on_first_rank
+from ptyxrf.driver.command.outputs import check_outputs, is_first, on_first_rank
 from ptyxrf.driver.command.parser import Subcommand, add_settings, flag_name, from_flags
 from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, Choice, File, Number
 from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.settings import Settings
+from ptyxrf.driver.uncertainty.settings import Conditions, Expectation
 
 if TYPE_CHECKING:
+    from ptyxrf.driver.data.scan import Scan
     from ptyxrf.driver.planning.problem_size import ProblemSize
 
 #: What describes a scan in numbers; the first three have to be there.
@@ -52,17 +54,27 @@ class PlanSettings(SettingsGroup):
     machine: str | None = setting(
         None, File(), "constants that ptyxrf bench wrote (default: those of this user)"
     )
-    picture: str | None = setting(None, File(), "draw the tiles and the efficiency as PNG")
+    picture: str | None = setting(
+        None, File(), "draw the tiles and the efficiency, or the expected errors, as PNG"
+    )
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scan", metavar="SCAN", nargs="?", help="scan file; or give --n, --positions and --m")
     parser.add_argument("--json", action="store_true", help="the same as JSON, in SI units")
+    parser.add_argument(
+        "--expected", action="store_true", help="instead: the errors to be expected of a simulated scan"
+    )
     add_settings(parser, "plan", PlanSettings)
+    add_settings(parser, "beside --expected", Conditions)
 
 
 def _run(options: argparse.Namespace) -> int:
-    flags = from_flags(PlanSettings, options)
+    flags, conditions = from_flags(PlanSettings, options), from_flags(Conditions, options)
+    if options.expected:
+        return _expected(options, PlanSettings(**flags), conditions)
+    if conditions:
+        raise ValueError(f"{flag_name(next(iter(conditions)))}: expected none without --expected, got one")
     given = [flag_name(key) for key in NUMBERS if key in flags]
     missing = [flag_name(key) for key in NUMBERS[:NEEDED] if key not in flags]
     if options.scan is None and missing:
@@ -93,6 +105,35 @@ def _plan(options: argparse.Namespace, settings: PlanSettings) -> None:
             print(f"picture: {settings.picture}")
 
 
+def _expected(options: argparse.Namespace, settings: PlanSettings, conditions: dict[str, Any]) -> int:
+    """Print the errors to be expected of a scan under some conditions."""
+    if options.scan is None:
+        raise ValueError("SCAN: expected the file of a simulated scan beside --expected, got none")
+    values, comm = settings.as_dict(), options.comm
+    expectation = Expectation(**conditions, **{key: values[key] for key in MODEL})
+
+    from ptyxrf.driver.command.expected_text import expected_text
+    from ptyxrf.driver.files.scan_file import read_scan
+    from ptyxrf.driver.uncertainty.expected import expected_errors
+
+    def read() -> Scan:
+        if settings.picture is not None:
+            check_outputs([Path(settings.picture)], [options.scan])
+        return read_scan(options.scan)
+
+    found = expected_errors(on_first_rank(comm, read), settings=expectation, comm=comm)
+    if is_first(comm):
+        print(json.dumps(found.facts(), indent=2) if options.json else expected_text(found))
+    if settings.picture is not None:
+        from ptyxrf.driver.pictures.expected_picture import write_expected_picture
+
+        picture = settings.picture
+        on_first_rank(comm, lambda: write_expected_picture(picture, found))
+        if is_first(comm) and not options.json:
+            print(f"picture: {picture}")
+    return 0
+
+
 def _problem(scan: str | None, settings: PlanSettings) -> ProblemSize:
     from ptyxrf.driver.planning.problem_size import ProblemSize
 
@@ -108,11 +149,13 @@ def _problem(scan: str | None, settings: PlanSettings) -> ProblemSize:
 
 COMMAND = Subcommand(
     "plan",
-    "[SCAN.h5] --ranks R [--nodes K] [flags]",
-    "predict how a reconstruction spreads over ranks, without running it",
+    "[SCAN.h5] --ranks R [--nodes K] [flags]\n"
+    "       ptyxrf plan SCAN.h5 --expected [--step X,...] [--dwell X,...] [--dose X,...]",
+    "predict how a reconstruction spreads over ranks, or its errors, without running it",
     "Partition a scan (or a raster given by numbers) into tiles for a number of ranks and predict their "
     "balance and messages, the memory of each, the time of a Hessian product, and how many ranks it scales "
-    "to. Needs no MPI.",
+    "to. Needs no MPI. With --expected: how large the errors of a simulated scan would be for other steps, "
+    "dwell times and doses.",
     _arguments,
     _run,
 )

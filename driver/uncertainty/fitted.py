@@ -49,6 +49,8 @@ class Fitted:
         From the one to the other.
     bounded : bool
         Whether maps were kept non-negative.
+    true : bool
+        Whether the point is the truth instead: the prior of the maps is a bias then, and no noise.
     """
 
     objective: Objective
@@ -57,6 +59,7 @@ class Fitted:
     free: NDArray[np.bool_] | None
     iterations: int
     bounded: bool
+    true: bool = False
 
 
 def fit_of(result: Result, scan: Scan, sampling: Sampling, comm: Any) -> Fitted:

@@ -36,10 +36,13 @@ class PerturbedGradient:
     vector : (size,) array
         The point.
     seed : int
+    prior : bool
+        Whether the differences of the prior get noise, too.
     """
 
-    def __init__(self, objective: Objective, vector: NDArray, seed: int) -> None:
+    def __init__(self, objective: Objective, vector: NDArray, seed: int, *, prior: bool = True) -> None:
         self._objective, self._vector, self._seed = objective, vector, seed
+        self._prior = prior and bool(objective.weights.strengths.any())
         scan, tile, terms = objective.scan, objective.tile, objective.terms
         self._diffraction, self._fluorescence = terms.diffraction, terms.fluorescence
         if self._diffraction is not None:
@@ -66,7 +69,7 @@ class PerturbedGradient:
             self._fluorescence.data[...] = self._counts + objective.units.counts(drawn, self._counts.dtype)
         _, gradient = objective.value_and_gradient(self._vector)
         change = self._undisturbed - gradient
-        if objective.weights.strengths.any():
+        if self._prior:
             objective.fields.view(change)[objective.fields.elements] += self._of_prior(sample)
         return change
 

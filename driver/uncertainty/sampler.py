@@ -49,7 +49,7 @@ class Sampler:
     ) -> None:
         self._fit, self._most, self._tolerance = fit, settings.max_products, settings.tolerance
         self._opened, self._quantities = opened, quantities
-        self._perturbed = PerturbedGradient(fit.objective, fit.vector, settings.seed)
+        self._perturbed = PerturbedGradient(fit.objective, fit.vector, settings.seed, prior=not fit.true)
         self.products, self.residual, self.unsolved = 0, 0.0, math.nan
 
     def draw(self, sample: int) -> NDArray:

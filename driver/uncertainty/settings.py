@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, NOT_NEGATIVE, Choice
-from ptyxrf.driver.data.setting import SettingsGroup, setting
-from ptyxrf.driver.objective.settings import PRECISIONS
+from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, NOT_NEGATIVE, POSITIVE, Choice, Either, Several
+from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
+from ptyxrf.driver.objective.settings import PRECISIONS, Model
+
+#: What an experiment may choose; the third follows from the other two.
+AXES = ("step", "dwell", "dose")
+ONE_OR_MORE = Either((POSITIVE, Several(POSITIVE)), "X,...")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +40,43 @@ class Sampling(SettingsGroup):
         None, NOT_NEGATIVE, "begin no further sample after this time, once there are two", unit="seconds"
     )
     precision: str = setting("double", Choice(PRECISIONS), "precision of fields and vectors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions(SettingsGroup):
+    """How a scan would be measured, and how closely its errors are foretold."""
+
+    step: float | tuple[float, ...] = setting(
+        None,
+        ONE_OR_MORE,
+        "between neighbouring positions of a raster (default: the scan's positions)",
+        unit="pixels",
+    )
+    dwell: float | tuple[float, ...] = setting(
+        None, ONE_OR_MORE, "time at a position, relative to that of the scan (default: 1)"
+    )
+    dose: float | tuple[float, ...] = setting(
+        None,
+        ONE_OR_MORE,
+        "incident photons for each pixel of the object; beside a step it sets the dwell time, beside a dwell "
+        "time the step (default: what follows)",
+    )
+    samples: int = redeclared(Sampling, "samples", 8)
+    tolerance: float = redeclared(Sampling, "tolerance", Sampling.tolerance)
+    max_products: int = redeclared(Sampling, "max_products", Sampling.max_products)
+    fluorescence_prior: str | float | tuple[float, ...] = redeclared(
+        Model, "fluorescence_prior", "auto", "as strong as a fit to simulated counts finds with auto"
+    )
+
+    def check(self) -> None:
+        """Refuse what contradicts itself."""
+        super().check()
+        if all(getattr(self, name) is not None for name in AXES):
+            raise ValueError("dose: expected none beside step and dwell, from which it follows, got three")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation(Conditions, Model):
+    """Settings of `expected_errors`: conditions, and the model that would be fitted."""
+
+    fluorescence_prior: str | float | tuple[float, ...] = redeclared(Conditions, "fluorescence_prior", "auto")

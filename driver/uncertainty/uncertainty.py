@@ -165,12 +165,14 @@ def uncertainty(
     """
     whole = result.gather()
     agreed(comm, lambda: check_noise(whole, scan))
-    found = _found(whole, fit_of(whole, scan, settings, comm), settings, progress)
+    found = deviations_of(whole, fit_of(whole, scan, settings, comm), settings, progress)
     _warn(found)
     return found
 
 
-def _found(result: Result, fit: Fitted, settings: Sampling, progress: Progress | None) -> Uncertainty:
+def deviations_of(
+    result: Result, fit: Fitted, settings: Sampling, progress: Progress | None = None
+) -> Uncertainty:
     """Return the deviations of a fit, from samples or from its preconditioner."""
     objective, draws = fit.objective, list[NDArray[Any]]()
     facts: dict[str, Any] = {}

@@ -45,7 +45,8 @@ from .driver.simulation.settings import SimulationSettings
 from .driver.simulation.simulate import simulate
 from .driver.simulation.specimens import Specimen
 from .driver.simulation.zone_plate import zone_plate_probe
-from .driver.uncertainty.settings import Sampling
+from .driver.uncertainty.expected import Expected, ExpectedErrors, expected_errors
+from .driver.uncertainty.settings import Expectation, Sampling
 from .driver.uncertainty.uncertainty import Uncertainty, uncertainty
 
 __version__: str
@@ -54,6 +55,9 @@ __all__ = [
     "JOULES_PER_KEV",
     "Calibration",
     "DamagedFile",
+    "Expectation",
+    "Expected",
+    "ExpectedErrors",
     "FileError",
     "Finding",
     "Geometry",
@@ -92,6 +96,7 @@ __all__ = [
     "confine",
     "dense_hessian",
     "draw_report",
+    "expected_errors",
     "export_result",
     "from_images",
     "illuminated_area",

@@ -1,5 +1,7 @@
 """``ptyxrf uncertainty``: the result gets its error bars, and other commands show them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,43 @@ def test_bad_input_ends_with_one_line(files, capsys):
     ):
         assert main(["uncertainty", *words, "--quiet", "--no-report"]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_plan_prints_and_draws_the_errors_to_be_expected(files, tmp_path, capsys):
+    scan_path, picture = files[1], tmp_path / "expected.png"
+    words = ["plan", scan_path, "--expected", "--samples", "2", "--step", "1,2", "--dwell", "0.5,2"]
+    assert main([*words, "--picture", str(picture)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = "step dwell dose positions counts amplitude phase rad P % S %"
+    first = next(number for number, line in enumerate(lines) if line.split() == heads.split())
+    assert [line.split()[:2] for line in lines[first + 1 : -1]] == [
+        ["1", "0.5"],
+        ["1", "2"],
+        ["2", "0.5"],
+        ["2", "2"],
+    ]
+    assert lines[-1] == f"picture: {picture}" and picture.read_bytes().startswith(b"\x89PNG")
+    assert main([*words, "--json", "--method", "ptychography"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["axes"] == ["step", "dwell"]
+    assert [set(one["errors"]) for one in facts["conditions"]] == [{"amplitude", "phase"}] * 4
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["plan", "SCAN", "--step", "2"], "--step: expected none without --expected"),
+        (["plan", "--expected"], "SCAN: expected the file of a simulated scan"),
+        (["plan", "SCAN", "--expected", "--step", "0"], "--step: expected a number above 0"),
+        (
+            ["plan", "SCAN", "--expected", "--dwell", "1", "--dose", "2", "--step", "3"],
+            "dose: expected none beside",
+        ),
+        (["plan", "SCAN", "--expected", "--picture", "SCAN"], "is an input"),
+    ],
+)
+def test_plans_of_errors_that_make_no_sense(files, words, message, capsys):
+    assert main([files[1] if word == "SCAN" else word for word in words]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1

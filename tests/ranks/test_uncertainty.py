@@ -5,6 +5,7 @@ import pytest
 from scans import joint_scan
 
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.uncertainty.expected import expected_errors
 from ptyxrf.driver.uncertainty.uncertainty import uncertainty
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -37,3 +38,12 @@ def test_deviations_and_derived_numbers_are_those_of_one_rank(comm, from_one_ran
         np.testing.assert_allclose(arrays[name], values, rtol=1e-10, atol=1e-10 * largest, err_msg=name)
     assert power == pytest.approx(one_power, rel=1e-9)
     np.testing.assert_allclose(rough, one_rough, rtol=1e-10)
+
+
+def test_expected_errors_are_those_of_one_rank(comm, from_one_rank):
+    scan = joint_scan(m=12, per_side=4)
+    scan = scan.replace(count_scale=np.ones(scan.N), fluorescence_count_scale=np.ones(scan.N_e))
+    settings = {"dwell": 100.0, "samples": 2, "tolerance": 0.0, "max_products": 12}
+    here = expected_errors(scan, comm=comm, **settings).table[0].errors
+    alone = from_one_rank(lambda: expected_errors(scan, **settings).table[0].errors)
+    assert here == pytest.approx(alone, rel=1e-9)
