@@ -1,7 +1,7 @@
 """The passes over vectors that a quasi-Newton step makes: each pass reads each vector once.
 
 Shapes: ``steps`` and ``changes`` (R, size) are the pairs s and y that are kept; vectors (size,) have channels
-of P pixels from number ``start`` on. M^-1 (``inverse``, ``which``, ``coupling``, ``illumination``) and
+of P pixels from number ``start`` on. M^-1 (``inverse``, ``which``, ``coupling``, ``strength``) and
 ``free`` are as in `ptyxrf.kernels.element_blocks`; where ``masked`` is False ``free`` is not read. ``block``
 (C, n) and ``sums`` (5, n) are scratch that stays in the first caches. Products are summed in the precision
 of the vectors over n numbers (in many partial sums side by side), and in double precision from there on.
@@ -30,7 +30,7 @@ def _dot(left: NDArray, right: NDArray) -> float:
 def learn_pair(
     start: int, vector: NDArray, before: NDArray, gradient: NDArray, gradient_before: NDArray,
     steps: NDArray, changes: NDArray, row: int, inverse: NDArray, which: NDArray, coupling: NDArray,
-    illumination: NDArray, free: NDArray, masked: bool, block: NDArray, sums: NDArray, totals: NDArray,
+    strength: NDArray, free: NDArray, masked: bool, block: NDArray, sums: NDArray, totals: NDArray,
 ) -> None:  # fmt: skip
     """Write the pair of a step into a row, and add its dot products to totals (2 R + 4,).
 
@@ -73,7 +73,7 @@ def learn_pair(
             totals[2 * rows + CHANGE_CHANGE] += yy
             totals[2 * rows + RESIDUAL_RESIDUAL] += _dot(slope, slope)
         precondition_pixels(
-            block, count, first, inverse, which, coupling, illumination, free, start, False, sums
+            block, count, first, inverse, which, coupling, strength, free, start, False, sums
         )  # fmt: skip
         for c in range(len(which)):
             a = start + c * pixels + first
@@ -84,7 +84,7 @@ def learn_pair(
 @compiled
 def first_loop(
     start: int, gradient: NDArray, changes: NDArray, factors: NDArray, scale: float, inverse: NDArray,
-    which: NDArray, coupling: NDArray, illumination: NDArray, free: NDArray, masked: bool, block: NDArray,
+    which: NDArray, coupling: NDArray, strength: NDArray, free: NDArray, masked: bool, block: NDArray,
     sums: NDArray, direction: NDArray, totals: NDArray,
 ) -> None:  # fmt: skip
     """Direction = scale M^-1 (r - sum_i factors_i y_i), r minus the gradient where it is free.
@@ -112,7 +112,7 @@ def first_loop(
                 for l in range(count):  # noqa: E741
                     rest[l] *= kept[l]
         precondition_pixels(
-            block, count, first, inverse, which, coupling, illumination, free, start, masked, sums
+            block, count, first, inverse, which, coupling, strength, free, start, masked, sums
         )  # fmt: skip
         for c in range(len(which)):
             a = start + c * pixels + first

@@ -1,10 +1,11 @@
 """The inverse of a matrix that is diagonal but for a block at each pixel, of rank one or two.
 
-At a pixel the block is a K^T K + diag(d), a the illumination and K (R, C) how the channels enter the real and
-the imaginary part of the object, or that of the two which they share. Its inverse is diag(1/d) less a product
-of R vectors (Sherman, Morrison and Woodbury). Channels of no coupling stand alone. Shapes: ``values`` (C, n)
-are n pixels of all channels, from pixel ``first`` on; ``inverse`` (D, P) holds 1/d of all pixels, row
-``which[c]`` for channel c; ``coupling`` (R, C) is K; ``illumination`` (P,) is not read where no channel is
+At a pixel the block is K^T diag(a) K + diag(d). K (R, C) says how the channels enter R parts that they share,
+as the real and the imaginary part of the object; a says how well the data determine each part: for those of
+the object it is the illumination. The inverse is diag(1/d) less a product of R vectors (Sherman, Morrison and
+Woodbury). Channels of no coupling stand alone. Shapes: ``values`` (C, n) are n pixels of all channels, from
+pixel ``first`` on; ``inverse`` (D, P) holds 1/d of all pixels, row ``which[c]`` for channel c; ``coupling``
+(R, C) is K; ``strength`` (R, P) is a, or (1, P) where the parts have the same, and is not read where none is
 coupled; ``free`` says for each number of a vector, whose channels begin at ``start + c P``, whether it may
 move; ``sums`` (5, n) is scratch.
 """
@@ -19,7 +20,7 @@ from ptyxrf.kernels.compiled import compiled
 @compiled
 def precondition_pixels(
     values: NDArray, count: int, first: int, inverse: NDArray, which: NDArray, coupling: NDArray,
-    illumination: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
+    strength: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
 ) -> None:  # fmt: skip
     """Apply the inverse to some pixels, in place; where `masked`, within the free numbers.
 
@@ -27,16 +28,16 @@ def precondition_pixels(
     """
     if len(coupling) == 1:
         _rank_one(
-            values, count, first, inverse, which, coupling[0], illumination, free, start, masked, sums
+            values, count, first, inverse, which, coupling[0], strength, free, start, masked, sums
         )  # fmt: skip
     else:
-        _rank_two(values, count, first, inverse, which, coupling, illumination, free, start, masked, sums)
+        _rank_two(values, count, first, inverse, which, coupling, strength, free, start, masked, sums)
 
 
 @compiled
 def _rank_one(
     values: NDArray, count: int, first: int, inverse: NDArray, which: NDArray, coupling: NDArray,
-    illumination: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
+    strength: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
 ) -> None:  # fmt: skip
     """Apply it where the channels share one part of the object."""
     one = values.dtype.type(1)
@@ -66,7 +67,7 @@ def _rank_one(
             weighted[l] += mu * out[l]
     if not coupled:
         return
-    here = illumination[first : first + count]
+    here = strength[0, first : first + count]
     for l in range(count):  # noqa: E741
         weighted[l] *= here[l] / (one + here[l] * power[l])
     for c in range(values.shape[0]):
@@ -86,9 +87,9 @@ def _rank_one(
 @compiled
 def _rank_two(
     values: NDArray, count: int, first: int, inverse: NDArray, which: NDArray, coupling: NDArray,
-    illumination: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
+    strength: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
 ) -> None:  # fmt: skip
-    """Apply it where they share both: 1/d - 1/d K^T (1/a + K 1/d K^T)^-1 K 1/d, a matrix of 2 x 2."""
+    """Apply it where they share two: 1/d - 1/d K^T (1/a + K 1/d K^T)^-1 K 1/d, a matrix of 2 x 2."""
     one = values.dtype.type(1)
     pixels = inverse.shape[1]
     u, v = sums[0, :count], sums[1, :count]  # K 1/d values
@@ -110,12 +111,12 @@ def _rank_two(
             uu[l] += a * a * s
             uv[l] += a * b * s
             vv[l] += b * b * s
-    light = illumination[first : first + count]
+    upper, lower = strength[0, first : first + count], strength[-1, first : first + count]
     for l in range(count):  # noqa: E741
-        h = light[l]
-        p, q, r = one + h * uu[l], h * uv[l], one + h * vv[l]
-        factor = h / (p * r - q * q)
-        u[l], v[l] = factor * (r * u[l] - q * v[l]), factor * (p * v[l] - q * u[l])
+        g, h = upper[l], lower[l]
+        p, q, r, t = one + g * uu[l], g * uv[l], one + h * vv[l], h * uv[l]
+        d = p * r - q * t
+        u[l], v[l] = g / d * (r * u[l] - t * v[l]), h / d * (p * v[l] - q * u[l])
     for c in range(values.shape[0]):
         a, b = coupling[0, c], coupling[1, c]
         if a == 0 and b == 0:
@@ -129,7 +130,7 @@ def _rank_two(
 
 @compiled
 def precondition(
-    start: int, source: NDArray, inverse: NDArray, which: NDArray, coupling: NDArray, illumination: NDArray,
+    start: int, source: NDArray, inverse: NDArray, which: NDArray, coupling: NDArray, strength: NDArray,
     free: NDArray, masked: bool, block: NDArray, sums: NDArray, target: NDArray,
 ) -> None:  # fmt: skip
     """Set the channels of a target vector to the inverse times those of a source, 0 where not free."""
@@ -146,7 +147,7 @@ def precondition(
             else:
                 out[:] = values
         precondition_pixels(
-            block, count, first, inverse, which, coupling, illumination, free, start, masked, sums
+            block, count, first, inverse, which, coupling, strength, free, start, masked, sums
         )  # fmt: skip
         for c in range(len(which)):
             at = start + c * pixels + first

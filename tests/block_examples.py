@@ -16,17 +16,18 @@ def dense_apply(blocks, source, free):
     for p in range(P):
         where = kept[:, p]
         coupling = blocks.coupling[:, where].astype(float)
-        illumination = float(blocks.illumination[p]) if coupling.any() else 0.0
-        matrix = illumination * coupling.T @ coupling
+        strength = blocks.strength[:, p].astype(float) if coupling.any() else np.zeros(1)
+        matrix = (coupling.T * strength) @ coupling
         matrix += np.diag(1 / blocks.inverse[blocks.which, p][where].astype(float))
         out[where, p] = np.linalg.solve(matrix, r[where, p])
     return out.reshape(-1)
 
 
-def joint_blocks(rng, pixels, dtype, start=0, elements=3, rank=1):
+def joint_blocks(rng, pixels, dtype, start=0, elements=3, rank=1, strengths=1):
     """Return blocks of an object channel and some elements, as the joint method has them.
 
     Of rank 1 the channel stands alone; of rank 2 it shares the second part of the object with the elements.
+    The two parts have one or two strengths.
     """
     coupling = rng.uniform(-0.3, 2, (rank, 1 + elements))
     coupling[0, 0] = 0
@@ -35,5 +36,5 @@ def joint_blocks(rng, pixels, dtype, start=0, elements=3, rank=1):
         rng.uniform(0.5, 2, (1 + elements, pixels)).astype(dtype),
         np.arange(1 + elements),
         coupling.astype(dtype),
-        rng.uniform(0, 3, pixels).astype(dtype),
+        rng.uniform(0, 3, (strengths, pixels)).astype(dtype),
     )

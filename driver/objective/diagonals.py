@@ -87,16 +87,20 @@ class Diagonals:
         return self.data.ranks.sum(total.astype(np.float64)) / scan.N
 
     def positions(self, z: NDArray) -> NDArray[np.float64]:
-        """Return the curvature (n, 2) along the rank's positions, given z on the covered pixels.
+        """Return the curvature (n, 3) of the rank's positions, given z on the covered pixels.
 
-        t_j/N sum |P|^2 |dz/ds|^2, with the probe at whole pixels: a shift of the probe is one of the object
-        the other way, and one of both, which leaves the moduli as they are.
+        Along rows, along columns, and between the two: t_j/N sum |P|^2 Re(conj(dz/dr) dz/ds), with the probe
+        at whole pixels: a shift of the probe is one of the object the other way, and one of both, which
+        leaves the moduli as they are.
         """
         positioned, scan = self.terms.positioned, self.data.scan
-        slopes = np.stack([np.abs(slope) ** 2 for slope in np.gradient(z)]).astype(self._real)
+        rows, columns = np.gradient(z)
+        slopes = np.stack([np.abs(rows) ** 2, np.abs(columns) ** 2, (rows.conj() * columns).real])
         probe, which = positioned.unshifted[None], np.zeros(positioned.count, np.int64)
-        sums = np.zeros((2, positioned.count), self._real)
-        patch_sums(slopes, probe, which, probe, which, self.data.corners, self._exposure, sums)
+        sums = np.zeros((3, positioned.count), self._real)
+        patch_sums(
+            slopes.astype(self._real), probe, which, probe, which, self.data.corners, self._exposure, sums
+        )
         return sums.T * (self._units.mean_count / scan.N)
 
     def intensities(self, z: NDArray) -> NDArray[np.float64]:

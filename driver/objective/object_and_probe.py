@@ -139,7 +139,7 @@ class ObjectFields(Fields):
             inverse,
             np.array(which, dtype=np.int64),
             self._coupling.astype(self.real),
-            illumination.reshape(-1).astype(self.real),
+            illumination.reshape(1, -1).astype(self.real),
         )
 
 

@@ -8,7 +8,6 @@ that they distort.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +21,9 @@ from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 
 #: Fraction of its mean that is added to the curvature along a position, for patches without structure.
 FLOOR = 0.2
+
+#: Coupling of rows and columns in a block of the preconditioner, over the smaller curvature, at most.
+LARGEST_COUPLING = 0.9
 
 
 def linear_parts(positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -57,18 +59,10 @@ class _OfPositions(PerPosition):
         values = values.astype(np.float64)
         return values - self._basis @ self.ranks.sum(self._basis.T @ values)
 
-    @abstractmethod
-    def curvature(self) -> NDArray[np.float64]:
-        """Return the diagonal of the Hessian at the rank's positions."""
-
-    def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
-        """Return M^-1, with a floor under the curvatures."""
-        if held.issuperset(self.names):
-            return self.identity_blocks(held)
-        curvature = self.curvature()
+    def floor(self, curvature: NDArray[np.float64]) -> float:
+        """Return what is added to the curvatures (n, ...) of the rank's positions."""
         total, count = self.ranks.sum(np.array([curvature.sum(), curvature.size]))
-        floor = FLOOR * total / count if total > 0 else 1.0
-        return self.diagonal((1 / (curvature + floor)).reshape(-1).astype(self.real))
+        return FLOOR * total / count if total > 0 else 1.0
 
 
 class Displacement(_OfPositions):
@@ -77,9 +71,26 @@ class Displacement(_OfPositions):
     def __init__(self, diagonals: Diagonals, real: np.dtype[Any], z: NDArray[Any]) -> None:
         super().__init__("displacement", 2, diagonals, real, z)
 
-    def curvature(self) -> NDArray[np.float64]:
-        """Return it along rows and columns."""
-        return self.diagonals.positions(self.z)
+    def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
+        """Return M^-1: at each position a block [[a, c], [c, b]], with a floor under a and b.
+
+        It is diag(a - |c|, b - |c|) and |c| times the square of the sum of rows and columns, or of their
+        difference. At positions where a or b would not be above |c|, c is cut.
+        """
+        if held.issuperset(self.names):
+            return self.identity_blocks(held)
+        curvature = self.diagonals.positions(self.z)
+        diagonal = curvature[:, :2] + self.floor(curvature[:, :2])
+        limit = LARGEST_COUPLING * diagonal.min(axis=1)
+        between = np.clip(curvature[:, 2], -limit, limit)
+        rest = diagonal - np.abs(between)[:, None]
+        return InverseBlocks(
+            self.start,
+            (1 / rest.T).astype(self.real, order="C"),
+            np.arange(2),
+            np.array([[1, 1], [1, -1]], self.real),
+            np.maximum([between, -between], 0).astype(self.real),
+        )
 
 
 class LogAmplitude(_OfPositions):
@@ -92,9 +103,12 @@ class LogAmplitude(_OfPositions):
     def __init__(self, diagonals: Diagonals, real: np.dtype[Any], z: NDArray[Any]) -> None:
         super().__init__("log_amplitude", 1, diagonals, real, z)
 
-    def curvature(self) -> NDArray[np.float64]:
-        """Return it along the logarithms."""
-        return self.diagonals.intensities(self.z)
+    def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
+        """Return M^-1, with a floor under the curvatures."""
+        if held.issuperset(self.names):
+            return self.identity_blocks(held)
+        curvature = self.diagonals.intensities(self.z)
+        return self.diagonal((1 / (curvature + self.floor(curvature))).astype(self.real))
 
 
 class Distortion(Replicated):
@@ -127,7 +141,9 @@ class Distortion(Replicated):
         """Return M^-1 of the distortion."""
         if "distortion" in held:
             return self.identity_blocks(held)
-        curvature = self._diagonals.data.ranks.sum(self._diagonals.positions(self._z).T @ self.lever**2)
+        curvature = self._diagonals.data.ranks.sum(
+            self._diagonals.positions(self._z)[:, :2].T @ self.lever**2
+        )
         floor = FLOOR * curvature.mean() if curvature.any() else 1.0
         return self.diagonal((1 / (curvature + floor)).reshape(-1).astype(self.real))
 

@@ -286,8 +286,11 @@ class PerPosition(Unknown):
         self.size = len(tile.positions) * width
 
     def view(self, vector: NDArray) -> NDArray[Any]:
-        """Return the numbers (n, width) of the rank's positions, in the order of ``tile.positions``."""
-        return self.part(vector).reshape(-1, self.width)
+        """Return the numbers (n, width) of the rank's positions, in the order of ``tile.positions``.
+
+        In the vector, the first number of all positions stands before the second, as channels of fields do.
+        """
+        return self.part(vector).reshape(self.width, -1).T
 
     def scatter(self, values: Mapping[str, ArrayLike], vector: NDArray) -> None:
         """Set the numbers of the rank's positions from (N, width) numbers in the order of the scan."""

@@ -25,10 +25,9 @@ class InverseBlocks:
     which : (C,) array of int64
         Which of them each channel has.
     coupling : (R, C) array
-        K: how each channel enters the parts of the object that several share, one or both; 0: it stands
-        alone.
-    illumination : (P,) array
-        The blocks are illumination * K^T K + diag.
+        K: how each channel enters the parts that several share; 0: it stands alone.
+    strength : (R, P) or (1, P) array
+        The blocks are K^T diag(strength) K + diag.
     replicated : bool
         Whether every rank holds the same numbers, which count once in dot products.
     """
@@ -37,19 +36,19 @@ class InverseBlocks:
     inverse: NDArray[Any]
     which: NDArray[np.int64]
     coupling: NDArray[Any]
-    illumination: NDArray[Any]
+    strength: NDArray[Any]
     replicated: bool = False
 
     @classmethod
     def diagonal(cls, start: int, inverse: NDArray[Any], *, replicated: bool = False) -> InverseBlocks:
         """Return the inverse of a diagonal matrix."""
         nothing = np.zeros(1, inverse.dtype)
-        return cls(start, inverse[None], np.zeros(1, np.int64), nothing[None], nothing, replicated)
+        return cls(start, inverse[None], np.zeros(1, np.int64), nothing[None], nothing[None], replicated)
 
     @property
     def matrix(self) -> tuple[NDArray[Any], ...]:
         """What the kernels take."""
-        return self.inverse, self.which, self.coupling, self.illumination
+        return self.inverse, self.which, self.coupling, self.strength
 
     def scratch(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return what the kernels work in."""

@@ -138,8 +138,13 @@ class Quantities:
                 single = np.eye(objective.fields.shape[0])[where]
                 maps = [spread(one[:, None, None] * np.ones(objective.fields.shape)) for one in single]
                 found[name] = np.stack(maps) if name == "elements" else maps[0]
-        ones = np.ones_like(self._vector)
-        roots = np.sqrt(unit * np.maximum(objective.precondition(ones), 0.0))
+        ones, turned = np.ones_like(self._vector), np.ones_like(self._vector)
+        for kind in objective.beam.kinds:
+            if kind.names == ("displacement",):
+                kind.view(turned)[:, 1] = -1
+        # half the sum over both signs of the columns has no coupling of rows and columns
+        inverse = (objective.precondition(ones) + turned * objective.precondition(turned)) / 2
+        roots = np.sqrt(unit * np.maximum(inverse, 0.0))
         return self.whole(found | self._diagonal_of_beam(roots))
 
     def _diagonal_of_beam(self, roots: NDArray) -> Named:

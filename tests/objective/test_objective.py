@@ -635,20 +635,35 @@ def test_held_unknowns_of_the_beam(names):
 
 
 def test_diagonals_of_positions_and_intensities():
-    """t_j/N sum |P|^2 |dz/ds|^2 and t_j/N sum |P z|^2, both at the whole pixels of the scan."""
+    """t_j/N sum |P|^2 of |dz/ds|^2, Re(conj(dz/dr) dz/dc) and |z|^2, at the whole pixels of the scan."""
     objective, model, u, _ = build(EVERYTHING)
     objective.value_and_gradient(objective.scatter(**u))
     z, light = model.object(u), (np.abs(u["probe"]) ** 2).sum(axis=0)
-    slopes = [np.abs(slope) ** 2 for slope in np.gradient(z)]
-    places, powers = np.zeros((model.N, 2)), np.zeros(model.N)
+    rows, columns = np.gradient(z)
+    slopes = [np.abs(rows) ** 2, np.abs(columns) ** 2, (rows.conj() * columns).real]
+    places, powers = np.zeros((model.N, 3)), np.zeros(model.N)
     for j in range(model.N):
         t = model.exposure[j] / model.N
-        for axis in (0, 1):
-            places[j, axis] = t * (light * naive.patch(slopes[axis], model.corners[j], model.m)).sum()
+        for places_of, slope in zip(places.T, slopes, strict=True):
+            places_of[j] = t * (light * naive.patch(slope, model.corners[j], model.m)).sum()
         powers[j] = t * (light * np.abs(naive.patch(z, model.corners[j], model.m)) ** 2).sum()
     order = objective.tile.positions
     assert naive.relative(objective.diagonals.positions(z), places[order]) < 1e-12
     assert naive.relative(objective.diagonals.intensities(z), powers[order]) < 1e-12
+
+
+def test_positions_are_preconditioned_in_blocks():
+    """Each with the curvatures along rows and columns and between them, a fifth of the mean added."""
+    objective, model, u, du = build(EVERYTHING)
+    objective.value_and_gradient(objective.scatter(**u))
+    along_rows, along_columns, between = objective.diagonals.positions(model.object(u)).T
+    floor = (along_rows + along_columns).mean() / 10
+    blocks = np.moveaxis(np.array([[along_rows + floor, between], [between, along_columns + floor]]), 2, 0)
+    assert (np.abs(between) > 0.01 * floor).any()  # they are not diagonal
+    step = objective.gather(objective.precondition(objective.scatter(**du)))["displacement"]
+    order = objective.tile.positions
+    expected = np.linalg.solve(blocks, du["displacement"][order][..., None])[..., 0]
+    assert naive.relative(step[order], expected) < 1e-12
 
 
 @pytest.mark.parametrize("m", [7, 8, 11])
