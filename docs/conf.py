@@ -70,7 +70,8 @@ html_copy_source = False
 html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc"],
+    # the tables of the settings need the width
+    "secondary_sidebar_items": {"**": ["page-toc"], "reference/settings": []},
     "navbar_end": ["theme-switcher"],
     "show_toc_level": 2,
     "footer_start": ["copyright"],

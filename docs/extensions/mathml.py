@@ -11,10 +11,13 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
+BAR = '<mo stretchy="false">&#x0007C;</mo>'
+
 
 def _mathml(node: nodes.Node, display: str) -> str:
     text = node.astext()
-    formula = convert(text, display=display)
+    # a bar belongs to what it encloses: no space around it
+    formula = convert(text, display=display).replace(BAR, BAR.replace("<mo ", '<mo lspace="0" rspace="0" '))
     if "\\" in formula or "<mi>&</mi>" in formula:  # what the converter does not know it leaves as it is
         logger.warning("a formula has a command that is not known: %s", text, location=node)
     return formula
