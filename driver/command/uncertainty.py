@@ -19,7 +19,6 @@ from ptyxrf.driver.command.outputs import (
     write_outputs,
 )
 from ptyxrf.driver.command.parser import Subcommand, add_settings, settings_of
-from ptyxrf.driver.command.progress import show_on
 from ptyxrf.driver.command.reconstruct import scan_with_maps
 from ptyxrf.driver.command.tables import Sources
 from ptyxrf.driver.data.kinds import File, Switch
@@ -93,6 +92,8 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[int, int, int], None] | None
     if quiet:
         yield None
         return
+    from ptyxrf.driver.command.progress import show_on
+
     display, close = show_on(sys.stderr, "starting")
 
     def show(done: int, samples: int, products: int) -> None:
