@@ -5,11 +5,14 @@ OUT ?= demo-output
 RANKS ?= 2
 WORKERS ?= 2
 MARKED ?= many_ranks or not many_ranks
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 PYTEST := $(VENV)/bin/python -m pytest
-# a file is run by one worker, so that runs of several ranks follow each other; the longest file comes first
+# a file is run by one worker, so that runs of several ranks follow each other; the longest files come first
 BY_FILE := --dist loadfile --no-loadscope-reorder
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
+# what was not installed in the end is tried again
+.DELETE_ON_ERROR:
 .PHONY: demo test test-ranks test-slow docs install clean
 
 demo: install
@@ -23,10 +26,12 @@ test: install $(VENV)/tests-installed
 test-ranks: install $(VENV)/tests-installed
 	$(PYTEST) tests/test_ranks.py -k test_on_ranks -m "$(MARKED)"
 
-# SLURM, hosts, faults and drills alone, because they are about time; then experiments, fuzzing and the rest
+# Hosts, faults and drills alone, because they are about time; then experiments, fuzzing and the rest. Jobs of SLURM
+# sleep most of the time: they have a worker beside those that fill the cores.
+ALONE := $(addprefix tests/cluster/,test_faults.py test_hosts.py test_kill_and_resume.py)
 test-slow: install $(VENV)/tests-installed
-	$(PYTEST) -m slow tests/cluster
-	$(PYTEST) -m slow -n $(WORKERS) $(BY_FILE) --ignore tests/cluster
+	$(PYTEST) -m slow $(ALONE)
+	$(PYTEST) -m slow -n $$(($(WORKERS) + 1)) $(BY_FILE) $(addprefix --ignore=,$(ALONE))
 
 # the site in docs/_build/html: warnings are errors, tutorials run, questions find their pages
 docs: install $(VENV)/docs-installed
@@ -43,18 +48,15 @@ $(VENV)/bin/python:
 
 $(VENV)/installed: $(VENV)/bin/python $(SOURCES)
 	rm -rf build  # a file removed from the sources would live on in it
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check ".[mpich]"
+	$(PIP) ".[mpich]"
 	touch $@
 
-$(VENV)/tests-installed: $(VENV)/installed
-	rm -rf build
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check ".[mpich,test]"
-	touch $@
+$(VENV)/%-installed: $(VENV)/bin/python pyproject.toml
+	$(VENV)/bin/python .ci/requirements.py $(EXTRA) >$@
+	$(PIP) --requirement $@
 
-$(VENV)/docs-installed: $(VENV)/installed
-	rm -rf build
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check ".[mpich,docs]"
-	touch $@
+$(VENV)/tests-installed: EXTRA := test
+$(VENV)/docs-installed: EXTRA := docs
 
 clean:
 	rm -rf $(VENV) build $(OUT) src/*.egg-info docs/_build docs/gallery docs/reference/generated
