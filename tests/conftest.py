@@ -15,9 +15,14 @@ LAUNCHED = any(size in os.environ for size, _ in LAUNCHERS)
 collect_ignore = [] if LAUNCHED else ["ranks"]
 
 
+#: The files that take longest, so that no worker is left with one at the end.
+LONG = ("test_ranks.py", "test_slurm.py", "test_paper.py", "test_damaged_files.py", "test_checkpoint.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the runs of several ranks, which take longest, begin first."""
-    items.sort(key=lambda item: item.path.name != "test_ranks.py")
+    """Let long files begin first, those of several ranks before all."""
+    order = dict(zip(LONG, range(-len(LONG), 0), strict=True))
+    items.sort(key=lambda item: order.get(item.path.name, 0))
 
 
 @pytest.fixture(scope="session", autouse=True)

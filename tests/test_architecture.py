@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ PACKAGE = ("kernels", "parallel", "driver", "experiments", "src")
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 
+@cache
 def sources(*folders):
     """Return (path relative to the root, syntax tree, lines) of each source file."""
     texts = {

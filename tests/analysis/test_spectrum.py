@@ -213,14 +213,13 @@ def small_scan(**options):
     return simulate("cells", **settings | options)
 
 
-@pytest.mark.parametrize("precision", ["double", "single"])
 @pytest.mark.parametrize(
-    ("method", "curvature", "sampling"),
+    ("method", "curvature", "sampling", "precision"),
     [
-        ("joint", "positive", "grid"),
-        ("joint", "full", "scan"),
-        ("ptychography", "gauss-newton", None),
-        ("fluorescence", "full", "grid"),
+        ("joint", "positive", "grid", "double"),
+        ("joint", "full", "scan", "single"),
+        ("ptychography", "gauss-newton", None, "double"),
+        ("fluorescence", "full", "grid", "single"),
     ],
 )
 def test_against_the_dense_hessian(method, curvature, sampling, precision):

@@ -99,6 +99,7 @@ def folder(tmp_path_factory):
 
 def reconstruct(folder, name):
     words = ["-m", "ptyxrf", "reconstruct", folder / "scan.h5", "--out", folder / name]
+    words += ["--fluorescence-prior", "none"]
     return [*words, "--max-iterations", "6", "--precision", "double", "--no-sequential-first"]
 
 

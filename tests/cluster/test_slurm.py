@@ -24,6 +24,7 @@ COMMAND, MPIEXEC = (Path(sys.executable).with_name(name) for name in ("ptyxrf", 
 OPENMPI = os.environ.get("PTYXRF_OPENMPI")
 SRUN = "env MPIR_CVAR_CH4_NETMOD=ofi srun --mpi=pmi2 -K"
 WORDS = ("--max-iterations", 9, "--precision", "double", "--inner-limit", "4", "--no-sequential-first")
+WORDS += ("--fluorescence-prior", "none")
 
 #: The command with a pause after each iteration, so that there is time for events.
 SLOW = """#!{python}

@@ -54,7 +54,7 @@ def one_line(error: BaseException) -> bool:
 
 
 @given(KEYS, VALUES)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_value_is_accepted_or_refused_by_name(where, value):
     table, key = where
     setting = DECLARED[table][key]
@@ -70,7 +70,7 @@ def test_a_value_is_accepted_or_refused_by_name(where, value):
 
 
 @given(KEYS, TEXTS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_word_on_the_command_line_is_accepted_or_refused_by_name(where, word):
     table, key = where
     try:
@@ -175,7 +175,7 @@ FLAGS = st.tuples(KEYS.filter(lambda where: where[0] in ("reconstruct", "files")
 
 
 @given(st.lists(FLAGS, max_size=3), st.lists(TEXTS, max_size=1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_words_end_with_settings_or_one_line(flags, more):
     words = ["reconstruct", "scan.h5", "--show-settings"]
     for (table, key), text in flags:

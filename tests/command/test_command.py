@@ -257,7 +257,8 @@ def test_info_orientation(folder, capsys):
 
 
 def test_info_of_a_result(folder, capsys):
-    main(["reconstruct", "scan.h5", "--out", "result.h5", "--max-iterations", "1", "--no-report", "--quiet"])
+    words = ["--max-iterations", "1", "--fluorescence-prior", "none", "--no-report", "--quiet"]
+    main(["reconstruct", "scan.h5", "--out", "result.h5", *words])
     assert main(["info", "result.h5"]) == 0
     assert "result of a joint reconstruction" in capsys.readouterr().out
     assert main(["info", "result.h5", "--json"]) == 0
@@ -309,7 +310,7 @@ def test_help_and_version(capsys):
 
 def test_a_warning_is_one_line(folder, scan, capsys):
     write_scan("floats.h5", scan.replace(patterns=scan.patterns * np.float32(1.1), count_scale=None))
-    words = ["--max-iterations", "1", "--no-report", "--quiet"]
+    words = ["--max-iterations", "1", "--fluorescence-prior", "none", "--no-report", "--quiet"]
     assert main(["reconstruct", "floats.h5", "--out", "result.h5", *words]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines
@@ -436,7 +437,8 @@ def test_bad_positions_in_the_file(folder, refused):
 
 
 def test_orientation_of_a_result(folder, refused, capsys):
-    main(["reconstruct", "scan.h5", "--out", "result.h5", "--max-iterations", "0", "--no-report", "--quiet"])
+    words = ["--max-iterations", "0", "--fluorescence-prior", "none", "--no-report", "--quiet"]
+    main(["reconstruct", "scan.h5", "--out", "result.h5", *words])
     capsys.readouterr()  # the start is a poor fit
     assert "expected a scan, got a result" in refused("info", "result.h5", "--orientation")
 

@@ -310,7 +310,7 @@ def test_damage_anywhere_is_an_error_or_harmless(tmp_path):
     write_scan(path, scan)
     whole = path.read_bytes()
     found = 0
-    for position in np.linspace(0, len(whole) - 1, 60).astype(int):
+    for position in np.linspace(0, len(whole) - 1, 30).astype(int):
         damaged = bytearray(whole)
         damaged[position] ^= 0xFF
         path.write_bytes(damaged)
@@ -321,7 +321,7 @@ def test_damage_anywhere_is_an_error_or_harmless(tmp_path):
             found += 1
         else:
             assert np.array_equal(patterns, scan.patterns)
-    assert found > 12
+    assert found > 6
 
 
 def test_patterns_that_go_away_are_named(tmp_path):

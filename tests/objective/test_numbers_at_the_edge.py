@@ -122,11 +122,10 @@ def test_quick(name):
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.filterwarnings("ignore:The window of:UserWarning")
 def test_every_method_and_solver(name):
-    for kind in ("grid", "scan"):
+    for kind, precision in (("grid", "single"), ("scan", "double")):
         scan = CASES[name](kind)
-        for method, solver, precision in itertools.product(METHODS, SOLVERS, ("single", "double")):
-            for refine_probe in (False, True):
-                assert_good(run(scan, method, solver, precision, refine_probe))
+        for method, solver, refine_probe in itertools.product(METHODS, SOLVERS, (False, True)):
+            assert_good(run(scan, method, solver, precision, refine_probe))
 
 
 def like(one: np.ndarray, other: np.ndarray, tolerance: float) -> bool:
