@@ -28,7 +28,7 @@ def unpack_lzf(packed: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
     """
     i = o = 0
     while i < packed.size:
-        control = np.int64(packed[i])
+        control = int(packed[i])
         i += 1
         if control < 32:
             length = control + 1
@@ -41,11 +41,11 @@ def unpack_lzf(packed: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
             continue
         length = control >> 5
         if length == 7 and i < packed.size:
-            length += np.int64(packed[i])
+            length += int(packed[i])
             i += 1
         if i >= packed.size:
             return -1
-        start = o - ((control & 31) << 8) - np.int64(packed[i]) - 1
+        start = o - ((control & 31) << 8) - int(packed[i]) - 1
         i += 1
         length += 2
         if start < 0 or o + length > out.size:

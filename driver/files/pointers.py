@@ -28,23 +28,33 @@ def link_problem(group: h5py.Group, name: str, links: int = LINKS) -> str:
     links : int
         Soft links that may be followed.
     """
-    here = group
-    for part in name.strip("/").split("/"):
-        if not isinstance(here, h5py.Group):
+    here = group.id  # objects of h5py would take most of the time
+    parts = name.strip("/").split("/")
+    for place, part in enumerate(parts, 1):
+        key = part.encode(errors="surrogateescape")
+        if not isinstance(here, h5py.h5g.GroupID) or not here.links.exists(key):
             return ""
-        link = here.get(part, getlink=True)
-        if isinstance(link, h5py.ExternalLink):
-            folder = _folder(here.file)
+        kind, beside = here.links.get_info(key).type, h5py.Group(here)
+        if kind == h5py.h5l.TYPE_EXTERNAL:
+            link = beside.get(part, getlink=True)
+            folder = _folder(beside.file)
             target = folder / link.filename
             if leads_out(target, folder):
                 return f"is a link to {link.path} in {link.filename}, which is no file in its folder"
             if target.exists() and not target.is_file():
                 return f"is a link to {link.path} in {link.filename}, which is no file"
-        elif isinstance(link, h5py.SoftLink) and links:
-            beside = here.file if link.path.startswith("/") else here
-            if problem := link_problem(beside, link.path, links - 1):
+        elif kind == h5py.h5l.TYPE_SOFT and links:
+            path = beside.get(part, getlink=True).path
+            if problem := link_problem(beside.file if path.startswith("/") else beside, path, links - 1):
                 return problem
-        here = here.get(part)
+        if place == len(parts):
+            return ""
+        if kind == h5py.h5l.TYPE_HARD:
+            here = h5py.h5o.open(here, key)
+        elif (there := beside.get(part)) is None:
+            return ""
+        else:
+            here = there.id
     return ""
 
 

@@ -146,4 +146,6 @@ def measure_errors(
 
 def _unused(key: str, known: Container[str]) -> str:
     """Return a key for the error of an element whose name may be that of another error."""
-    return f"{key} (element)" if key in known else key
+    while key in known:
+        key += " (element)"
+    return key

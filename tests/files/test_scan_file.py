@@ -421,3 +421,13 @@ def test_what_is_lazy_is_checked_when_it_is_used(tmp_path):
         del file["/entry_1/fluorescence_1/data"]
     with pytest.raises(ValueError, match=r"fluorescence_1/data: no such dataset"):
         np.asarray(lazy.fluorescence[0])
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    """Of the folder and of the file; HDF5 takes their bytes."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    scan = example_scan(sampling=None)
+    write_scan(folder / os.fsdecode(b"\xff.h5"), scan)
+    assert os.listdir(os.fsencode(folder)) == [b"\xff.h5"]
+    assert np.array_equal(read_scan(folder / os.fsdecode(b"\xff.h5")).patterns[3], scan.patterns[3])

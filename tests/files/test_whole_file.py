@@ -79,6 +79,17 @@ def test_unwritable_paths_are_named(tmp_path):
         check_writable("/dev/null")
 
 
+@pytest.mark.parametrize("output", ["first", "second/out.h5"])
+def test_links_that_lead_to_each_other(tmp_path, output):
+    """In some versions of Python that is a RuntimeError."""
+    (tmp_path / "first").symlink_to("second")
+    (tmp_path / "second").symlink_to("first")
+    with pytest.raises(
+        ValueError, match=rf"{output}: cannot be written \(Too many levels of symbolic links\)"
+    ):
+        check_writable(tmp_path / output)
+
+
 def test_a_folder_that_takes_no_files_is_found(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise PermissionError(13, "Permission denied")

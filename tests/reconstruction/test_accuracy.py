@@ -160,6 +160,17 @@ def test_measured_errors():
     assert "mse_Fe" not in exact
 
 
+@pytest.mark.parametrize("names", [["imaginary", "illuminated"], ["imaginary", "imaginary_illuminated"]])
+def test_errors_of_elements_that_are_called_like_others(names):
+    scan = small_scan()
+    z, w = 0.9 * scan.truth["object"], 0.8 * scan.truth["elements"]
+    plain, named = measure_errors(z, w, scan), measure_errors(z, w, scan.replace(element_names=names))
+    assert list(named.values()) == list(plain.values())
+    assert all(
+        named[name] == value for name, value in plain.items() if name in ("mse_imaginary", "mse_illuminated")
+    )
+
+
 def test_no_truth_no_errors():
     scan = small_scan().replace(truth=None)
     assert measure_errors(np.ones(scan.shape), np.zeros((0, *scan.shape)), scan) == {}
