@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import h5py
 import numpy as np
+import xraydb
 
 from ptyxrf.driver.data.geometry import Geometry
 from ptyxrf.driver.data.scan import Scan
@@ -17,16 +18,24 @@ CENTRE, FRAME = (49, 41), (92, 84)
 HOT = ((20, 17), (52, 44), (60, 33))
 GAP_ROWS = slice(66, 68)
 DARK = (5, 17)
+#: What fluoresces, with its density in g/cm^3, and the most of each in kg/m^2.
+ELEMENTS = {"Fe": 7.874, "Ca": 1.55}
+MOST = 5e-3
 
 
 @dataclass
 class Truth:
-    """A scan as it would be with a perfect detector, and what was measured."""
+    """A scan as it would be with a perfect detector, and what was measured.
+
+    Where it has elements, counts (2, N) are what a detector with a sensitivity of 1 has of them.
+    """
 
     object: np.ndarray
     probe: np.ndarray
     positions: np.ndarray
     patterns: np.ndarray
+    elements: np.ndarray | None = None
+    counts: np.ndarray | None = None
 
     def perfect(self, probe=None, **more):
         """Return the scan of all positions, without flaws."""
@@ -51,32 +60,55 @@ def made_probe(counts, defocus=2.2):
     return probe * np.sqrt(counts / np.sum(abs(probe) ** 2))
 
 
-def made_object(shape, rng):
-    """Return a weak object with details of a few pixels."""
-    noise = np.fft.fft2(rng.standard_normal((2, *shape)))
+def smooth_fields(count, shape, rng):
+    """Return random fields of unit deviation with details of a few pixels."""
+    noise = np.fft.fft2(rng.standard_normal((count, *shape)))
     frequency = np.hypot(*np.meshgrid(*(np.fft.fftfreq(n) for n in shape), indexing="ij"))
     smooth = np.fft.ifft2(noise * np.exp(-((frequency / 0.08) ** 2))).real
-    smooth /= smooth.std(axis=(1, 2), keepdims=True)
-    return np.exp(-0.05 * (smooth[0] + 2).clip(0)) * np.exp(0.4j * smooth[1])
+    return smooth / smooth.std(axis=(1, 2), keepdims=True)
 
 
-def made_truth(per_side=9, step=5.3, counts=2e5, seed=0):
+def made_object(shape, rng):
+    """Return a weak object with details of a few pixels."""
+    absorption, phase = smooth_fields(2, shape, rng)
+    return np.exp(-0.05 * (absorption + 2).clip(0)) * np.exp(0.4j * phase)
+
+
+def made_elements(shape, rng):
+    """Return areal densities of two elements in kg/m^2, and their object in a matrix that delays the beam."""
+    *maps, matrix = smooth_fields(3, shape, rng)
+    elements = MOST * (np.array(maps) / 3).clip(0, 1)
+    exponent = -0.4j * matrix
+    for (name, density), areal in zip(ELEMENTS.items(), elements, strict=True):
+        delta, beta, _ = xraydb.xray_delta_beta(name, density, 1e3 * ENERGY_KEV)
+        thickness = areal / (1e3 * density)
+        exponent = exponent - 2 * np.pi / GEOMETRY.wavelength * (beta + 1j * delta) * thickness
+    return elements, np.exp(exponent)
+
+
+def made_truth(per_side=9, step=5.3, counts=2e5, seed=0, *, fluorescence=False):
     """Return a jittered raster scan."""
     rng = np.random.default_rng(seed)
     grid = np.indices((per_side, per_side)).reshape(2, -1).T * step
     positions = grid + rng.uniform(-1.2, 1.2, grid.shape)
     positions -= positions.min(axis=0)
     shape = tuple(int(np.ceil(extent)) + M + 1 for extent in positions.max(axis=0))
-    field, probe = made_object(shape, rng), made_probe(counts)
+    elements, field = made_elements(shape, rng) if fluorescence else (None, made_object(shape, rng))
+    probe = made_probe(counts)
     spectrum, frequency = np.fft.fft2(probe), np.fft.fftfreq(M)
-    patterns = []
+    patterns, emitted = [], []
     for row, column in positions:
         top, left = int(row), int(column)
         turn = np.exp(-2j * np.pi * (frequency[:, None] * (row - top) + frequency * (column - left)))
-        wave = np.fft.ifft2(spectrum * turn) * field[top : top + M, left : left + M]
+        light, window = np.fft.ifft2(spectrum * turn), np.s_[..., top : top + M, left : left + M]
+        wave = light * field[window]
         intensity = abs(np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(wave), norm="ortho"))) ** 2
         patterns.append(rng.poisson(intensity))
-    return Truth(field, probe, positions, np.array(patterns))
+        if fluorescence:
+            emitted.append(rng.poisson((abs(light) ** 2 * elements[window]).sum(axis=(1, 2))))
+    return Truth(
+        field, probe, positions, np.array(patterns), elements, np.array(emitted).T if emitted else None
+    )
 
 
 def raw_frames(patterns, dtype, gap):
@@ -134,12 +166,15 @@ def two_files_with_fluorescence(path, table, truth):
     rows, columns = ((np.arange(64) + c - 32) for c in CENTRE)
     frames = frames[:, rows][:, :, columns]
     good = frames[:3].max(axis=0) < 25_000
-    weight = truth.positions.sum(axis=1)
+    counts, names = truth.counts, ELEMENTS
+    if counts is None:
+        weight, names = truth.positions.sum(axis=1), ("Fe", "Cu")
+        counts = np.rint(np.stack([weight, 2 * weight[::-1]]))
     with h5py.File(path, "w") as file:
         file["measurement/eiger"] = np.fft.ifftshift(frames, axes=(1, 2))
         file["measurement/good_pixels"] = np.fft.ifftshift(good).astype(np.uint8)
-        file["fluorescence/counts"] = np.rint(np.stack([weight, 2 * weight[::-1]]))
-        file["fluorescence/element_names"] = np.array([b"Fe", b"Cu"])
+        file["fluorescence/counts"] = counts
+        file["fluorescence/element_names"] = np.array([name.encode() for name in names])
         file["measurement"].attrs["photon_energy_eV"] = ENERGY_KEV * 1e3
         file["measurement"].attrs["detector_distance_m"] = DISTANCE
         file["measurement"].attrs["detector_pixel_size_m"] = PIXEL

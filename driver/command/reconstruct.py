@@ -136,6 +136,7 @@ def _with_maps(scan: Scan, maps: Maps) -> Scan:
     more: dict[str, Any] = {name: value for name, value in constants.items() if value is not None}
     elements = None if maps.elements is None else list(maps.elements)
     counts = read_maps(str(maps.maps), elements, detectors=maps.detectors, axis_unit=maps.axis_unit)
+    counts = counts.of_elements() if elements is None else counts
     for note in counts.notes:
         logging.getLogger("ptyxrf").info("%s: %s", counts.title, note)
     origin = None if maps.origin is None else (maps.origin[0], maps.origin[1])

@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.optical_constants import symbol_of
 from ptyxrf.driver.data.scan import Scan
 
 #: Names of scalers at beamlines, in order of preference. Upstream of the specimen comes first: the downstream
 #: chamber sees what the specimen transmits.
 ION_CHAMBERS = ("us_ic", "upstream_ic", "ic_us", "i0", "ic", "ion_chamber", "ds_ic", "downstream_ic", "ic_ds")
-LIVE_TIMES = ("elt1", "elt", "live_time", "livetime", "elt_1", "ert1", "ert", "real_time", "realtime")
+LIVE_TIMES = (
+    "elt1", "elt", "live_time", "livetime", "elt_1", "elapsed_livetime",
+    "ert1", "ert", "real_time", "realtime",
+)  # fmt: skip
 
 MATCHES = ("order", "nearest", "bilinear")
 
@@ -75,6 +79,18 @@ class CountMaps:
             units=[self.units[e] for e in chosen],
             variances=None if self.variances is None else self.variances[chosen],
         )
+
+    def of_elements(self) -> CountMaps:
+        """Return the maps that are named after elements or their lines; all of them where none is.
+
+        Files have channels beside those, such as scattered light and the total count.
+        """
+        named = [name for name in self.element_names if symbol_of(name)]
+        others = [name for name in self.element_names if name not in named]
+        if not named or not others:
+            return self
+        note = f"channels that are no elements, left out: {', '.join(others)}"
+        return replace(self.of(named), notes=[*self.notes, note])
 
     def scaler(self, name: str | None, customary: Sequence[str], what: str) -> NDArray[np.float64]:
         """Return a scaler by its name, or by the first customary one.

@@ -71,7 +71,7 @@ def optical_constants(
     wave_number = 2 * np.pi * energy / PLANCK_TIMES_C
     constants = []
     for name in [elements] if isinstance(elements, str) else elements:
-        formula = _symbol(name) or name
+        formula = symbol_of(name) or name
         try:
             delta, _, length = xraydb.xray_delta_beta(formula, 1.0, 1e3 * energy_keV)  # 1 g/cm^3
         except (ValueError, KeyError, ZeroDivisionError):
@@ -83,7 +83,7 @@ def optical_constants(
     return attenuation, phase_shift
 
 
-def _symbol(name: str) -> str | None:
+def symbol_of(name: str) -> str | None:
     """Return the symbol that the name of a map begins with, or None."""
     found = NAME.fullmatch(name)
     return found[1] if found and found[1] in SYMBOLS else None
@@ -96,7 +96,7 @@ def has_refractive_constants(scan: Scan) -> bool:
     """
     if scan.phase_shift is not None or scan.N_e == 0:
         return scan.phase_shift is not None
-    named = all(map(_symbol, scan.element_names))
+    named = all(map(symbol_of, scan.element_names))
     return named and scan.geometry is not None and scan.given_attenuation is None
 
 
@@ -110,7 +110,7 @@ def refractive_constants(scan: Scan) -> tuple[NDArray[np.float64], NDArray[np.fl
     """
     if scan.phase_shift is not None:
         return scan.attenuation, scan.phase_shift
-    unknown = [name for name in scan.element_names if _symbol(name) is None]
+    unknown = [name for name in scan.element_names if symbol_of(name) is None]
     if unknown or scan.geometry is None:
         lack = f"the name {unknown[0]!r}" if unknown else "no photon energy"
         raise ValueError(

@@ -81,8 +81,9 @@ def _wait_for(lock: Path, path: str | os.PathLike[str], patience: float | None) 
         here = host == socket.gethostname()
         limit = patience if patience is not None else PATIENCE_HERE if here else PATIENCE_ELSEWHERE
         if time.monotonic() - began >= limit:
+            gone = "" if here else f" (if that has crashed, delete {lock.name}, its lock, beside the output)"
             raise UnwritableFile(
-                path, f"is the output of a run that has not ended: process {process} on {host}"
+                path, f"is the output of a run that has not ended: process {process} on {host}{gone}"
             )
         time.sleep(0.1)
     return handle

@@ -59,13 +59,11 @@ def translation_from_positions(positions: ArrayLike, pixel_size: float) -> NDArr
     Returns
     -------
     (N, 3) array of float64
-        (x, y, z) of the sample in metres: x = -column * pixel_size, y = -row * pixel_size, z = 0.
+        (x, y, z) of the sample in metres: x = column * pixel_size, y = row * pixel_size, z = 0. The probe
+        moves against the sample, and the axes of the object run against x and y, as those of the detector do.
     """
     array = np.asarray(positions, dtype=np.float64)
-    # 0.0 - ... rather than -...: a file full of negative zeros looks like an error.
-    return np.stack(
-        [0.0 - array[:, 1] * pixel_size, 0.0 - array[:, 0] * pixel_size, np.zeros(len(array))], axis=1
-    )
+    return np.stack([array[:, 1] * pixel_size, array[:, 0] * pixel_size, np.zeros(len(array))], axis=1)
 
 
 def write_scan(path: str | os.PathLike[str], scan: Scan) -> None:

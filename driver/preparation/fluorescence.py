@@ -162,6 +162,7 @@ def _found(
     path = _maps_file(settings, files)
     if path is not None:
         counts = read_maps(path)
+        counts = counts.of_elements() if settings.elements is None else counts
         findings.tell("maps", f"{counts.title}: {', '.join(counts.element_names)}", str(path))
         try:
             exposure = counts.exposure()

@@ -43,7 +43,7 @@ def test_orientations_are_all_different_and_read_as_files_are():
         flags = {key: getattr(orientation, key) for key in ("swap", "flip_rows", "flip_columns")}
         turned = orientation.apply(positions)
         x, y, _ = translation_from_positions(positions, 1.0).T
-        read = positions_in_pixels(-y, -x, (1.0, 1.0), **flags)
+        read = positions_in_pixels(y, x, (1.0, 1.0), **flags)
         np.testing.assert_allclose(turned, read, atol=1e-12)
         seen.add(turned.tobytes())
     assert len(seen) == 8

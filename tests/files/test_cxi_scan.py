@@ -96,3 +96,22 @@ def test_no_probe(tmp_path):
     again = read_scan(tmp_path / "own.h5")
     assert not again.probe_known and not again.select("0:6").probe_known
     assert again.replace(probe=scan.probe).probe_known
+
+
+@pytest.mark.parametrize("turn", [np.eye(2), -np.eye(2), [[0, 1], [-1, 0]], [[0.6, 0.8], [-0.8, 0.6]]])
+@pytest.mark.parametrize("as_columns", [False, True])
+def test_rows_and_columns_run_along_the_detector(tmp_path, turn, as_columns):
+    """The probe moves against the sample, by so many steps of the basis, which is that of cdtools."""
+    scan, path = example_scan(sampling=None), tmp_path / "scan.cxi"
+    turn = np.array(turn, float)  # (row, column) of the detector by (y, x)
+    y, x = -(scan.positions @ turn).T * scan.pixel_size
+    basis = np.pad(turn[:, ::-1] * scan.geometry.detector_pixel, ((0, 0), (0, 1)))
+    changes = {"/entry_1/data_1/translation": np.stack([x, y, 0 * x], axis=1),
+               f"{DETECTOR}/basis_vectors": basis.T if as_columns else basis}  # fmt: skip
+    write_foreign(path, scan, **changes)
+    expected = scan.positions - scan.positions.min(axis=0)
+    np.testing.assert_allclose(read_scan(path).positions, expected, atol=1e-8)
+    for wrong in (0 * basis, basis[[0, 0]], 1e308 * basis[[0, 0]]):
+        write_foreign(path, scan, **changes | {f"{DETECTOR}/basis_vectors": wrong})
+        with pytest.raises(ValueError, match="basis_vectors: expected vectors that span a plane"):
+            read_scan(path)

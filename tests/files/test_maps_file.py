@@ -1,14 +1,18 @@
 """Fluorescence maps of MAPS files: what is read, and how it comes onto positions."""
 
+import foreign_maps
 import h5py
 import numpy as np
 import pytest
 from file_examples import write_maps
 from scan_examples import GEOMETRY, example_scan
 
+from ptyxrf.driver.command.reconstruct import scan_with_maps
+from ptyxrf.driver.command.tables import Sources
 from ptyxrf.driver.data.count_maps import attach_maps
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.maps_file import read_maps
+from ptyxrf.driver.files.scan_file import write_scan
 
 
 def raster(rows, columns, step, *, geometry=GEOMETRY, snake=False, m=8):
@@ -76,28 +80,33 @@ def test_units_of_axes(tmp_path, shared_data):
         read_maps(path, axis_unit="keV")
 
 
-def write_version_10(path, counts, live):
-    with h5py.File(path, "w") as file:
-        for name, values in (("NNLS", counts + 0.3), ("ROI", counts)):
-            group = file.create_group(f"MAPS/XRF_Analyzed/{name}")
-            group["Counts_Per_Sec"] = np.concatenate([values / (3 * live), np.ones((1, *live.shape))])
-            group["Channel_Names"] = np.array([b"Fe", b"Cu", b"Num_Iter"])
-        file["MAPS/Scalers/Values"] = 1e5 * np.ones((1, *live.shape))
-        file["MAPS/Scalers/Names"] = np.array([b"us_ic"])
-        file["MAPS/Spectra/Elapsed_Livetime"] = live
-        file["MAPS/Scan/x_axis"], file["MAPS/Scan/y_axis"] = np.arange(6.0), np.arange(5.0)
-
-
 def test_version_10(tmp_path):
-    rng = np.random.default_rng(2)
-    counts, live = rng.poisson(20.0, (2, 5, 6)), rng.uniform(0.05, 0.9, (5, 6))
-    write_version_10(tmp_path / "maps.h5", counts, live)
-    maps = read_maps(tmp_path / "maps.h5")
-    assert maps.element_names == ["Fe", "Cu"] and "x 3 elements" in maps.notes[0]
+    counts = np.random.default_rng(2).poisson(20.0, (2, 5, 6))
+    path = foreign_maps.maps_version_10(
+        tmp_path, counts, ("Fe", "Cu"), np.arange(5.0), np.arange(6.0), fitted=counts + 0.3
+    )
+    maps = read_maps(path)
+    assert maps.element_names == ["Fe", "Cu"] and "x 4 elements" in maps.notes[0]
     np.testing.assert_allclose(maps.counts, counts + 0.3, rtol=1e-9)
-    assert np.array_equal(read_maps(tmp_path / "maps.h5", fits=False).counts[1], counts[1])
+    assert np.array_equal(read_maps(path, fits=False).counts[1], counts[1])
+    assert np.array_equal(maps.exposure(), 1e5 * foreign_maps.live_times((5, 6)))
     with pytest.raises(ValueError, match="no such analysis in the file; it has NNLS, ROI"):
-        read_maps(tmp_path / "maps.h5", fits="SVD")
+        read_maps(path, fits="SVD")
+
+
+def test_channels_that_are_no_elements(tmp_path):
+    """Where nobody names elements, those of the file are taken; its other channels are told."""
+    counts = np.random.default_rng(2).poisson(20.0, (2, 3, 4))
+    axes = 20e-9 * np.arange(3), 20e-9 * np.arange(4)
+    maps = read_maps(foreign_maps.maps_version_9(tmp_path, counts, ("Fe", "Pt_L"), *axes))
+    assert maps.element_names == ["Fe", "Pt_L", "TFY"]
+    some = maps.of_elements()
+    assert some.element_names == ["Fe", "Pt_L"] and np.array_equal(some.counts, counts)
+    assert some.notes[-1] == "channels that are no elements, left out: TFY"
+    assert some.of_elements() is some and maps.of(["TFY"]).of_elements().element_names == ["TFY"]
+    write_scan(tmp_path / "scan.h5", raster(3, 4, 20e-9))
+    joined = scan_with_maps(str(tmp_path / "scan.h5"), Sources(maps=str(tmp_path / "maps9.h5")), check=False)
+    assert joined.element_names == ["Fe", "Pt_L"]
 
 
 def test_scalers_of_several_beamlines(tmp_path):

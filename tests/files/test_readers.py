@@ -2,130 +2,17 @@
 
 import pickle
 
+import foreign_maps
 import h5py
 import numpy as np
 import pytest
-from scan_examples import GEOMETRY, example_scan
+from foreign_scans import fold_slice, hxn_new, hxn_old, npz_product, ptychi, ptychodus, ptyd
+from scan_examples import example_scan
 
 import ptyxrf
 from ptyxrf.driver.files.hdf5_reader import reading
 from ptyxrf.driver.files.readers.reader import Reader
 from ptyxrf.driver.files.readers.registry import reader_of, readers
-
-KEV = 1.602176634e-16
-
-
-def metres(scan):
-    """Return y and x of the probe in metres, from an origin of its own."""
-    return (scan.positions.T + np.array([[3.0], [-7.0]])) * scan.pixel_size
-
-
-def product(scan, folder):
-    y, x = metres(scan)
-    with h5py.File(folder / "product.h5", "w") as file:
-        file.attrs["probe_energy_eV"] = 1e3 * GEOMETRY.energy / KEV
-        file.attrs["detector_object_distance_m"] = GEOMETRY.distance
-        order = np.random.default_rng(1).permutation(scan.N)
-        file["probe_position_indexes"] = np.append(order, 99)  # a position whose pattern was not kept
-        file["probe_position_x_m"], file["probe_position_y_m"] = (
-            np.append(x[order], 0),
-            np.append(y[order], 0),
-        )
-        file["probe"] = scan.probe[None]
-        file["object"] = np.ones((1, 30, 30), complex)
-        for name in ("pixel_width_m", "pixel_height_m"):
-            file["object"].attrs[name] = scan.pixel_size
-    with h5py.File(folder / "patterns.h5", "w") as file:
-        file["dp"] = scan.patterns
-    return folder / "product.h5", order
-
-
-def ptychodus(scan, folder):
-    return product(scan, folder)
-
-
-def ptychi(scan, folder):
-    """A pair without geometry, given by the file of the patterns; another scan lies beside it."""
-    y, x = metres(scan)
-    for name in ("scan7", "scan8"):
-        with h5py.File(folder / f"{name}_ptychodus_dp.hdf5", "w") as file:
-            file["dp"] = scan.patterns if name == "scan7" else scan.patterns[::-1]
-        with h5py.File(folder / f"{name}_ptychodus_para.hdf5", "w") as file:
-            file["probe"] = scan.probe
-            file["probe_position_x_m"], file["probe_position_y_m"] = x, y
-            file["object"] = np.ones((30, 30), complex)
-            file["object"].attrs["pixel_height_m"] = scan.pixel_size
-    return folder / "scan7_ptychodus_dp.hdf5", np.arange(scan.N)
-
-
-def npz_product(scan, folder):
-    """A product and its patterns as ptychodus writes them to NPZ: some patterns were not kept."""
-    y, x = metres(scan)
-    order = np.random.default_rng(2).permutation(scan.N)
-    np.savez(
-        folder / "product.npz", name="scan", comments="", far_field=True, loss_values=[], loss_epochs=[],
-        detector_object_distance_m=GEOMETRY.distance, photon_energy_eV=1e3 * GEOMETRY.energy / KEV,
-        probe_position_indexes=np.arange(scan.N), probe_position_x_m=x, probe_position_y_m=y,
-        probe=scan.probe[None], probe_pixel_width_m=scan.pixel_size, probe_pixel_height_m=scan.pixel_size,
-        object=np.ones((1, 30, 30), complex), object_center_x_m=0.0, object_center_y_m=0.0,
-        object_pixel_width_m=scan.pixel_size, object_pixel_height_m=scan.pixel_size,
-    )  # fmt: skip
-    kept = order[:-3]
-    bad = np.zeros((12, 12), bool)
-    bad[3:5, 7] = True
-    np.savez(folder / "patterns.npz", patterns=scan.patterns[kept], indexes=kept, bad_pixels=bad)
-    return folder / "product.npz", np.sort(kept)
-
-
-def fold_slice(scan, folder):
-    """A pair as the preprocessing of fold_slice writes it; MATLAB's vectors have two axes."""
-    y, x = metres(scan)
-    with h5py.File(folder / "data_roi0_Ndp12_dp.hdf5", "w") as file:
-        file["dp"] = scan.patterns
-    with h5py.File(folder / "data_roi0_Ndp12_para.hdf5", "w") as file:
-        file["ppX"], file["ppY"] = x[None], y[None]
-        file["lambda"], file["dx"], file["angle"] = GEOMETRY.wavelength, scan.pixel_size, 0.0
-    return folder / "data_roi0_Ndp12_para.hdf5", np.arange(scan.N)
-
-
-def hxn_numbers(scan):
-    return {
-        "lambda_nm": 1e9 * GEOMETRY.wavelength, "z_m": GEOMETRY.distance,
-        "ccd_pixel_um": 1e6 * GEOMETRY.detector_pixel, "angle": 30.0,
-    }  # fmt: skip
-
-
-def hxn_old(scan, folder):
-    y, x = metres(scan)
-    with h5py.File(folder / "scan_1.h5", "w") as file:
-        file["diffamp"] = np.fft.ifftshift(np.sqrt(scan.patterns.astype(np.float32)), axes=(1, 2))
-        file["points"] = np.stack([-1e6 * x / np.cos(np.pi / 6), -1e6 * y])
-        for name, value in hxn_numbers(scan).items():
-            file[name] = value
-    return folder / "scan_1.h5", np.arange(scan.N)
-
-
-def hxn_new(scan, folder):
-    y, x = metres(scan)
-    with h5py.File(folder / "scan_2.h5", "w") as file:
-        file["dp"] = scan.patterns.astype(np.float32)
-        file["points"] = np.stack([1e6 * x / np.cos(np.pi / 6), -1e6 * y])
-        file.attrs.update(hxn_numbers(scan) | {"x_direction": 1.0, "y_direction": -1.0})
-    return folder / "scan_2.h5", np.arange(scan.N)
-
-
-def ptyd(scan, folder):
-    y, x = metres(scan)
-    bad = np.zeros((12, 12), bool)
-    bad[3:5, 7] = True
-    with h5py.File(folder / "scan.ptyd", "w") as file:
-        file["meta/energy"], file["meta/distance"] = GEOMETRY.energy / KEV, GEOMETRY.distance
-        file["meta/psize"] = [GEOMETRY.detector_pixel] * 2
-        for i, chosen in enumerate(np.array_split(np.arange(scan.N), 3)):
-            file[f"chunks/{i}/data"], file[f"chunks/{i}/indices"] = scan.patterns[chosen], chosen
-            file[f"chunks/{i}/positions"] = np.stack([y, x], axis=1)[chosen]
-            file[f"chunks/{i}/weights"] = np.broadcast_to(~bad, (len(chosen), 12, 12)).astype("f4")
-    return folder / "scan.ptyd", np.arange(scan.N)
 
 
 @pytest.mark.parametrize("write", [ptychodus, ptychi, npz_product, fold_slice, hxn_old, hxn_new, ptyd])
@@ -163,7 +50,7 @@ def test_weights_of_each_pattern_stay_in_the_file(tmp_path):
 
 
 def test_a_pair_that_is_not_whole(tmp_path):
-    path, _ = product(example_scan(sampling=None), tmp_path)
+    path, _ = ptychodus(example_scan(sampling=None), tmp_path)
     (tmp_path / "patterns.h5").rename(tmp_path / "patterns.txt")
     with pytest.raises(ValueError, match=r"product\.h5: expected one file with diffraction patterns"):
         ptyxrf.read_scan(path)
@@ -172,14 +59,9 @@ def test_a_pair_that_is_not_whole(tmp_path):
 def test_pyxrf(tmp_path):
     rng = np.random.default_rng(4)
     areas, scalers = rng.poisson(40.0, (4, 3, 5)).astype("f4"), rng.random((3, 5, 2))
-    y, x = np.meshgrid(10 + 0.2 * np.arange(3), 5 + 0.1 * np.arange(5), indexing="ij")
-    with h5py.File(tmp_path / "scan2D_7.h5", "w") as file:
-        group = file.create_group("xrfmap")
-        group["detsum/xrf_fit"] = areas
-        group["detsum/xrf_fit_name"] = np.array([b"Fe_K", b"Userpeak1", b"Pt_L", b"r2_adjust"], "S20")
-        group["scalers/val"], group["scalers/name"] = scalers, np.array([b"i0", b"sclr1_ch4"])
-        group["positions/pos"], group["positions/name"] = np.stack([x, y]), np.array([b"x_pos", b"y_pos"])
-    maps = ptyxrf.read_maps(tmp_path / "scan2D_7.h5")
+    y, x = np.meshgrid(1e-5 + 2e-7 * np.arange(3), 5e-6 + 1e-7 * np.arange(5), indexing="ij")
+    names = ("Fe_K", "Userpeak1", "Pt_L", "r2_adjust")
+    maps = ptyxrf.read_maps(foreign_maps.pyxrf(tmp_path, areas, names, y, x, scalers=scalers))
     assert maps.element_names == ["Fe_K", "Pt_L"]
     assert np.array_equal(maps.counts, areas[[0, 2]])
     assert np.array_equal(maps.scalers["i0"], scalers[..., 0])
@@ -187,20 +69,9 @@ def test_pyxrf(tmp_path):
 
 
 def test_pymca(tmp_path):
-    """By PyMca's own writer."""
-    output = pytest.importorskip("PyMca5.PyMcaIO.OutputBuffer")
     rng = np.random.default_rng(5)
     areas, errors = rng.uniform(5, 90, (2, 4, 6)), rng.uniform(1, 3, (2, 4, 6))
-    buffer = output.OutputBuffer(
-        outputDir=str(tmp_path), outputRoot="fit", fileEntry="map", fileProcess="xrf_fit", h5=True, edf=False
-    )
-    with buffer.saveContext():
-        for group, values in (("parameters", areas), ("uncertainties", errors)):
-            for name, image in zip((("Fe", "K"), ("Pb", "L")), values, strict=True):
-                target = buffer.allocateMemory(name, group=group, shape=image.shape, dtype=np.float64)
-                target[()] = image
-        buffer.allocateMemory("constant", group="parameters", shape=(4, 6), dtype=float)
-    (path,) = tmp_path.rglob("*.h5")
+    path = foreign_maps.pymca(tmp_path, areas, ("Fe_K", "Pb_L"), errors)
     maps = ptyxrf.read_maps(path)
     assert maps.element_names == ["Fe_K", "Pb_L"]
     np.testing.assert_allclose(maps.counts, areas)

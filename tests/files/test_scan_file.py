@@ -106,8 +106,8 @@ def test_cxi_conventions(tmp_path):
         detector = file[DETECTOR]
         translation = detector["translation"][()]
         dx = PLANCK_TIMES_C / energy * detector["distance"][()] / (scan.m * detector["x_pixel_size"][()])
-        # The optics move against the sample.
-        columns, rows = -translation[:, 0] / dx, -translation[:, 1] / dx
+        # the optics move against the sample, rows and columns against y and x (below)
+        columns, rows = translation[:, 0] / dx, translation[:, 1] / dx
         expected = scan.positions - scan.positions.min(axis=0)
         np.testing.assert_allclose(
             np.stack([rows - rows.min(), columns - columns.min()], 1), expected, atol=1e-9
@@ -134,7 +134,7 @@ def test_a_scan_without_geometry_has_marked_numbers(tmp_path):
             scan.m * detector["x_pixel_size"][()]
         ) == pytest.approx(1e-9, rel=1e-12)
         translation = file["/entry_1/data_1/translation"][()]
-    np.testing.assert_allclose(-translation[:, :2][:, ::-1] / 1e-9, scan.positions, rtol=1e-12)
+    np.testing.assert_allclose(translation[:, :2][:, ::-1] / 1e-9, scan.positions, rtol=1e-12)
 
 
 @pytest.mark.parametrize("sampling", ["grid", "scan"])

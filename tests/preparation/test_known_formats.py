@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import raw_sets
 import xraydb
-from raw_sets import CENTRE, DISTANCE, DX, ENERGY_KEV, GEOMETRY, PIXEL, M
+from foreign_raw import eiger_master, nanomax, nsls2_style_1, spectra_of
+from foreign_scans import hxn_old, ptyd
+from raw_sets import CENTRE, DISTANCE, DX, ENERGY_KEV, GEOMETRY, M
 
 import ptyxrf
-from ptyxrf.driver.data.geometry import JOULES_PER_KEV
 from ptyxrf.driver.preparation.input_files import NamedArray
 from ptyxrf.driver.preparation.spectra import counts_of_lines, energy_of_line
 
@@ -36,35 +37,10 @@ def assert_right(scan, truth, frames_of=slice(None)):
     assert np.array_equal(np.asarray(scan.patterns)[:, good], truth.patterns[frames_of][:, good])
 
 
-def spectra(truth, lines):
-    """Return spectra (25, 2 elements of the detector, 1024 channels) and the counts of each line."""
-    rng = np.random.default_rng(3)
-    counts = rng.poisson(60.0, (len(lines), len(truth.positions)))
-    values = np.zeros((len(truth.positions), 2, 1024), np.uint32)
-    for line, of_line in zip(lines, counts, strict=True):
-        channel = round(line / 10)
-        values[:, 0, channel], values[:, 1, channel + 3] = of_line // 2, of_line - of_line // 2
-    values[:, :, 40] = 10_000  # a line of something else
-    return values, counts
-
-
 def test_both_modalities_of_nanomax(tmp_path, truth, frames):
-    """The frames are in a file of their own, to which the scan links by two names."""
     lines = [xraydb.xray_line(name, "Ka").energy for name in ("Fe", "Ca")]
-    values, counts = spectra(truth, lines)
-    with h5py.File(tmp_path / "scan_000008_eiger.hdf5", "w") as file:
-        file["entry/instrument/eiger/data"] = frames
-    path = tmp_path / "000008.h5"
-    with h5py.File(path, "w") as file:
-        file["entry/instrument/Eiger/data"] = h5py.ExternalLink(
-            "scan_000008_eiger.hdf5", "entry/instrument/eiger/data"
-        )
-        file["entry/measurement/eiger1m/frames"] = h5py.SoftLink("/entry/instrument/Eiger/data")
-        y, x = truth.positions.T * DX * 1e6
-        file["entry/measurement/pseudo/x"], file["entry/measurement/pseudo/y"] = x, y
-        file["entry/measurement/alba2/1"] = np.linspace(1.0, 1.2, len(x))
-        file["entry/measurement/xspress3/data"] = values
-        file["entry/snapshot/energy"] = [1e3 * ENERGY_KEV]
+    counts = np.random.default_rng(3).poisson(60.0, (2, 25))
+    path = nanomax(frames, truth.positions, tmp_path, spectra=spectra_of(counts, lines))
     done = ptyxrf.prepare(path, tmp_path / "s.h5", distance="1.5 m", elements=("Fe", "Ca_K"), **QUIET)
     scan = ptyxrf.read_scan(done.path)
     assert_right(scan, truth)
@@ -94,53 +70,19 @@ def test_regions_that_are_not_there(tmp_path, truth):
 @pytest.mark.parametrize("raster", [False, True])
 def test_style_1_of_nsls2(tmp_path, truth, frames, raster):
     """A stack of frames, or the raster of the scan with the ion chamber and counts of regions."""
-    y, x = truth.positions.T * DX * 1e6
-    counts = np.arange(50.0).reshape(2, 5, 5)
-    with h5py.File(tmp_path / "scan_7_eiger1.h5", "w") as file:
-        file["scan/scan_positions"] = np.stack([x, y])
-        file["scan/energy"] = ENERGY_KEV
-        if raster:
-            file["diff_data/eiger1/raw_data"] = frames.reshape(5, 5, *frames.shape[1:])
-            file["diff_data/eiger1/Io"] = np.linspace(1.0, 1.2, 25).reshape(5, 5)
-            file["xrf_roi_data/xrf_roi_array"] = counts
-            file["xrf_roi_data/xrf_elem_names"] = np.array([b"Fe", b"Cu"])
-        else:
-            file["diff_data/eiger1/det_images"] = frames
-    done = ptyxrf.prepare(tmp_path / "scan_7_eiger1.h5", tmp_path / "s.h5", distance="1.5 m", **QUIET)
+    counts = np.arange(50.0).reshape(2, 25)
+    path = nsls2_style_1(frames, truth.positions, tmp_path, counts=counts if raster else None)
+    done = ptyxrf.prepare(path, tmp_path / "s.h5", distance="1.5 m", **QUIET)
     scan = ptyxrf.read_scan(done.path)
     assert_right(scan, truth)
     if raster:
         assert np.allclose(scan.exposure, np.linspace(1.0, 1.2, 25) / 1.1)
-        assert np.array_equal(scan.fluorescence, counts.reshape(2, 25))
-
-
-def eiger_master(folder, frames):
-    """Write a master file and two files of frames; the last 9 of 25 are in the second."""
-    path = folder / "s_master.h5"
-    with h5py.File(path, "w") as file:
-        for number, part in enumerate((frames[:16], frames[16:]), 1):
-            name = f"s_data_{number:06d}.h5"
-            with h5py.File(folder / name, "w") as other:
-                other["entry/data/data"] = part
-            file[f"entry/data/data_{number:06d}"] = h5py.ExternalLink(name, "entry/data/data")
-        mask = np.zeros(frames.shape[1:], np.uint32)
-        mask[raw_sets.GAP_ROWS], mask[50, 40] = 1, 2
-        values = {
-            "detectorSpecific/photon_energy": (1e3 * ENERGY_KEV, "eV"), "detector_distance": (DISTANCE, "m"),
-            "x_pixel_size": (PIXEL, "m"), "y_pixel_size": (PIXEL, "m"), "beam_center_x": (0.0, "pixel"),
-            "detectorSpecific/pixel_mask": (mask, ""), "detectorSpecific/nimages": (25, ""),
-            "detectorSpecific/countrate_correction_count_cutoff": (29_000, ""),
-        }  # fmt: skip
-        for name, (value, unit) in values.items():
-            dataset = file.create_dataset(f"entry/instrument/detector/{name}", data=value)
-            if unit:
-                dataset.attrs["units"] = np.bytes_(unit)
-    return path
+        assert np.array_equal(scan.fluorescence, counts)
 
 
 def test_eiger_masters(tmp_path, truth, frames):
     """With a table of positions; a file of frames that is missing is named."""
-    path = eiger_master(tmp_path, frames)
+    path = eiger_master(frames, tmp_path)
     np.savetxt(tmp_path / "places.txt", truth.positions * DX * 1e6, header="y [um] x [um]")
     recipe = {"positions": "places.txt in um", "order": "yx"} | QUIET
     done = ptyxrf.prepare([path, tmp_path / "places.txt"], tmp_path / "s.h5", **recipe)
@@ -156,34 +98,11 @@ def test_eiger_masters(tmp_path, truth, frames):
         ptyxrf.read_scan(path)
 
 
-def hxn(path, truth):
-    """Write amplitudes with the zero frequency at the corner, and the positions of the sample."""
-    with h5py.File(path, "w") as file:
-        file["diffamp"] = np.fft.ifftshift(np.sqrt(truth.patterns.astype(np.float32)), axes=(1, 2))
-        file["points"] = -1e6 * DX * truth.positions.T[::-1]
-        file["lambda_nm"], file["z_m"] = 1e9 * GEOMETRY.wavelength, DISTANCE
-        file["ccd_pixel_um"], file["angle"] = 1e6 * PIXEL, 0.0
-
-
-def ptyd(path, truth):
-    """Write patterns in two chunks with a mask."""
-    with h5py.File(path, "w") as file:
-        file["meta/energy"], file["meta/distance"] = GEOMETRY.energy / JOULES_PER_KEV, DISTANCE
-        file["meta/psize"] = [PIXEL] * 2
-        for number, part in enumerate((slice(0, 10), slice(10, 25))):
-            file[f"chunks/{number}/data"] = truth.patterns[part]
-            file[f"chunks/{number}/positions"] = truth.positions[part] * DX
-            weights = np.ones((part.stop - part.start, M, M), np.float32)
-            weights[:, 20, 30] = 0
-            file[f"chunks/{number}/weights"] = weights
-
-
-@pytest.mark.parametrize("write", [hxn, ptyd])
+@pytest.mark.parametrize("write", [hxn_old, ptyd])
 @pytest.mark.parametrize("how", ["given", "named"])
 def test_frames_through_a_reader_of_scans(tmp_path, truth, write, how):
     """A file that the recipe names, or that is given, beside another one; and again by the recipe."""
-    path = tmp_path / "scan.h5"
-    write(path, truth)
+    path, _ = write(truth.perfect(), tmp_path)
     (tmp_path / "notes.txt").write_text("1 2\n3 4\n")
     given, settings = (path, {}) if how == "given" else (tmp_path / "notes.txt", {"frames": str(path)})
     calm = {"centre": (M // 2, M // 2), "size": M, "orientation": "given", "probe": "mean-pattern"}
@@ -196,7 +115,7 @@ def test_frames_through_a_reader_of_scans(tmp_path, truth, write, how):
     )
     assert np.allclose(scan.positions, truth.positions[kept] - truth.positions[kept].min(axis=0), atol=1e-3)
     assert scan.pixel_size == pytest.approx(DX, rel=1e-6)
-    assert good[20, 30] == (write is hxn)
+    assert good[3, 7] == (write is hxn_old)
     again = ptyxrf.prepare(path, tmp_path / "again.h5", settings=done.recipe)
     assert np.array_equal(ptyxrf.read_scan(again.path).patterns[:], scan.patterns[:])
 

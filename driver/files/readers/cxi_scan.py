@@ -1,7 +1,8 @@
 """CXI files of other programs, and NXcxi_ptycho: patterns, translations of the sample, geometry.
 
-cdtools, PtyPy, ptychodus, PyNX and beamlines write them. Positions are minus the translation of the sample,
-as cdtools has it; programs disagree, and the orientation search decides.
+cdtools, PtyPy, ptychodus, PyNX and beamlines write them. The probe moves against the translation of the
+sample. Where a file has the basis vectors of the detector, rows and columns run along them, as in cdtools;
+else along y and x: there programs disagree, and the orientation search decides.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ INTENSITY_PLACES = (
     EXPOSURE, f"{INSTRUMENT}/monitor/data", f"{DATA}/intensities", f"{SAMPLE}/geometry_1/intensities",
     f"{DETECTOR}/intensities",
 )  # fmt: skip
+BASIS = f"{DETECTOR}/basis_vectors"
+#: Sine of the angle between rows and columns of a detector, at least.
+LEAST_ANGLE = 0.1
 DARK_PLACES = (f"{DETECTOR}/data_dark", f"{DETECTOR}/darkfield")
 
 
@@ -62,7 +66,7 @@ def _read(reader: Hdf5Reader) -> MeasuredScan:
     patterns = _patterns(reader)
     count, m = patterns.shape[0], patterns.shape[-1]
     photon, distance, pixels = _energy(reader), _distance(reader), _detector_pixels(reader)
-    x, y = _translation(reader, count)
+    rows, columns = _places(reader, count)
     # a link to nothing is no scan without a probe
     there = [name for name in PROBE_PLACES if reader.optional_dataset(name) is not None]
     arguments: dict[str, Any] = {"exposure": _exposure(reader, count)}
@@ -78,8 +82,8 @@ def _read(reader: Hdf5Reader) -> MeasuredScan:
     square = bool(np.isclose(height, width, rtol=1e-6, atol=0))
     return MeasuredScan(
         patterns,
-        rows=-y,
-        columns=-x,
+        rows=rows,
+        columns=columns,
         pixel_size=(on_object[0], on_object[1]),
         energy=photon,
         distance=distance,
@@ -128,6 +132,30 @@ def _translation(reader: Hdf5Reader, count: int) -> tuple[NDArray[np.float64], N
     return metres[:, 0], metres[:, 1]
 
 
+def _places(reader: Hdf5Reader, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where the probe is on the sample along the rows and the columns of the patterns, in metres."""
+    x, y = _translation(reader, count)
+    if not reader.has(BASIS):
+        return -y, -x
+    axes = _basis(reader)[:, 1::-1]
+    directions = axes / np.abs(axes).max(axis=1, keepdims=True).clip(np.finfo(float).tiny)
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True).clip(0.5)
+    if abs(np.linalg.det(directions)) < LEAST_ANGLE:
+        raise reader.error(BASIS, f"expected vectors that span a plane across the beam, got {axes.tolist()}")
+    # the object has the reciprocal basis: for pixels with right angles, the same directions
+    rows, columns = np.linalg.solve(directions.T, -np.stack([y, x]))
+    return rows, columns
+
+
+def _basis(reader: Hdf5Reader) -> NDArray[np.float64]:
+    """Return the steps (x, y, z) from one row of pixels to the next, and from one column to the next."""
+    vectors = lengths(reader, BASIS)
+    if vectors.shape not in ((2, 3), (3, 2)):
+        raise reader.error(BASIS, f"expected two vectors in space, got shape {vectors.shape}")
+    # One program stores the vectors as the columns of the matrix.
+    return vectors if vectors.shape == (2, 3) else vectors.T
+
+
 def _exposure(reader: Hdf5Reader, count: int) -> Any:
     """Return the intensity of the beam at each pattern relative to its mean, or None."""
     for name in INTENSITY_PLACES:
@@ -166,15 +194,9 @@ def _distance(reader: Hdf5Reader) -> float:
 
 def _detector_pixels(reader: Hdf5Reader) -> tuple[float, float]:
     """Return height and width of a detector pixel in metres."""
-    height, width, basis = (
-        f"{DETECTOR}/{name}" for name in ("y_pixel_size", "x_pixel_size", "basis_vectors")
-    )
-    if not reader.has(width) and not reader.has(height) and reader.has(basis):
-        vectors = lengths(reader, basis)
-        if vectors.shape not in ((2, 3), (3, 2)):
-            raise reader.error(basis, f"expected two vectors in space, got shape {vectors.shape}")
-        # Rows first; one program stores the vectors as the columns of the matrix.
-        slow, fast = vectors if vectors.shape == (2, 3) else vectors.T
+    height, width = f"{DETECTOR}/y_pixel_size", f"{DETECTOR}/x_pixel_size"
+    if not reader.has(width) and not reader.has(height) and reader.has(BASIS):
+        slow, fast = _basis(reader)
         return float(np.linalg.norm(slow)), float(np.linalg.norm(fast))
     present = [name for name in (height, width) if reader.has(name)] or [width]
     return length(reader, present[0]), length(reader, present[-1])

@@ -94,13 +94,16 @@ def _read_version_10(reader: Hdf5Reader, wanted: MapsWanted) -> CountMaps:
     scaler_units = dict(zip(scalers, reader.texts(named) if reader.has(named) else [], strict=False))
     elapsed = f"{GROUP}/Spectra/Elapsed_Livetime"
     live = np.asarray(reader.array(elapsed, MOST_IMAGE_VALUES), np.float64) if reader.has(elapsed) else None
+    live = live if live is not None and live.shape == shape else None
+    if live is not None:
+        scalers.setdefault("Elapsed_Livetime", live)  # by which counts have their exposure
     roi = f"{ANALYSED}/ROI/Counts_Per_Sec"
     regions = images_of(reader, roi) if reader.has(roi) else values
     chosen = [e for e, name in enumerate(channels) if name.lower() not in NO_ELEMENTS]
     stored = _Stored(
         f"{reader.path} {analysis}", values[chosen], regions, [channels[e] for e in chosen],
         ["cts/s"] * len(chosen), axes["x"], axes["y"], scalers, scaler_units,
-        live if live is not None and live.shape == shape else None,
+        live,
     )  # fmt: skip
     return _counts(stored, wanted)
 
