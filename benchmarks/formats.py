@@ -36,11 +36,14 @@ import raw_sets
 
 import ptyxrf
 from ptyxrf.driver.command.main import main as ptyxrf_command
+from ptyxrf.driver.files.result_file import read_placement
 from ptyxrf.driver.reconstruction.alignment import align
 
 NAMES = tuple(raw_sets.ELEMENTS)
 LINES = tuple(f"{name}_K" for name in NAMES)
 SIDE, STEP = 7, 5.3
+#: What `prepare` prints beside the command that comes next.
+REFINED = ("--refine-probe",)
 
 
 @cache
@@ -112,7 +115,12 @@ def perfect(probe: bool, joint: bool, live: bool) -> ptyxrf.Scan:
 
 def scan_in(write: Callable[..., Any]) -> Callable[[Path], Any]:
     """Return what writes the scan into a folder."""
-    return lambda folder: write(truth().perfect(), folder)
+
+    def written(folder: Path) -> Path:
+        path = write(truth().perfect(), folder)
+        return path[0] if isinstance(path, tuple) else path  # without the order of the patterns
+
+    return written
 
 
 def maps_in(
@@ -156,10 +164,10 @@ def rows() -> list[Row]:
         Row("ptychodus product, NPZ", "ptychodus", scan_in(own.ptychodus_npz),
             scan_in(of.npz_product), probe=True),
         Row("fold_slice pair", "", scan_in(of.fold_slice)),
-        Row("patterns of a pair (pty-chi)", "", scan_in(of.ptychi), probe=True),
+        Row("patterns of a pair, of pty-chi", "", scan_in(of.ptychi), probe=True),
         Row("CXI, basis vectors", "cdtools-py", scan_in(own.cdtools)),
         Row("CXI, pixels and probe", "", scan_in(of.cxi), probe=True),
-        Row("NXcxi_ptycho, raster", "", scan_in(of.nexus_raster)),
+        Row("CXI: NXcxi_ptycho, a raster", "", scan_in(of.nexus_raster)),
         Row("raw: HDF5 in um, keV, mm", "", lambda folder: _raw(
             raw_sets.hdf5_in_micrometres, folder / "raw.h5"), None, "raw", probe=True),
         Row("raw: NPZ without units", "", lambda folder: _raw(
@@ -184,22 +192,21 @@ def run(*words: Any) -> None:
         raise RuntimeError(f"ptyxrf {words[0]}: code {code}: {said.getvalue().strip().splitlines()[-1]}")
 
 
-def read(row: Row, written: Any, folder: Path) -> tuple[str, ptyxrf.Result]:
-    """Run what a user would, and return the words and the result."""
-    paths = written[0] if isinstance(written, tuple) and isinstance(written[1], np.ndarray) else written
-    paths = paths if isinstance(paths, tuple) else (paths,)
+def read(row: Row, written: Any, folder: Path) -> tuple[str, list[float]]:
+    """Run what a user would, and return the words and the errors of the result."""
+    paths = written if isinstance(written, tuple) else (written,)
     names, out = " ".join(path.name for path in paths), folder / "result.h5"
     if row.kind == "scan":
         run("reconstruct", *paths, "--out", out)
-        return f"`reconstruct {names}`", ptyxrf.read_result(out)
+        return f"`reconstruct {names}`", errors_of(out)
     if row.kind == "maps":
         ptyxrf.write_scan(folder / "scan.h5", perfect(True, False, False))
         run("reconstruct", folder / "scan.h5", "--maps", *paths, "--out", out)
-        return f"`reconstruct scan.h5 --maps {names}`", ptyxrf.read_result(out)
+        return f"`reconstruct scan.h5 --maps {names}`", errors_of(out)
     run("prepare", *paths, *row.flags, "--out", folder / "scan.h5")
-    run("reconstruct", folder / "scan.h5", "--out", out)
+    run("reconstruct", folder / "scan.h5", *REFINED, "--out", out)
     flags = " ".join(f'"{word}"' if " " in word else word for word in row.flags)
-    return f"`prepare {names}{' ' + flags if flags else ''}`, `reconstruct`", ptyxrf.read_result(out)
+    return f"`prepare {names}{' ' + flags if flags else ''}`, `reconstruct {REFINED[0]}`", errors_of(out)
 
 
 def error(values: np.ndarray, true: np.ndarray, mean: bool) -> float:
@@ -214,19 +221,21 @@ def error(values: np.ndarray, true: np.ndarray, mean: bool) -> float:
     return float(np.linalg.norm(left) / np.linalg.norm((true - (true[lit].mean() if mean else 0))[lit]))
 
 
-def errors_of(result: ptyxrf.Result, joint: bool) -> list[float]:
-    """Return the error of the object and, of a joint fit, those of the maps."""
-    maps = zip(result.elements, truth().elements, strict=True) if joint else ()
+def errors_of(path: Path) -> list[float]:
+    """Return the error of the object of a result and, of a joint fit, those of the maps of `NAMES`."""
+    result, symbols = ptyxrf.read_result(path), [name.split("_")[0] for name in read_placement(path).names]
+    chosen = [result.elements[symbols.index(name)] for name in NAMES] if symbols else []
+    maps = zip(chosen, truth().elements, strict=bool(chosen))
     return [error(result.object, truth().object, True), *(error(found, true, False) for found, true in maps)]
 
 
 @cache
-def own_errors(probe: bool, joint: bool, live: bool) -> list[float]:
+def own_errors(probe: bool, joint: bool, live: bool, refined: bool) -> list[float]:
     """Return the errors of a scan file of ptyxrf."""
     with tempfile.TemporaryDirectory() as folder:
         ptyxrf.write_scan(Path(folder) / "own.h5", perfect(probe, joint, live))
-        run("reconstruct", Path(folder) / "own.h5")
-        return errors_of(ptyxrf.read_result(Path(folder) / "own-result.h5"), joint)
+        run("reconstruct", Path(folder) / "own.h5", *(REFINED if refined else ()))
+        return errors_of(Path(folder) / "own-result.h5")
 
 
 def line_of(row: Row) -> str:
@@ -241,8 +250,8 @@ def line_of(row: Row) -> str:
             if row.layout is None:
                 raise
             by, written = "layout", row.layout(folder)
-        words, result = read(row, written, folder)
-    found, own = errors_of(result, joint), own_errors(probe, joint, row.live)
+        words, found = read(row, written, folder)
+    own = own_errors(probe, joint, row.live, row.probe and row.kind == "raw")
     pairs = [f"{one:.4f} / {other:.4f}" for one, other in zip(found, own, strict=True)]
     return f"| {row.name} | {by} | {words} | {pairs[0]} | {', '.join(pairs[1:])} |"
 

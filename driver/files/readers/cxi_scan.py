@@ -149,7 +149,7 @@ def _places(reader: Hdf5Reader, count: int) -> tuple[NDArray[np.float64], NDArra
 
 def _basis(reader: Hdf5Reader) -> NDArray[np.float64]:
     """Return the steps (x, y, z) from one row of pixels to the next, and from one column to the next."""
-    vectors = lengths(reader, BASIS)
+    vectors = lengths(reader, BASIS, most=6)
     if vectors.shape not in ((2, 3), (3, 2)):
         raise reader.error(BASIS, f"expected two vectors in space, got shape {vectors.shape}")
     # One program stores the vectors as the columns of the matrix.
