@@ -42,8 +42,6 @@ from ptyxrf.driver.reconstruction.alignment import align
 NAMES = tuple(raw_sets.ELEMENTS)
 LINES = tuple(f"{name}_K" for name in NAMES)
 SIDE, STEP = 7, 5.3
-#: What `prepare` prints beside the command that comes next.
-REFINED = ("--refine-probe",)
 
 
 @cache
@@ -204,9 +202,9 @@ def read(row: Row, written: Any, folder: Path) -> tuple[str, list[float]]:
         run("reconstruct", folder / "scan.h5", "--maps", *paths, "--out", out)
         return f"`reconstruct scan.h5 --maps {names}`", errors_of(out)
     run("prepare", *paths, *row.flags, "--out", folder / "scan.h5")
-    run("reconstruct", folder / "scan.h5", *REFINED, "--out", out)
+    run("reconstruct", folder / "scan.h5", "--out", out)
     flags = " ".join(f'"{word}"' if " " in word else word for word in row.flags)
-    return f"`prepare {names}{' ' + flags if flags else ''}`, `reconstruct {REFINED[0]}`", errors_of(out)
+    return f"`prepare {names}{' ' + flags if flags else ''}`, `reconstruct`", errors_of(out)
 
 
 def error(values: np.ndarray, true: np.ndarray, mean: bool) -> float:
@@ -230,11 +228,11 @@ def errors_of(path: Path) -> list[float]:
 
 
 @cache
-def own_errors(probe: bool, joint: bool, live: bool, refined: bool) -> list[float]:
+def own_errors(probe: bool, joint: bool, live: bool) -> list[float]:
     """Return the errors of a scan file of ptyxrf."""
     with tempfile.TemporaryDirectory() as folder:
         ptyxrf.write_scan(Path(folder) / "own.h5", perfect(probe, joint, live))
-        run("reconstruct", Path(folder) / "own.h5", *(REFINED if refined else ()))
+        run("reconstruct", Path(folder) / "own.h5")
         return errors_of(Path(folder) / "own-result.h5")
 
 
@@ -251,7 +249,7 @@ def line_of(row: Row) -> str:
                 raise
             by, written = "layout", row.layout(folder)
         words, found = read(row, written, folder)
-    own = own_errors(probe, joint, row.live, row.probe and row.kind == "raw")
+    own = own_errors(probe, joint, row.live)
     pairs = [f"{one:.4f} / {other:.4f}" for one, other in zip(found, own, strict=True)]
     return f"| {row.name} | {by} | {words} | {pairs[0]} | {', '.join(pairs[1:])} |"
 

@@ -91,7 +91,7 @@ ax.set_title("mean frame, masked pixels white")
 # A blind start
 # -------------
 # Nobody measured the probe. `prepare` made a start of the mean pattern, whose defocus short reconstructions of some patterns chose, and
-# says "refine it". The positions are unknowns, too, as soon as object and probe are recognisable.
+# says "to be refined". The positions are unknowns, too, as soon as object and probe are recognisable.
 scan = ptyxrf.read_scan(folder / "scan.h5")
 result = ptyxrf.reconstruct(
     scan, refine_probe=True, refine_positions="each", positions_from_iteration=5, max_sweeps=250

@@ -17,10 +17,7 @@ from ptyxrf.driver.data.scan import Scan
 #: Names of scalers at beamlines, in order of preference. Upstream of the specimen comes first: the downstream
 #: chamber sees what the specimen transmits.
 ION_CHAMBERS = ("us_ic", "upstream_ic", "ic_us", "i0", "ic", "ion_chamber", "ds_ic", "downstream_ic", "ic_ds")
-LIVE_TIMES = (
-    "elt1", "elt", "live_time", "livetime", "elt_1", "elapsed_livetime",
-    "ert1", "ert", "real_time", "realtime",
-)  # fmt: skip
+LIVE_TIMES = tuple("elt1 elt live_time livetime elt_1 elapsed_livetime ert1 ert real_time realtime".split())
 
 MATCHES = ("order", "nearest", "bilinear")
 
@@ -81,15 +78,12 @@ class CountMaps:
         )
 
     def of_elements(self) -> CountMaps:
-        """Return the maps that are named after elements or their lines; all of them where none is.
-
-        Files have channels beside those, such as scattered light and the total count.
-        """
-        named = [name for name in self.element_names if symbol_of(name)]
-        others = [name for name in self.element_names if name not in named]
-        if not named or not others:
+        """Return the maps named after elements or their lines, not scattered light; all where none is."""
+        others = [name for name in self.element_names if not symbol_of(name)]
+        if len(others) in (0, len(self.element_names)):
             return self
         note = f"channels that are no elements, left out: {', '.join(others)}"
+        named = [name for name in self.element_names if name not in others]
         return replace(self.of(named), notes=[*self.notes, note])
 
     def scaler(self, name: str | None, customary: Sequence[str], what: str) -> NDArray[np.float64]:

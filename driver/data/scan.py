@@ -48,6 +48,8 @@ class Scan:
     probe : (K, m, m) or (m, m) array of complex, optional
         Probe modes, in the unit whose squared modulus is that of `patterns` (unitary DFT). Without one the
         scan has that of the mean pattern in focus, and a reconstruction begins with a search for the defocus.
+    probe_found : bool
+        Whether the probe comes from a search, as that of `prepare`: it is refined unless that is forbidden.
     shape : (int, int), optional
         (n_rows, n_cols) of the object grid; default: what the positions cover.
     fluorescence : (N_e, n_rows, n_cols) or (N_e, N) array or lazy source of float, optional
@@ -129,6 +131,7 @@ class Scan:
         positions: ArrayLike,
         probe: ArrayLike | None = None,
         *,
+        probe_found: bool = False,
         shape: tuple[int, int] | None = None,
         fluorescence: ArrayLike | ArraySource | None = None,
         attenuation: ArrayLike | None = None,
@@ -152,7 +155,7 @@ class Scan:
     ) -> None:
         self._set_patterns(patterns)
         self.mask: Any = None if mask is None else mask_of(mask, self.N, self.m)
-        self.probe_known = probe is not None
+        self.probe_known, self.probe_found = probe is not None, probe is not None and bool(probe_found)
         self._set_probe(probe_in_focus(self.patterns, self.mask) if probe is None else probe)
         self._set_positions(positions, shape)
         self.pattern_background = pattern_background_of(pattern_background, self.m)
@@ -348,8 +351,8 @@ class Scan:
         TypeError
             If there is no such argument.
         """
-        per_element = "phase_shift element_names sensitivity background fluorescence_count_scale".split()
-        per_element += ["fluorescence_variance", "sensitivity_error"]
+        per_element = "phase_shift element_names sensitivity sensitivity_error background".split()
+        per_element += ["fluorescence_count_scale", "fluorescence_variance"]
         others = "shape fluorescence mask exposure pattern_background count_scale blur geometry".split()
         others += "units title truth".split()
         if not np.array_equal(self.exposure, self.fluorescence_exposure):  # the default follows the exposure
@@ -357,6 +360,7 @@ class Scan:
         arguments: dict[str, Any] = {
             name: getattr(self, name) for name in ("patterns", "positions", "probe", *others)
         }
+        arguments["probe_found"] = self.probe_found and "probe" not in changes
         if not self.probe_known:
             arguments["probe"] = None
         patterns = changes.get("patterns")

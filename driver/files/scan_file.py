@@ -91,7 +91,8 @@ def write_beside_patterns(writer: Hdf5Writer, scan: Scan) -> None:
     """Write all of a scan but its patterns, which are in the file already."""
     _write_detector(writer, scan)
     _write_geometry(writer, scan)
-    writer.probe(scan.probe, **({} if scan.probe_known else {"guess": True}))
+    words = {"guess": not scan.probe_known, "found": scan.probe_found}
+    writer.probe(scan.probe, **{word: True for word, holds in words.items() if holds})
     _write_fluorescence(writer, scan)
     if scan.truth:
         writer.group(f"{ENTRY}/truth_1", "NXcollection")
@@ -313,6 +314,7 @@ def _own_arguments(reader: Hdf5Reader) -> dict[str, Any]:
         "probe": None
         if reader.dataset(ILLUMINATION).attrs.get("guess")
         else reader.array(ILLUMINATION, MOST_IMAGE_VALUES),
+        "probe_found": bool(reader.dataset(ILLUMINATION).attrs.get("found", False)),
         "shape": _object_shape(reader),
         "exposure": reader.array(EXPOSURE, len(patterns)),
         "geometry": None if nominal else geometry,

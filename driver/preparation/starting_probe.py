@@ -148,10 +148,10 @@ def oriented(scan: Scan, settings: Preparation, *, given: bool, findings: Findin
     ranking = sorted(((one, loss) for one, (_, _, loss) in best.items()), key=lambda pair: pair[1])
     orientation = _chosen(ranking)
     probe, description, loss = best[orientation]
-    findings.tell("probe", f"{description} (loss {loss:.4g}); refine it")
+    findings.tell("probe", f"{description} (loss {loss:.4g}), to be refined")
     if search:
         _tell(ranking, orientation, findings)
-    return scan.replace(positions=orientation.apply(scan.positions), probe=probe)
+    return scan.replace(positions=orientation.apply(scan.positions), probe=probe, probe_found=True)
 
 
 def _chosen(ranking: list[tuple[Orientation, float]]) -> Orientation:

@@ -230,7 +230,8 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
             "given" if scan.probe_known or "probe" in (start or {}) else "zone-plate"
         )
         begin = "given" if self.method == "fluorescence" else begin
-        refine = self.refine_probe if self.refine_probe is not None else begin != "given"
+        found = scan.probe_found and self.method != "fluorescence" and "probe" not in (start or {})
+        refine = self.refine_probe if self.refine_probe is not None else found or begin != "given"
         # fluorescence alone is a linear problem, for which conjugate gradients are made
         solver = self.solver or ("newton" if self.method == "fluorescence" else "quasi-newton")
         first = self.method == "joint" and "elements" not in (start or {}) and covers(scan)

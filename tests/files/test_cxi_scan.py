@@ -95,7 +95,10 @@ def test_no_probe(tmp_path):
     write_scan(tmp_path / "own.h5", back)
     again = read_scan(tmp_path / "own.h5")
     assert not again.probe_known and not again.select("0:6").probe_known
-    assert again.replace(probe=scan.probe).probe_known
+    assert again.replace(probe=scan.probe).probe_known and not again.probe_found
+    write_scan(tmp_path / "found.h5", back.replace(probe=scan.probe, probe_found=True))
+    found = read_scan(tmp_path / "found.h5")
+    assert found.probe_known and found.probe_found and same_array(found.probe, scan.probe)
 
 
 @pytest.mark.parametrize("turn", [np.eye(2), -np.eye(2), [[0, 1], [-1, 0]], [[0.6, 0.8], [-0.8, 0.6]]])

@@ -57,6 +57,7 @@ def test_without_any_setting(prepared, truth, name):
     done = prepared(name)
     scan = ptyxrf.read_scan(done.path)
     assert (scan.N, scan.m) == (len(truth.patterns), M)
+    assert scan.probe_known and scan.probe_found == (name != "micrometres")
     good = scan.mask
     assert np.array_equal(np.asarray(scan.patterns)[:, good], truth.patterns[:, good])
     assert np.allclose(scan.positions, truth.positions, atol=1e-3)
@@ -90,7 +91,7 @@ def test_object_of_a_prepared_scan(prepared, truth):
 @pytest.mark.parametrize("name", SETS)
 def test_objects_of_prepared_scans(prepared, truth, name):
     """Two commands without knowledge lead to the object of the perfect scan, within a twentieth."""
-    how = {"method": "ptychography", "refine_probe": True}
+    how = {"method": "ptychography"}
     start = {} if name == "micrometres" else {"probe_start": "zone-plate"}
     perfect = object_error(truth.perfect(), ptyxrf.reconstruct(truth.perfect(), **how, **start), truth)
     scan = ptyxrf.read_scan(prepared(name).path)

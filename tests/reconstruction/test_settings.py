@@ -72,6 +72,17 @@ def test_when_both_come_one_after_the_other_first(given, start, expected):
     assert not (expected and resolved.fluorescence_first and "fluorescence_first" not in given)
 
 
+def test_a_probe_that_was_found_is_refined():
+    """Unless somebody says otherwise, or gives another probe."""
+    scan = example_scan().replace(probe_found=True)
+    assert scan.probe_known and Settings().resolved(scan).refine_probe
+    assert Settings().resolved(scan.select("0:6")).probe_start == "given"
+    assert not Settings(refine_probe=False).resolved(scan).refine_probe
+    assert not Settings(method="fluorescence").resolved(scan).refine_probe
+    assert not Settings().resolved(scan, {"probe": scan.probe}).refine_probe
+    assert not Settings().resolved(scan.replace(probe=scan.probe)).refine_probe
+
+
 def test_the_word_paper_means_the_preset():
     scan = example_scan()
     assert Settings(solver="paper").resolved(scan) == Settings.paper().resolved(scan)
