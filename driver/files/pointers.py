@@ -29,7 +29,7 @@ def link_problem(group: h5py.Group, name: str, links: int = LINKS) -> str:
         Soft links that may be followed.
     """
     here = group.id  # objects of h5py would take most of the time
-    parts = name.strip("/").split("/")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
     for place, part in enumerate(parts, 1):
         key = part.encode(errors="surrogateescape")
         if not isinstance(here, h5py.h5g.GroupID) or not here.links.exists(key):
@@ -49,12 +49,10 @@ def link_problem(group: h5py.Group, name: str, links: int = LINKS) -> str:
                 return problem
         if place == len(parts):
             return ""
-        if kind == h5py.h5l.TYPE_HARD:
-            here = h5py.h5o.open(here, key)
-        elif (there := beside.get(part)) is None:
+        try:
+            here = h5py.h5o.open(here, key) if kind == h5py.h5l.TYPE_HARD else beside[part].id
+        except KeyError:
             return ""
-        else:
-            here = there.id
     return ""
 
 
