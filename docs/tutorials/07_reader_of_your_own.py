@@ -85,3 +85,14 @@ scan = ptyxrf.Scan(
 )
 print(scan)
 print("largest difference of positions:", float(np.abs(scan.positions - simulated.positions).max()), "pixels")
+
+# %%
+# A look at what came in: the mean pattern, whose centre belongs in the middle, and the positions.
+import matplotlib.pyplot as plt
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.2), layout="constrained")
+left.imshow(np.log1p(np.asarray(scan.patterns).mean(axis=0)), cmap="magma")
+left.set(title="mean pattern (logarithm)", xticks=[], yticks=[])
+right.plot(*scan.positions.T[::-1], ".-", linewidth=0.5)
+right.set(title="positions (pixels)", aspect="equal")
+right.invert_yaxis()

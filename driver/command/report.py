@@ -34,7 +34,8 @@ COMMAND = Subcommand(
     "RESULT.h5 [--out REPORT.html]",
     "show a result in a browser",
     "Write a result as one page that needs neither a server nor a network: maps that zoom together under one "
-    "cursor, line profiles, losses, positions, quality, settings, and how it was made.",
+    "cursor (object, elements, error bars, misfit of the patterns, and what a joint fit started from), line "
+    "profiles, losses, positions, quality, settings, and how it was made.",
     _arguments,
     _run,
 )
