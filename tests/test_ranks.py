@@ -13,6 +13,7 @@ import pytest
 from mpi_launch import MPIEXEC, mpiexec
 from scans import joint_scan
 
+from ptyxrf.driver.command.main import main
 from ptyxrf.driver.files.result_file import read_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
 from ptyxrf.driver.job.ranks import launched
@@ -60,9 +61,9 @@ def ptyxrf(ranks, *words, **options):
 def test_the_command_says_things_once(tmp_path, scan_path):
     words = ("reconstruct", scan_path, "--max-iterations", "6", "--precision", "double")
     words += ("--no-sequential-first", "--fluorescence-prior", "2", "--out")
-    one = ptyxrf(1, *words, tmp_path / "one.h5")
+    assert main([*map(str, words), str(tmp_path / "one.h5"), "--quiet"]) == 0
     three = ptyxrf(3, *words, tmp_path / "three.h5")
-    assert (one.returncode, three.returncode) == (0, 0), three.stderr
+    assert three.returncode == 0, three.stderr
     lines = three.stderr.splitlines()
     warnings = [line for line in lines if line.startswith("ptyxrf: warning: ")]
     assert len(lines) == 7 + len(warnings) and len(set(warnings)) == len(warnings)

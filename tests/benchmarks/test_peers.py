@@ -149,6 +149,7 @@ def test_runner_of_ptyxrf_on_a_tiny_problem(tiny, peers_on_path):
         assert all(np.diff([row[key] for row in rows]) > 0)
 
 
+@pytest.mark.slow
 def test_missing_environments_are_skipped_and_runs_are_kept(tiny, tmp_path, monkeypatch, capsys):
     import compare
 

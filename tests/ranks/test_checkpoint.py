@@ -71,7 +71,7 @@ def test_another_number_of_ranks_goes_on(
     run(scan, comm, **settings, **writing, max_iterations=2)
     fewer = max(1, comm.Get_size() - 1)
     on_fewer(comm, fewer, lambda part: run(scan, part, **settings, **writing, max_iterations=3, resume=True))
-    on_fewer(comm, 1, lambda part: run(scan, None, **settings, **writing, max_iterations=5, resume=True))
+    from_one_rank(lambda: run(scan, None, **settings, **writing, max_iterations=5, resume=True))
     ours = run(scan, comm, **settings, checkpoint=path, resume=True)
     assert ours.settings["resumed_after"] == [2, 3, 5]
     assert len(ours.history) == len(expected.history) == 7

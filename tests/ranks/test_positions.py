@@ -185,16 +185,14 @@ def test_reconstructions(comm, one_rank, name, solver):
 
 @pytest.mark.parametrize("solver", ["quasi-newton", "newton"])
 @pytest.mark.parametrize("name", NAMES)
-def test_another_number_of_ranks_goes_on(comm, one_rank, folder, name, solver):
+def test_another_number_of_ranks_goes_on(comm, one_rank, from_one_rank, folder, name, solver):
     """Written by all after the corners have moved, taken up by one, and by all again."""
     scan, back = badly_recorded(name)
     start, path = {"displacement": back}, folder / "c.h5"
     writing = {"solver": solver, "checkpoint": path, "checkpoint_iterations": 1}
     run(scan, name, start, comm, **writing, max_iterations=2)
     comm.Barrier()
-    if comm.Get_rank() == 0:
-        run(scan, name, start, None, **writing, max_iterations=4, resume=True)
-    comm.Barrier()
+    from_one_rank(lambda: run(scan, name, start, None, **writing, max_iterations=4, resume=True))
     ours = run(scan, name, start, comm, solver=solver, checkpoint=path, resume=True)
     assert ours.settings["resumed_after"] == [2, 4]
     assert_alike(ours, one_rank(name, solver))
