@@ -33,6 +33,7 @@ td, th { border-bottom: 1px solid var(--line); padding: 3px 8px; text-align: lef
   overflow-wrap: anywhere; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 24px; align-items: start; }
 svg { width: 100%; height: auto; background: var(--card); border: 1px solid var(--line); border-radius: 6px; }
+#profile svg { display: block; max-width: 760px; margin-top: 14px; }
 svg text { fill: var(--soft); font: 15px system-ui, sans-serif; }
 """
 
@@ -183,18 +184,18 @@ class Group {
 }
 
 function curve(home, lines, label, logarithmic = false) {
-  const W = 640, H = 320, L = 84, B = 44, T = 28;
+  const W = 640, H = 320, L = 84, R = 30, B = 44, T = 28;
   const ys = y => logarithmic ? Math.log10(y) : y;
   const all = lines.flatMap(line => line.points).filter(([x, y]) => Number.isFinite(ys(y)));
   if (!all.length) { home.innerHTML = ''; return; }
   const [x0, x1] = [Math.min(...all.map(p => p[0])), Math.max(...all.map(p => p[0]))];
   let [y0, y1] = [Math.min(...all.map(p => ys(p[1]))), Math.max(...all.map(p => ys(p[1])))];
   if (y0 === y1) { y0 -= 1; y1 += 1; }
-  const X = x => L + (W - L - 10) * (x - x0) / (x1 - x0 || 1), Y = y => T + (H - B - T) * (y1 - ys(y)) / (y1 - y0);
+  const X = x => L + (W - L - R) * (x - x0) / (x1 - x0 || 1), Y = y => T + (H - B - T) * (y1 - ys(y)) / (y1 - y0);
   const parts = [];
   for (let i = 0; i <= 4; i++) {
     const y = y0 + (y1 - y0) * i / 4, x = x0 + (x1 - x0) * i / 4, height = T + (H - B - T) * (1 - i / 4);
-    parts.push(`<line x1="${L}" x2="${W - 10}" y1="${height}" y2="${height}" stroke="currentColor" opacity=".12"/>`,
+    parts.push(`<line x1="${L}" x2="${W - R}" y1="${height}" y2="${height}" stroke="currentColor" opacity=".12"/>`,
       `<text x="${L - 6}" y="${height + 4}" text-anchor="end">${shown(logarithmic ? 10 ** y : y)}</text>`,
       `<text x="${X(x)}" y="${H - B + 18}" text-anchor="middle">${shown(x)}</text>`);
   }
