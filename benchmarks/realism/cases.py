@@ -225,6 +225,7 @@ JOINT = (
     Case("sequential-thick", method="sequential", options=THICK, settings=BLIND),
     _joint("base", "thick", options=THICK, goals=(Goal("object", 1.1, of="sequential-thick"), HOLDS)),
     *(_joint(scan, goals=(HOLDS,)) for scan in ("mask", "flux5", "pos1", "fly4", "all")),
+    _joint("base", "no-matrix", options={"matrix": 0.0}),
     _joint("base", "attenuation-low", factors={"attenuation": 0.7}),
     _joint("base", "phase-shift-high", factors={"phase_shift": 1.3}),
     _joint("base", "sensitivity-low", factors={"sensitivity": 0.7}),

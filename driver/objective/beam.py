@@ -80,9 +80,14 @@ class Beam:
         return self._probe is not None and self._probe.pinned
 
     def pin(self, vector: NDArray) -> None:
-        """Hold the scale of the probe at that of a vector, where the probe is an unknown."""
+        """Hold the scale of the probe at that of a vector, where the probe is an unknown.
+
+        What absorbs belongs to maps then: neither may a slope of the intensities be one of the object.
+        """
         if self._probe is not None:
             self._probe.pin(self._probe.view(vector).copy())
+            if self._log_amplitude is not None:
+                self._log_amplitude.keep_slopes()
 
     def moves(self, vector: NDArray) -> NDArray[np.float64]:
         """Return how far the rank's positions are from those of the scan, and the logarithm of the amplitude.

@@ -97,11 +97,15 @@ class LogAmplitude(_OfPositions):
     """The logarithm v (N, 1) of a factor of the probe's amplitude at each position.
 
     The intensity of pattern j is exp(2 v_j) times that of its exposure. A common factor belongs to the probe,
-    and v_j = a . s_j to object and probe, exp(-a . x) and exp(a . x). Parameters as of `_OfPositions`.
+    and v_j = a . s_j to object and probe, exp(a . x) and exp(-a . x). Parameters as of `_OfPositions`.
     """
 
     def __init__(self, diagonals: Diagonals, real: np.dtype[Any], z: NDArray[Any]) -> None:
         super().__init__("log_amplitude", 1, diagonals, real, z)
+
+    def keep_slopes(self) -> None:
+        """Let the logarithms grow linearly, where the object cannot: its absorption is that of maps."""
+        self._basis = np.full((len(self._basis), 1), self.diagonals.data.scan.N**-0.5)
 
     def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
         """Return M^-1, with a floor under the curvatures."""

@@ -156,7 +156,8 @@ class AbsorptionOfMaps:
     """How much of the absorption that each map stands for is in an object.
 
     Weighted least squares of -log|z| over a_e w_e of all elements and a constant, in the well illuminated
-    part. All ranks take part.
+    part. Where intensities are refined, slopes along rows and columns are fitted, too, and taken out of all
+    of these: patterns do not tell them from slopes of the intensities. All ranks take part.
 
     Parameters
     ----------
@@ -181,19 +182,27 @@ class AbsorptionOfMaps:
         (peak,) = self._ranks.largest(float(light.max(initial=0.0)))
         lit = light > WELL_LIT * peak
         self._weight = light[lit]
-        self._absorbed = -np.log(np.maximum(np.abs(z[lit]), 1e-3))
+        absorbed = -np.log(np.maximum(np.abs(z[lit]), 1e-3))
         absorption = scan.attenuation[:, None] * elements[:, lit]
-        self._basis = np.concatenate([np.ones((1, len(self._weight))), absorption])
+        basis = np.concatenate([np.ones((1, len(self._weight))), absorption])
+        rows, columns = np.nonzero(lit)
+        rows, columns = rows + tile.owned.row_start, columns + tile.owned.column_start
+        self._middle, self._sloping = np.array(scan.shape) / 2, np.zeros((2, len(basis) + 1))
+        if "log_amplitude" in objective.unknowns:
+            lever = np.stack([rows, columns]) - self._middle[:, None]
+            products = (lever * self._weight) @ np.concatenate([lever, basis, absorbed[None]]).T
+            both = self._ranks.sum(products.reshape(-1)).reshape(2, -1)
+            self._sloping = np.linalg.lstsq(both[:, :2], both[:, 2:], rcond=1e-10)[0]
+            basis, absorbed = basis - self._sloping[:, :-1].T @ lever, absorbed - self._sloping[:, -1] @ lever
+        self._basis, self._absorbed = basis, absorbed
         weighed, count = self._basis * self._weight, len(self._basis)
         both = self._ranks.sum(
             np.concatenate([(weighed @ self._basis.T).reshape(-1), weighed @ self._absorbed])
         )
         self.gram, self.right = both[: count**2].reshape(count, count), both[count**2 :]
         side = max(scan.m // 2, 1)
-        rows, columns = np.nonzero(lit)
         wide = -(-scan.shape[1] // side)
-        self._block = (rows + tile.owned.row_start) // side * wide
-        self._block += (columns + tile.owned.column_start) // side
+        self._block = rows // side * wide + columns // side
         self._most = -(-scan.shape[0] // side) * wide
 
     @cached_property
@@ -207,10 +216,16 @@ class AbsorptionOfMaps:
         size = np.sqrt(np.maximum(np.diag(self.gram), 1e-300))  # elements differ by orders of magnitude
         return np.linalg.lstsq(self.gram / np.outer(size, size), self.right / size, rcond=1e-10)[0] / size
 
+    def elsewhere(self, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.float64]:
+        """Return -log|z| of the object on rows and columns where there is no element."""
+        down, along = self.slopes
+        ramp = down * (rows - self._middle[0])[:, None] + along * (columns - self._middle[1])
+        return self.solution[0] + ramp
+
     @property
-    def constant(self) -> float:
-        """-log|z| of the object where there is no element."""
-        return float(self.solution[0])
+    def slopes(self) -> NDArray[np.float64]:
+        """(2,): the slopes of -log|z| along rows and columns, for each pixel; 0 where none are fitted."""
+        return self._sloping[:, -1] - self._sloping[:, :-1] @ self.solution
 
     def scores(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the weighted products of residuals and basis (N_e + 1, ...), summed over each block."""

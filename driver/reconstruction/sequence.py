@@ -18,8 +18,10 @@ from ptyxrf.driver.data.history import Reason
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import LocalData
+from ptyxrf.driver.objective.object_and_probe import ProbeModes
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.refractive_link import RefractiveLink
+from ptyxrf.driver.objective.scan_positions import LogAmplitude
 from ptyxrf.driver.reconstruction.comparison import AbsorptionOfMaps, chi_square, counted_freedom
 from ptyxrf.driver.reconstruction.scale import vacuum_phase
 from ptyxrf.driver.reconstruction.sensitivity import refine_sensitivity
@@ -160,17 +162,25 @@ def _in_scale_of_maps(objective: Objective, z: NDArray[Any], elements: NDArray[A
     """Return an object that absorbs where the maps do, and hold the scale of a probe that belongs to it.
 
     Where all absorption belongs to the maps, a scale that is free would let them take in the noise of the
-    patterns: above 0 it adds absorption everywhere, which a stronger probe makes up for.
+    patterns: above 0 it adds absorption everywhere, which a stronger probe makes up for. Slopes of refined
+    intensities, which ptychography leaves to object and probe, return to the intensities.
     """
     unknown = "probe" in objective.unknowns
     if not (unknown and isinstance(objective.link, RefractiveLink) and objective.link.absorbs_by_maps):
         return z
-    factor = np.exp(AbsorptionOfMaps(objective, z, elements).constant)
-    probe = next(kind for kind in objective.beam.kinds if "probe" in kind.names)
-    probe.part(objective.initial)[...] /= factor
+    found, scan = AbsorptionOfMaps(objective, z, elements), objective.scan
+    middle = scan.positions.mean(axis=0)
+    for kind in objective.beam.kinds:
+        values = kind.view(objective.initial)
+        if isinstance(kind, ProbeModes):
+            values /= np.exp(found.elsewhere(*(middle[:, None] + np.arange(scan.m))))
+        elif isinstance(kind, LogAmplitude):  # slopes that it has had so far have had no effect
+            lever = (scan.positions - middle)[objective.tile.positions]
+            values[...] = kind.projected(values) - (lever @ found.slopes)[:, None]
     objective.beam.pin(objective.initial)
     objective.beam.place(objective.initial)
-    return (z * factor).astype(z.dtype)
+    owned = (np.arange(n)[part] for n, part in zip(scan.shape, objective.tile.owned.slices, strict=True))
+    return (z * np.exp(found.elsewhere(*owned))).astype(z.dtype)
 
 
 def _start_from(objective: Objective, z: NDArray[Any], elements: NDArray[Any]) -> None:

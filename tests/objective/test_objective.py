@@ -953,6 +953,11 @@ def test_a_probe_whose_scale_is_held(name):
     moved = objective.probe_of(point + 0.3 * direction)
     assert np.vdot(start, moved - start).real == pytest.approx(0, abs=1e-9 * np.vdot(start, start).real)
     assert naive.relative(moved, start) > 0.01
+    if "log_amplitude" in u:  # slopes of the intensities are not the object's then
+        positions = objective.scan.positions
+        lever = 0.01 * (positions - positions.mean(axis=0))[:, :1]
+        sloping = objective.beam.moves(objective.scatter(**u | {"log_amplitude": lever + 1.0}))[:, 2:]
+        np.testing.assert_allclose(sloping, lever, atol=1e-12)
     point = point + 0.1 * direction
     gradient = objective.value_and_gradient(point)[1]
     product = objective.hessian_product(direction)

@@ -9,7 +9,10 @@ from ptyxrf.driver.data.history import Reason
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.checkpoint_file import read_checkpoint
 from ptyxrf.driver.objective.links import LinearLink
+from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.reconstruction.sequence import _in_scale_of_maps
 from ptyxrf.driver.simulation.simulate import simulate
 
 #: Everything of the beam is unknown.
@@ -153,6 +156,35 @@ def test_the_joint_fit_of_a_refractive_specimen_starts_where_ptychography_has_en
         if free == "both":
             np.testing.assert_allclose(turned, z, atol=1e-6)
         np.testing.assert_allclose(np.angle(turned[lit] / z[lit]), 0, atol=1e-2)
+
+
+def test_slopes_of_refined_intensities_return_to_them():
+    """Patterns do not tell them from slopes of object and probe, whose product stays; maps absorb or not."""
+    scan = example("scan").replace(truth=None, attenuation=[1e-3, 2e-3], phase_shift=[0.3, 0.1])
+    rng = np.random.default_rng(5)
+    maps = rng.random((2, *scan.shape))
+    slopes, lever = np.array([0.004, -0.003]), scan.positions - scan.positions.mean(axis=0)
+    flicker = 0.02 * rng.standard_normal((scan.N, 1))
+    start = {"log_amplitude": flicker, "elements": maps}
+    settings = Model(refine_probe=True, refine_intensities=True, precision="double")
+    objective = Objective(scan, settings=settings, start=start)
+    objective.value_and_gradient(objective.initial)
+    rows, columns = (np.arange(n) - n / 2 for n in scan.shape)
+    ramp = slopes[0] * rows[:, None] + slopes[1] * columns
+    z = np.exp(-np.tensordot(scan.attenuation, maps, 1) - 0.1 - ramp + 0.3j)
+
+    def waves(z):
+        probe, moves = objective.probe_of(objective.initial), objective.beam.moves(objective.initial)
+        windows = zip(np.exp(moves[:, 2]), scan.corners, strict=True)
+        return [one * probe * z[r : r + scan.m, c : c + scan.m] for one, (r, c) in windows]
+
+    before = waves(z)
+    moved = _in_scale_of_maps(objective, z, maps)
+    np.testing.assert_allclose(np.log(np.abs(moved)), -np.tensordot(scan.attenuation, maps, 1), atol=1e-9)
+    np.testing.assert_allclose(waves(moved), before, rtol=1e-2)  # to the fractions of the positions
+    found = objective.beam.moves(objective.initial)[:, 2]
+    basis = np.column_stack([np.ones(scan.N), lever])
+    np.testing.assert_allclose(np.linalg.lstsq(basis, found, rcond=None)[0][1:], -slopes, atol=1e-9)
 
 
 # Checkpoints ----------------------------------------------------------------------------------------------
