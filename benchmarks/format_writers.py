@@ -72,27 +72,41 @@ def ptychodus(scan: ptyxrf.Scan, folder: Path) -> Path:
     return folder / "product.h5"
 
 
-def ptychodus_npz(scan: ptyxrf.Scan, folder: Path) -> Path:
-    """Product and patterns in NPZ."""
+def _patterns(scan: ptyxrf.Scan) -> Any:
+    """Return patterns of ptychodus."""
     from ptychodus.api.diffraction import (
         DiffractionMetadata,
         SimpleDiffractionArray,
         SimpleDiffractionDataset,
     )
     from ptychodus.api.geometry import ImageExtent
-    from ptychodus.plugins.npz_diffraction_file import NPZDiffractionFileIO
-    from ptychodus.plugins.npz_product_file import NPZProductFileIO
 
-    NPZProductFileIO().write(folder / "product.npz", _product(scan))
     patterns = np.asarray(scan.patterns)
     metadata = DiffractionMetadata(
         num_patterns_per_array=[scan.N], pattern_dtype=patterns.dtype,
         detector_extent=ImageExtent(scan.m, scan.m),
     )  # fmt: skip
     array = SimpleDiffractionArray("scan", np.arange(scan.N), patterns)
-    dataset = SimpleDiffractionDataset(metadata, None, [array])
-    NPZDiffractionFileIO().write(folder / "patterns.npz", dataset)
+    return SimpleDiffractionDataset(metadata, None, [array])
+
+
+def ptychodus_npz(scan: ptyxrf.Scan, folder: Path) -> Path:
+    """Product and patterns in NPZ."""
+    from ptychodus.plugins.npz_diffraction_file import NPZDiffractionFileIO
+    from ptychodus.plugins.npz_product_file import NPZProductFileIO
+
+    NPZProductFileIO().write(folder / "product.npz", _product(scan))
+    NPZDiffractionFileIO().write(folder / "patterns.npz", _patterns(scan))
     return folder / "product.npz"
+
+
+def ptychodus_cxi(scan: ptyxrf.Scan, folder: Path) -> Path:
+    """Product and patterns in CXI."""
+    from ptychodus.plugins.cxi_file import CXIDiffractionFileWriter, CXIProductFileIO
+
+    CXIProductFileIO().write(folder / "product.cxi", _product(scan))
+    CXIDiffractionFileWriter().write(folder / "diffraction.cxi", _patterns(scan))
+    return folder / "product.cxi"
 
 
 def pyxrf(

@@ -161,6 +161,7 @@ def rows() -> list[Row]:
             scan_in(of.ptychodus), probe=True),
         Row("ptychodus product, NPZ", "ptychodus", scan_in(own.ptychodus_npz),
             scan_in(of.npz_product), probe=True),
+        Row("ptychodus CXI", "ptychodus", scan_in(own.ptychodus_cxi), scan_in(of.ptychodus_cxi), probe=True),
         Row("fold_slice pair", "", scan_in(of.fold_slice)),
         Row("patterns of a pair, of pty-chi", "", scan_in(of.ptychi), probe=True),
         Row("CXI, basis vectors", "cdtools-py", scan_in(own.cdtools)),

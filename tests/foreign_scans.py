@@ -62,6 +62,27 @@ def npz_product(scan, folder):
     return folder / "product.npz", np.sort(kept)
 
 
+def ptychodus_cxi(scan, folder):
+    """A product in CXI, and its patterns beside it: a position has none."""
+    y, x = metres(scan)
+    order = np.random.default_rng(1).permutation(scan.N)
+    places = np.stack([x[order], y[order], 0 * x], axis=1)
+    with h5py.File(folder / "product.cxi", "w") as file:
+        file["cxi_version"] = 160
+        file["entry_1/sample_1/geometry_1/translation"] = np.append(places, [[0, 0, 0]], axis=0)
+        file["entry_1/ptychodus/probe_position_indexes"] = np.append(order, 999)
+        for side in ("height", "width"):
+            file[f"entry_1/ptychodus/object_pixel_{side}_m"] = scan.pixel_size
+        file["entry_1/image_1/data"] = scan.probe[None]
+        file["entry_1/instrument_1/source_1/energy"] = scan.geometry.energy
+        file[f"{DETECTOR}/distance"] = scan.geometry.distance
+    with h5py.File(folder / "diffraction.cxi", "w") as file:
+        file["cxi_version"] = 160
+        file.create_dataset(f"{DETECTOR}/data", data=scan.patterns, compression="lzf")
+        file[f"{DETECTOR}/mask"] = two_bad_pixels(scan.m).astype(np.uint32)
+    return folder / "product.cxi", order
+
+
 def ptychi(scan, folder):
     """A pair without geometry, given by the file of the patterns; another scan lies beside it."""
     y, x = metres(scan)

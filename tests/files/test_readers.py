@@ -6,7 +6,7 @@ import foreign_maps
 import h5py
 import numpy as np
 import pytest
-from foreign_scans import fold_slice, hxn_new, hxn_old, npz_product, ptychi, ptychodus, ptyd
+from foreign_scans import fold_slice, hxn_new, hxn_old, npz_product, ptychi, ptychodus, ptychodus_cxi, ptyd
 from scan_examples import example_scan
 
 import ptyxrf
@@ -15,7 +15,9 @@ from ptyxrf.driver.files.readers.reader import Reader
 from ptyxrf.driver.files.readers.registry import reader_of, readers
 
 
-@pytest.mark.parametrize("write", [ptychodus, ptychi, npz_product, fold_slice, hxn_old, hxn_new, ptyd])
+@pytest.mark.parametrize(
+    "write", [ptychodus, ptychodus_cxi, ptychi, npz_product, fold_slice, hxn_old, hxn_new, ptyd]
+)
 def test_scans(tmp_path, write):
     scan = example_scan(sampling=None)
     path, order = write(scan, tmp_path)
@@ -24,14 +26,14 @@ def test_scans(tmp_path, write):
     np.testing.assert_allclose(back.patterns[[7, 2]], scan.patterns[order][[7, 2]], rtol=1e-5)
     expected = scan.positions[order] - scan.positions[order].min(axis=0)
     np.testing.assert_allclose(back.positions, expected, atol=1e-6)
-    assert back.probe_known == (write in (ptychodus, ptychi, npz_product))
+    assert back.probe_known == (write in (ptychodus, ptychodus_cxi, ptychi, npz_product))
     if back.probe_known:
         np.testing.assert_allclose(back.probe, scan.probe)
     if write is ptychi:
         assert back.geometry is None
     else:
         assert back.pixel_size == pytest.approx(scan.pixel_size, rel=1e-9)
-    if write in (ptyd, npz_product):
+    if write in (ptyd, npz_product, ptychodus_cxi):
         assert np.flatnonzero(~back.mask.ravel()).tolist() == [43, 55]
     # a scan that was read is one that can be written
     ptyxrf.write_scan(tmp_path / "own.h5", back)
@@ -54,6 +56,31 @@ def test_a_pair_that_is_not_whole(tmp_path):
     (tmp_path / "patterns.h5").rename(tmp_path / "patterns.txt")
     with pytest.raises(ValueError, match=r"product\.h5: expected one file with diffraction patterns"):
         ptyxrf.read_scan(path)
+
+
+def test_a_product_in_one_cxi_file_and_its_damages(tmp_path):
+    """Patterns in the same file; what is wrong is named."""
+    scan = example_scan(sampling=None)
+    path, order = ptychodus_cxi(scan, tmp_path)
+    with h5py.File(path, "r+") as file, h5py.File(tmp_path / "diffraction.cxi") as other:
+        other.copy("/entry_1/instrument_1/detector_1/data", file["entry_1/instrument_1/detector_1"])
+    (tmp_path / "diffraction.cxi").unlink()
+    assert np.array_equal(ptyxrf.read_scan(path).patterns[3], scan.patterns[order][3])
+    for name, value, message in (
+        ("sample_1/geometry_1/translation", np.zeros((3, 3)), r"translation: expected \(13, 3\) metres"),
+        ("ptychodus/object_pixel_height_m", 0.0, "object_pixel_height_m: expected the pixel of the object"),
+        ("ptychodus/probe_position_indexes", np.full(13, 99), "indexes: expected numbers of the 12 patterns"),
+        ("instrument_1/detector_1/data", np.zeros((12, 3, 4)), r"data: expected square patterns"),
+    ):
+        with h5py.File(path, "r+") as file:
+            kept = file[f"entry_1/{name}"][()]
+            del file[f"entry_1/{name}"]
+            file[f"entry_1/{name}"] = value
+        with pytest.raises(ValueError, match=message):
+            ptyxrf.read_scan(path)
+        with h5py.File(path, "r+") as file:
+            del file[f"entry_1/{name}"]
+            file[f"entry_1/{name}"] = kept
 
 
 def test_pyxrf(tmp_path):
