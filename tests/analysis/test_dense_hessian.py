@@ -46,8 +46,10 @@ def largest_difference(objective, point, matrix, count=5):
     return max(differences)
 
 
-@pytest.mark.parametrize("pixels", [1, 20, 512])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [*((name, 20) for name in CASES), *(("joint scan, positive", pixels) for pixels in (1, 512))],
+)
 def test_equals_the_product(name, pixels, monkeypatch):
     monkeypatch.setattr(module, "PIXELS", pixels)  # detector rows at once: one, some with a rest, all
     monkeypatch.setattr(module, "SQUARE", 50)

@@ -34,7 +34,7 @@ CODES = {"exception": 1, "memory": 2, "Ctrl-C": 130, "Ctrl-C in a rank": 130, "f
          "full disk at once": 2, "full disk of one rank": 2, "full disk, checkpoint": 2,
          "full disk of one rank, checkpoint": 2, "scan shrinks": 2, "scan disappears": 2}  # fmt: skip
 
-QUICK = ("exception", "kill -9", "stopped", "full disk", "full disk of one rank, checkpoint")
+QUICK = ("exception", "kill -9", "stopped", "full disk of one rank, checkpoint")
 
 
 @pytest.fixture(scope="module")

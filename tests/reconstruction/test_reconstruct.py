@@ -97,7 +97,7 @@ def map_error(result, scan, e):
 LONG = {"precision": "double", "max_iterations": 60, "gradient_tolerance": 1e-8, "loss_tolerance": 1e-9}
 
 
-@pytest.mark.parametrize(("modes", "fractional"), [(1, True), (3, True), (1, False)])
+@pytest.mark.parametrize(("modes", "fractional"), [(3, True), (1, False)])
 def test_ptychography(modes, fractional):
     scan = example(modes=modes, fractional=fractional)
     result = reconstruct(scan, "ptychography", **LONG)
@@ -141,7 +141,7 @@ def test_fluorescence(blur):
     assert np.isnan(result.history[-1].ptychography_loss)
 
 
-@pytest.mark.parametrize("first", [0, 3])
+@pytest.mark.parametrize("first", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_refined_probe(first):
     """From a probe of wrong scale and phase curvature; compared without the scale, ramp, shift and phase."""
     scan = example()
