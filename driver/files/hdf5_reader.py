@@ -92,6 +92,10 @@ class Hdf5Reader:
             raise self.error(name, "no such group in the file")
         return self.file[self.at(name)]
 
+    def members(self, name: str) -> list[str]:
+        """Return the names in a group that has to be there, in order, without those that are no UTF-8."""
+        return sorted(member for member in self.group(name) if isinstance(member, str))
+
     def dataset(self, name: str) -> h5py.Dataset:
         """Return a dataset that has to be there, with numbers or texts in it."""
         if not self.has(name):

@@ -53,7 +53,7 @@ def _place(reader: Hdf5Reader) -> str:
         if reader.has(name) and isinstance(reader.file[name], h5py.Dataset):
             return name
     if reader.has(PTYPY):
-        storages = sorted(reader.group(PTYPY))
+        storages = reader.members(PTYPY)
         if storages:
             return f"{PTYPY}/{storages[0]}/data"
     raise reader.error(PROBE_PLACES[0], f"no probe in the file (also looked for /probe and {PTYPY})")

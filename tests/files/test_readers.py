@@ -51,6 +51,30 @@ def test_weights_of_each_pattern_stay_in_the_file(tmp_path):
     assert np.array_equal(back.mask[:], expected)
 
 
+@pytest.mark.parametrize(
+    ("group", "others"),
+    [
+        ("/", ["x"]),
+        ("/MAPS", ["MAPS/channel_names"]),
+        ("/entry/measurement", ["entry/measurement/pseudo/x", "entry/measurement/pseudo/y"]),
+        ("/entry/data", ["entry/data/data_1", "entry/instrument/detector/detectorSpecific/x"]),
+        ("/diff_data", ["diff_data/merlin", "scan/scan_positions"]),
+        ("/p/results/parameters", ["p/results/parameters/scatter"]),
+        ("/xrfmap", ["xrfmap/detsum/x"]),
+        ("/chunks", ["chunks/0/x", "meta/energy"]),
+    ],
+)
+def test_names_in_a_file_that_are_not_utf8(tmp_path, group, others):
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        for name in others:
+            file[name] = np.ones((2, 3))
+        h5py.h5g.create(file[group].id, b"caf\xe9")
+    for read in (ptyxrf.read_scan, ptyxrf.read_maps):
+        with pytest.raises(ValueError, match=r"file\.h5: "):
+            read(path)
+
+
 def test_a_pair_that_is_not_whole(tmp_path):
     path, _ = ptychodus(example_scan(sampling=None), tmp_path)
     (tmp_path / "patterns.h5").rename(tmp_path / "patterns.txt")

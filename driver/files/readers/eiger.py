@@ -39,8 +39,7 @@ def _recipe(reader: Hdf5Reader) -> dict[str, Any]:
 
 def _frames(reader: Hdf5Reader) -> tuple[str, ...] | str:
     """Return the datasets of the frames, in their order; all of the files have to be there."""
-    group = reader.group(DATA)
-    names = sorted(name for name in group if name.startswith("data_"))
+    names = [name for name in reader.members(DATA) if name.startswith("data_")]
     for name in names or ["data"]:
         dataset = reader.dataset(f"{DATA}/{name}")  # which names a file that is missing
         if dataset.ndim != 3:

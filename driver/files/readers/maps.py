@@ -47,7 +47,7 @@ def _is_version_9(reader: Hdf5Reader) -> bool:
 
 def _read_version_9(reader: Hdf5Reader, wanted: MapsWanted) -> CountMaps:
     dataset = wanted.fits if isinstance(wanted.fits, str) else "XRF_fits" if wanted.fits else "XRF_roi"
-    name, there = f"{GROUP}/{dataset}", sorted(reader.group(GROUP))
+    name, there = f"{GROUP}/{dataset}", reader.members(GROUP)
     if dataset not in there:
         raise reader.error(name, f"no such dataset in the file; it has {', '.join(there)}")
     values = images_of(reader, name)

@@ -38,7 +38,7 @@ def _recipe(reader: Hdf5Reader) -> dict[str, Any]:
 
 
 def _frames(reader: Hdf5Reader) -> str:
-    detectors = sorted(reader.group(MEASUREMENT))
+    detectors = reader.members(MEASUREMENT)
     for name in (*(f"{MEASUREMENT}/{detector}/frames" for detector in detectors), *OTHER_FRAMES):
         if name.strip("/") in reader.file or reader.file.get(name, getlink=True) is not None:
             reader.dataset(name)  # which says where a link leads to that cannot be followed

@@ -35,7 +35,7 @@ def _recipe(reader: Hdf5Reader) -> dict[str, Any]:
 def _frames(reader: Hdf5Reader) -> str:
     places = ["/entry/data/data"]
     if reader.has(DETECTORS):
-        for detector in sorted(reader.group(DETECTORS)):
+        for detector in reader.members(DETECTORS):
             places += [f"{DETECTORS}/{detector}/{name}" for name in ("det_images", "raw_data")]
     for name in places:
         if reader.has(name):

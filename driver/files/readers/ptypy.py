@@ -66,7 +66,7 @@ class Weights(PatternFile):
 
 
 def _read(reader: Hdf5Reader) -> MeasuredScan:
-    chunks = sorted(reader.group("/chunks"), key=lambda name: (len(name), name))
+    chunks = sorted(reader.members("/chunks"), key=lambda name: (len(name), name))
     if not chunks:
         raise reader.error("/chunks", "no data: the scan was prepared without a frame")
     parts, positions = [], []

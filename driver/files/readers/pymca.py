@@ -24,9 +24,10 @@ def _results(reader: Hdf5Reader) -> str | None:
     """Return the first group of results, or None."""
     found: list[str] = []
 
-    def visit(name: str, item: h5py.HLObject) -> bool | None:
-        if isinstance(item, h5py.Group) and name.endswith("/results") and "parameters" in item:
-            found.append(f"/{name}")
+    def visit(name: str | bytes, item: h5py.HLObject) -> bool | None:
+        text = name if isinstance(name, str) else ""  # h5py gives bytes where they are no UTF-8
+        if isinstance(item, h5py.Group) and text.endswith("/results") and "parameters" in item:
+            found.append(f"/{text}")
             return True
         return None
 
@@ -37,11 +38,12 @@ def _results(reader: Hdf5Reader) -> str | None:
 def _read(reader: Hdf5Reader, wanted: MapsWanted) -> CountMaps:
     results = _results(reader)
     assert results is not None
-    parameters = reader.group(f"{results}/parameters")
-    names = [name for name in sorted(parameters) if LINE.match(name) and parameters[name].ndim == 2]
+    group = f"{results}/parameters"
+    there = reader.members(group)
+    names = [name for name in there if LINE.match(name) and reader.dataset(f"{group}/{name}").ndim == 2]
     if not names:
-        raise reader.error(f"{results}/parameters", f"no lines of elements; it has {', '.join(parameters)}")
-    counts = _images(reader, f"{results}/parameters", names)
+        raise reader.error(group, f"no lines of elements; it has {', '.join(there)}")
+    counts = _images(reader, group, names)
     errors = f"{results}/uncertainties"
     known = reader.has(errors) and all(reader.has(f"{errors}/{name}") for name in names)
     # PyMca has no coordinates: points are one unit apart

@@ -21,7 +21,7 @@ def _read(reader: Hdf5Reader, wanted: MapsWanted) -> CountMaps:
     kind = "xrf_roi" if wanted.fits is False else "xrf_fit"
     name = f"{GROUP}/{detector}/{kind}"
     if not reader.has(name):
-        there = [f"{group}/{key}" for group in reader.group(GROUP) for key in ("xrf_fit", "xrf_roi")]
+        there = [f"{group}/{key}" for group in reader.members(GROUP) for key in ("xrf_fit", "xrf_roi")]
         there = [place for place in there if reader.has(f"{GROUP}/{place}")]
         raise reader.error(
             name, f"no maps in the file (fit it in PyXRF); it has {', '.join(there) or 'none'}"

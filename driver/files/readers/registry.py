@@ -93,7 +93,7 @@ def reader_of(file: Hdf5Reader, kind: Literal["scan", "maps"]) -> Reader:
     step = "ptyxrf prepare takes patterns, positions and maps from any datasets" if kind == "scan" else ""
     step = step or "ptyxrf prepare takes maps from any dataset"
     raise DamagedFile(
-        file.path, f"none of the known formats ({names}); it has {_contents(file.file)}. {step}: see its help"
+        file.path, f"none of the known formats ({names}); it has {_contents(file)}. {step}: see its help"
     )
 
 
@@ -111,7 +111,7 @@ def is_maps(file: Hdf5Reader) -> bool:
     return "maps" in kinds and "scan" not in kinds
 
 
-def _contents(file: h5py.File) -> str:
+def _contents(file: Hdf5Reader) -> str:
     """Return the names at the top of a file, and its largest dataset."""
     largest: list[tuple[int, str]] = []
 
@@ -119,6 +119,6 @@ def _contents(file: h5py.File) -> str:
         if isinstance(item, h5py.Dataset) and item.shape:
             largest.append((item.size, f"/{name} {item.shape}"))
 
-    file.visititems(visit)
-    top = ", ".join(sorted(file)[:8]) or "nothing"
+    file.file.visititems(visit)
+    top = ", ".join(file.members("/")[:8]) or "nothing"
     return top + (f"; its largest dataset is {max(largest)[1]}" if largest else "")
