@@ -42,6 +42,19 @@ def mean_roots(means: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @cache
+def _variance_table() -> NDArray[np.float64]:
+    """Return the variance of sqrt(n) over roots of lambda, as `floor_table` has them."""
+    means = (np.arange(int(LARGEST_ROOT * PER_UNIT) + 2) / PER_UNIT) ** 2
+    return np.asarray(means - mean_roots(means) ** 2)
+
+
+def root_variances(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the variance of sqrt(n) of Poisson counts n of given means: 1/4 for many counts."""
+    table = _variance_table()
+    return np.interp(np.sqrt(means), np.arange(len(table)) / PER_UNIT, table)
+
+
+@cache
 def floor_table() -> NDArray[np.float64]:
     """Return F/lambda and the room H over roots of lambda, (L, 2)."""
     roots = np.arange(int(LARGEST_ROOT * PER_UNIT) + 2) / PER_UNIT

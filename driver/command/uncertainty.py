@@ -19,12 +19,13 @@ from ptyxrf.driver.command.outputs import (
     write_outputs,
 )
 from ptyxrf.driver.command.parser import Subcommand, add_settings, settings_of
-from ptyxrf.driver.command.reconstruct import scan_with_maps
+from ptyxrf.driver.command.reconstruct import STOPPED, scan_with_maps
 from ptyxrf.driver.command.tables import Sources
 from ptyxrf.driver.data.kinds import File, Switch
 from ptyxrf.driver.data.setting import setting
 from ptyxrf.driver.job import watchdog
 from ptyxrf.driver.job.launch import start_ranks
+from ptyxrf.driver.job.ranks import Failure
 from ptyxrf.driver.job.settings import JobSettings
 from ptyxrf.driver.uncertainty.settings import Sampling
 
@@ -59,16 +60,24 @@ def _run(options: argparse.Namespace) -> int:
     start_ranks(job.ranks, options.words)
     confine_if(files)
     from ptyxrf.driver.files.name_lock import locked
+    from ptyxrf.driver.files.output_names import named_after
+    from ptyxrf.driver.job.signals import Stopped, catching
     from ptyxrf.driver.uncertainty.uncertainty import uncertainty
 
     out, comm = Path(files.out or options.result), options.comm
+    checkpoint = Path(settings.checkpoint or named_after(out, ".samples.h5"))
+    settings = settings.replace(checkpoint=str(checkpoint))
     watchdog.start(comm, job.watchdog_seconds, kill_launcher=True)
-    with locked(out, comm):
-        result, scan = on_first_rank(comm, lambda: _read(options, out, files))
-        with _progress(quiet=options.quiet or not is_first(comm)) as show:
-            found = uncertainty(result, scan, settings=settings, progress=show, comm=comm)
-        with_errors = result.replaced(uncertainty=found.plain)
-        on_first_rank(comm, lambda: write_outputs(with_errors, scan, out, picture=files.report))
+    try:
+        with catching(), locked(out, comm):
+            result, scan = on_first_rank(comm, lambda: _read(options, out, checkpoint, files))
+            with _progress(quiet=options.quiet or not is_first(comm)) as show:
+                found = uncertainty(result, scan, settings=settings, progress=show, comm=comm)
+            with_errors = result.replaced(uncertainty=found.plain)
+            on_first_rank(comm, lambda: write_outputs(with_errors, scan, out, picture=files.report))
+            on_first_rank(comm, lambda: checkpoint.unlink(missing_ok=True))
+    except Stopped:
+        raise Failure(STOPPED, "stopped by SIGTERM; go on with --resume") from None
     if not options.quiet:
         print(summary(found, scan))
         print(f"result: {out}")
@@ -77,12 +86,15 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read(options: argparse.Namespace, out: Path, files: ErrorBarFiles) -> tuple[Result, Scan]:
+def _read(
+    options: argparse.Namespace, out: Path, checkpoint: Path, files: ErrorBarFiles
+) -> tuple[Result, Scan]:
     """Check outputs, and read result and scan; on the first rank."""
     from ptyxrf.driver.files.result_file import read_result
 
     inputs = [options.scan, files.maps]
-    check_outputs([out, report_path(out)] if files.report else [out], inputs)
+    pictures = [report_path(out)] if files.report else []
+    check_outputs([out, checkpoint, *pictures], inputs)
     return read_result(options.result), scan_with_maps(options.scan, files, check=options.comm is None)
 
 
@@ -133,7 +145,9 @@ COMMAND = Subcommand(
     "RESULT.h5 SCAN.h5 [--samples 32] [--out RESULT.h5] [flags]",
     "give a result error bars",
     "Draw samples of what else the data and the priors allow, and write the standard deviations of object, "
-    "element maps and all else that was refined beside the result, into its file; the report shows them.",
+    "element maps and all else that was refined beside the result, into its file; the report shows them. "
+    "While it runs, the samples so far are in RESULT.samples.h5, from which --resume goes on; SIGTERM ends "
+    "it after the present sample (code 75).",
     _arguments,
     _run,
 )

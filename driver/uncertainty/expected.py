@@ -142,9 +142,8 @@ def _deviations(clean: Scan, settings: Expectation, comm: Any) -> Deviations:
     fit = replace(fit_of(truth, clean, sampling, comm), true=True)
     objective = fit.objective
     # without noise a fit would move downhill by this much
-    _, gradient = objective.value_and_gradient(fit.vector)
     downhill = solve_linear(
-        objective, -gradient, None, limit=sampling.max_products, tolerance=sampling.tolerance
+        objective, -fit.gradient, None, limit=sampling.max_products, tolerance=sampling.tolerance
     )
     quantities = Quantities(objective, fit.vector)
     bias = quantities.deviations([OpenDirections(objective, fit.vector).without(downhill.vector)])

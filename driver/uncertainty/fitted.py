@@ -30,25 +30,32 @@ log = logging.getLogger("ptyxrf")
 SETTLED = 1e-4
 #: The `model_tolerance` of the steps that take it there.
 INNER = 0.05
+#: `object_floor` and `probe_floor` of the preconditioner: with those of a reconstruction, which guard it far
+#: from a minimum, samples of patterns alone or with positions take twice as many products.
+FLOOR = 2e-3
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The minimum of an objective.
+    """The minimum of an objective, which was evaluated there last.
 
     Attributes
     ----------
     objective : Objective
         With the curvature of Gauss and Newton and, whatever the loss of the fit, the residuals of
-        amplitudes: both losses have that curvature, and noise of Poisson counts that of amplitudes.
+        amplitudes: both losses have that curvature.
     start, vector : (size,) array
         The unknowns of the result, and those at the minimum.
+    gradient : (size,) array
+        At the minimum.
     free : (size,) array of bool or None
         Unknowns that no bound holds; None: all.
     iterations : int
         From the one to the other.
     bounded : bool
         Whether maps were kept non-negative.
+    poisson : bool
+        Whether the fit minimised the deviance of Poisson counts.
     true : bool
         Whether the point is the truth instead: the prior of the maps is a bias then, and no noise.
     """
@@ -56,9 +63,11 @@ class Fitted:
     objective: Objective
     start: NDArray[Any]
     vector: NDArray[Any]
+    gradient: NDArray[Any]
     free: NDArray[np.bool_] | None
     iterations: int
     bounded: bool
+    poisson: bool = False
     true: bool = False
 
 
@@ -87,13 +96,15 @@ def fit_of(result: Result, scan: Scan, sampling: Sampling, comm: Any) -> Fitted:
     vector, iterations = _finished(objective, start, sampling, bounded)
     _, gradient = objective.value_and_gradient(vector)
     free = Bounds(objective, bounded).free(vector, gradient)
-    if model.pattern_loss == "poisson" and model.method != "fluorescence":
+    poisson = model.pattern_loss == "poisson" and model.method != "fluorescence"
+    if poisson:
         of_amplitudes = Objective(scan, settings=model.replace(pattern_loss="amplitude"), comm=comm)
         of_amplitudes.restore_memory(objective.memory())
         if objective.beam.pinned:
             of_amplitudes.beam.pin(vector)
         objective = of_amplitudes
-    return Fitted(objective, start, vector, free, iterations, bounded)
+        _, gradient = objective.value_and_gradient(vector)
+    return Fitted(objective, start, vector, gradient, free, iterations, bounded, poisson)
 
 
 def _model(result: Result, scan: Scan, sampling: Sampling) -> Model:
@@ -109,7 +120,7 @@ def _model(result: Result, scan: Scan, sampling: Sampling) -> Model:
     known = {name: given[name] for name in Model.declared() if given.get(name) is not None}
     return Model(**known).replace(
         method=result.method, curvature="gauss-newton", precision=sampling.precision, memory="cached",
-        rescale_probe=False,
+        rescale_probe=False, object_floor=FLOOR, probe_floor=FLOOR,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.kernels.noise_floor import root_variances
 from ptyxrf.kernels.normal_numbers import LARGEST, normal_numbers, stream_key
 
 #: Streams of each sample.
@@ -38,17 +39,19 @@ class PerturbedGradient:
     seed : int
     prior : bool
         Whether the differences of the prior get noise, too.
+    poisson : bool
+        Whether the fit minimised the deviance of Poisson counts, whose noise is that of amplitudes of many.
     """
 
-    def __init__(self, objective: Objective, vector: NDArray, seed: int, *, prior: bool = True) -> None:
+    def __init__(
+        self, objective: Objective, vector: NDArray, seed: int, *, prior: bool = True, poisson: bool = False
+    ) -> None:
         self._objective, self._vector, self._seed = objective, vector, seed
         self._prior = prior and bool(objective.weights.strengths.any())
-        scan, tile, terms = objective.scan, objective.tile, objective.terms
+        tile, terms = objective.tile, objective.terms
         self._diffraction, self._fluorescence = terms.diffraction, terms.fluorescence
         if self._diffraction is not None:
-            scale = np.ones(scan.N) if scan.count_scale is None else scan.count_scale
-            # a root of counts times eta has the variance eta / 4
-            self._deviations = np.sqrt(scale[tile.positions] / (4 * objective.mean_count))
+            self._deviations = self._of_roots(tile.positions, poisson=poisson)
             self._masked = self._diffraction.amplitudes < 0
             self._set_amplitudes(None)
         predicted = objective.predicted_fluorescence(vector)
@@ -73,6 +76,22 @@ class PerturbedGradient:
             objective.fields.view(change)[objective.fields.elements] += self._of_prior(sample)
         return change
 
+    def _of_roots(self, positions: NDArray[np.int64], *, poisson: bool) -> NDArray[Any]:
+        """Return the deviation of each amplitude: a root of counts of the model's mean, times eta.
+
+        At least that of many counts, 1/4: the root of a rare count varies less, at the price of a bias that
+        an error bar does not know.
+        """
+        objective, scan = self._objective, self._objective.scan
+        scale = np.ones(scan.N) if scan.count_scale is None else scan.count_scale
+        assert self._diffraction is not None
+        variances = np.full_like(self._diffraction.amplitudes, 0.25)
+        unit = scale[positions].reshape(-1, *[1] * (variances.ndim - 1)) / objective.mean_count
+        for first, last, intensities in () if poisson else objective.intensities(self._vector):
+            means = intensities / unit[first:last]
+            variances[first:last] = np.maximum(root_variances(means), 0.25)
+        return np.sqrt(unit * variances)
+
     def _draw(self, sample: int, stream: int, places: NDArray[np.int64]) -> NDArray[np.float64]:
         return normal_numbers(stream_key(self._seed, sample, stream), places)
 
@@ -90,7 +109,7 @@ class PerturbedGradient:
             if sample is not None:
                 places = positions[here].reshape(extra) * pixels + within
                 noise = self._draw(sample, PATTERNS, places)
-            values = self._deviations[here].reshape(extra) * (LARGEST + noise)
+            values = self._deviations[here] * (LARGEST + noise)
             amplitudes[here] = np.where(self._masked[here], -1.0, values)
 
     def _pixels(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -40,6 +40,8 @@ class Sampler:
     ----------
     products : int
         Of all samples so far.
+    tolerance : float
+        At present.
     residual, unsolved : float
         See `Deviations`.
     """
@@ -47,9 +49,11 @@ class Sampler:
     def __init__(
         self, fit: Fitted, settings: Sampling, opened: OpenDirections, quantities: Quantities
     ) -> None:
-        self._fit, self._most, self._tolerance = fit, settings.max_products, settings.tolerance
+        self._fit, self._most, self.tolerance = fit, settings.max_products, settings.tolerance
         self._opened, self._quantities = opened, quantities
-        self._perturbed = PerturbedGradient(fit.objective, fit.vector, settings.seed, prior=not fit.true)
+        self._perturbed = PerturbedGradient(
+            fit.objective, fit.vector, settings.seed, prior=not fit.true, poisson=fit.poisson
+        )
         self.products, self.residual, self.unsolved = 0, 0.0, math.nan
 
     def draw(self, sample: int) -> NDArray:
@@ -57,7 +61,7 @@ class Sampler:
         force = self._perturbed(sample)
         if self._fit.free is not None:
             force *= self._fit.free
-        solution = self._solved(force, self._tolerance, self._most)
+        solution = self._solved(force, self.tolerance, self._most)
         if sample == 0:
             solution = self._refined(force, solution)
         self.residual = max(self.residual, solution.residual)
@@ -71,11 +75,11 @@ class Sampler:
     def _refined(self, force: NDArray, solution: Solution) -> Solution:
         """Return the first sample to a tolerance that is fine enough, which the others get too."""
         while True:
-            finer = self._solved(force, FINER * self._tolerance, MORE * self._most)
+            finer = self._solved(force, FINER * self.tolerance, MORE * self._most)
             self.unsolved = self._difference(solution, finer)
             if self.unsolved <= UNSOLVED or finer.steps > self._most:
                 return solution
-            solution, self._tolerance = finer, FINER * self._tolerance
+            solution, self.tolerance = finer, FINER * self.tolerance
 
     def _difference(self, solution: Solution, finer: Solution) -> float:
         """Return by how much two solutions differ, the most of the object and each map."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, NOT_NEGATIVE, POSITIVE, Choice, Either, Several
+from ptyxrf.driver.data.kinds import (
+    COUNT,
+    COUNT_OR_ZERO,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Choice,
+    Either,
+    File,
+    Several,
+    Switch,
+)
 from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
 from ptyxrf.driver.objective.settings import PRECISIONS, Model
 
@@ -39,7 +49,22 @@ class Sampling(SettingsGroup):
     max_seconds: float | None = setting(
         None, NOT_NEGATIVE, "begin no further sample after this time, once there are two", unit="seconds"
     )
+    checkpoint: str | None = setting(
+        None, File(), "path of the samples so far, written after each; without a path none are written"
+    )
+    resume: bool = setting(
+        False,
+        Switch(),
+        "go on from the samples of the checkpoint, or begin where there is none; scan, result and settings "
+        "have to be the same, except for their number, budgets and the number of ranks",
+    )
     precision: str = setting("double", Choice(PRECISIONS), "precision of fields and vectors")
+
+    def check(self) -> None:
+        """Refuse to resume without a path."""
+        super().check()
+        if self.resume and self.checkpoint is None:
+            raise ValueError("resume: expected the path of a checkpoint beside it, got checkpoint None")
 
 
 @dataclass(frozen=True, kw_only=True)

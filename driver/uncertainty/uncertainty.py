@@ -17,7 +17,9 @@ from ptyxrf.driver.data.deviations import Deviations
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.setting import takes_settings
+from ptyxrf.driver.job import signals
 from ptyxrf.driver.uncertainty.fitted import Fitted, fit_of, loss_unit
+from ptyxrf.driver.uncertainty.kept_samples import KeptSamples
 from ptyxrf.driver.uncertainty.meaning import check_noise, meaning_of
 from ptyxrf.driver.uncertainty.open_directions import OpenDirections
 from ptyxrf.driver.uncertainty.quantities import Quantities
@@ -176,13 +178,17 @@ def deviations_of(
     """Return the deviations of a fit, from samples or from its preconditioner."""
     objective, draws = fit.objective, list[NDArray[Any]]()
     facts: dict[str, Any] = {}
-    objective.value_and_gradient(fit.vector)
     quantities, opened = Quantities(objective, fit.vector), OpenDirections(objective, fit.vector)
     moved = opened.without(fit.start - fit.vector)
     if settings.samples == 0:
         deviations = quantities.diagonal(loss_unit(objective))
     else:
-        draws, facts = _draws(fit, settings, opened, quantities, progress)
+        sampler = Sampler(fit, settings, opened, quantities)
+        kept = None
+        if settings.checkpoint is not None:
+            kept = KeptSamples(settings.checkpoint, result, fit, settings)
+        draws = _draws(fit, settings, sampler, kept, progress)
+        facts = {name: getattr(sampler, name) for name in ("products", "residual", "unsolved")}
         deviations = quantities.deviations(draws)
     facts["moved"] = float(quantities.sizes(moved, deviations).max())
     return Uncertainty(
@@ -192,23 +198,23 @@ def deviations_of(
 
 
 def _draws(
-    fit: Fitted,
-    settings: Sampling,
-    opened: OpenDirections,
-    quantities: Quantities,
-    progress: Progress | None,
-) -> tuple[list[NDArray[Any]], dict[str, Any]]:
-    """Return samples of the posterior, relative to its maximum, and how exactly they were solved."""
-    objective, draws, began = fit.objective, list[NDArray[Any]](), time.perf_counter()
-    sampler = Sampler(fit, settings, opened, quantities)
-    for sample in range(settings.samples):
+    fit: Fitted, settings: Sampling, sampler: Sampler, kept: KeptSamples | None, progress: Progress | None
+) -> list[NDArray[Any]]:
+    """Return samples of the posterior, relative to its maximum."""
+    objective, began = fit.objective, time.perf_counter()
+    draws = kept.read(sampler)[: settings.samples] if kept is not None and settings.resume else []
+    for sample in range(len(draws), settings.samples):
         draws.append(sampler.draw(sample))
+        if kept is not None:
+            kept.write(draws, sampler)
         if progress is not None:
             progress(len(draws), settings.samples, sampler.products)
+        if objective.any(signals.STOP in signals.asked()):
+            raise signals.Stopped
         late = settings.max_seconds is not None and time.perf_counter() - began >= settings.max_seconds
         if objective.any(late) and len(draws) >= 2:  # the clocks of the ranks differ
             break
-    return draws, {name: getattr(sampler, name) for name in ("products", "residual", "unsolved")}
+    return draws
 
 
 def _warn(found: Deviations) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import poisson
 
-from ptyxrf.kernels.noise_floor import CLASSES, add_misfit, floor_table, look_up, mean_roots
+from ptyxrf.kernels.noise_floor import CLASSES, add_misfit, floor_table, look_up, mean_roots, root_variances
 
 MEANS = np.array([1e-4, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 30.0, 99.0, 101.0, 500.0, 1020.0, 1030.0, 1e5])
 
@@ -28,6 +28,13 @@ def test_floor_against_direct_sums():
         expected = direct(mean, lambda n, mean=mean: (np.sqrt(n) - np.sqrt(mean)) ** 2)
         assert floor == pytest.approx(expected, rel=5e-4), mean
     assert 4 * floors[2:7] == pytest.approx([0.55, 1.53, 1.81, 1.65, 1.16], abs=0.01)
+
+
+def test_the_variance_of_roots_against_direct_sums():
+    found = root_variances(MEANS)
+    for mean, variance in zip(MEANS, found, strict=True):
+        assert variance == pytest.approx(mean - direct(mean, np.sqrt) ** 2, abs=2e-4), mean
+    assert found[-1] == pytest.approx(0.25, abs=1e-4)
 
 
 def test_room_is_the_variance_where_the_mean_root_is_fitted():

@@ -40,6 +40,19 @@ def test_deviations_and_derived_numbers_are_those_of_one_rank(comm, from_one_ran
     np.testing.assert_allclose(rough, one_rough, rtol=1e-10)
 
 
+def test_another_number_of_ranks_goes_on_from_the_samples(comm, from_one_rank, folder):
+    scan = joint_scan(m=12, per_side=4)
+    settings = {"max_iterations": 2, "sequential_first": False, "refine_positions": "each"}
+    result = from_one_rank(lambda: reconstruct(scan, "ptychography", precision="double", **settings))
+    kept = {"checkpoint": folder / "samples.h5", "resume": True}
+    sampling = {"tolerance": 0.0, "max_products": 8, "finish_iterations": 0}
+    uncertainty(result, scan, comm=comm, samples=2, **sampling, **kept)
+    arrays = from_one_rank(lambda: uncertainty(result, scan, samples=3, **sampling, **kept).arrays)
+    through = from_one_rank(lambda: uncertainty(result, scan, samples=3, **sampling).arrays)
+    for name, values in through.items():
+        np.testing.assert_allclose(arrays[name], values, rtol=1e-8, atol=1e-8 * np.nanmax(values))
+
+
 def test_expected_errors_are_those_of_one_rank(comm, from_one_rank):
     scan = joint_scan(m=12, per_side=4)
     scan = scan.replace(count_scale=np.ones(scan.N), fluorescence_count_scale=np.ones(scan.N_e))

@@ -181,3 +181,34 @@ def test_the_objective_of_a_result_has_its_loss(scan_settings, settings):
     result = reconstruct(scan, max_iterations=2, fluorescence_prior="none", **FIT | settings)
     fit = fit_of(result, scan, Sampling(finish_iterations=0), None)
     assert fit.objective.at(fit.start).value == pytest.approx(result.loss, rel=1e-6)
+
+
+def test_a_run_that_was_ended_goes_on_from_its_samples(joint, tmp_path):
+    scan, result = joint
+    kept = {"checkpoint": tmp_path / "samples.h5", "max_products": 30}
+
+    def end(done, samples, products):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        uncertainty(result, scan, samples=4, progress=end, **kept)
+    calls = []
+    resumed = uncertainty(
+        result, scan, samples=4, progress=lambda *done: calls.append(done[0]), resume=True, **kept
+    )
+    through = uncertainty(result, scan, samples=4, max_products=30)
+    assert calls == [3, 4]
+    assert resumed.facts == through.facts
+    for name, values in through.arrays.items():
+        assert np.array_equal(values, resumed.arrays[name], equal_nan=True)
+    # fewer are those that there are
+    fewer = uncertainty(result, scan, samples=2, resume=True, **kept)
+    assert all(np.array_equal(*pair) for pair in zip(fewer.draws, through.draws, strict=False))
+    for other in ({"seed": 1}, {"tolerance": 1e-3}):
+        with pytest.raises(ValueError, match="expected samples of this scan, result and settings"):
+            uncertainty(result, scan, samples=4, resume=True, **kept | other)
+    with pytest.raises(ValueError, match="expected samples of this scan"):
+        uncertainty(result.replaced(elements=2 * result.elements), scan, samples=4, resume=True, **kept)
+    with pytest.raises(ValueError, match="resume: expected the path of a checkpoint"):
+        uncertainty(result, scan, resume=True)
