@@ -98,4 +98,6 @@ def example_quality(rng, elements=None):
             "link": "Wrong é.",
             "link_good": False,
         }
-    return Quality(1.7, rng.random(12), per_pixel, 2.5, 0.03, "Poor fit: doubt the é.", False, **of_link)
+    return Quality(
+        1.7, rng.random(12), per_pixel, 2.5, 0.03, "Poor fit: doubt the é.", False, distortion=2.5, **of_link
+    )

@@ -37,6 +37,8 @@ def _quality_facts(quality: Quality | None) -> dict[str, Any] | None:
     figures = {name: getattr(quality, name) for name in names}
     figures = {name: value if np.isfinite(value) else None for name, value in figures.items()}
     facts = {**figures, "verdict": quality.verdict, "good": quality.good}
+    if quality.distortion is not None:
+        facts["distortion"] = quality.distortion
     if quality.chi_square is not None:
         facts["chi_square"] = [value if np.isfinite(value) else None for value in quality.chi_square]
     if quality.link:

@@ -46,6 +46,10 @@ class Quality:
     weakening : (N_e,) array of float64, optional
         Part of the counts of each element that a joint fit with the refractive link expects to be lost: the
         specimen weakens the beam and absorbs its own fluorescence. Masses are too small by it.
+    distortion : float, optional
+        How strongly the patterns ask for positions that are stretched, turned or sheared together, which the
+        misfit hardly shows: at most about 1 where noise alone asks. None where such a distortion is refined,
+        the noise is not known, or the run had not converged.
     object_shift : float
         Distance of the object of a joint fit from that of its fallback over what the noise of the patterns
         lets them differ: up to about 1 if the link is right. NaN for other fits, and without a floor.
@@ -66,6 +70,7 @@ class Quality:
     chi_square: NDArray[np.float64] | None = None
     freedom: NDArray[np.float64] | None = None
     weakening: NDArray[np.float64] | None = None
+    distortion: float | None = None
     object_shift: float = math.nan
     link: str = ""
     link_good: bool | None = None

@@ -30,6 +30,9 @@ def write_quality(writer: Hdf5Writer, quality: Quality | None) -> None:
     writer.scalar(f"{QUALITY}/good", np.int64(GOOD[quality.good]))
     for name in NUMBERS:
         writer.scalar(f"{QUALITY}/{name}", np.float64(getattr(quality, name)))
+    if quality.distortion is not None:
+        writer.scalar(f"{QUALITY}/distortion", np.float64(quality.distortion))
+        writer.note_optional(f"{QUALITY}/distortion")
     for name in ARRAYS:
         writer.optional(f"{QUALITY}/{name}", getattr(quality, name))
     if quality.link:
@@ -58,11 +61,17 @@ def read_quality(reader: Hdf5Reader) -> Quality | None:
         per_pixel=optional_numbers(reader, f"{QUALITY}/per_pixel", 2),
         verdict=reader.text(f"{QUALITY}/verdict"),
         good=_judgement(reader, f"{QUALITY}/good"),
+        distortion=_distortion(reader),
         chi_square=optional_numbers(reader, f"{QUALITY}/chi_square", 1),
         freedom=optional_numbers(reader, f"{QUALITY}/freedom", 1),
         weakening=optional_numbers(reader, f"{QUALITY}/weakening", 1),
         **_of_link(reader),
     )
+
+
+def _distortion(reader: Hdf5Reader) -> float | None:
+    name = f"{QUALITY}/distortion"
+    return None if reader.optional_dataset(name) is None else float(one_number(reader, name, "f"))
 
 
 def _of_link(reader: Hdf5Reader) -> dict[str, Any]:

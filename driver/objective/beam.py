@@ -40,12 +40,16 @@ class Beam:
         The object on the covered pixels, as it is at the point last evaluated.
     margin : int
         Pixels by which the corner of a patch may leave that of the scan.
+
+    Attributes
+    ----------
+    z : (rows, columns) array of complex
     """
 
     def __init__(
         self, terms: Terms, initial_probe: NDArray[Any], kinds: list[Unknown], z: NDArray[Any], margin: int
     ) -> None:
-        self._terms, self._initial_probe, self._z, self._margin = terms, initial_probe, z, margin
+        self._terms, self._initial_probe, self.z, self._margin = terms, initial_probe, z, margin
         self.kinds = kinds
 
         def only(kind: type[Any]) -> Any:
@@ -224,7 +228,7 @@ class Beam:
         """Return the whole pixels (2,) by which the loss of a pattern is least, for the present object."""
         terms, diffraction = self._terms, self._terms.diffraction
         assert diffraction is not None
-        here, z, scratch = terms.corners[j].copy(), self._z, np.zeros_like(self._z)
+        here, z, scratch = terms.corners[j].copy(), self.z, np.zeros_like(self.z)
         best, least = here, float(diffraction.pattern_losses[j])
         grid = np.arange(-SEARCHED, SEARCHED + 1)
         around = terms.data.corners[j] + np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)

@@ -257,8 +257,8 @@ def _quality_rows(quality: Quality | None, names: list[str]) -> list[tuple[str, 
         return [("quality", "of fluorescence alone there is none")]
     rows: list[tuple[str, Any]] = [
         (name.replace("_", " "), f"{value:.4g}")
-        for name in ("misfit_over_floor", "noise_floor", "relative_misfit", "object_shift")
-        if math.isfinite(value := getattr(quality, name))
+        for name in ("misfit_over_floor", "noise_floor", "relative_misfit", "distortion", "object_shift")
+        if (value := getattr(quality, name)) is not None and math.isfinite(value)
     ]
     if quality.chi_square is not None:
         rows += [

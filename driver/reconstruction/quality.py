@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.data.quality import Quality
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.reconstruction.comparison import chi_square
+from ptyxrf.driver.reconstruction.distortion import distortion_score
 from ptyxrf.driver.reconstruction.illumination import ILLUMINATED
 from ptyxrf.driver.reconstruction.verdict import Misfit, verdict_of, without_floor
 from ptyxrf.kernels.noise_floor import CLASSES, add_misfit, floor_table
@@ -38,11 +39,12 @@ class Sums:
 
 
 def measure_quality(objective: Objective, vector: NDArray, *, converged: bool) -> Quality | None:
-    """Judge the fit of the patterns at a vector of unknowns, in one forward pass; all ranks take part.
+    """Judge the fit of the patterns at a vector of unknowns, in two passes; all ranks take part.
 
     Parameters
     ----------
     objective : Objective
+        Last evaluated at the vector.
     vector : (size,) array
     converged : bool
         Whether the reconstruction ended because there was nothing left to gain.
@@ -65,7 +67,8 @@ def measure_quality(objective: Objective, vector: NDArray, *, converged: bool) -
     sums = sum_misfit(objective, vector, scales)
     pixels = float(sums.pixels[2].sum())
     share = min(_unknowns(objective, vector) / pixels, 1.0)
-    misfit = Misfit(sums.positions, sums.pixels, share, converged)
+    distortion = distortion_score(objective, float(np.mean(scales))) if converged else None
+    misfit = Misfit(sums.positions, sums.pixels, share, converged, distortion)
     left = misfit.left
     verdict, good = verdict_of(misfit)
     dark = sums.pixels[1] < LEAST_FLOOR
@@ -78,6 +81,7 @@ def measure_quality(objective: Objective, vector: NDArray, *, converged: bool) -
         relative_misfit=_relative(sums),
         verdict=verdict,
         good=good,
+        distortion=distortion,
         chi_square=chi_square(objective, vector),
     )
 

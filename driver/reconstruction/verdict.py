@@ -30,6 +30,8 @@ USUAL_PIXEL = 2.0
 INTENSITY_PART = 0.4
 #: Median misfit over floor of a failed start: a wrong probe misfits everywhere.
 FAILED_START = 3.0
+#: Positions are distorted in common where that would gain so many times what noise explains.
+DISTORTED = 4.0
 #: A misfit of some positions rather than all has an excess at the 95th percentile of this many medians.
 CONCENTRATED = 2.5
 
@@ -47,12 +49,15 @@ class Misfit:
         Unknowns over data.
     converged : bool
         Whether there was nothing left to gain.
+    distortion : float or None
+        See `ptyxrf.driver.data.quality.Quality`.
     """
 
     positions: NDArray[np.float64]
     pixels: NDArray[np.float64]
     share: float
     converged: bool
+    distortion: float | None
 
     @property
     def left(self) -> float:
@@ -144,6 +149,8 @@ def verdict_of(misfit: Misfit) -> tuple[str, bool | None]:
         return f"Doubtful fit: {figure}, but {_far_pixels(pixels)}{first}.", False
     if positions := misfit.far_positions:
         return f"Doubtful fit: {figure}, but {_far_positions(positions)}{first}.", False
+    if misfit.distortion is not None and misfit.distortion > DISTORTED:
+        return f"Doubtful fit: {figure}, but {_distorted(misfit.distortion)}.", False
     return f"Good fit: {figure}.", True
 
 
@@ -156,6 +163,13 @@ def _far_positions(count: int) -> str:
     if count == 1:
         return "1 pattern misfits far more than the rest: doubt its position and intensity"
     return f"{count} patterns misfit far more than the rest: doubt their positions and intensities"
+
+
+def _distorted(score: float) -> str:
+    return (
+        f"positions that are stretched, turned or sheared together would gain {score:.2g} times what noise "
+        "explains: refine their distortion (refine_positions='affine')"
+    )
 
 
 def _doubts(misfit: Misfit) -> str:

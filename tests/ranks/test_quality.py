@@ -12,14 +12,23 @@ from ptyxrf.driver.reconstruction.reconstruct import reconstruct
 def quality_of(scan, settings, comm):
     objective = Objective(scan, comm=comm, **settings)
     unknowns = random_unknowns(scan, objective.unknowns, 1)
-    return measure_quality(objective, objective.scatter(**unknowns), converged=True)
+    vector = objective.scatter(**unknowns)
+    objective.value_and_gradient(vector)
+    return measure_quality(objective, vector, converged=True)
 
 
 @pytest.mark.parametrize("name", ["raster-grid", "spiral-scan-modes", "random-grid-probe", "snake-positive"])
 def test_like_one_rank(comm, name):
     scan, settings = make_scan(name), CASES[name][1]
     one, ours = (quality_of(scan, settings, which) for which in (None, comm))
-    for field in ("misfit_over_floor", "noise_floor", "relative_misfit", "per_position", "per_pixel"):
+    for field in (
+        "misfit_over_floor",
+        "noise_floor",
+        "relative_misfit",
+        "distortion",
+        "per_position",
+        "per_pixel",
+    ):
         value, expected = getattr(ours, field), getattr(one, field)
         assert value == pytest.approx(expected, rel=1e-10, nan_ok=True), field
     assert (ours.verdict, ours.good) == (one.verdict, one.good)

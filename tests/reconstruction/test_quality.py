@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 
 from ptyxrf.driver.objective.objective import Objective
+from ptyxrf.driver.reconstruction.distortion import along_positions
 from ptyxrf.driver.reconstruction.quality import measure_quality, sum_misfit
-from ptyxrf.driver.reconstruction.reconstruct import reconstruct
+from ptyxrf.driver.reconstruction.reconstruct import DoubtfulFit, reconstruct
+from ptyxrf.driver.reconstruction.verdict import DISTORTED, Misfit, verdict_of
 from ptyxrf.driver.simulation.simulate import simulate
 
 
-def example(photons=30.0, noise="counting", seed=1, **more):
+def example(photons=30.0, noise="counting", seed=1, per_side=12, **more):
     """Ptychography with many more data than unknowns."""
     scan = simulate(
-        "cells", n=40, m=16, per_side=12, elements=1, photons=photons, noise=noise, seed=seed, **more
+        "cells", n=40, m=16, per_side=per_side, elements=1, photons=photons, noise=noise, seed=seed, **more
     )
     return scan.replace(fluorescence=None)
 
@@ -24,6 +26,7 @@ def truth(scan):
 
 def at_truth(scan, **settings):
     objective = Objective(scan, "ptychography", start=truth(scan), **settings)
+    objective.value_and_gradient(objective.initial)
     return objective, objective.initial
 
 
@@ -119,6 +122,43 @@ def test_wrong_positions_are_poor():
     result = reconstruct(wrong, "ptychography", refine_probe=True, max_sweeps=60)
     assert result.quality.good is False and "positions" in result.quality.verdict
     assert result.quality.verdict in result.ending and result.ending.startswith(result.reason.value)
+
+
+def test_a_distortion_of_all_positions_is_found():
+    scan = simulate(
+        "cells", n=64, m=24, per_side=10, photons=3000.0, noise="counting", fractional=True, seed=1
+    )
+    scan = scan.replace(fluorescence=None)
+    middle = scan.positions.mean(axis=0)
+    wrong = scan.replace(positions=middle + 0.98 * (scan.positions - middle))
+    settings = {"refine_probe": True, "noise_stop": False}
+    with pytest.warns(DoubtfulFit):
+        distorted = reconstruct(wrong, "ptychography", **settings).quality.distortion
+    assert distorted > DISTORTED > 4 * reconstruct(scan, "ptychography", **settings).quality.distortion
+    refined = reconstruct(wrong, "ptychography", refine_positions="affine", max_sweeps=20, **settings)
+    assert refined.quality.distortion is None
+
+
+def test_a_distortion_is_told_where_the_misfit_is_small():
+    positions = np.tile([[1.0], [1.0], [4.0], [4.0], [4.0]], (1, 900))
+    pixels = np.full((3, 8, 8), 900 / 64)
+    for distortion, good in ((None, True), (1.0, True), (DISTORTED + 1, False)):
+        verdict, found = verdict_of(Misfit(positions, pixels, 0.01, True, distortion))
+        assert found is good and ("stretched" in verdict) is not good
+
+
+def test_slopes_along_positions_have_the_direction_of_the_gradient():
+    """Their lengths differ where the object is not smooth: they know its slope from neighbouring pixels."""
+    scan = example(300.0)
+    scan = scan.replace(positions=0.99 * scan.positions + 0.1)
+    objective = Objective(scan, "ptychography", start=truth(scan), refine_positions="affine")
+    _, gradient = objective.value_and_gradient(objective.initial)
+    exact = objective.gather(gradient)["distortion"]
+    slopes, curvatures = along_positions(objective)
+    found = slopes.T @ (scan.positions - scan.positions.mean(axis=0))[objective.tile.positions]
+    assert (exact * found).sum() > 0.97 * np.linalg.norm(exact) * np.linalg.norm(found)
+    whole = objective.diagonals.positions(objective.beam.z)[:, :2] * scan.N / objective.mean_count
+    assert curvatures == pytest.approx(whole, rel=0.3)  # of which differ the edges of the patches
 
 
 def test_wrong_intensities_are_named():
