@@ -134,7 +134,7 @@ def judged(z=None, joint=None, before=None, link=None, scan=None, **more):
     objective = evaluated()
     own = SimpleNamespace(
         ranks=objective.ranks, tile=objective.tile, scan=scan or example(), diagonals=objective.diagonals,
-        link=link or RefractiveLink(ATTENUATION, PHASE_SHIFT),
+        link=link or RefractiveLink(ATTENUATION, PHASE_SHIFT), unknowns=(),
     )  # fmt: skip
     return judge_link(
         own,
