@@ -1,6 +1,7 @@
 """``ptyxrf uncertainty``: the result gets its error bars, and other commands show them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,7 @@ def test_error_bars_stand_in_the_result_the_report_the_export_and_the_facts(file
     printed = capsys.readouterr()
     assert "Standard deviations of the posterior" in printed.out
     assert "sample 2 of 2" in printed.err
+    assert not list(Path(path).parent.glob("*.samples.h5"))
     scan, before = measured
     result = read_result(path)
     found = result.uncertainty
