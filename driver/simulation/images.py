@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from ptyxrf.driver.simulation.specimens import Specimen, scaled_to_unit
 KINDS = ("magnitude-phase", "real-imaginary")
 #: Luma of red, green and blue (ITU-R BT.601).
 LUMA = np.array([0.299, 0.587, 0.114])
+
+#: No stream of zlib makes more than this of a byte; and the channels of a PNG image by its type of colour.
+MOST_EXPANSION, PNG_CHANNELS = 1032, {2: 3, 4: 2, 6: 4}
 
 
 def from_images(
@@ -128,6 +132,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         from matplotlib.image import imread
 
         with _as_image(path, "a PNG image"):
+            _check_png_size(path)
             return _grey(np.asarray(imread(path), dtype=np.float64))
     try:
         from PIL import Image
@@ -145,6 +150,17 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.float64]:
         values = array.astype(np.float64)
         return scaled_to_unit(values) if np.ptp(values) > 0 else np.zeros(values.shape)
     return _grey(array / np.iinfo(array.dtype).max)
+
+
+def _check_png_size(path: Path) -> None:
+    """Refuse more pixels than the file can hold, before memory is taken (PNG specification, 11.2.2)."""
+    with path.open("rb") as file:
+        head = file.read(26)
+    if len(head) == 26:
+        width, height, depth, colour = struct.unpack(">IIBB", head[16:])
+        there = width * height * depth * PNG_CHANNELS.get(colour, 1) / 8
+        if there > MOST_EXPANSION * path.stat().st_size:
+            raise ValueError(f"{width} x {height} pixels cannot be in a file of {path.stat().st_size} bytes")
 
 
 @contextmanager

@@ -348,3 +348,23 @@ def test_a_damaged_image_is_named(tmp_path, ending):
     path.write_bytes(path.read_bytes()[:-600])
     with pytest.raises(ValueError, match=rf"picture\.{ending}"):
         read_image(path)
+
+
+def test_an_image_of_more_pixels_than_its_file_can_hold(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    from ptyxrf.driver.simulation.images import read_image
+
+    path = tmp_path / "picture.png"
+    image.fromarray(np.zeros((50, 60), np.uint8)).save(path)
+    damaged_bytes = bytearray(path.read_bytes())
+    damaged_bytes[17] = 1  # of the width
+    path.write_bytes(damaged_bytes)
+    with pytest.raises(ValueError, match=r"picture\.png: 65596 x 50 pixels cannot be in a file of"):
+        read_image(path)
+
+
+def test_infinite_counts_in_another_unit(tmp_path):
+    path = write_maps(tmp_path / "maps.h5", unit=b"cts/s")
+    with h5py.File(path, "a") as file:
+        file["MAPS/XRF_fits"][0, 1, 2] = np.inf
+    assert np.isinf(read_maps(path).counts).any()

@@ -150,7 +150,8 @@ def _factor(rule: CountRule, live: Images | None, *, rate: bool, maps: CountMaps
 def _whole(counts: Images) -> Images:
     """Return counts without the rounding of the live time, where they are whole but for it."""
     nearest = np.rint(counts)
-    close = np.abs(counts - nearest) < NEAR
+    with np.errstate(invalid="ignore"):  # infinite counts are refused where they are used
+        close = np.abs(counts - nearest) < NEAR
     return np.where(close, nearest, counts) if close[np.isfinite(counts)].mean() > 0.8 else counts
 
 
