@@ -61,9 +61,9 @@ def test_some_damaged_files():
 
 @pytest.mark.slow
 def test_many_damaged_files():
-    run = damaged("--files", "1000", "--seed", "1")
+    run = damaged("--files", "2000", "--seed", "1")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "1000 damaged files: " in run.stdout
+    assert "2000 damaged files: " in run.stdout
     print(run.stdout)
 
 
