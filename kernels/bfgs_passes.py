@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.compiled import NO, compiled, kernel_part
 from ptyxrf.kernels.element_blocks import precondition_pixels
 
 #: Places in the totals of `learn_pair` behind the products of the R steps with residual and change.
 STEP_STEP, CHANGE_CHANGE, CHANGE_INVERSE_CHANGE, RESIDUAL_RESIDUAL, LEARNED = 0, 1, 2, 3, 4
 
 
-@compiled
+@kernel_part
 def _dot(left: NDArray, right: NDArray) -> float:
     total = left.dtype.type(0)
     for l in range(len(left)):  # noqa: E741
@@ -55,7 +55,9 @@ def learn_pair(
                 change = slope[l] - then[l]
                 y[l] = change
                 yy += change * change
-            block[c, :count] = y
+            copy = block[c, :count]
+            for l in range(count):  # noqa: E741
+                copy[l] = y[l]
             if masked:
                 kept, held = free[a:b], slope
                 slope = sums[0, :count]
@@ -73,7 +75,7 @@ def learn_pair(
             totals[2 * rows + CHANGE_CHANGE] += yy
             totals[2 * rows + RESIDUAL_RESIDUAL] += _dot(slope, slope)
         precondition_pixels(
-            block, count, first, inverse, which, coupling, strength, free, start, False, sums
+            block, count, first, inverse, which, coupling, strength, free, start, NO, sums
         )  # fmt: skip
         for c in range(len(which)):
             a = start + c * pixels + first

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.compiled import compiled, kernel_part
 
 
-@compiled
+@kernel_part
 def precondition_pixels(
     values: NDArray, count: int, first: int, inverse: NDArray, which: NDArray, coupling: NDArray,
     strength: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
@@ -34,7 +34,7 @@ def precondition_pixels(
         _rank_two(values, count, first, inverse, which, coupling, strength, free, start, masked, sums)
 
 
-@compiled
+@kernel_part
 def _rank_one(
     values: NDArray, count: int, first: int, inverse: NDArray, which: NDArray, coupling: NDArray,
     strength: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
@@ -84,7 +84,7 @@ def _rank_one(
                 out[l] -= mu * scale[l] * weighted[l]
 
 
-@compiled
+@kernel_part
 def _rank_two(
     values: NDArray, count: int, first: int, inverse: NDArray, which: NDArray, coupling: NDArray,
     strength: NDArray, free: NDArray, start: int, masked: bool, sums: NDArray,
@@ -145,10 +145,13 @@ def precondition(
                 for l in range(count):  # noqa: E741
                     out[l] = values[l] * kept[l]
             else:
-                out[:] = values
+                for l in range(count):  # noqa: E741
+                    out[l] = values[l]
         precondition_pixels(
             block, count, first, inverse, which, coupling, strength, free, start, masked, sums
         )  # fmt: skip
         for c in range(len(which)):
             at = start + c * pixels + first
-            target[at : at + count] = block[c, :count]
+            values, out = block[c, :count], target[at : at + count]
+            for l in range(count):  # noqa: E741
+                out[l] = values[l]

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.compiled import compiled, kernel_part
 
 #: Coefficients of the Taylor series of exp x in x, and of sin x / x and cos x in x^2, highest first. Up to
 #: |x| = log(2)/2 and pi/4 the terms left out are below the rounding of double precision.
@@ -29,7 +29,7 @@ LOWEST, HIGHEST = -708.0, 709.0
 BIAS, MANTISSA = 1023, 52
 
 
-@compiled
+@kernel_part
 def _series(coefficients: tuple[float, ...], x: float) -> float:
     """Return a polynomial, by Horner's rule."""
     total = 0.0
@@ -38,7 +38,7 @@ def _series(coefficients: tuple[float, ...], x: float) -> float:
     return total
 
 
-@compiled
+@kernel_part
 def _phase_factors(phase: NDArray, cosines: NDArray, sines: NDArray) -> None:
     """Set cosines and sines of a row."""
     for l in range(len(phase)):  # noqa: E741

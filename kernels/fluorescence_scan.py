@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.compiled import compiled, kernel_part
 from ptyxrf.kernels.fluorescence import Fluorescence
 from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
 
 
-@compiled
+@kernel_part
 def weight_row(left: NDArray, right: NDArray, i: int, weight: NDArray) -> None:
     """Set weight to row i of Re sum_k conj(left[k]) right[k], of two (K, m, m) probes."""
     weight[:] = 0
@@ -225,7 +225,7 @@ class ScanFluorescence(Fluorescence):
         counts = np.zeros((1, len(self.corners)), self.data.dtype)
         patch_sums(np.ones((1, *shape), self.data.dtype), *at, counts)
         if self.relative is not None:
-            counts = counts * self.relative
+            counts = np.multiply(counts, self.relative, order="C")
         total = np.zeros((len(counts), *shape), self.data.dtype)
         patch_sums_adjoint(counts, *at, total)
         return total.astype(np.float64)

@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.amplitude_residual import DARK
-from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.compiled import compiled, kernel_part
 
 #: What the loss of Poisson counts adds to both, in the unit of the data: that is the mean count.
 FAINT = 1e-6
 
 
-@compiled
+@kernel_part
 def poisson_deviance(model: float, data: float) -> float:
     """Return I - d + d ln(d/I)."""
     return model - data + (data * np.log(data / model) if data > 0 else 0.0)

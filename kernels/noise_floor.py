@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.compiled import compiled
+from ptyxrf.kernels.compiled import compiled, kernel_part
 
 #: The table goes up to this root of the mean count; beyond it F and H are 1/4 to within 1e-4.
 LARGEST_ROOT = 32.0
@@ -82,7 +82,7 @@ def look_up(means: NDArray, table: NDArray, floors: NDArray, rooms: NDArray) -> 
         rooms[l] = table[i, 1] + t * (table[i + 1, 1] - table[i, 1])
 
 
-@compiled
+@kernel_part
 def add_residuals(
     amplitudes: NDArray, unit: float, means: NDArray, floors: NDArray, sums: NDArray, pixels: NDArray
 ) -> None:
@@ -100,10 +100,11 @@ def add_residuals(
         pixels[0, l] += square
         pixels[1, l] += floors[l]
         pixels[2, l] += good
-    sums[:5] += np.array((s0, s1, s2, s3, s4))
+    for k, total in enumerate((s0, s1, s2, s3, s4)):
+        sums[k] += total
 
 
-@compiled
+@kernel_part
 def add_rooms(
     amplitudes: NDArray, unit: float, means: NDArray, rooms: NDArray, floors: NDArray, classes: NDArray,
     sums: NDArray, pixels: NDArray, counts: NDArray,
@@ -131,8 +132,10 @@ def add_rooms(
         pixels[3, l] += in0 * more
         pixels[4, l] += in1 * more
         pixels[5, l] += in2 * more
-    sums[5:] += np.array((e0, e1, e2))
-    counts += np.array(((d0, r0), (d1, r1), (d2, r2)))
+    for k, (excess, beyond, room) in enumerate(((e0, d0, r0), (e1, d1, r1), (e2, d2, r2))):
+        sums[5 + k] += excess
+        counts[k, 0] += beyond
+        counts[k, 1] += room
 
 
 @compiled

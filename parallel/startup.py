@@ -94,22 +94,26 @@ def _portable(error: Exception | None) -> Exception | None:
 def first_on_each_node(comm: Any, function: Callable[[], Any]) -> None:
     """Run a function on the first rank of each node, then on the others.
 
-    Kernels are compiled that way: the first rank fills the node's cache and the others read it. Several
-    ranks that compile at once lose entries of the cache.
+    Kernels are loaded that way: what the first rank has had to compile, the others find in the node's cache.
+    """
+    on_each_node(comm, lambda rank, size: function() if rank == 0 else None)
+    on_each_node(comm, lambda rank, size: function() if rank > 0 else None)
+
+
+def on_each_node(comm: Any, function: Callable[[int, int], T]) -> T:
+    """Run a function of this rank's number on its node and of the number of ranks there.
+
+    As `agreed`: it must not communicate, and if it fails on one rank, all raise the same error.
     """
     if _alone(comm):
-        function()
-        return
+        return function(0, 1)
     from mpi4py import MPI
 
     with VERDICT:
         node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    first = node.Get_rank() == 0
-    try:
-        agreed(comm, function if first else lambda: None)
-        agreed(comm, (lambda: None) if first else function)
-    finally:
-        node.Free()
+    rank, size = node.Get_rank(), node.Get_size()
+    node.Free()
+    return agreed(comm, lambda: function(rank, size))
 
 
 def share_plans(comm: Any, kind: Hashable, plan: Callable[[bool], Any]) -> bool:

@@ -108,7 +108,7 @@ def rank_orientations(
         rescale_probe=rough,
         memory="low",
     )
-    compile_kernels(scan, model)
+    compile_kernels(scan, model, products=False)
 
     def loss_of(orientation: Orientation) -> float:
         loss = trial_loss(part_of(scan, chosen, orientation.apply, data), model, max_sweeps)

@@ -56,9 +56,9 @@ def illumination_part(
     """Return `illumination` on the pixels that a rank owns; all ranks take part."""
     field = HaloField(ranks, tile, 1, np.float64)
     corners = scan.corners[tile.positions] - (tile.covered.row_start, tile.covered.column_start)
-    versions = np.asarray(scan.probe if probe is None else probe, dtype=np.complex128)[None]
+    probe = np.array(scan.probe if probe is None else probe, np.complex128)  # a copy, which can be written
     count = len(corners)
-    add_illumination(versions, np.zeros(count, np.int64), corners, np.ones(count), 1, field.covered[0])
+    add_illumination(probe[None], np.zeros(count, np.int64), corners, np.ones(count), 1, field.covered[0])
     intensity = field.collect()[0]
     field.close()
     return intensity

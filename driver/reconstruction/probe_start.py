@@ -146,7 +146,7 @@ def rank_probes(
         rescale_probe=True,
         memory="low",
     )
-    compile_kernels(part, model, comm)
+    compile_kernels(part, model, comm, products=False)
 
     def loss_of(candidate: ProbeCandidate, sweeps: float) -> float:
         return trial_loss(part.replace(probe=with_modes(candidate.probe, 1)), model, sweeps)

@@ -162,7 +162,9 @@ def _job(
 ) -> Job:
     """Return what the stages share, with the probe from which they start."""
     settings = stages[-1]
-    compile_kernels(scan, stages[0].part(Model), comm)
+    products = settings.solver == "newton" or len(stages) > 1  # the verdict on a link takes some
+    for stage in reversed(stages):  # the last one needs most kernels
+        compile_kernels(scan, stage.part(Model), comm, products=products)
     found = kept_probe(scan, settings, comm) or find_probe(scan, settings, comm)
     return Job(scan, _with_probe(scan, found.probe), found, settings, start, callback, comm)
 

@@ -18,7 +18,6 @@ from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import DTYPES, Objective
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, start_digest
-from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.driver.reconstruction.first_maps import first_maps, fit_with_prior
 from ptyxrf.driver.reconstruction.judgement import judge
 from ptyxrf.driver.reconstruction.probe_modes import orthogonal_modes
@@ -166,9 +165,8 @@ def run_stage(job: Job, settings: Settings, before: Handover) -> Stage:
 
 
 def _objective(job: Job, settings: Settings, before: Handover) -> Objective:
-    """Compile, read this rank's data, and return its objective at the start of the stage."""
+    """Read this rank's data, and return its objective at the start of the stage."""
     scan, model = job.scan, settings.part(Model)
-    compile_kernels(scan, model, job.comm)
     log.log(_level(scan), "reading %d patterns", scan.N)
     data = LocalData.read(scan, model.method, DTYPES[model.precision], model.halo_margin, Ranks(job.comm))
     judge(data, settings)

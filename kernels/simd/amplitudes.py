@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.amplitude_residual import DARK, DARK_SINGLE
-from ptyxrf.kernels.compiled import allocation_free
+from ptyxrf.kernels.compiled import kernel_part
 from ptyxrf.kernels.intensity_residual import poisson_deviance
 from ptyxrf.kernels.simd.arguments import Detector, Patterns, Scratch, State
 from ptyxrf.kernels.simd.fourier import FieldPlan
@@ -39,7 +39,7 @@ class Chunk(NamedTuple):
     kept: int
 
 
-@allocation_free
+@kernel_part
 def chunk_of(plan: FieldPlan, patterns: Patterns, state: State, j: int, c: int) -> Chunk:
     """Return chunk c of position j."""
     here = plan.pattern * j + plan.part * c
@@ -53,7 +53,7 @@ def chunk_of(plan: FieldPlan, patterns: Patterns, state: State, j: int, c: int) 
     )
 
 
-@allocation_free
+@kernel_part
 def amplitude_factors(
     measured: NDArray, power: NDArray, ratio: NDArray, low: float, high: float, dark: float
 ) -> float:
@@ -73,7 +73,7 @@ def amplitude_factors(
     return total
 
 
-@allocation_free
+@kernel_part
 def poisson_factors(measured: NDArray, power: NDArray, ratio: NDArray, low: float, high: float) -> float:
     """Replace the intensity by the factor (1 - d/I)/2 of the field, keep c/I, and return twice the loss."""
     zero, half, one = measured.dtype.type(0), measured.dtype.type(0.5), measured.dtype.type(1)
@@ -87,7 +87,7 @@ def poisson_factors(measured: NDArray, power: NDArray, ratio: NDArray, low: floa
     return total
 
 
-@allocation_free
+@kernel_part
 def poisson_loss(measured: NDArray, power: NDArray) -> float:
     """Return twice the loss of Poisson counts for intensities above 0."""
     total = 0.0
@@ -98,7 +98,7 @@ def poisson_loss(measured: NDArray, power: NDArray) -> float:
     return 0.5 * total
 
 
-@allocation_free
+@kernel_part
 def keep_modes(plan: FieldPlan, field: NDArray, at: int, psi: NDArray, far: int, power: NDArray) -> None:
     """Keep psi, and add the intensity of all modes to `power`."""
     part, plane = plan.part, plan.plane
@@ -113,7 +113,7 @@ def keep_modes(plan: FieldPlan, field: NDArray, at: int, psi: NDArray, far: int,
             power[l] += f_re * f_re + f_im * f_im
 
 
-@allocation_free
+@kernel_part
 def residual_chunk(
     plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, chunk: Chunk, adding: bool
 ) -> float:
@@ -174,7 +174,7 @@ def residual_chunk(
     return misfit
 
 
-@allocation_free
+@kernel_part
 def background_chunk(
     plan: FieldPlan, detector: Detector, chunk: Chunk
 ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
@@ -189,7 +189,7 @@ def background_chunk(
     )
 
 
-@allocation_free
+@kernel_part
 def hessian_chunk(plan: FieldPlan, detector: Detector, state: State, scratch: Scratch, chunk: Chunk) -> None:
     """Replace the directions dpsi by (1 - c) dpsi + c q Re(sum conj(q) dpsi).
 
@@ -248,7 +248,7 @@ def hessian_chunk(plan: FieldPlan, detector: Detector, state: State, scratch: Sc
             im[l] = power[l] * im[l] + along[l] * p_im[l]
 
 
-@allocation_free
+@kernel_part
 def losses_chunk(
     plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, chunk: Chunk, quadratic: bool,
     steps: NDArray, losses: NDArray,
@@ -298,7 +298,7 @@ def losses_chunk(
         losses[s] += 0.5 * total
 
 
-@allocation_free
+@kernel_part
 def intensity_chunk(plan: FieldPlan, field: NDArray, at: int, power: NDArray) -> None:
     """Power = sum_k |psi_k|^2 of a chunk that begins at number `at` of a field."""
     part, plane = plan.part, plan.plane
@@ -310,7 +310,7 @@ def intensity_chunk(plan: FieldPlan, field: NDArray, at: int, power: NDArray) ->
             power[l] += re[l] * re[l] + im[l] * im[l]
 
 
-@allocation_free
+@kernel_part
 def poisson_loss_along(part: int, measured: NDArray, work: NDArray, t: float, quadratic: bool) -> float:
     """Return twice the loss of Poisson counts for the polynomials of the intensity in t."""
     total = 0.0

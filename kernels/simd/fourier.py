@@ -24,7 +24,7 @@ from numba import config as _config
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.aligned import aligned_zeros
-from ptyxrf.kernels.compiled import allocation_free
+from ptyxrf.kernels.compiled import ZERO, allocation_free, kernel_part
 from ptyxrf.kernels.simd.emitter import VECTOR_BYTES, lanes
 from ptyxrf.kernels.simd.operations import butterfly, exchange_squares, merge_row, split_row, width
 
@@ -220,7 +220,7 @@ class VectorPlan:
 def _make_level(radix: int) -> Any:
     size = 2 * (radix - 1)
 
-    @allocation_free
+    @kernel_part
     def level(plan, data, start, count, length, at, inverse):  # type: ignore[no-untyped-def]
         """One level of butterflies on some chunks of m rows, the first of which begins at `start`."""
         w = width(data)
@@ -254,7 +254,7 @@ def _make_level(radix: int) -> Any:
 _level2, _level3, _level4, _level5, _level7, _level8 = (_make_level(radix) for radix in (2, 3, 4, 5, 7, 8))
 
 
-@allocation_free
+@kernel_part
 def _level(
     plan: FieldPlan, data: NDArray, start: int, count: int, length: int, radix: int, at: int, inverse: bool
 ) -> None:
@@ -272,26 +272,26 @@ def _level(
         _level7(plan, data, start, count, length, at, inverse)
 
 
-@allocation_free
+@kernel_part
 def _together(data: NDArray, m: int) -> int:
     """Return how many chunks of m rows fill 32 KiB: they share one level after another."""
     return max(1, 32768 // (2 * m * width(data) * data.itemsize))
 
 
-@allocation_free
+@kernel_part
 def forward_chunks(plan: FieldPlan, data: NDArray, start: int, chunks: int) -> None:
     """Transform some chunks along their rows, in place."""
     some = _together(data, plan.m)
     for c in range(0, chunks, some):
         here, count = start + plan.chunk * c, min(some, chunks - c)
-        length, at = plan.m, np.int64(0)  # of a literal 0 all levels would be compiled once more
+        length, at = plan.m, ZERO
         for radix in plan.factors:
             _level(plan, data, here, count, length, radix, at, False)
             length //= radix
             at += 2 * length * (radix - 1)
 
 
-@allocation_free
+@kernel_part
 def backward_chunks(plan: FieldPlan, data: NDArray, start: int, chunks: int) -> None:
     """Undo `forward_chunks` but for a factor m."""
     some = _together(data, plan.m)
@@ -306,7 +306,7 @@ def backward_chunks(plan: FieldPlan, data: NDArray, start: int, chunks: int) -> 
             _level(plan, data, here, count, length, radix, at, True)
 
 
-@allocation_free
+@kernel_part
 def exchange(plan: FieldPlan, field: NDArray, k: int, first: int, last: int) -> None:
     """Transpose field k across its diagonal: the squares on and beyond it in chunks first..last-1."""
     w = width(field)
@@ -327,7 +327,7 @@ def exchange(plan: FieldPlan, field: NDArray, k: int, first: int, last: int) -> 
 def forward_field(plan: FieldPlan, field: NDArray, k: int) -> None:
     """Unnormalised DFT of field k, in place, into the far layout."""
     forward_chunks(plan, field, plan.field * k, plan.chunks)
-    exchange(plan, field, k, 0, plan.chunks)
+    exchange(plan, field, k, ZERO, plan.chunks)
     forward_chunks(plan, field, plan.field * k, plan.chunks)
 
 
@@ -335,7 +335,7 @@ def forward_field(plan: FieldPlan, field: NDArray, k: int) -> None:
 def backward_field(plan: FieldPlan, field: NDArray, k: int) -> None:
     """Undo `forward_field` but for a factor m^2."""
     backward_chunks(plan, field, plan.field * k, plan.chunks)
-    exchange(plan, field, k, 0, plan.chunks)
+    exchange(plan, field, k, ZERO, plan.chunks)
     backward_chunks(plan, field, plan.field * k, plan.chunks)
 
 

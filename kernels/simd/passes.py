@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from numpy.typing import NDArray
 
-from ptyxrf.kernels.compiled import allocation_free
+from ptyxrf.kernels.compiled import NO, YES, ZERO, allocation_free, kernel_part
 from ptyxrf.kernels.simd.amplitudes import (
     chunk_of,
     hessian_chunk,
@@ -33,13 +33,13 @@ GROUP = 4
 # ---------------------------------------------------------------------------------------------------------
 
 
-@allocation_free
+@kernel_part
 def corner_of(positions: Positions, j: int) -> int:
     """Return the number of the first pixel of a patch."""
     return positions.corners[j, 0] * positions.pitch + positions.corners[j, 1]
 
 
-@allocation_free
+@kernel_part
 def multiply(
     plan: FieldPlan, field: NDArray, k: int, first: int, last: int, scale: float, patch: Window,
     probe: Window, adding: bool,
@@ -68,7 +68,7 @@ def multiply(
                 multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, rest, False)
 
 
-@allocation_free
+@kernel_part
 def multiply_adjoint(
     plan: FieldPlan, field: NDArray, k: int, first: int, last: int, scale: float, factor: Window,
     target: Window,
@@ -93,7 +93,7 @@ def multiply_adjoint(
             add_row(field, row, plane, factor.numbers, here, scale, target.numbers, there, m - c * w)
 
 
-@allocation_free
+@kernel_part
 def prefetch_part(array: NDArray, start: int, count: int, part: int, parts: int) -> None:
     """Ask for one of some parts of the numbers start..start+count-1, as far as the array goes."""
     w = width(array)
@@ -103,7 +103,7 @@ def prefetch_part(array: NDArray, start: int, count: int, part: int, parts: int)
         prefetch(array, at)
 
 
-@allocation_free
+@kernel_part
 def prefetch_state(psi: NDArray, ratio: NDArray, j: int, far: int, size: int, part: int, parts: int) -> None:
     """Ask for one of some parts of what is kept of a position: `far` numbers of psi and `size` ratios."""
     prefetch_part(psi, j * far, far, part, parts)
@@ -115,7 +115,7 @@ def prefetch_state(psi: NDArray, ratio: NDArray, j: int, far: int, size: int, pa
 # ---------------------------------------------------------------------------------------------------------
 
 
-@allocation_free
+@kernel_part
 def forward_rows(
     plan: FieldPlan, field: NDArray, first: int, last: int, scale: float, patch: Window, probe: Window,
     moves: bool, still: Window, moved: Window,
@@ -131,7 +131,7 @@ def forward_rows(
         forward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
-@allocation_free
+@kernel_part
 def forward_columns(plan: FieldPlan, field: NDArray, first: int, last: int) -> None:
     """Transpose and transform the other dimension: what `forward_rows` left becomes far fields."""
     for k in range(plan.modes):
@@ -139,14 +139,14 @@ def forward_columns(plan: FieldPlan, field: NDArray, first: int, last: int) -> N
         forward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
-@allocation_free
+@kernel_part
 def backward_columns(plan: FieldPlan, field: NDArray, first: int, last: int) -> None:
     """Undo the DFT of `forward_columns`, but for a factor m."""
     for k in range(plan.modes):
         backward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
-@allocation_free
+@kernel_part
 def backward_rows_overlap_add(
     plan: FieldPlan, field: NDArray, first: int, last: int, scale: float, probe: Window, target: Window,
     moves: bool, patch: Window, sums: Window,
@@ -166,16 +166,16 @@ def backward_rows_overlap_add(
             multiply_adjoint(plan, field, k, first, last, scale, patch, sums_k)
 
 
-@allocation_free
+@kernel_part
 def compute_again(
     plan: FieldPlan, patterns: Patterns, state: State, scratch: Scratch, j: int, scale: float, patch: Window,
     probe: Window,
 ) -> None:  # fmt: skip
     """Make psi and ratio of one position; the field is lost."""
-    forward_rows(plan, scratch.field, 0, plan.chunks, scale, patch, probe, False, patch, probe)
-    forward_columns(plan, scratch.field, 0, plan.chunks)
+    forward_rows(plan, scratch.field, ZERO, plan.chunks, scale, patch, probe, NO, patch, probe)
+    forward_columns(plan, scratch.field, ZERO, plan.chunks)
     for c in range(plan.chunks):
-        residual_chunk(plan, patterns, state, scratch, chunk_of(plan, patterns, state, j, c), False)
+        residual_chunk(plan, patterns, state, scratch, chunk_of(plan, patterns, state, j, c), NO)
 
 
 # ---------------------------------------------------------------------------------------------------------
@@ -203,10 +203,10 @@ def gradients(
         probe = Window(positions.probes, positions.which[b] * size, plan.m)
         sums = Window(probe_change.sums, probe_change.slots[b] * size, plan.m)
         following = (j + 1) * plan.pattern
-        fetched = 0
+        fetched = ZERO
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
-            forward_rows(plan, field, first, last, scale, patch, probe, False, patch, probe)
+            forward_rows(plan, field, first, last, scale, patch, probe, NO, patch, probe)
             prefetch_part(patterns.amplitudes, following, plan.pattern, fetched, 3 * groups)
             fetched += 1
         total = 0.0
@@ -217,7 +217,7 @@ def gradients(
             fetched += 1
             for c in range(first, last):
                 chunk = chunk_of(plan, patterns, state, j, c)
-                total += residual_chunk(plan, patterns, state, scratch, chunk, True)
+                total += residual_chunk(plan, patterns, state, scratch, chunk, YES)
             backward_columns(plan, field, first, last)
         losses[j] = 0.5 * total
         for first in range(0, chunks, GROUP):
@@ -254,7 +254,7 @@ def products(
         sums = Window(probe_change.sums, probe_change.slots[b] * size, plan.m)
         if state.recompute:
             compute_again(plan, patterns, state, scratch, j, scale, patch, probe)
-        fetched = 0
+        fetched = ZERO
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
             forward_rows(plan, field, first, last, scale, changed, probe, moves, patch, moved)
@@ -293,10 +293,10 @@ def losses_along(
         if state.recompute:
             compute_again(plan, patterns, state, scratch, j, scale, patch, probe)
         if moves:
-            forward_rows(plan, bends, 0, chunks, scale, changed, moved, False, patch, moved)
-            forward_columns(plan, bends, 0, chunks)
-        forward_rows(plan, field, 0, chunks, scale, changed, probe, moves, patch, moved)
-        forward_columns(plan, field, 0, chunks)
+            forward_rows(plan, bends, ZERO, chunks, scale, changed, moved, NO, patch, moved)
+            forward_columns(plan, bends, ZERO, chunks)
+        forward_rows(plan, field, ZERO, chunks, scale, changed, probe, moves, patch, moved)
+        forward_columns(plan, field, ZERO, chunks)
         for c in range(chunks):
             chunk = chunk_of(plan, patterns, state, j, c)
             losses_chunk(plan, patterns, state, scratch, chunk, moves, steps, losses)
@@ -310,8 +310,8 @@ def intensities(plan: FieldPlan, positions: Positions, scratch: Scratch, tile: N
         j = positions.first + b
         patch = Window(tile, corner_of(positions, j), positions.pitch)
         probe = Window(positions.probes, positions.which[b] * size, plan.m)
-        forward_rows(plan, field, 0, chunks, positions.scales[j], patch, probe, False, patch, probe)
-        forward_columns(plan, field, 0, chunks)
+        forward_rows(plan, field, ZERO, chunks, positions.scales[j], patch, probe, NO, patch, probe)
+        forward_columns(plan, field, ZERO, chunks)
         for c in range(chunks):
             place = (b * chunks + c) * plan.part
             intensity_chunk(plan, field, plan.chunk * c, out[place : place + plan.part])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.aligned import aligned_empty
-from ptyxrf.kernels.compiled import allocation_free
+from ptyxrf.kernels.compiled import ZERO, allocation_free
 from ptyxrf.kernels.probe_shift import Shifts
 from ptyxrf.kernels.simd.fourier import (
     FieldPlan,
@@ -64,8 +64,8 @@ def shift_probes(
                         ramp_im = re * rows_im[l] + im * rows_re[l]
                         out_re[l] = ramp_re * source_re[l] - ramp_im * source_im[l]
                         out_im[l] = ramp_re * source_im[l] + ramp_im * source_re[l]
-            backward_field(plan, field, 0)
-            merge_field(plan, field, 0, flat, (b * fields.shape[1] + k) * m * m)
+            backward_field(plan, field, ZERO)
+            merge_field(plan, field, ZERO, flat, (b * fields.shape[1] + k) * m * m)
 
 
 @allocation_free
@@ -79,8 +79,8 @@ def shift_probes_adjoint(
     flat = fields.reshape(-1)
     for b in range(fields.shape[0]):
         for k in range(fields.shape[1]):
-            split_field(plan, flat, (b * fields.shape[1] + k) * m * m, field, 0)
-            forward_field(plan, field, 0)
+            split_field(plan, flat, (b * fields.shape[1] + k) * m * m, field, ZERO)
+            forward_field(plan, field, ZERO)
             for c in range(plan.chunks):
                 rows_re, rows_im = row_ramps[b, 0, c * w : (c + 1) * w], row_ramps[b, 1, c * w : (c + 1) * w]
                 for i in range(m):
@@ -127,8 +127,8 @@ def shift_tangents(
                         value_im = change[k, c, 1, i, l] + grown * s_im - turn * s_re
                         out_re[l] = ramp_re * value_re - ramp_im * value_im
                         out_im[l] = ramp_re * value_im + ramp_im * value_re
-            backward_field(plan, field, 0)
-            merge_field(plan, field, 0, flat, (b * fields.shape[1] + k) * plan.m * plan.m)
+            backward_field(plan, field, ZERO)
+            merge_field(plan, field, ZERO, flat, (b * fields.shape[1] + k) * plan.m * plan.m)
 
 
 @allocation_free
@@ -150,8 +150,8 @@ def shift_tangents_adjoint(
         grown = moves[b, 2] if bend else one
         all_rows = all_columns = all_amplitudes = 0.0
         for k in range(fields.shape[1]):
-            split_field(plan, flat, (b * fields.shape[1] + k) * plan.m * plan.m, field, 0)
-            forward_field(plan, field, 0)
+            split_field(plan, flat, (b * fields.shape[1] + k) * plan.m * plan.m, field, ZERO)
+            forward_field(plan, field, ZERO)
             for c in range(plan.chunks):
                 part = slice(c * w, (c + 1) * w)
                 rows_re, rows_im = ramps.rows[b, 0, part], ramps.rows[b, 1, part]
