@@ -21,7 +21,8 @@ import pyfftw
 from ptyxrf.driver.files.user_cache import cache_folder
 from ptyxrf.driver.files.whole_file import whole_file
 from ptyxrf.kernels.fftw.planning import plan_wisdom, take_wisdom
-from ptyxrf.parallel.startup import from_first_rank, share_plans
+from ptyxrf.parallel.shared_plans import share_plans
+from ptyxrf.parallel.startup import from_first_rank
 
 VARIABLE = "PTYXRF_WISDOM"
 

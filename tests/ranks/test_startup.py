@@ -16,7 +16,8 @@ from ptyxrf.driver.reconstruction.compilation import compile_kernels
 from ptyxrf.kernels.fftw.transforms import PatternFourier
 from ptyxrf.parallel.gather import gather_positions, gather_tiles
 from ptyxrf.parallel.reduction import Ranks
-from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank, share_plans
+from ptyxrf.parallel.shared_plans import share_plans
+from ptyxrf.parallel.startup import agreed, first_on_each_node, from_first_rank, on_each_node
 from ptyxrf.parallel.tile import Tile, whole_plane
 
 
@@ -72,6 +73,18 @@ def test_the_first_of_a_node_goes_ahead(comm, tmp_path_factory):
     node.Free()
     assert seen == [True]
     compile_kernels(make_scan("raster-grid", m=16), Model(precision="single"), comm)
+
+
+def test_ranks_of_a_node_are_counted(comm):
+    rank, size = on_each_node(comm, lambda *numbers: numbers)
+    assert 0 <= rank < size <= comm.Get_size()
+
+    def fail_on_the_last(rank, size):
+        if rank == size - 1:
+            raise ValueError("scan: wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        on_each_node(comm, fail_on_the_last)
 
 
 def test_plans_are_shared(comm):
