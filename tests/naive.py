@@ -259,6 +259,7 @@ class Model:
     link_offset: float = 0.0
     phase_shift: Any = None
     matrix: Any = None
+    phase_free: bool = False
     curvature: str = "full"
     pattern_background: Any = None
     loss: str = "amplitude"
@@ -313,9 +314,12 @@ class Model:
     def factors(self, name):
         """Factor of each map of a field in the sum."""
         if name == "elements":
-            return -(self.attenuation + 1j * self.phase_shift) if self.exponential else 1j * self.attenuation
+            delay = 0 if self.phase_free else 1j  # a free phase is that of the whole
+            return (
+                -(self.attenuation + delay * self.phase_shift) if self.exponential else 1j * self.attenuation
+            )
         if name == "matrix":
-            return [-complex(*self.matrix)]
+            return [-complex(self.matrix[0], 0 if self.phase_free else self.matrix[1])]
         return [{"real_part": 1, "imaginary_part": 1j, "absorption": -1, "phase": 1j}[name]]
 
     def combination(self, u):

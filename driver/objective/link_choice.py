@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ptyxrf.driver.data.optical_constants import (
     has_refractive_constants,
     optical_constants,
@@ -47,9 +49,13 @@ def make_link(settings: Model, scan: Scan) -> Link:
                 "the default with phase_shift, or with symbols of elements and the photon energy)"
             )
         return LinearLink(scan.attenuation, settings.link_offset)
-    return RefractiveLink(
-        *refractive_constants(scan), settings.free, _matrix_constants(settings.matrix, scan)
-    )
+    attenuation, phase_shift = refractive_constants(scan)
+    matrix = _matrix_constants(settings.matrix, scan)
+    if settings.method == "joint" and settings.free != "none":
+        # a phase that is free is that of the whole specimen: beside it, the delay of maps changes nothing but
+        # the way to the minimum, along a valley in which both make up for one another
+        phase_shift, matrix = np.zeros_like(phase_shift), matrix and (matrix[0], 0.0)
+    return RefractiveLink(attenuation, phase_shift, settings.free, matrix)
 
 
 def _matrix_constants(matrix: str | tuple[float, float] | None, scan: Scan) -> tuple[float, float] | None:
