@@ -187,7 +187,8 @@ class AbsorptionOfMaps:
         basis = np.concatenate([np.ones((1, len(self._weight))), absorption])
         rows, columns = np.nonzero(lit)
         rows, columns = rows + tile.owned.row_start, columns + tile.owned.column_start
-        self._middle, self._sloping = np.array(scan.shape) / 2, np.zeros((2, len(basis) + 1))
+        self._middle = np.array(scan.shape) / 2
+        self._sloping: NDArray[np.floating] = np.zeros((2, len(basis) + 1))
         if "log_amplitude" in objective.unknowns:
             lever = np.stack([rows, columns]) - self._middle[:, None]
             products = (lever * self._weight) @ np.concatenate([lever, basis, absorbed[None]]).T
