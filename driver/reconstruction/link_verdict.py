@@ -174,7 +174,8 @@ def _cause(objective: Objective, joint: Result, before: Result) -> str:
     ratios, changes = absorption_of_maps(objective, part.object, elements)
     e = int(np.argmax(changes))
     if 1 / NAMED < ratios[e] < NAMED:
-        return "doubt phase_shift, and materials that fluorescence does not see"
+        unseen = "materials that fluorescence does not see"
+        return f"doubt phase_shift, and {unseen}" if objective.settings.free == "none" else f"doubt {unseen}"
     return (
         f"doubt attenuation and sensitivity of {scan.element_names[e]}: the object of ptychography absorbs "
         f"{ratios[e]:.2g} times what its map stands for"
