@@ -247,7 +247,7 @@ def test_info_orientation(folder, capsys):
     assert main(["info", "scan.h5", "--orientation", "--patterns", "9", "--sweeps", "3"]) == 0
     captured = capsys.readouterr()
     assert "positions read with" in captured.out
-    assert len(captured.err.splitlines()) == 8
+    assert len(without_compiling(captured.err.splitlines())) == 8
     assert main(["info", "scan.h5", "--orientation", "--patterns", "9", "--sweeps", "3", "--json"]) == 0
     captured = capsys.readouterr()
     facts = json.loads(captured.out)
@@ -312,7 +312,7 @@ def test_a_warning_is_one_line(folder, scan, capsys):
     write_scan("floats.h5", scan.replace(patterns=scan.patterns * np.float32(1.1), count_scale=None))
     words = ["--max-iterations", "1", "--fluorescence-prior", "none", "--no-report", "--quiet"]
     assert main(["reconstruct", "floats.h5", "--out", "result.h5", *words]) == 0
-    lines = capsys.readouterr().err.splitlines()
+    lines = without_compiling(capsys.readouterr().err.splitlines())
     assert lines
     assert all(line.startswith("ptyxrf: warning: ") for line in lines)
     assert warnings.showwarning.__module__ != "ptyxrf.driver.command.main"

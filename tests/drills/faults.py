@@ -229,7 +229,7 @@ def strike(fault: str, folder: Path, job: subprocess.Popen) -> float:
 
 def is_ours(line: str) -> bool:
     """Whether a line tells how the job ends; that the fit of a run that was cut short is poor does not."""
-    return line.startswith("ptyxrf:") and not line.startswith("ptyxrf: warning:")
+    return line.startswith("ptyxrf:") and not line.startswith(("ptyxrf: warning:", "ptyxrf: compiling"))
 
 
 def end(mark: str) -> None:
