@@ -31,6 +31,10 @@ HALO = Wait("a neighbour's part of the halo", in_step=True, within_work=True)
 #: Seconds between two tests of the active requests: messages progress, at negligible cost.
 TEST_INTERVAL = 2e-4
 
+#: Requests of fields that are no more, freed before the next ones are made. The garbage collector ends fields
+#: at any moment, also within a call of mpi4py, which may hold a lock that freeing a request waits for.
+ABANDONED: list[Any] = []
+
 
 @dataclass(frozen=True)
 class _Messages:
@@ -68,13 +72,14 @@ class HaloField:
         self._collect: _Messages | None = None
         self._active: list[Any] = []
         self._tested = 0.0
-        # MPI keeps the requests until they are freed, at the end of the field or of Python
-        self._release = weakref.finalize(self, _give_back, self._made)
+        # MPI keeps the requests until they are freed
+        self._end = weakref.finalize(self, ABANDONED.extend, self._made)
 
     # ---------------------------------------------------------------- requests
 
     def _messages(self, senders: tuple[Shared, ...], receivers: tuple[Shared, ...], tag: int) -> _Messages:
         """Make buffers and requests: to the ranks of some pixels, and from those of others."""
+        _free(ABANDONED)
         comm = self.ranks.comm
 
         def buffers(neighbours: tuple[Shared, ...]) -> list[NDArray[Any]]:
@@ -245,14 +250,11 @@ class HaloField:
 
     def close(self) -> None:
         """Free the requests; the fields remain, but can no longer be exchanged."""
-        self._release()
+        if self._end.detach():
+            _free(self._made)
 
 
-def _give_back(made: list[Any]) -> None:
-    """Free requests, unless MPI is finalized (after an error at exit)."""
-    if made:
-        from mpi4py import MPI
-
-        if not MPI.Is_finalized():
-            for handle in made:
-                handle.Free()
+def _free(requests: list[Any]) -> None:
+    """Free requests and forget them."""
+    while requests:
+        requests.pop().Free()

@@ -1,9 +1,11 @@
 """The halo exchange and its adjoint, on random partitions."""
 
+import gc
+
 import numpy as np
 import pytest
 
-from ptyxrf.parallel.halo import HaloField
+from ptyxrf.parallel.halo import ABANDONED, HaloField
 from ptyxrf.parallel.partition import Partition, Reach
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.tile import tile_of
@@ -79,3 +81,20 @@ def test_repeated_sums_are_the_same_to_the_last_bit(comm):
         results.append(field.collect().copy())
     assert all(np.array_equal(results[0], result) for result in results)
     field.close()
+
+
+@pytest.mark.ranks(at_least=2)
+def test_the_collector_frees_no_requests(comm):
+    """It may run within a call of MPI; those of a field that is no more are freed with the next ones."""
+    tile = make_tile(comm, 3)
+    field, other = (HaloField(Ranks(comm), tile, 1, np.float64) for _ in range(2))
+    field.fill(np.zeros((1, *tile.owned.shape)))
+    expected = len(tile.destinations) + len(tile.sources)
+    before = len(ABANDONED)
+    del field
+    gc.collect()
+    assert len(ABANDONED) >= before + expected
+    other.fill(np.zeros((1, *tile.owned.shape)))
+    assert not ABANDONED
+    other.close()
+    assert not ABANDONED
