@@ -255,6 +255,15 @@ class HaloField:
 
 
 def _free(requests: list[Any]) -> None:
-    """Free requests and forget them."""
-    while requests:
-        requests.pop().Free()
+    """Free requests and forget them, unless MPI is finalized (after an error at exit)."""
+    if requests:
+        from mpi4py import MPI
+
+        if not MPI.Is_finalized():
+            for request in requests:
+                request.Free()
+        requests.clear()
+
+
+# at the end of Python, where what is registered first comes last
+weakref.finalize(HaloField, _free, ABANDONED)

@@ -71,10 +71,10 @@ def test_files_and_functions_are_short():
 
 
 def test_kernels_open_no_files():
+    """But for the folder of the compiled ones, in which processes that compile side by side write in turn."""
     for name, tree, _ in sources("kernels"):
-        assert not {module.split(".")[0] for module in imports(tree)} & {"io", "os", "pathlib", "shutil"}, (
-            name
-        )
+        found = {module.split(".")[0] for module in imports(tree)} & {"io", "os", "pathlib", "shutil"}
+        assert found == ({"os"} if name.endswith("compiled.py") else set()), name
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         assert "open" not in used, name
 
