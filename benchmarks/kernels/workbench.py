@@ -90,7 +90,7 @@ class Workbench:
             self.residual[None, :size] + 1,
             np.zeros(2, np.int64),
             np.zeros((1, 2), self.real),
-            self.left[:1],
+            self.left[None, :1],
         )
         self.pairs, self.changes = (rng.random((pairs, 2 * size)).astype(self.real) for _ in range(2))
         self.factors, self.learned, self.no_mask = np.full(pairs, 1e-3), np.zeros(64), np.zeros(0, bool)
