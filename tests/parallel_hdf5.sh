@@ -2,16 +2,18 @@
 # The tests of several ranks, the command, and full disks, where all ranks write one file at once: with Debian's
 # Open MPI and an h5py that is built on its parallel HDF5. No wheel has that, so it is built here (3 minutes, once).
 #
-# usage: tests/parallel_hdf5.sh VENV [build]
+# usage: tests/parallel_hdf5.sh VENV [build | OTHER]
 # VENV: a folder for the environment; what works there is used again. build: make the environment and stop.
+# OTHER: an environment of the same Python whose project, with its compiled kernels, and libraries are used.
 set -euo pipefail
 
-if [[ $# -lt 1 || $# -gt 2 || ${2:-build} != build ]]; then
-    echo "usage: $0 VENV [build]" >&2
+if [[ $# -lt 1 || $# -gt 2 ]] || [[ $# -eq 2 && $2 != build && ! -x $2/bin/python ]]; then
+    echo "usage: $0 VENV [build | OTHER]" >&2
     exit 2
 fi
 mkdir -p "$1"
 venv=$(cd "$1" && pwd)
+[[ ${2:-build} = build ]] && other= || other=$(cd "$2" && pwd)
 cd "$(dirname "$0")/.."
 python="$venv/bin/python"
 pip=("$python" -m pip --quiet --disable-pip-version-check)
@@ -71,11 +73,18 @@ else
     unset CC
 fi
 
-[[ $# -eq 1 ]] || exit 0
+[[ ${2:-} != build ]] || exit 0
 
-# 3. the project: as it is now, installed as users install it
-rm -rf build # a file removed from the sources would live on in it
-"${pip[@]}" install '.[test]'
+# 3. the project: that of the other environment, or as it is now, installed as users install it
+if [[ -n $other ]]; then
+    # its kernels are compiled for its NumPy; h5py and mpi4py of this environment come before those of the other
+    "${pip[@]}" uninstall --yes numpy
+    site='import sysconfig; print(sysconfig.get_path("purelib"))'
+    "$other/bin/python" -c "$site" >"$("$python" -c "$site")/other.pth"
+else
+    rm -rf build # a file removed from the sources would live on in it
+    "${pip[@]}" install '.[test]'
+fi
 works || fail "this h5py cannot write one file from several ranks"
 "$python" -c "from ptyxrf.driver.files.tiled_file import parallel_hdf5; assert parallel_hdf5()"
 
