@@ -17,6 +17,7 @@ from pathlib import Path
 PACKAGES: dict[str, tuple[str, ...] | None] = {
     "ptychi": ("torch==2.13.0", "ptychi==2.2.0"),
     "cdtools": ("torch==2.13.0", "cdtools-py==0.3.2"),
+    "xptycho": ("torch==2.13.0", "xptycho==0.1.0"),
     "ptypy": None,
 }
 

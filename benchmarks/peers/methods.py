@@ -112,6 +112,11 @@ def _ptypy(name: str) -> Method:
     return Method(f"PtyPy {name}", "ptypy", 1000, {"known": {"name": name}, "star": {"name": name}})
 
 
+def _xptycho() -> Method:
+    common = {"batch_size": 20}
+    return Method("xptycho PMACE", "xptycho", 1000, {"known": common, "star": common})
+
+
 #: Settings of ptyxrf: one quasi-Newton step per iteration, so that each step can be measured.
 _STEPS: Settings = {"solver": "quasi-newton", "inner_limit": 1}
 _NEWTON: Settings = {"solver": "newton"}
@@ -128,4 +133,5 @@ METHODS = (
     *_cdtools(),
     _ptypy("ML"),
     _ptypy("ML_serial"),
+    _xptycho(),
 )

@@ -206,4 +206,4 @@ def test_environments_of_unknown_packages_are_refused(tmp_path, capsys, monkeypa
     monkeypatch.setattr(sys, "argv", ["environments.py", str(tmp_path), "ptypy"])
     with pytest.raises(SystemExit):
         environments.main()
-    assert "PACKAGE: expected some of ptychi, cdtools, got 'ptypy'" in capsys.readouterr().err
+    assert "PACKAGE: expected some of ptychi, cdtools, xptycho, got 'ptypy'" in capsys.readouterr().err
