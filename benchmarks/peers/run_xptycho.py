@@ -1,8 +1,8 @@
 """Runner of xptycho: its iteration, projected multi-agent consensus equilibrium (PMACE).
 
-Settings: reconstruction parameters of its `PtychoModel`, whose defaults hold otherwise. Positions are whole pixels
-there: fractions are rounded. Before the clock starts a second run has made two iterations; transforms are counted
-in its second.
+Settings: reconstruction parameters of its `PtychoModel`, whose defaults hold otherwise. Positions are whole
+pixels there: fractions are rounded. Before the clock starts a second run has made two iterations; transforms
+are counted in its second.
 """
 
 from __future__ import annotations
