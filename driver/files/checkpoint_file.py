@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.digest import digest_of
 from ptyxrf.driver.data.history import History
+from ptyxrf.driver.data.lazy_arrays import blocks_of_rows
 from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.cxi import ENTRY
 from ptyxrf.driver.files.file_errors import FileError, UnwritableFile
@@ -195,8 +196,10 @@ def check_fields(path: str | os.PathLike[str]) -> tuple[int, int]:
     with reading(path) as reader:
         grid = (0, 0)
         for name in _field_names(reader):
-            grid = _field(reader, name).shape[1:]
-            _require_finite(reader, name, reader.array(name))
+            dataset = _field(reader, name)
+            grid = dataset.shape[1:]
+            for block in blocks_of_rows(dataset.shape):
+                _require_finite(reader, name, _read(reader, name, dataset, block))
     return grid
 
 
@@ -240,12 +243,16 @@ def _part(reader: Hdf5Reader, name: str, count: int, tile: Tile) -> NDArray[Any]
     dataset = _field(reader, name)
     if dataset.shape != (count, *tile.grid):
         raise reader.error(name, f"expected fields of shape {(count, *tile.grid)}, got {dataset.shape}")
-    try:
-        values = read_values(dataset, (slice(None), *tile.owned.slices))
-    except READ_ERRORS as error:
-        raise reader.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
+    values = _read(reader, name, dataset, (slice(None), *tile.owned.slices))
     _require_finite(reader, name, values)
     return values
+
+
+def _read(reader: Hdf5Reader, name: str, dataset: h5py.Dataset, key: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(read_values(dataset, key))
+    except READ_ERRORS as error:
+        raise reader.error(name, f"cannot be read, the file is damaged or truncated ({error})") from error
 
 
 def _require_finite(reader: Hdf5Reader, name: str, values: NDArray[Any]) -> None:

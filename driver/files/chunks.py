@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.files.chunk_writer import fletcher32
 from ptyxrf.driver.files.confinement import is_confined
+from ptyxrf.driver.files.hdf5_opening import opened
 from ptyxrf.driver.files.pointers import opened_source
 from ptyxrf.driver.files.unpacking import UNPACKED, unpacked
 
@@ -278,7 +279,7 @@ def _check_sources(dataset: h5py.Dataset, picks: list[Any]) -> None:
 @lru_cache(maxsize=4096)
 def _check_all(path: str, name: str, changed: int, size: int) -> None:
     """Refuse chunks that are too short anywhere in a dataset; once for each state of its file."""
-    with h5py.File(path, "r") as file:
+    with opened(path) as file:
         there = file[name]
         everything = [slice(None)] * there.ndim
         if there.is_virtual:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+
+#: Errors of file systems without locks.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class FileError(ValueError):

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 
 from ptyxrf.driver.files.confinement import leads_out
-from ptyxrf.driver.files.file_errors import DamagedFile, FileError, require_file
+from ptyxrf.driver.files.file_errors import NO_LOCKS, DamagedFile, FileError, require_file
 
 #: What h5py raises on files that are damaged, by where the damage is.
 READ_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
@@ -41,6 +41,17 @@ OTHER_FILES = {
 }
 
 
+def opened(path: str | os.PathLike[str], **options: Any) -> h5py.File:
+    """Open an HDF5 file for reading as ``h5py.File`` does, without a lock where there are none."""
+    try:
+        return h5py.File(path, "r", **options)
+    except OSError as error:
+        # the second: it is open already, without a lock
+        if error.errno not in NO_LOCKS and "locking flag" not in str(error):
+            raise
+    return h5py.File(path, "r", locking=False, **options)
+
+
 def open_file(path: str | os.PathLike[str]) -> h5py.File:
     """Open an HDF5 file for reading, even while an acquisition appends to it (SWMR).
 
@@ -57,7 +68,7 @@ def open_file(path: str | os.PathLike[str]) -> h5py.File:
     if os.path.islink(path) and leads_out(path, Path(path).parent):
         raise DamagedFile(path, "is a link to what is no file in its folder")
     try:
-        return h5py.File(path, "r")
+        return opened(path)
     except READ_ERRORS as error:
         # asked only now: HDF5 says it in many ways that a file disappears while it opens it
         if not Path(path).exists():

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptyxrf.driver.data.machine_memory import machine_memory
 from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.cxi import ENTRY, FORMAT, placed
 from ptyxrf.driver.files.file_errors import DamagedFile, FileError
@@ -48,6 +49,7 @@ class Hdf5Reader:
         self.path = path
         self.file = file
         self._root = ENTRY
+        self._room = [machine_memory()]  # shared by readers of the same file
         self.own = "ptyxrf_format" in file.attrs
         self._optional: frozenset[str] = frozenset()
         if self.own:
@@ -144,8 +146,8 @@ class Hdf5Reader:
     def array(self, name: str, most: int | None = None) -> Any:
         """Return all values of a dataset, checked against their checksums.
 
-        More than `most` are refused before there is memory for them. Default: `MOST_VALUES` in a file of
-        another program; this package's own results and checkpoints have what `ptyxrf plan` counts.
+        More than `most` are refused before there is memory for them (default: `MOST_VALUES` in a file of
+        another program), and so is what does not fit into this machine with all that was read before.
         """
         dataset = self.dataset(name)
         if most is None and not self.own:
@@ -154,6 +156,7 @@ class Hdf5Reader:
             raise self.error(name, f"expected at most {most} values, got the shape {dataset.shape}")
         try:
             self.check_size(name, dataset)
+            self._room[0] -= self.require_memory(name, dataset.shape, dataset.dtype)
             return as_complex(read_values(dataset))
         except DamagedFile:
             raise
@@ -171,6 +174,17 @@ class Hdf5Reader:
                 f"has the shape {dataset.shape}, {dataset.nbytes / 1e6:.3g} MB, which cannot be in a file of "
                 f"{there / 1e6:.3g} MB",
             )
+
+    def require_memory(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
+        """Return the bytes of an array; refuse one that this machine cannot hold beside what was read."""
+        size = math.prod(shape) * dtype.itemsize
+        if size > self._room[0]:
+            raise self.error(
+                name,
+                f"has the shape {shape}, {size / 1e9:.3g} GB, which with the rest of the file is more than "
+                f"the {machine_memory() / 1e9:.3g} GB of memory of this machine",
+            )
+        return size
 
     def optional_dataset(self, name: str) -> h5py.Dataset | None:
         """Return a dataset, or None where the file never had it; a link that leads nowhere is an error."""

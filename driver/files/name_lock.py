@@ -10,19 +10,17 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ptyxrf.driver.files.file_errors import UnwritableFile
+from ptyxrf.driver.files.file_errors import NO_LOCKS, UnwritableFile
 from ptyxrf.driver.files.whole_file import check_writable, hidden_beside
 from ptyxrf.parallel.startup import from_first_rank
 
 #: Seconds that a run waits for another one to end: ranks outlive a launcher that was killed, and a file
 #: server keeps the locks of a node that crashed for its lease (90 s by default with NFS 4).
 PATIENCE_HERE, PATIENCE_ELSEWHERE = 10.0, 120.0
-
-#: Errors of file systems without locks.
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
@@ -104,15 +102,22 @@ def _taken(lock: Path, path: str | os.PathLike[str]) -> int | None:
         pass
     except OSError as error:
         if error.errno in NO_LOCKS:
-            warnings.warn(
-                f"{path}: the file system has no locks: start no second run with this output", stacklevel=6
-            )
+            _tell_no_locks(lock.parent)
             return handle
         if error.errno != errno.EACCES:
             os.close(handle)
             raise UnwritableFile(path, f"cannot be locked ({error.strerror})") from error
     os.close(handle)  # another process holds it, or has just removed the file
     return None
+
+
+@cache
+def _tell_no_locks(folder: Path) -> None:
+    """Warn, once for all outputs of a run."""
+    warnings.warn(
+        f"{folder}: the file system has no locks: start no second run with an output of this one",
+        stacklevel=7,
+    )
 
 
 def _holder(lock: Path) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 
 from ptyxrf.driver.files.confinement import is_confined, leads_out
-from ptyxrf.driver.files.hdf5_opening import READ_ERRORS
+from ptyxrf.driver.files.hdf5_opening import READ_ERRORS, opened
 
 #: Soft links that are followed one after the other; HDF5 gives up at as many.
 LINKS = 16
@@ -120,7 +120,7 @@ def opened_source(file: h5py.File, place: str) -> h5py.File:
     beside = folder / place, Path(place), folder / Path(place).name
     for path in (Path(file.filename),) if place == "." else beside:
         if path.is_file():
-            return h5py.File(path, "r")
+            return opened(path)
     raise FileNotFoundError(place)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.files.file_errors import UnwritableFile
 from ptyxrf.driver.files.guarded_disk import FORMAT_LIMITS, open_to_write
-from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
+from ptyxrf.driver.files.hdf5_opening import READ_ERRORS, opened
 from ptyxrf.driver.files.whole_file import check_space, reserve, synchronise, whole_file
 from ptyxrf.driver.job.abort import time_limit
 from ptyxrf.parallel.rectangle import Rectangle
@@ -154,7 +154,7 @@ def _check_shapes(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]
 def _largest_size(path: Path, names: Iterable[str]) -> int:
     """Return an upper bound of the size of a file after some of its empty datasets are filled."""
     size = path.stat().st_size + AT_ALL
-    with h5py.File(path, "r") as file:
+    with opened(path) as file:
         for name in names:
             dataset = file[name]
             # chunks at the edge are as large as the others
@@ -201,7 +201,7 @@ def _read_back(path: Path, owned: Rectangle, tiles: Mapping[str, NDArray[Any]]) 
     """Compare the tiles of a rank with what the file holds."""
     if owned.size == 0:
         return
-    with h5py.File(path, "r", libver=FORMAT_LIMITS) as file:
+    with opened(path, libver=FORMAT_LIMITS) as file:
         for name, tile in tiles.items():
             # by their bytes: that is faster, and NaN is itself
             there = file[name][(..., *owned.slices)].view(np.uint8)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 
 import numpy as np
 
+from ptyxrf.driver.data.machine_memory import machine_memory
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.data.scan_checks import DIFFRACTION_CHECKS, check_probe, extent_problem, findings_about
 from ptyxrf.driver.data.scan_measures import PatternSummary
@@ -27,8 +27,7 @@ def refuse_too_large(scan: Scan, ranks: int) -> None:
     ranks : int
         Their number; each may be on a machine as large as this one.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if problem := extent_problem(scan, float(memory) * ranks):
+    if problem := extent_problem(scan, float(machine_memory()) * ranks):
         raise ValueError(problem)
 
 

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 
@@ -71,17 +72,44 @@ def test_a_second_process_is_refused_until_the_first_ends(tmp_path, holder, monk
     assert os.listdir(tmp_path) == ["link.h5"]
 
 
-def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+@pytest.mark.parametrize("code", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def test_a_file_system_without_locks_is_told_once(tmp_path, monkeypatch, code):
     def flock(*_):
-        raise OSError(errno.ENOLCK, "no locks available")
+        raise OSError(getattr(errno, code), "no locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with (
-        pytest.warns(UserWarning, match=r"file system has no locks"),
+        pytest.warns(UserWarning, match=r"file system has no locks") as told,
         locked(tmp_path / "run.h5"),
+        locked(tmp_path / "run.checkpoint.h5"),
     ):
         pass
+    assert len(told) == 1
     assert not os.listdir(tmp_path)
+
+
+NO_FLOCK = "#include <errno.h>\nint flock(int f, int o) { (void)f; (void)o; errno = ENOLCK; return -1; }\n"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler, which makes flock fail in HDF5, too")
+def test_a_run_on_a_file_system_without_locks(tmp_path, scan_path):
+    """Of every library: scan, result and checkpoint."""
+    (tmp_path / "flock.c").write_text(NO_FLOCK)
+    shared = tmp_path / "flock.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", shared, tmp_path / "flock.c"], check=True)
+    words = f"reconstruct {scan_path} --out {tmp_path}/run.h5 --method ptychography --max-iterations 1"
+    words += " --checkpoint-iterations 1 --no-report --quiet --force"
+    run = subprocess.run(
+        [sys.executable, "-m", "ptyxrf", *words.split()],
+        env=os.environ | {"LD_PRELOAD": str(shared)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count("has no locks") == 1
+    assert ptyxrf.read_result(tmp_path / "run.h5").history
+    assert sorted(os.listdir(tmp_path)) == ["flock.c", "flock.so", "run.h5"]
 
 
 def test_a_run_is_refused_while_another_has_its_output(tmp_path, holder, monkeypatch, capsys, scan_path):
