@@ -57,15 +57,16 @@ for one in found.table:
     )
 
 # %%
-# Phase in radians, each map relative to itself. A line that is level says that more time does not help there: the map is limited by the
-# probe, which its prior does not undo.
+# The error of the phase falls with the root of the dose. Those of the maps level off: there more time does not help, because the prior
+# of the maps does not undo the width of the probe.
 names = ["phase", *scan.element_names]
 figure, axes = plt.subplots(1, len(names), figsize=(3 * len(names), 3.2), layout="constrained")
 for ax, name in zip(axes, names, strict=True):
     for step in steps:
         points = [(one.choice.dose, one.errors[name]) for one in found.table if one.choice.step == step]
         ax.semilogx(*zip(*points, strict=True), "o-", label=f"step {step:g} pixels")
-    ax.set(title=name, xlabel="photons a pixel", ylim=(0, None))
+    unit = "rad" if name == "phase" else "relative to the map"
+    ax.set(title=name, xlabel="dose (photons a pixel)", ylabel=f"expected error ({unit})", ylim=(0, None))
 axes[0].legend(frameon=False)
 
 # %%

@@ -18,7 +18,7 @@ from ptyxrf.driver.command.outputs import (
     report_path,
     write_outputs,
 )
-from ptyxrf.driver.command.parser import Subcommand, add_settings, settings_of
+from ptyxrf.driver.command.parser import Subcommand, add_settings, from_flags, settings_of
 from ptyxrf.driver.command.reconstruct import STOPPED, scan_with_maps
 from ptyxrf.driver.command.tables import Sources
 from ptyxrf.driver.data.kinds import File, Switch
@@ -55,18 +55,19 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    files, settings = settings_of(ErrorBarFiles, options), settings_of(Sampling, options)
-    job = settings_of(JobSettings, options)
+    from ptyxrf.driver.files.output_names import named_after
+
+    files, job = settings_of(ErrorBarFiles, options), settings_of(JobSettings, options)
+    out, comm = Path(files.out or options.result), options.comm
+    named = {"checkpoint": str(named_after(out, ".samples.h5"))}
+    settings = Sampling(**named | from_flags(Sampling, options))
+    checkpoint = Path(str(settings.checkpoint))
     start_ranks(job.ranks, options.words)
     confine_if(files)
     from ptyxrf.driver.files.name_lock import locked
-    from ptyxrf.driver.files.output_names import named_after
     from ptyxrf.driver.job.signals import Stopped, catching
     from ptyxrf.driver.uncertainty.uncertainty import uncertainty
 
-    out, comm = Path(files.out or options.result), options.comm
-    checkpoint = Path(settings.checkpoint or named_after(out, ".samples.h5"))
-    settings = settings.replace(checkpoint=str(checkpoint))
     watchdog.start(comm, job.watchdog_seconds, kill_launcher=True)
     try:
         with catching(), locked(out, comm):

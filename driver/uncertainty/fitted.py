@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
-from ptyxrf.driver.objective.link_choice import make_link
+from ptyxrf.driver.objective.link_choice import make_link, with_link
 from ptyxrf.driver.objective.links import Link
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.settings import Model
@@ -118,10 +118,11 @@ def _model(result: Result, scan: Scan, sampling: Sampling) -> Model:
     if isinstance(given.get("link"), Mapping):
         raise ValueError(f"result: expected one with a named link, got {given['link'].get('name')}")
     known = {name: given[name] for name in Model.declared() if given.get(name) is not None}
-    return Model(**known).replace(
+    model = Model(**known).replace(
         method=result.method, curvature="gauss-newton", precision=sampling.precision, memory="cached",
         rescale_probe=False, object_floor=FLOOR, probe_floor=FLOOR,
     )  # fmt: skip
+    return with_link(model, scan)
 
 
 def _start(result: Result, scan: Scan, link: Link) -> dict[str, ArrayLike]:

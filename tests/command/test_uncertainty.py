@@ -1,6 +1,8 @@
 """``ptyxrf uncertainty``: the result gets its error bars, and other commands show them."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,41 @@ def test_error_bars_come_through_a_file_as_they_are(files, measured, tmp_path):
     assert again.meaning == first.uncertainty.meaning
     for name, values in first.uncertainty.arrays.items():
         assert np.array_equal(values, again.arrays[name], equal_nan=True)
+
+
+ENDED = """
+import os, signal, sys
+from ptyxrf.driver.command.main import main
+from ptyxrf.driver.uncertainty.sampler import Sampler
+plain = Sampler.draw
+def draw(self, sample):
+    if sample == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return plain(self, sample)
+Sampler.draw = draw
+sys.exit(main())
+"""
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_sigterm_keeps_the_samples_and_resume_gives_the_same_numbers(files, tmp_path, capsys):
+    path, kept = files[0], tmp_path / "scan-result.samples.h5"
+    words = ["uncertainty", *files, *FEW, "--samples", "3", "--no-report"]
+    before = Path(path).read_bytes()
+    ended = subprocess.run([sys.executable, "-c", ENDED, *words], capture_output=True, text=True)
+    assert ended.returncode == 75, ended.stderr
+    assert ended.stderr.splitlines()[-1] == "ptyxrf: stopped by SIGTERM; go on with --resume"
+    assert kept.exists() and Path(path).read_bytes() == before
+    assert main([*words, "--out", f"{path}.through"]) == 0
+    capsys.readouterr()
+    assert main([*words, "--resume"]) == 0
+    progress = capsys.readouterr().err
+    assert "sample 3 of 3" in progress and "sample 2 of 3" not in progress
+    assert not kept.exists()
+    resumed, through = (read_result(one).uncertainty for one in (path, f"{path}.through"))
+    assert resumed.facts == through.facts
+    for name, values in through.arrays.items():
+        np.testing.assert_array_equal(resumed.arrays[name], values)
 
 
 def test_bad_input_ends_with_one_line(files, capsys):

@@ -67,6 +67,18 @@ def test_errors_fall_with_the_root_of_the_dwell_time(scan):
     assert facts["conditions"][1]["dwell"] == 4 and facts["conditions"][1]["errors"] == long.errors
 
 
+def test_errors_of_a_refractive_specimen_fall_as_the_dose_rises():
+    """The true phase is that of the fit, and the strength of the prior does not scatter from dose to dose."""
+    scan = simulate(
+        "cells", m=8, n=20, per_side="fit", step=2, margin=1, sampling="scan", elements=2, photons=30.0,
+        noise="counting", link="refractive",
+    )  # fmt: skip
+    short, long = expected_errors(scan, dwell=(0.1, 0.4), samples=2).table
+    assert short.errors["phase"] / long.errors["phase"] == pytest.approx(2, rel=0.05)
+    for name in scan.element_names:
+        assert long.errors[name] < short.errors[name]
+
+
 def test_ptychography_with_a_refined_probe_and_positions(scan):
     found = expected_errors(
         scan, method="ptychography", refine_probe=True, refine_positions="each", samples=0
