@@ -32,6 +32,11 @@ def compiled(function: Callable[..., Any]) -> Any:
     return _compiled(function, FLAGS)
 
 
+def compiled_exactly(function: Callable[..., Any]) -> Any:
+    """Compile an allocation-free function that rounds as NumPy does: nothing is fused or reordered."""
+    return _compiled(function, FLAGS | {"_nrt": False, "fastmath": False})
+
+
 def allocation_free(function: Callable[..., Any]) -> Any:
     """Compile a function that makes no arrays, without the reference counts of arrays and of views of them.
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.intensity_residual import FAINT
+from ptyxrf.kernels.kept_counts import KeptCounts
 from ptyxrf.kernels.patches import sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum, PositionedProbe
 from ptyxrf.kernels.words import CURVATURES, PATTERN_LOSSES
@@ -26,9 +27,9 @@ class Diffraction(ABC):
 
     Parameters
     ----------
-    amplitudes : (N, m, m) array of float32 or float64
-        b_j with the zero frequency at [0, 0]; negative where masked. The term takes the array over and may
-        order it anew.
+    amplitudes : (N, m, m) array of float32 or float64, or KeptCounts
+        b_j with the zero frequency at [0, 0]; negative where masked. The term takes them over and may order
+        them anew.
     corners : (N, 2) array of int64
         Patch corners on the tile.
     exposure : (N,) array of float64
@@ -44,7 +45,7 @@ class Diffraction(ABC):
 
     Attributes
     ----------
-    amplitudes : (N, ...) array
+    amplitudes : (N, ...) array or KeptCounts
         In an order of its own; negative where masked, and where a kind needs room beyond the pattern.
     kept_bytes : int
         What is kept of the point last evaluated.
@@ -60,12 +61,12 @@ class Diffraction(ABC):
         Nothing does, and amplitudes are compared.
     """
 
-    amplitudes: NDArray[Any]
+    amplitudes: NDArray[Any] | KeptCounts
     kept_bytes = 0
 
     def __init__(
         self,
-        amplitudes: NDArray,
+        amplitudes: NDArray | KeptCounts,
         corners: NDArray[np.int64],
         exposure: NDArray[np.float64],
         probe: PositionedProbe,
@@ -85,7 +86,10 @@ class Diffraction(ABC):
         self.plain = background == "none" and not self.poisson
         if self.poisson:
             faint = self.real.type(FAINT)
-            np.copyto(amplitudes, np.sqrt(amplitudes**2 + faint), where=amplitudes >= 0)
+            if isinstance(amplitudes, KeptCounts):
+                amplitudes.faint = faint
+            else:
+                np.copyto(amplitudes, np.sqrt(amplitudes**2 + faint), where=amplitudes >= 0)
         self.pattern_losses = np.zeros(self.count)
         self._tile: NDArray[Any] = np.zeros((0, 0), probe.dtype)  # the point last evaluated
         self._exits: NDArray[Any] | None = None  # conj-side fields of the full Hessian with a free probe
@@ -96,7 +100,7 @@ class Diffraction(ABC):
             self.set_background(self.beta)
 
     @abstractmethod
-    def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
+    def _set_up(self, amplitudes: NDArray | KeptCounts, keep_far_fields: bool) -> None:
         """Store the amplitudes, and allocate what is kept and computed."""
 
     def set_known_background(self, background: NDArray) -> None:

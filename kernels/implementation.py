@@ -11,6 +11,7 @@ from ptyxrf.kernels.aligned import batch_size
 from ptyxrf.kernels.diffraction import Diffraction
 from ptyxrf.kernels.fftw.diffraction import LibraryDiffraction
 from ptyxrf.kernels.fftw.probe_shift import LibraryShifts
+from ptyxrf.kernels.kept_counts import KeptCounts
 from ptyxrf.kernels.probe_shift import PositionedProbe, Shifts
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.emission import can_emit
@@ -82,7 +83,7 @@ def positioned_probe(
 
 
 def diffraction_term(
-    amplitudes: NDArray,
+    amplitudes: NDArray | KeptCounts,
     corners: NDArray[np.int64],
     exposure: NDArray[np.float64],
     probe: PositionedProbe,

@@ -14,8 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.kernels.checksum import checksum
+from ptyxrf.kernels.kept_counts import KeptCounts
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.tile import Tile
+
+#: Patterns whose checksum is taken together.
+TOGETHER = 64
 
 #: What belongs to the data besides patterns and fluorescence: small, and the same on every rank.
 SMALL = (
@@ -40,19 +44,22 @@ def tile_checksum(tile: Tile, fields: NDArray[Any]) -> np.uint64:
     return checksum(fields.reshape(len(starts), owned.shape[1]), starts)
 
 
-def digest_patterns(tile: Tile, ranks: Ranks, amplitudes: NDArray[Any]) -> int:
+def digest_patterns(tile: Tile, ranks: Ranks, amplitudes: NDArray[Any] | KeptCounts) -> int:
     """Return the checksum of all patterns; all ranks take part.
 
     Parameters
     ----------
     tile : Tile
     ranks : Ranks
-    amplitudes : (n, m, m) array of float
+    amplitudes : (n, m, m) array of float, or KeptCounts
         Those of ``tile.positions`` as they were read (-1 under the mask).
     """
-    pixels = amplitudes.shape[1] * amplitudes.shape[2]
-    share = checksum(amplitudes.reshape(len(amplitudes), pixels), tile.positions * pixels)
-    return ranks.checksums(share)[0]
+    pixels, share = amplitudes.shape[1] * amplitudes.shape[2], 0
+    for first in range(0, len(amplitudes), TOGETHER):
+        rows = amplitudes[first : first + TOGETHER]
+        starts = tile.positions[first : first + TOGETHER] * pixels
+        share += int(checksum(rows.reshape(len(rows), pixels), starts))
+    return ranks.checksums(np.uint64(share % 2**64))[0]
 
 
 def digest_fluorescence(scan: Scan, tile: Tile, ranks: Ranks, net: NDArray[np.float64]) -> int:

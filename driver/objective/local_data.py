@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.data.digest import digest_fluorescence, digest_patterns
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.fluorescence_counts import FluorescenceData, load_fluorescence
-from ptyxrf.driver.objective.patterns import load_amplitudes
+from ptyxrf.driver.objective.patterns import Amplitudes, load_amplitudes, normalise
 from ptyxrf.parallel.partition import Partition, Reach
 from ptyxrf.parallel.reduction import Ranks
 from ptyxrf.parallel.startup import agreed, from_first_rank
@@ -57,7 +57,7 @@ class Patterns:
 
     Attributes
     ----------
-    amplitudes : (n, m, m) array
+    amplitudes : (n, m, m) array or KeptCounts
         b_j of ``tile.positions`` over the root of the mean count, zero frequency at [0, 0]; -1 under the
         mask.
     mean_count : float
@@ -66,7 +66,7 @@ class Patterns:
         Whether all good intensities are whole numbers.
     """
 
-    amplitudes: NDArray[Any]
+    amplitudes: Amplitudes
     mean_count: float
     whole: bool
 
@@ -124,7 +124,15 @@ class LocalData:
 
     @classmethod
     def read(
-        cls, scan: Scan, method: str, dtype: Any, margin: int, ranks: Ranks, *, patterns: bool = True
+        cls,
+        scan: Scan,
+        method: str,
+        dtype: Any,
+        margin: int,
+        ranks: Ranks,
+        *,
+        patterns: bool = True,
+        as_counts: bool = False,
     ) -> LocalData:
         """Read what a method needs; all ranks take part.
 
@@ -139,6 +147,8 @@ class LocalData:
         ranks : Ranks
         patterns : bool
             Whether to read patterns where the method has some.
+        as_counts : bool
+            Whether to keep patterns of whole numbers as they are.
 
         Raises
         ------
@@ -150,7 +160,7 @@ class LocalData:
         data = cls(scan, ranks, tile, np.ascontiguousarray(corners), scan.exposure[tile.positions])
         if method != "ptychography":
             data = data._with_fluorescence(method)
-        return data._with_patterns(dtype) if patterns and method != "fluorescence" else data
+        return data._with_patterns(dtype, as_counts) if patterns and method != "fluorescence" else data
 
     def _with_fluorescence(self, method: str) -> LocalData:
         scan, tile, ranks = self.scan, self.tile, self.ranks
@@ -165,17 +175,15 @@ class LocalData:
             )
         return replace(self, net=net, counts=counts, checksums=checksums)
 
-    def _with_patterns(self, dtype: Any) -> LocalData:
+    def _with_patterns(self, dtype: Any, as_counts: bool) -> LocalData:
         scan, tile, ranks = self.scan, self.tile, self.ranks
         amplitudes, total, pixels, whole = agreed(
-            ranks.comm, lambda: load_amplitudes(scan, tile.positions, dtype)
+            ranks.comm, lambda: load_amplitudes(scan, tile.positions, dtype, as_counts=as_counts)
         )
         checksums = self.checksums | {"patterns": digest_patterns(tile, ranks, amplitudes)}
         total, pixels, fractional = ranks.sum(np.array([total, pixels, not whole], dtype=np.float64))
         mean_count = float(total / pixels) if total > 0 else 1.0
-        masked = amplitudes < 0
-        amplitudes *= amplitudes.dtype.type(1 / np.sqrt(mean_count))
-        amplitudes[masked] = -1
+        normalise(amplitudes, mean_count)
         return replace(
             self, patterns=Patterns(amplitudes, mean_count, bool(fractional == 0)), checksums=checksums
         )

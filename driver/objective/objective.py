@@ -117,7 +117,10 @@ class Objective:
         self.link = make_link(settings, scan)
         if data is None:
             require_same_problem(comm, scan, settings, start)
-            data = LocalData.read(scan, self.method, self.real, settings.halo_margin, Ranks(comm))
+            data = LocalData.read(
+                scan, self.method, self.real, settings.halo_margin, Ranks(comm),
+                as_counts=settings.memory == "low",
+            )  # fmt: skip
         self.data, self.tile, self.ranks = data, data.tile, data.ranks
         self.work, self.evaluations = Work(), 0
         rescaled = data.patterns.mean_count if data.patterns is not None and settings.rescale_probe else None

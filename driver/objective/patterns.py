@@ -1,7 +1,8 @@
-"""From patterns to the amplitudes that the kernels use."""
+"""From patterns to the amplitudes that the kernels use, or to counts whose roots they take."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,27 @@ from numpy.typing import NDArray
 from ptyxrf.driver.data.data_checks import check_patterns
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.files.stored_array import StoredArray
+from ptyxrf.kernels.kept_counts import KEPT, MASKED, KeptCounts
 
-#: Patterns read at a time, in bytes of float64. Some four arrays of this size live while reading.
+#: Patterns read at a time, in bytes of float64 or of counts. Some four arrays of it live while reading.
 READ_BYTES = 2 * 1024 * 1024
+
+Amplitudes = NDArray[Any] | KeptCounts
+
+
+def are_counts(dtype: Any) -> bool:
+    """Return whether a type has whole numbers of two bytes only.
+
+    Its patterns are kept as counts with low memory, unless a good pixel has 65535; those of other types only
+    if all values are whole and smaller.
+    """
+    dtype = np.dtype(dtype)
+    return dtype.kind in "uib" and dtype.itemsize <= np.dtype(KEPT).itemsize
 
 
 def load_amplitudes(
-    scan: Scan, positions: NDArray[np.int64], dtype: Any
-) -> tuple[NDArray[Any], float, int, bool]:
+    scan: Scan, positions: NDArray[np.int64], dtype: Any, *, as_counts: bool = False
+) -> tuple[Amplitudes, float, int, bool]:
     """Read the patterns of some positions as amplitudes.
 
     Parameters
@@ -26,10 +40,12 @@ def load_amplitudes(
     positions : (n,) array of int64
         Which patterns, in any order; they are read in the order of the file.
     dtype : float32 or float64
+    as_counts : bool
+        Keep them as counts if all are whole numbers below 65535.
 
     Returns
     -------
-    amplitudes : (n, m, m) array
+    amplitudes : (n, m, m) array or KeptCounts
         sqrt(d_j) with the zero frequency at [0, 0]; -1 under the mask.
     total : float
         Sum of the good intensities.
@@ -43,15 +59,15 @@ def load_amplitudes(
     ValueError
         A pattern holds NaN, infinity or a negative count outside the mask.
     """
-    count, m = len(positions), scan.m
-    amplitudes = np.empty((count, m, m), dtype)
+    exact = as_counts and are_counts(scan.patterns.dtype)
+    number = np.dtype(scan.patterns.dtype if exact else np.float64)
+    room = _Room((len(positions), scan.m, scan.m), dtype, as_counts=as_counts)
     total, pixels, whole = 0.0, 0, True
-    block = max(1, READ_BYTES // (8 * m * m))
     order = np.argsort(positions)
-    for first in range(0, count, block):
-        places = order[first : first + block]
+    for block in blocks(len(positions), scan.m, number):
+        places = order[block]
         chosen = positions[places]
-        patterns = _patterns(scan, chosen)
+        patterns = _patterns(scan, chosen, number)
         mask = scan.mask_at(chosen)
         if mask is not None:
             mask = np.broadcast_to(mask, patterns.shape)
@@ -62,25 +78,76 @@ def load_amplitudes(
             where = getattr(scan.patterns, "label", "")
             raise ValueError(f"{where}: {error}" if where else str(error)) from None
         if mask is not None:
-            patterns = np.where(mask, patterns, 0.0)
+            patterns = np.where(mask, patterns, number.type(0))
             pixels += int(mask.sum())
         else:
             pixels += patterns.size
         total += float(patterns.sum())
-        whole = whole and bool((patterns == np.round(patterns)).all())
-        roots = np.sqrt(patterns)
+        whole = whole and (exact or bool((patterns == np.round(patterns)).all()))
+        room.put(places, patterns, mask, countable=whole and bool(patterns.max() < MASKED))
+    return room.filled(), total, pixels, whole
+
+
+def blocks(count: int, m: int, number: Any = np.float64) -> Iterator[slice]:
+    """Yield slices of some patterns, as many as are read at a time as numbers of a type."""
+    step = max(1, READ_BYTES // (np.dtype(number).itemsize * m * m))
+    return (slice(first, first + step) for first in range(0, count, step))
+
+
+class _Room:
+    """Room for amplitudes, whose first half or quarter holds counts until values come that are none.
+
+    The system gives memory to what is written to alone, so that counts take no more than they need.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], dtype: Any, *, as_counts: bool) -> None:
+        self._amplitudes = np.empty(shape, dtype)
+        start = self._amplitudes.reshape(-1).view(KEPT)[: self._amplitudes.size]
+        self._counts = start.reshape(shape) if as_counts else None
+
+    def put(self, places: NDArray[np.int64], patterns: NDArray[Any], mask: Any, *, countable: bool) -> None:
+        """Take intensities in detector order, 0 under the mask."""
+        if self._counts is not None and not countable:
+            self._widen(self._counts)
+            self._counts = None
+        target, values, masked = self._counts, patterns, np.asarray(MASKED, KEPT)
+        if target is None:
+            target, values, masked = self._amplitudes, np.sqrt(patterns, dtype=np.float64), np.asarray(-1.0)
         if mask is not None:
-            roots[~mask] = -1.0
-        amplitudes[places] = np.fft.ifftshift(roots, axes=(1, 2))
-    return amplitudes, total, pixels, whole
+            values = np.where(mask, values, masked)
+        target[places] = np.fft.ifftshift(values, axes=(1, 2))
+
+    def _widen(self, counts: NDArray[Any]) -> None:
+        """Replace counts by amplitudes from the end on, which leaves the counts before them."""
+        for block in reversed(list(blocks(len(counts), counts.shape[1]))):
+            self._amplitudes[block] = KeptCounts(counts[block], self._amplitudes.dtype)[:]
+
+    def filled(self) -> Amplitudes:
+        """Return what was put."""
+        if self._counts is None:
+            return self._amplitudes
+        return KeptCounts(self._counts, self._amplitudes.dtype)
 
 
-def _patterns(scan: Scan, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+def normalise(amplitudes: Amplitudes, mean_count: float) -> None:
+    """Divide amplitudes by the root of the mean count; -1 stays under the mask."""
+    unit = amplitudes.dtype.type(1 / np.sqrt(mean_count))
+    if isinstance(amplitudes, KeptCounts):
+        amplitudes.unit = unit
+        return
+    for block in blocks(len(amplitudes), amplitudes.shape[1]):
+        some = amplitudes[block]
+        masked = some < 0
+        some *= unit
+        some[masked] = -1
+
+
+def _patterns(scan: Scan, chosen: NDArray[np.int64], number: np.dtype[Any]) -> NDArray[Any]:
     """Read patterns by increasing indices: a slice where they follow each other."""
     start, stop = int(chosen[0]), int(chosen[-1]) + 1
     if stop - start == len(chosen):
-        return np.asarray(scan.patterns[start:stop], dtype=np.float64)
+        return np.asarray(scan.patterns[start:stop], dtype=number)
     if isinstance(scan.patterns, np.ndarray | StoredArray):
         # a pattern file makes one request for each unbroken run
-        return np.asarray(scan.patterns[chosen], dtype=np.float64)
-    return np.stack([np.asarray(scan.patterns[int(j)], dtype=np.float64) for j in chosen])
+        return np.asarray(scan.patterns[chosen], dtype=number)
+    return np.stack([np.asarray(scan.patterns[int(j)], dtype=number) for j in chosen])

@@ -151,8 +151,9 @@ class Model(SettingsGroup):
     memory: str = setting(
         "cached",
         Choice(("cached", "low")),
-        "keep the far field of each position for Hessian products, or compute it again in each: 12 bytes "
-        "less per pattern pixel in single precision",
+        "keep the far field of each position for Hessian products, or compute it again in each, and keep "
+        "patterns of whole numbers below 65535 as such: 12 and 2 bytes less per pattern pixel in single "
+        "precision",
     )
     engine: str = setting(
         "auto",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.objective.patterns import READ_BYTES
 from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.driver.solver.settings import SolverSettings
+from ptyxrf.kernels.kept_counts import KEPT
 from ptyxrf.kernels.simd.emitter import VECTOR_BYTES
 from ptyxrf.kernels.simd.fourier import can_transform
 
@@ -73,7 +74,8 @@ def memory_of(problem: ProblemSize, share: Share, memory: str = "low") -> dict[s
     Returns
     -------
     dict
-        "patterns": amplitudes, the state at a point (none with low memory) and shifted probes. "object":
+        "patterns": amplitudes or, with low memory, counts; the state at a point (none with low memory) and
+        shifted probes. "object":
         vectors of the solver, fields with their halo, images. "probe": its unknowns. "fluorescence": data,
         residual and, on the grid, transforms. "messages": buffers of MPI. "reading": a block of patterns
         that is being read, as far as it exceeds later allocations. "total": the peak, above Python and the
@@ -90,9 +92,8 @@ def memory_of(problem: ProblemSize, share: Share, memory: str = "low") -> dict[s
     parts["messages"] = np.full_like(later, MESSAGES if share.ranks > 1 else 0)
     parts["reading"] = np.zeros_like(later)
     if problem.method != "fluorescence":
-        number = NUMBERS[problem.precision]
-        first = np.minimum(READING * READ_BYTES, READING * 8 * numbers) + numbers * (number + 1)
-        parts["reading"] = np.maximum(first - later, 0.0)
+        block = np.minimum(READING * READ_BYTES, READING * 8 * numbers)
+        parts["reading"] = np.maximum(block + numbers * _kept_bytes(problem, memory) - later, 0.0)
     parts["total"] = sum(parts.values(), np.zeros_like(later))
     return {name: np.rint(value).astype(np.int64) for name, value in parts.items()}
 
@@ -107,11 +108,20 @@ def _pattern_bytes(p: ProblemSize, pixels: NDArray[np.float64], memory: str) -> 
     if can_transform(p.m):  # vector code pads its rows, and stores c/|psi|^2 too
         lanes = VECTOR_BYTES // number
         far, far_numbers = far * (-(-p.m // lanes) * lanes / p.m), far_numbers + 1
-    kept = (1.0 + (far_numbers if memory == "cached" else 0.0)) if p.method != "fluorescence" else 0.0
+    kept = _kept_bytes(p, memory)
+    if memory == "cached" and p.method != "fluorescence":
+        kept += number * far_numbers
     # see `assemble`: otherwise the probe of a position is shifted just before it is used
     keeps_probes = memory == "cached" or not (p.refine_probe or p.moving) or p.sampling == "scan"
     shifted = 2.0 * p.modes if p.fractional and keeps_probes else 0.0
-    return number * (far * kept + pixels * shifted)
+    return far * kept + pixels * number * shifted
+
+
+def _kept_bytes(p: ProblemSize, memory: str) -> float:
+    """Return the bytes of a pixel of a pattern as it is kept."""
+    if p.method == "fluorescence":
+        return 0.0
+    return np.dtype(KEPT).itemsize if p.counts and memory == "low" else NUMBERS[p.precision]
 
 
 def _object_bytes(p: ProblemSize, share: Share) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import blur_reach
+from ptyxrf.driver.objective.patterns import are_counts
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.parallel.partition import Reach
 
@@ -40,6 +41,8 @@ class ProblemSize:
         Pixels beyond its tile that a rank needs for the blur of the maps and for positions that move.
     moving : bool
         Whether positions are unknowns.
+    counts : bool
+        Whether patterns are known to be whole numbers of two bytes, which low memory keeps as such.
     """
 
     corners: NDArray[np.int64]
@@ -54,6 +57,7 @@ class ProblemSize:
     refine_probe: bool = False
     reach: Reach = NO_REACH
     moving: bool = False
+    counts: bool = False
 
     @classmethod
     def of_scan(cls, scan: Scan, model: Model | None = None, modes: int | None = None) -> ProblemSize:
@@ -84,6 +88,7 @@ class ProblemSize:
             model.refine_probe,
             blur_reach(scan, method, model.halo_margin),
             moving,
+            are_counts(scan.patterns.dtype),
         )
 
     @classmethod

@@ -29,7 +29,7 @@ from ptyxrf.parallel.startup import first_on_each_node, on_each_node
 #: Settings that decide which kernels there are.
 DECISIVE = (
     "method", "precision", "curvature", "refine_probe", "refine_positions", "refine_intensities",
-    "pattern_loss",
+    "pattern_loss", "memory",
 )  # fmt: skip
 #: Numba's name for the compilation of a function.
 COMPILATION = "numba:compile"

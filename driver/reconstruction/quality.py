@@ -98,16 +98,15 @@ def sum_misfit(objective: Objective, vector: NDArray, scales: NDArray[np.float64
     assert diffraction is not None
     photons = objective.mean_count / scales[tile.positions]
     classes, table = CLASSES, floor_table()
-    shape = diffraction.amplitudes.shape  # a rank may have no positions
-    amplitudes = diffraction.amplitudes.reshape(shape[0], math.prod(shape[1:]))
+    shape = diffraction.amplitudes.shape[1:]
     positions = np.zeros((diffraction.count, POSITION_SUMS + len(classes)))
-    pixels = np.zeros((PIXEL_SUMS + len(classes), amplitudes.shape[1]))
+    pixels = np.zeros((PIXEL_SUMS + len(classes), math.prod(shape)))
     counts = np.zeros((len(classes), 2))
     for first, last, intensities in objective.intensities(vector):
         here = slice(first, last)
         add_misfit(
-            intensities.reshape(last - first, -1), amplitudes[here], photons[here], classes, table,
-            positions[here], pixels, counts,
+            intensities.reshape(last - first, -1), diffraction.amplitudes[here].reshape(last - first, -1),
+            photons[here], classes, table, positions[here], pixels, counts,
         )  # fmt: skip
     counts = ranks.sum(counts)
     missing = np.clip(counts[:, 0] / np.where(counts[:, 1] > 0, counts[:, 1], 1.0), 0.0, 1.0)
@@ -115,7 +114,7 @@ def sum_misfit(objective: Objective, vector: NDArray, scales: NDArray[np.float64
     pixels[1] += missing @ pixels[PIXEL_SUMS:]
     whole = np.zeros((POSITION_SUMS, scan.N))
     whole[:, tile.positions] = positions[:, :POSITION_SUMS].T
-    planes = pixels[:PIXEL_SUMS].reshape(PIXEL_SUMS, *diffraction.amplitudes.shape[1:])
+    planes = pixels[:PIXEL_SUMS].reshape(PIXEL_SUMS, *shape)
     planes = np.fft.fftshift(diffraction.in_order(planes), axes=(-2, -1))
     return Sums(ranks.sum(whole), ranks.sum(np.ascontiguousarray(planes)))
 

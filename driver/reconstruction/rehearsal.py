@@ -81,11 +81,11 @@ def rehearse_rest(kind: Kind) -> None:
     model = kind.model.replace(refine_positions="none")
     scan = _scan(kind, "vector", fractional=False)
     objective = Objective(scan, settings=model)
-    terms, patterns = objective.terms, objective.data.patterns
-    assert patterns is not None
+    terms = objective.terms
     terms.diffraction = _HalfSquare(
-        patterns.amplitudes, terms.corners, objective.data.exposure, terms.positioned, model.curvature,
-        loss=model.pattern_loss, background="refined" if model.refine_pattern_background else "none",
+        np.ones((scan.N, scan.m, scan.m), objective.real), terms.corners, objective.data.exposure,
+        terms.positioned, model.curvature, loss=model.pattern_loss,
+        background="refined" if model.refine_pattern_background else "none",
     )  # fmt: skip
     _take_steps(objective, products=kind.products)
     _fit_maps_alone(scan, model)

@@ -168,7 +168,10 @@ def _objective(job: Job, settings: Settings, before: Handover) -> Objective:
     """Read this rank's data, and return its objective at the start of the stage."""
     scan, model = job.scan, settings.part(Model)
     log.log(_level(scan), "reading %d patterns", scan.N)
-    data = LocalData.read(scan, model.method, DTYPES[model.precision], model.halo_margin, Ranks(job.comm))
+    data = LocalData.read(
+        scan, model.method, DTYPES[model.precision], model.halo_margin, Ranks(job.comm),
+        as_counts=model.memory == "low",
+    )  # fmt: skip
     judge(data, settings)
     objective = Objective(scan, settings=model, start={**job.start, **before.start}, data=data)
     before.enter(objective)

@@ -33,7 +33,7 @@ class PerturbedGradient:
     Parameters
     ----------
     objective : Objective
-        Of amplitudes, with the curvature "gauss-newton"; all ranks take part.
+        Of amplitudes, with the curvature "gauss-newton" and cached memory; all ranks take part.
     vector : (size,) array
         The point.
     seed : int
@@ -51,8 +51,10 @@ class PerturbedGradient:
         tile, terms = objective.tile, objective.terms
         self._diffraction, self._fluorescence = terms.diffraction, terms.fluorescence
         if self._diffraction is not None:
+            amplitudes = self._diffraction.amplitudes
+            assert isinstance(amplitudes, np.ndarray)
+            self._amplitudes, self._masked = amplitudes, amplitudes < 0
             self._deviations = self._of_roots(tile.positions, poisson=poisson)
-            self._masked = self._diffraction.amplitudes < 0
             self._set_amplitudes(None)
         predicted = objective.predicted_fluorescence(vector)
         if self._fluorescence is not None and predicted is not None:
@@ -84,8 +86,7 @@ class PerturbedGradient:
         """
         objective, scan = self._objective, self._objective.scan
         scale = np.ones(scan.N) if scan.count_scale is None else scan.count_scale
-        assert self._diffraction is not None
-        variances = np.full_like(self._diffraction.amplitudes, 0.25)
+        variances = np.full_like(self._amplitudes, 0.25)
         unit = scale[positions].reshape(-1, *[1] * (variances.ndim - 1)) / objective.mean_count
         for first, last, intensities in () if poisson else objective.intensities(self._vector):
             means = intensities / unit[first:last]
@@ -97,8 +98,7 @@ class PerturbedGradient:
 
     def _set_amplitudes(self, sample: int | None) -> None:
         """Replace the amplitudes by noise around a number; None: by that number."""
-        assert self._diffraction is not None
-        amplitudes = self._diffraction.amplitudes
+        amplitudes = self._amplitudes
         pixels = int(np.prod(amplitudes.shape[1:]))
         within, step = np.arange(pixels).reshape(amplitudes.shape[1:]), max(1, BLOCK // pixels)
         positions = self._objective.tile.positions

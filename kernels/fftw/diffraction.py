@@ -22,6 +22,7 @@ from ptyxrf.kernels.intensity_residual import (
     intensity_losses_along,
     intensity_residual,
 )
+from ptyxrf.kernels.kept_counts import KeptCounts
 from ptyxrf.kernels.patches import add_patches, multiply_patches, multiply_patches_add, sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum
 
@@ -29,7 +30,7 @@ from ptyxrf.kernels.probe_shift import AdjointSum
 class LibraryDiffraction(Diffraction):
     """The term for patterns of any size; see `Diffraction`."""
 
-    def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
+    def _set_up(self, amplitudes: NDArray | KeptCounts, keep_far_fields: bool) -> None:
         probe = self.probe
         self.amplitudes = amplitudes
         self.fourier = PatternFourier(self.modes, self.m, probe.dtype, probe.batch)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ptyxrf.kernels.amplitude_residual import DARK, DARK_SINGLE
 from ptyxrf.kernels.compiled import kernel_part
 from ptyxrf.kernels.intensity_residual import poisson_deviance
+from ptyxrf.kernels.kept_counts import take_roots
 from ptyxrf.kernels.simd.arguments import Detector, Patterns, Scratch, State
 from ptyxrf.kernels.simd.fourier import FieldPlan
 
@@ -28,29 +29,41 @@ class Chunk(NamedTuple):
         Where it begins in a field and in psi.
     level : int
         Where it begins in a pattern.
-    here, kept : int
-        Where it begins in the amplitudes, and in what is kept of c/|psi|^2.
+    here, counted, kept : int
+        Where it begins in the amplitudes, in the counts, and in what is kept of c/|psi|^2.
     """
 
     at: int
     far: int
     level: int
     here: int
+    counted: int
     kept: int
 
 
 @kernel_part
 def chunk_of(plan: FieldPlan, patterns: Patterns, state: State, j: int, c: int) -> Chunk:
     """Return chunk c of position j."""
-    here = plan.pattern * j + plan.part * c
-    kept = plan.part * c if state.recompute else here
+    within = plan.part * c
+    here = plan.pattern * j + within
+    kept = within if state.recompute else here
     return Chunk(
         plan.chunk * c,
         2 * plan.modes * kept,
-        plan.part * c,
+        within,
+        here if len(patterns.counts) == 0 else within,
         here,
         kept,
     )
+
+
+@kernel_part
+def bring(plan: FieldPlan, patterns: Patterns, chunk: Chunk) -> None:
+    """Take the roots of the counts of a chunk, where counts are kept."""
+    if len(patterns.counts) > 0:
+        counts = patterns.counts[chunk.counted : chunk.counted + plan.part]
+        measured = patterns.amplitudes[chunk.here : chunk.here + plan.part]
+        take_roots(counts, patterns.unit, patterns.faint, measured)
 
 
 @kernel_part
@@ -121,6 +134,7 @@ def residual_chunk(
 
     The gradient in the background is added to its sums if `adding`.
     """
+    bring(plan, patterns, chunk)
     part, plane, modes = plan.part, plan.plane, plan.modes
     at, far, here, kept = chunk.at, chunk.far, chunk.here, chunk.kept
     field, work, psi, low, high = scratch.field, scratch.work, state.psi, patterns.low, patterns.high
@@ -254,6 +268,7 @@ def losses_chunk(
     steps: NDArray, losses: NDArray,
 ) -> None:  # fmt: skip
     """losses[s] += loss of psi + t field + t^2 bends at t = steps[s]; bends = 0 unless `quadratic`."""
+    bring(plan, patterns, chunk)
     part, plane, modes = plan.part, plan.plane, plan.modes
     at, far, detector = chunk.at, chunk.far, patterns.detector
     measured = patterns.amplitudes[chunk.here : chunk.here + part]

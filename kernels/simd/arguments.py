@@ -95,13 +95,20 @@ class Patterns(NamedTuple):
     Attributes
     ----------
     amplitudes : array of real
-        (N, C, m, W), negative where masked.
+        (N, C, m, W), negative where masked; or room for one pattern, where counts are kept.
+    counts : array of uint16
+        (N, C, m, W), `ptyxrf.kernels.kept_counts.MASKED` where masked; empty where amplitudes are kept.
+    unit, faint : float
+        See `ptyxrf.kernels.kept_counts.take_roots`.
     low, high : float
         Bounds of the curvature c.
     detector : Detector
     """
 
     amplitudes: NDArray
+    counts: NDArray
+    unit: float
+    faint: float
     low: float
     high: float
     detector: Detector

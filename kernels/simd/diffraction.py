@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.aligned import aligned_empty
 from ptyxrf.kernels.diffraction import Diffraction
+from ptyxrf.kernels.kept_counts import KEPT, MASKED, KeptCounts
 from ptyxrf.kernels.patches import add_patches, sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum
 from ptyxrf.kernels.simd import passes
@@ -20,23 +21,22 @@ from ptyxrf.kernels.simd.arguments import Detector, Patterns, Positions, ProbeCh
 from ptyxrf.kernels.simd.fourier import VectorPlan
 
 
-def _ordered(amplitudes: NDArray, plan: VectorPlan) -> NDArray[Any]:
-    """Return amplitudes in the far layout, in their own memory where a row fills whole vectors."""
-    count, m, _ = amplitudes.shape
+def _ordered(patterns: NDArray, plan: VectorPlan, masked: int) -> NDArray[Any]:
+    """Return patterns in the far layout, in their own memory where a row fills whole vectors."""
+    count, m, _ = patterns.shape
     shape = (count, *plan.far_shape())
-    in_place = plan.padded == m and amplitudes.flags.c_contiguous
-    ordered = amplitudes.reshape(shape) if in_place else aligned_empty(shape, amplitudes.dtype)
+    in_place = plan.padded == m and patterns.flags.c_contiguous
+    ordered = patterns.reshape(shape) if in_place else aligned_empty(shape, patterns.dtype)
     for j in range(count):
-        ordered[j] = plan.to_far(amplitudes[j], fill=-1)
+        ordered[j] = plan.to_far(patterns[j], fill=masked)
     return ordered
 
 
 class VectorDiffraction(Diffraction):
     """The term for patterns whose size has the prime factors 2, 3, 5 and 7 only; see `Diffraction`."""
 
-    def _set_up(self, amplitudes: NDArray, keep_far_fields: bool) -> None:
+    def _set_up(self, amplitudes: NDArray | KeptCounts, keep_far_fields: bool) -> None:
         plan = self._order = VectorPlan.of(self.m, self.real)
-        self.amplitudes = _ordered(amplitudes, plan)
         fields = self._plan = plan.of_fields(self.modes)
         positions = self.count if keep_far_fields else 1
         psi = aligned_empty((positions * 2 * self.modes * fields.pattern,), self.real)
@@ -48,12 +48,24 @@ class VectorDiffraction(Diffraction):
         detector = Detector(
             self.plain, self.poisson, self.background_moves, self._levels.reshape(-1), self._sums
         )
-        self._patterns = Patterns(self.amplitudes.reshape(-1), self.low, self.high, detector)
+        self._patterns = self._measured(amplitudes, detector)
         self._state = State(psi, ratio, not keep_far_fields)
         field = plan.fields(self.modes)
         self._scratch = Scratch(field, field, aligned_empty((5 * fields.part,), self.real))
         nothing = np.zeros(0, self.probe.dtype)
         self._at_rest = ProbeChange(False, np.zeros(self.count, np.int64), nothing, nothing, nothing)
+
+    def _measured(self, amplitudes: NDArray | KeptCounts, detector: Detector) -> Patterns:
+        """Order the patterns, and return what the passes want to know of them."""
+        bounds = self.low, self.high, detector
+        if isinstance(amplitudes, KeptCounts):
+            amplitudes.values = _ordered(amplitudes.values, self._order, MASKED)
+            self.amplitudes, room = amplitudes, aligned_empty((self._plan.pattern,), self.real)
+            counts = amplitudes.values.reshape(-1)
+            return Patterns(room, counts, amplitudes.unit, amplitudes.faint, *bounds)
+        ordered = self.amplitudes = _ordered(amplitudes, self._order, -1)
+        zero = self.real.type(0)
+        return Patterns(ordered.reshape(-1), np.zeros(0, KEPT), zero, zero, *bounds)
 
     def _set_levels(self) -> None:
         """See `Diffraction`."""

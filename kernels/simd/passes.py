@@ -104,6 +104,15 @@ def prefetch_part(array: NDArray, start: int, count: int, part: int, parts: int)
 
 
 @kernel_part
+def prefetch_measured(patterns: Patterns, start: int, count: int, part: int, parts: int) -> None:
+    """Ask for one of some parts of a pattern, as it is kept."""
+    if len(patterns.counts) > 0:
+        prefetch_part(patterns.counts, start, count, part, parts)
+    else:
+        prefetch_part(patterns.amplitudes, start, count, part, parts)
+
+
+@kernel_part
 def prefetch_state(psi: NDArray, ratio: NDArray, j: int, far: int, size: int, part: int, parts: int) -> None:
     """Ask for one of some parts of what is kept of a position: `far` numbers of psi and `size` ratios."""
     prefetch_part(psi, j * far, far, part, parts)
@@ -207,13 +216,13 @@ def gradients(
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
             forward_rows(plan, field, first, last, scale, patch, probe, NO, patch, probe)
-            prefetch_part(patterns.amplitudes, following, plan.pattern, fetched, 3 * groups)
+            prefetch_measured(patterns, following, plan.pattern, fetched, 3 * groups)
             fetched += 1
         total = 0.0
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
             forward_columns(plan, field, first, last)
-            prefetch_part(patterns.amplitudes, following, plan.pattern, fetched, 3 * groups)
+            prefetch_measured(patterns, following, plan.pattern, fetched, 3 * groups)
             fetched += 1
             for c in range(first, last):
                 chunk = chunk_of(plan, patterns, state, j, c)
@@ -223,7 +232,7 @@ def gradients(
         for first in range(0, chunks, GROUP):
             last = min(first + GROUP, chunks)
             backward_rows_overlap_add(plan, field, first, last, scale, probe, goal, moves, patch, sums)
-            prefetch_part(patterns.amplitudes, following, plan.pattern, fetched, 3 * groups)
+            prefetch_measured(patterns, following, plan.pattern, fetched, 3 * groups)
             fetched += 1
         if len(probe_change.exits) > 0:
             for k in range(plan.modes):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from ptyxrf.driver.command.plan_text import plan_text
@@ -152,6 +153,11 @@ def test_memory_is_that_of_the_arrays():
     assert parts["total"] == sum(size for name, size in parts.items() if name != "total")
     shared = memory_of(problem, dataclasses.replace(share, ranks=2))
     assert shared["total"] > low["total"]
+    counted = scan.replace(patterns=np.round(scan.patterns).astype(np.uint16))
+    held = Objective(counted, precision="single", memory="low").terms.diffraction.amplitudes.values.nbytes
+    parts = memory_of(ProblemSize.of_scan(counted), share)
+    assert low["patterns"] - parts["patterns"] == held == 2 * scan.N * 16 * 16
+    assert parts["total"] - parts["reading"] == low["total"] - low["reading"] - held
     alone = memory_of(dataclasses.replace(problem, method="fluorescence", fractional=False), share)
     assert alone["patterns"] == alone["reading"] == 0
 
