@@ -9,7 +9,8 @@ message. Each method runs in a process of its own with one thread and single pre
 start; methods.py and README.md give its settings and the reasons for them. The seconds are those of the
 solver alone: imports, loading the data, building the problem, compilation and planning precede the clock, and
 it stops while an iterate is saved. They are processor time, which depends less on other processes than wall
-time; wall time is recorded as well. The objective of ptyxrf in double precision measures all iterates.
+time; wall time is recorded as well. With --threads N, the other packages have N threads and ptyxrf N ranks,
+and seconds are wall time. The objective of ptyxrf in double precision measures all iterates.
 
 The output is a JSON file of each run in DIR/runs (a run that is there already with the same settings is not
 repeated, unless --fresh is given), and results.md, results.json and results.png.
@@ -32,10 +33,8 @@ from methods import METHODS, Method
 from problems import SPECIMENS, Judge, Problem, known, star
 from report import draw, ratios, table
 
-#: Environment variables that restrict every library to one thread.
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
+#: Environment variables that set the threads of every library.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def interpreters(folder: Path | None, named: list[str]) -> dict[str, Path]:
@@ -68,8 +67,10 @@ def interpreters(folder: Path | None, named: list[str]) -> dict[str, Path]:
     return found
 
 
-def run(problem: Problem, judge: Judge, method: Method, python: Path, max_seconds: float) -> dict[str, Any]:
-    """Run a method and return its record.
+def run(
+    problem: Problem, judge: Judge, method: Method, python: Path, max_seconds: float, threads: int
+) -> dict[str, Any]:
+    """Run a method with so many threads, or ranks, and return its record.
 
     Raises
     ------
@@ -86,11 +87,14 @@ def run(problem: Problem, judge: Judge, method: Method, python: Path, max_second
             "folder": name,
             "iterations": method.iterations,
             "max_seconds": max_seconds,
+            "threads": threads,
         }
         (folder / "job.json").write_text(json.dumps(job))
         runner = Path(__file__).with_name(f"run_{method.package}.py")
-        environment = os.environ | ONE_THREAD | {"MPLBACKEND": "Agg"}
         words = [str(python), str(runner), str(folder / "job.json")]
+        if method.package == "ptyxrf" and threads > 1:
+            words, threads = [str(python.with_name("mpiexec")), "-n", str(threads), *words], 1
+        environment = os.environ | dict.fromkeys(THREADS, str(threads)) | {"MPLBACKEND": "Agg"}
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError((done.stderr.strip() or f"ended with code {done.returncode}").splitlines()[-1])
@@ -107,17 +111,18 @@ def run(problem: Problem, judge: Judge, method: Method, python: Path, max_second
         "package": method.package,
         "settings": settings,
         "max_seconds": max_seconds,
+        "threads": job["threads"],
         **record,
     }
 
 
-def stored(path: Path, method: Method, problem: str, max_seconds: float) -> dict[str, Any] | None:
+def stored(path: Path, method: Method, problem: str, limits: dict[str, Any]) -> dict[str, Any] | None:
     """Return the record in a file if its run had the same settings."""
     if not path.exists():
         return None
     record: dict[str, Any] = json.loads(path.read_text())
-    same = record["settings"] == method.settings[problem] and record["max_seconds"] == max_seconds
-    return record if same else None
+    wanted = {"settings": method.settings[problem], **limits}
+    return record if wanted == {name: record.get(name) for name in wanted} else None
 
 
 def chosen(words: list[str]) -> list[Method]:
@@ -145,8 +150,11 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--specimen", choices=SPECIMENS, default=SPECIMENS[0], help="object to simulate")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="parts of methods' names")
     parser.add_argument("--max-seconds", type=float, default=60.0, metavar="S", help="solver time of a run")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the others; ranks of ptyxrf")
     parser.add_argument("--fresh", action="store_true", help="repeat runs with stored results")
     options = parser.parse_args(words)
+    if options.threads < 1:
+        parser.error(f"--threads: expected a number of at least 1, got {options.threads}")
     if not options.max_seconds > 0:
         parser.error(f"--max-seconds: expected a number above 0, got {options.max_seconds}")
     if options.star is not None and not options.star.is_file():
@@ -173,6 +181,7 @@ def main(words: list[str] | None = None) -> int:
     folder = options.out / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     records: list[dict[str, Any]] = []
+    limits = {"max_seconds": options.max_seconds, "threads": options.threads}
     failed = False
     for problem in options.problems:
         judge: Judge | None = None
@@ -182,7 +191,7 @@ def main(words: list[str] | None = None) -> int:
                 continue
             name = problem.name if problem.name == "star" else f"{problem.name}-{options.specimen}"
             path = folder / f"{name}-{method.slug}.json"
-            record = None if options.fresh else stored(path, method, problem.name, options.max_seconds)
+            record = None if options.fresh else stored(path, method, problem.name, limits)
             if record is None and method.package not in options.interpreters:
                 print(f"{label}: skipped, no environment for {method.package}", flush=True)
                 continue
@@ -191,7 +200,7 @@ def main(words: list[str] | None = None) -> int:
                 judge = judge or Judge(problem)
                 python = options.interpreters[method.package]
                 try:
-                    record = run(problem, judge, method, python, options.max_seconds)
+                    record = run(problem, judge, method, python, **limits)
                 except RuntimeError as error:
                     print(f"{label}: failed: {error}", file=sys.stderr, flush=True)
                     failed = True

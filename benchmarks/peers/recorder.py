@@ -30,7 +30,9 @@ class Job:
     iterations : int
         Largest number of iterations.
     max_seconds : float
-        Largest processor time of the solver.
+        Largest time of the solver.
+    threads : int
+        Threads, or ranks.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -40,6 +42,7 @@ class Job:
         self.settings: dict[str, Any] = words["settings"]
         self.folder = Path(words["folder"])
         self.iterations, self.max_seconds = int(words["iterations"]), float(words["max_seconds"])
+        self.threads = int(words["threads"])
         self.shape = tuple(int(size) for size in self.data["shape"])
         self.refine_probe = bool(self.data["refine_probe"])
 
@@ -60,7 +63,7 @@ def clocks() -> np.ndarray:
 
 
 class Recorder:
-    """Time a solver; the clocks stop while a snapshot is taken.
+    """Time a solver; the clocks stop while a snapshot is taken. With threads, seconds are wall time.
 
     Call `start` after the preparation (modules imported, data loaded, code compiled, plans made), then `note`
     before the first iteration and after each iteration.
@@ -88,7 +91,7 @@ class Recorder:
         Parameters
         ----------
         current : callable
-            Returns object and probe in the conventions of the data.
+            Returns object and probe in the conventions of the data; called each time.
         transforms : callable
             Returns the number of transforms of one pattern so far, forward or inverse.
 
@@ -99,10 +102,12 @@ class Recorder:
         """
         now = clocks()
         seconds, wall = now - self._began
+        if self.job.threads > 1:
+            seconds = wall
         self._iteration += 1
         over = self._iteration >= self.job.iterations or seconds > self.job.max_seconds
+        z, probe = current()
         if over or is_kept(self._iteration):
-            z, probe = current()
             np.savez(self.job.folder / f"{len(self.rows)}.npz", object=z, probe=probe)
             pairs = transforms() / 2 / len(self.job.data["patterns"])
             self.rows.append(

@@ -61,7 +61,7 @@ def make_steps(job: Job, settings: dict[str, Any], iterations: int) -> tuple[Any
 
 def main(job: Job) -> None:
     """Make the run."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(job.threads)
     from importlib.metadata import version
 
     search = job.settings["optimizer"] == "LBFGS"

@@ -76,7 +76,7 @@ def make_task(job: Job, short: bool = False) -> Any:
 
 def main(job: Job) -> None:
     """Make the run."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(job.threads)
     logging.disable(logging.WARNING)
     allow_missing_torchvision()
     from importlib.metadata import version

@@ -2,7 +2,7 @@
 
 Settings: "solver", "curvature", and those of `SolverSettings`. Loading the scan and two iterations, which
 compile the kernels, precede the clock. The transforms are counted where the kernels make them, including
-those that shift probes by fractions of a pixel.
+those that shift probes by fractions of a pixel. Under mpiexec the first rank keeps the time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+from mpi4py import MPI
 from recorder import Job, Recorder, job_of_command_line
 
 import ptyxrf
@@ -54,9 +54,10 @@ def main(job: Job) -> None:
     data, settings = job.data, dict(job.settings)
     curvature, solver = settings.pop("curvature", "positive"), settings.pop("solver", "quasi-newton")
     scan = ptyxrf.Scan(data["patterns"], data["positions"], data["probe"], shape=job.shape, count_scale=1)
+    comm = MPI.COMM_WORLD
     objective = ptyxrf.Objective(
         scan, "ptychography", precision="single", refine_probe=job.refine_probe, curvature=curvature,
-        memory="low" if solver == "quasi-newton" else "cached", engine="vector",
+        memory="low" if solver == "quasi-newton" else "cached", engine="vector", comm=comm,
     )  # fmt: skip
     most = job.iterations + 1
     never = {"gradient_tolerance": 0.0, "loss_tolerance": 0.0}
@@ -69,20 +70,25 @@ def main(job: Job) -> None:
     for _ in range(2):  # compiles
         state = minimiser.step(state)
 
-    recorder, count = Recorder(job), count_transforms()
+    recorder, count, made = Recorder(job), count_transforms(), [0.0]
 
     def enough(state: State) -> bool:
-        vector = state.vector
-        return recorder.note(
-            lambda: (objective.complex_object(vector), np.array(objective.probe_of(vector)[0])),
-            lambda: count[0],
-        )
+        def current() -> tuple[Any, Any]:
+            made[0] = comm.allreduce(count[0])
+            fields = objective.gather(state.vector)
+            return fields["real_part"] + 1j * fields["imaginary_part"], objective.probe_of(state.vector)[0]
+
+        if comm.rank > 0:
+            current()
+        over = comm.rank == 0 and recorder.note(current, lambda: made[0])
+        return bool(comm.bcast(over))
 
     recorder.start()
     state = minimiser.start(objective.initial)
     while not enough(state) and minimiser.reason(state) is None:
         state = minimiser.step(state)
-    recorder.write(version=ptyxrf.__version__)
+    if comm.rank == 0:
+        recorder.write(version=ptyxrf.__version__)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def iterate(run: Any) -> None:
 
 def main(job: Job) -> None:
     """Make the run."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(job.threads)
     from importlib.metadata import version
 
     warm, counter = make_run(job), CountTransforms(job.data["probe"].shape[-1])

@@ -131,14 +131,15 @@ def test_ratio_says_when_ptyxrf_did_not_get_there(peers_on_path):
     assert "ptyxrf did not reach it" in ratios([record("ptyxrf", "ptyxrf", floor=0.1), record()])[0]
 
 
-def test_runner_of_ptyxrf_on_a_tiny_problem(tiny, peers_on_path):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_runner_of_ptyxrf_on_a_tiny_problem(tiny, peers_on_path, threads):
     from compare import run
     from methods import METHODS, Method
     from problems import Judge
 
     assert METHODS[0].package == "ptyxrf"
     method = Method("ptyxrf", "ptyxrf", 15, {"known": {}})
-    made = run(tiny, Judge(tiny), method, Path(sys.executable), 60.0)
+    made = run(tiny, Judge(tiny), method, Path(sys.executable), 60.0, threads)
     rows = made["rows"]
     assert [row["iteration"] for row in rows[:5]] == [0, 1, 2, 3, 4]
     assert rows[-1]["iteration"] == 15
