@@ -56,6 +56,50 @@ class LazyArray:
         return np.asarray(self[:], dtype=dtype)
 
 
+class LazyRows(LazyArray):
+    """An array whose first axis is read at some places in increasing order, such as a stack of patterns."""
+
+    def _read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Read rows by sorted indices without repetitions."""
+        raise NotImplementedError
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Read values.
+
+        Parameters
+        ----------
+        key : int, slice, sequence of int or of bool, Ellipsis, or a tuple that begins with one of them
+            As for an array; the rest of a tuple cuts what was read.
+
+        Returns
+        -------
+        array of `dtype`
+            A row for an integer, otherwise (B, ...).
+
+        Raises
+        ------
+        IndexError
+            If an index is out of range.
+        """
+        first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
+        if first is Ellipsis:
+            return self[:][key]
+        # Numpy resolves the index: negative, boolean, reversed and repeated ones follow its rules.
+        wanted = np.arange(self.shape[0])[() if isinstance(first, tuple) else first]
+        unique, inverse = np.unique(wanted, return_inverse=True)
+        block = self._read(unique)
+        local: Any
+        if isinstance(first, slice):
+            local = slice(None, None, -1 if len(wanted) > 1 and wanted[0] > wanted[-1] else 1)
+        elif np.ndim(wanted) == 0:
+            local = 0
+        elif not rest and np.array_equal(unique, wanted):
+            return block
+        else:
+            local = inverse.reshape(wanted.shape)
+        return block[(local, *rest)]
+
+
 class ConvertedSource(LazyArray):
     """A lazy source of another library, as arrays of NumPy.
 

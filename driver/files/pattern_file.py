@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.lazy_arrays import LazyRows
 from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
@@ -21,8 +22,12 @@ def good_pixels(mask: NDArray[Any]) -> NDArray[np.bool_]:
     return (mask == 0) | (mask == HAS_SIGNAL)
 
 
-class PatternFile(StoredArray):
-    """Patterns (N, m, m) in an HDF5 dataset; see `StoredArray` for the parameters."""
+class PatternFile(LazyRows, StoredArray):
+    """Patterns (N, m, m) in an HDF5 dataset; see `StoredArray` for the parameters.
+
+    Slicing raises `FileNotFoundError` where the file has gone, and `DamagedFile` where values cannot be read
+    or a checksum does not fit.
+    """
 
     def _read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """Read patterns by sorted indices without repetitions, one request for each unbroken run."""
@@ -40,46 +45,6 @@ class PatternFile(StoredArray):
                         f"({error})",
                     ) from error
         return block
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Read patterns.
-
-        Parameters
-        ----------
-        key : int, slice, sequence of int or of bool, Ellipsis, or a tuple that begins with one of them
-            As for an array; the rest of a tuple cuts what was read.
-
-        Returns
-        -------
-        array of `dtype`
-            (m, m) for an integer, otherwise (B, m, m).
-
-        Raises
-        ------
-        FileNotFoundError
-            The file has gone.
-        DamagedFile
-            The values cannot be read, or a checksum does not fit.
-        IndexError
-            If an index is out of range.
-        """
-        first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
-        if first is Ellipsis:
-            return self[:][key]
-        # Numpy resolves the index: negative, boolean, reversed and repeated ones follow its rules.
-        wanted = np.arange(self.shape[0])[() if isinstance(first, tuple) else first]
-        unique, inverse = np.unique(wanted, return_inverse=True)
-        block = self._read(unique)
-        local: Any
-        if isinstance(first, slice):
-            local = slice(None, None, -1 if len(wanted) > 1 and wanted[0] > wanted[-1] else 1)
-        elif np.ndim(wanted) == 0:
-            local = 0
-        elif not rest and np.array_equal(unique, wanted):
-            return block
-        else:
-            local = inverse.reshape(wanted.shape)
-        return block[(local, *rest)]
 
 
 class MaskFile(PatternFile):

@@ -1,7 +1,5 @@
 """Datasets that claim to be larger than what they belong to."""
 
-import zipfile
-
 import h5py
 import numpy as np
 import pytest
@@ -9,10 +7,9 @@ from file_examples import example_result, write_foreign, write_maps
 from scan_examples import example_scan
 from scans import joint_scan
 
-from ptyxrf.driver.files import hdf5_reader, npz_arrays
+from ptyxrf.driver.files import hdf5_reader
 from ptyxrf.driver.files.checkpoint_file import check_fields
 from ptyxrf.driver.files.maps_file import read_maps
-from ptyxrf.driver.files.npz_arrays import NpzArray
 from ptyxrf.driver.files.result_file import read_result, write_result
 from ptyxrf.driver.files.scan_file import read_scan, write_scan
 from ptyxrf.driver.preparation.input_files import InputFiles
@@ -137,14 +134,3 @@ def test_inputs_of_a_preparation(tmp_path):
     array = InputFiles([tmp_path / "raw.h5"]).find("maps", "counts")
     with pytest.raises(ValueError, match=r"raw\.h5::counts: expected at most 268435456 values"):
         array.read()
-
-
-def test_compressed_arrays_of_numpy(tmp_path, monkeypatch):
-    """They are unpacked whole."""
-    path = tmp_path / "scan.npz"
-    np.savez_compressed(path, patterns=np.zeros((50, 20, 20)))
-    monkeypatch.setattr(npz_arrays, "MOST_UNPACKED", 1 << 16)
-    with pytest.raises(ValueError, match=r"scan\.npz: patterns: .*0\.00016 GB, compressed: numpy\.savez"):
-        NpzArray(path, "patterns")[0]
-    with zipfile.ZipFile(path) as archive:
-        assert archive.getinfo("patterns.npy").file_size > 1 << 16
