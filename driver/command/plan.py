@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptyxrf.driver.command.outputs import check_outputs, is_first, on_first_rank
 from ptyxrf.driver.command.parser import Subcommand, add_settings, flag_name, from_flags
-from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, Choice, File, Number
+from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, Bytes, Choice, File, Number
 from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.settings import Settings
@@ -35,6 +35,9 @@ class PlanSettings(SettingsGroup):
     ranks: int = setting(1, COUNT, "number of ranks, up to 100000 in seconds")
     nodes: int | None = setting(
         None, COUNT, "nodes that the ranks are spread over (default: 64 ranks on each)"
+    )
+    node_memory: int | None = setting(
+        None, Bytes(), "memory of a node, for the settings that fit it (default: that of this machine)"
     )
     n: int | None = setting(None, COUNT, "in place of a scan: edge of the object in pixels")
     positions: int | None = setting(None, COUNT, "in place of a scan: number of positions, on a raster")
@@ -95,7 +98,9 @@ def _plan(options: argparse.Namespace, settings: PlanSettings) -> None:
 
     path = settings.machine or (default_path() if default_path().exists() else None)
     machine = Machine() if path is None else read_machine(path)
-    plan = make_plan(_problem(options.scan, settings), settings.ranks, settings.nodes, machine)
+    plan = make_plan(
+        _problem(options.scan, settings), settings.ranks, settings.nodes, machine, settings.node_memory
+    )
     print(json.dumps(plan.facts(), indent=2) if options.json else plan_text(plan))
     if settings.picture is not None:
         from ptyxrf.driver.pictures.plan_picture import write_plan_picture

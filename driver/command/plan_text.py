@@ -31,6 +31,7 @@ def plan_text(plan: Plan) -> str:
         f"(most {load.messages.max():,}, {bytes_text(load.bytes.max())})",
         f"memory       {bytes_text(plan.memory.mean())} a rank (most {bytes_text(plan.memory.max())}), "
         f"{bytes_text(plan.memory.sum() / plan.nodes)} a node, above what an idle program takes",
+        *_fitting(plan),
         f"time         {time_text(seconds.total)} a Hessian product, {time_text(plan.one_rank.total)} on "
         f"one rank: {computing} computing, {halo} halo, {reductions} dot products",
         f"efficiency   {percent_text(plan.efficiency)} of {plan.ranks:,} ranks (constants: "
@@ -41,6 +42,20 @@ def plan_text(plan: Plan) -> str:
         *_ranks_advice(plan),
     ]
     return "\n".join(lines)
+
+
+def _fitting(plan: Plan) -> list[str]:
+    """Return which settings fit the memory of a node, and how many nodes the others need."""
+    lines = [f"             in {bytes_text(plan.node_memory)} a node (--node-memory sets it):"]
+    for each in plan.memory_settings:
+        held = f"fits: {bytes_text(each.node_bytes)} a node with what idle ranks take"
+        if not each.fits:
+            more = (
+                "no number of nodes has it" if each.nodes is None else f"about {each.nodes:,} nodes have it"
+            )
+            held = f"does not fit: {bytes_text(each.node_bytes)} a node; {more}"
+        lines.append(f"             --solver {each.solver:12} --precision {each.precision}  {held}")
+    return lines
 
 
 def _overhead(plan: Plan) -> float:

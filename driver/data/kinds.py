@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from typing import Any
 
 
@@ -89,6 +90,23 @@ class Number(Kind):
         if (self.open_start and number == self.minimum) or (self.whole and not number.is_integer()):
             raise ValueError
         return int(value) if self.whole else number
+
+
+class Bytes(Kind):
+    """A number of bytes, or a text with a unit."""
+
+    expected, metavar, annotation = "bytes, or a text such as 500MB, 8GB or 1.5TB", "8GB", "int or str"
+
+    def _accept(self, value: Any) -> Any:
+        if isinstance(value, str):
+            found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kMGT]?)(i?)B?\s*", value)
+            if found is None:
+                raise ValueError
+            number, prefix, binary = found.groups()
+            value = float(number) * (1024 if binary else 1000) ** ("", *"kMGT").index(prefix)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < math.inf:
+            raise ValueError
+        return int(value)
 
 
 class ZeroOr(Number):

@@ -71,12 +71,8 @@ def load_amplitudes(
         mask = scan.mask_at(chosen)
         if mask is not None:
             mask = np.broadcast_to(mask, patterns.shape)
-        try:
-            check_patterns(patterns, chosen, mask)
-        except ValueError as error:
-            # a lazy source knows the file and the dataset it reads
-            where = getattr(scan.patterns, "label", "")
-            raise ValueError(f"{where}: {error}" if where else str(error)) from None
+        if number.kind not in "ub":  # which hold nothing that is refused
+            _check(scan, patterns, chosen, mask)
         if mask is not None:
             patterns = np.where(mask, patterns, number.type(0))
             pixels += int(mask.sum())
@@ -86,6 +82,15 @@ def load_amplitudes(
         whole = whole and (exact or bool((patterns == np.round(patterns)).all()))
         room.put(places, patterns, mask, countable=whole and bool(patterns.max() < MASKED))
     return room.filled(), total, pixels, whole
+
+
+def _check(scan: Scan, patterns: NDArray[Any], chosen: NDArray[np.int64], mask: Any) -> None:
+    """See `check_patterns`; a lazy source knows the file and the dataset that it reads."""
+    try:
+        check_patterns(patterns, chosen, mask)
+    except ValueError as error:
+        where = getattr(scan.patterns, "label", "")
+        raise ValueError(f"{where}: {error}" if where else str(error)) from None
 
 
 def blocks(count: int, m: int, number: Any = np.float64) -> Iterator[slice]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.machine_memory import machine_memory
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.planning.load import Load, Seconds, load_of, regular_load, seconds_of
 from ptyxrf.driver.planning.machine import Machine
 from ptyxrf.driver.planning.memory import Share, memory_of
+from ptyxrf.driver.planning.memory_settings import MemorySettings, memory_settings
 from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.parallel.partition import Partition
 
@@ -39,6 +41,8 @@ class Plan:
     load : Load
     memory : (R,) array of int64
         Bytes of each rank above those of an idle one.
+    node_memory : float
+        Bytes of memory that each node has.
     """
 
     problem: ProblemSize
@@ -49,6 +53,12 @@ class Plan:
     partition: Partition
     load: Load
     memory: NDArray[np.int64]
+    node_memory: float
+
+    @cached_property
+    def memory_settings(self) -> list[MemorySettings]:
+        """What each solver takes in each precision, and whether the nodes have it."""
+        return memory_settings(self.problem, self.load, self.ranks, self.nodes, self.node_memory)
 
     @cached_property
     def seconds(self) -> Seconds:
@@ -112,6 +122,8 @@ class Plan:
             "bytes_of_all_ranks": int(load.bytes.sum()),
             "memory_per_rank": _range(self.memory),
             "memory_of_all_ranks": int(self.memory.sum()),
+            "node_memory": int(self.node_memory),
+            "memory_settings": [asdict(each) for each in self.memory_settings],
             "seconds_per_product": seconds.total,
             "seconds_computing": seconds.computing,
             "seconds_halo": seconds.halo,
@@ -127,7 +139,11 @@ def _range(values: NDArray[Any]) -> dict[str, float]:
 
 
 def make_plan(
-    problem: ProblemSize | Scan, ranks: int, nodes: int | None = None, machine: Machine | None = None
+    problem: ProblemSize | Scan,
+    ranks: int,
+    nodes: int | None = None,
+    machine: Machine | None = None,
+    node_memory: float | None = None,
 ) -> Plan:
     """Cut a problem into tiles for a number of ranks, and predict messages, memory and time.
 
@@ -142,6 +158,8 @@ def make_plan(
         The ranks are placed on them in order; default: 64 ranks per node.
     machine : Machine, optional
         Constants of the cost model, as `read_machine` returns them; default: typical values.
+    node_memory : float, optional
+        Bytes of memory of each node; default: those of this machine.
 
     Returns
     -------
@@ -162,4 +180,5 @@ def make_plan(
     load = load_of(problem, partition, ranks / used)
     share = Share(load.positions, load.owned, load.covered, load.rows, load.columns, ranks)
     memory = memory_of(problem, share)["total"]
-    return Plan(problem, ranks, used, nodes is not None, machine or Machine(), partition, load, memory)
+    room = machine_memory() if node_memory is None else node_memory
+    return Plan(problem, ranks, used, nodes is not None, machine or Machine(), partition, load, memory, room)

@@ -531,8 +531,10 @@ def test_plan_of_a_scan_and_of_numbers(folder, capsys, monkeypatch):
         "4",
         "--json",
     ]
-    assert main([*words, "--nodes", "2"]) == 0
+    assert main([*words, "--nodes", "2", "--node-memory", "8GB"]) == 0
     facts = json.loads(capsys.readouterr().out)
+    assert facts["node_memory"] == 8_000_000_000
+    assert [each["fits"] for each in facts["memory_settings"]] == [True] * 4
     assert (facts["positions"], facts["nodes"], facts["method"]) == (90, 2, "joint")
 
 
@@ -544,6 +546,7 @@ def test_plan_of_a_scan_and_of_numbers(folder, capsys, monkeypatch):
         (["plan", "scan.h5", "--m", "10"], "--m: expected none beside a scan file"),
         (["plan", "scan.h5", "--ranks", "0"], "--ranks: expected an integer of at least 1"),
         (["plan", "scan.h5", "--ranks", "2", "--nodes", "3"], "nodes: expected from 1 to 2"),
+        (["plan", "scan.h5", "--node-memory", "much"], "--node-memory: expected bytes, or a text such as"),
         (["plan", "scan.h5", "--machine", "scan.h5"], "scan.h5: expected what ptyxrf bench writes"),
         (["plan", "absent.h5"], "absent.h5: no such file"),
         (["bench", "--rounds", "0"], "--rounds: expected an integer of at least 1"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ptyxrf.driver.command.plan_text import plan_text
+from ptyxrf.driver.data.machine_memory import machine_memory
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.settings import Model
@@ -15,11 +16,15 @@ from ptyxrf.driver.pictures.plan_picture import write_plan_picture
 from ptyxrf.driver.planning.load import regular_load
 from ptyxrf.driver.planning.machine import Machine, Network, default_path, read_machine, write_machine
 from ptyxrf.driver.planning.memory import Share, memory_of
+from ptyxrf.driver.planning.memory_settings import IDLE
 from ptyxrf.driver.planning.plan import make_plan
 from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.driver.simulation.simulate import simulate
 from ptyxrf.parallel.partition import Partition
 from ptyxrf.parallel.tile import tile_of
+
+#: What a share of the memory takes from a load.
+SHARED = ("positions", "owned", "covered", "rows", "columns")
 
 MACHINE = Machine(
     name="made up",
@@ -160,6 +165,37 @@ def test_memory_is_that_of_the_arrays():
     assert parts["total"] - parts["reading"] == low["total"] - low["reading"] - held
     alone = memory_of(dataclasses.replace(problem, method="fluorescence", fractional=False), share)
     assert alone["patterns"] == alone["reading"] == 0
+
+
+def test_settings_that_fit_a_node():
+    """What the nodes of a plan take, and how many nodes do what they promise."""
+    problem = ProblemSize.from_numbers(4000, 40_000, 64)
+    plan = make_plan(problem, 8, nodes=2, machine=MACHINE, node_memory=4e9)
+    found = {(each.solver, each.precision): each for each in plan.memory_settings}
+    assert list(found) == [(s, p) for p in ("single", "double") for s in ("quasi-newton", "newton")]
+    default, newton = found["quasi-newton", "single"], found["newton", "single"]
+    halves = plan.memory.reshape(2, 4).sum(axis=1)
+    assert default.node_bytes == pytest.approx(halves.max() + 4 * IDLE, abs=1)
+    assert default.fits and default.nodes == 2
+    share = Share(*(getattr(plan.load, name) for name in SHARED), 8)
+    cached = memory_of(problem, share, "cached")["total"].reshape(2, 4).sum(axis=1)
+    assert newton.node_bytes == pytest.approx(cached.max() + 4 * IDLE, abs=1)
+    assert not newton.fits and newton.nodes > 2
+    more = make_plan(problem, 4 * newton.nodes, nodes=newton.nodes, node_memory=4.2e9)
+    assert more.memory_settings[1].fits
+    less = make_plan(problem, 4 * (newton.nodes - 1), nodes=newton.nodes - 1, node_memory=3.8e9)
+    assert not less.memory_settings[1].fits
+    text = plan_text(plan)
+    assert "in 4 GB a node" in text
+    assert "--solver quasi-newton --precision single  fits: " in text
+    assert (
+        f"does not fit: {newton.node_bytes / 1e9:.3g} GB a node; about {newton.nodes} nodes have it" in text
+    )
+    # what idle ranks take is too much already
+    small = make_plan(problem, 8, nodes=2, node_memory=1e9)
+    assert [each.nodes for each in small.memory_settings] == [None] * 4
+    assert "no number of nodes has it" in plan_text(small)
+    assert make_plan(problem, 8).node_memory == machine_memory()
 
 
 def test_memory_falls_with_ranks():
