@@ -625,3 +625,25 @@ def checksum(values):
         mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
         total += mixed ^ mixed >> 31
     return total % 2**64
+
+
+def frame_sums(frames):
+    """Counts of each frame, and sum and maximum of each pixel, as integers of any size."""
+    counts = [[int(count) for count in frame] for frame in frames]
+    pixels = list(zip(*counts, strict=True))
+    return (
+        [sum(frame) for frame in counts],
+        [sum(pixel) for pixel in pixels],
+        [max(pixel) for pixel in pixels],
+    )
+
+
+def fletcher32(data):
+    """Checksum of bytes in words of two, the first byte the upper one, in sums of ones' complement."""
+    sums = [0, 0]
+    for place in range(0, len(data), 2):
+        sums[0] += data[place] << 8 | (data[place + 1] if place + 1 < len(data) else 0)
+        sums[1] += sums[0]
+        while max(sums) > 0xFFFF:
+            sums = [(value & 0xFFFF) + (value >> 16) for value in sums]
+    return sums[1] << 16 | sums[0]

@@ -17,9 +17,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.files.chunk_writer import fletcher32
+from ptyxrf.driver.files.chunk_writer import checksum_of
 from ptyxrf.driver.files.confinement import is_confined
 from ptyxrf.driver.files.hdf5_opening import opened
+from ptyxrf.driver.files.npz_arrays import IN_MEMORY
 from ptyxrf.driver.files.pointers import opened_source
 from ptyxrf.driver.files.unpacking import UNPACKED, unpacked
 
@@ -65,10 +66,21 @@ def read_values(dataset: h5py.Dataset, key: Any = (), out: NDArray[Any] | None =
             return chunks.read(_picks(dataset.shape, key), out)
         if chunks.filters:  # without one HDF5 knows the size
             chunks.check(_picks(dataset.shape, key))
+    if isinstance(key, list) and len(key) > 1:
+        return _rows(dataset, key, out)
     if out is None:
         return dataset[key]
     dataset.read_direct(out, key)
     return out
+
+
+def _rows(dataset: h5py.Dataset, rows: list[int], out: NDArray[Any] | None) -> NDArray[Any]:
+    """Return rows, a request for each unbroken run: HDF5 is slow where a selection has many parts."""
+    block = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype) if out is None else out
+    ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+    for first, last in pairwise([0, *ends]):
+        dataset.read_direct(block, np.s_[rows[first] : rows[last - 1] + 1], np.s_[first:last])
+    return block
 
 
 class Chunks:
@@ -92,6 +104,7 @@ class Chunks:
         found = [plist.get_filter(i) for i in range(plist.get_nfilters())]
         self.filters = [(code, parameters) for code, _, parameters, _ in found]
         self._dataset, self._id = dataset, dataset.id
+        self._ways: dict[int, Any] = {}
         self._shape, self._each, self._dtype = dataset.shape, dataset.chunks, dataset.dtype
         self._whole = self._id.get_num_chunks() >= math.prod(
             -(-size // each) for size, each in zip(self._shape, self._each, strict=True)
@@ -139,7 +152,7 @@ class Chunks:
         skipped, data = self._id.read_direct_chunk(offset)
         for code, parameters in self._undone(skipped):
             if code == FLETCHER32:
-                if fletcher32(data[:-CHECKSUM]) != int.from_bytes(data[-CHECKSUM:], "little"):
+                if checksum_of(data[:-CHECKSUM]) != data[-CHECKSUM:]:
                     raise OSError(f"the checksum of its chunk at {offset} does not fit")
                 data = data[:-CHECKSUM]
             elif code in UNPACKED:
@@ -151,8 +164,8 @@ class Chunks:
 
     def _unpacked_size(self, info: Any, offset: tuple[int, ...], handle: int | None) -> int:
         """Return the size of a chunk of any filters; what is wanted where its compressor does not say."""
-        undone = self._undone(info.filter_mask)
-        size, packers = info.size, _packers(undone)
+        undone, packers = self._way(info.filter_mask)
+        size = info.size
         if len(packers) > 1 or not set(packers) <= CHECKED:
             if is_confined():
                 raise ValueError("is compressed in a way that does not say how much a chunk holds")
@@ -171,6 +184,13 @@ class Chunks:
                 size = _size_said(code, start)
         return size
 
+    def _way(self, skipped: int) -> tuple[list[tuple[int, tuple[int, ...]]], list[int]]:
+        """Return the filters of a chunk as `_undone`, and those of them that compress."""
+        if skipped not in self._ways:
+            undone = self._undone(skipped)
+            self._ways[skipped] = undone, _packers(undone)
+        return self._ways[skipped]
+
     def _undone(self, skipped: int) -> list[tuple[int, tuple[int, ...]]]:
         """Return the filters of a chunk in the order in which reading undoes them."""
         return [one for place, one in enumerate(self.filters) if not skipped >> place & 1][::-1]
@@ -178,12 +198,15 @@ class Chunks:
     @cached_property
     def _stored(self) -> dict[tuple[int, ...], Any]:
         """What is in the file, by offset; asked for one chunk, HDF5 would look at all of them."""
-        found: list[Any] = []
-        if hasattr(self._id, "chunk_iter"):
-            self._id.chunk_iter(found.append)
-        else:  # HDF5 before 1.10.10, as Debian's parallel one
-            found += [self._id.get_chunk_info(i) for i in range(self._id.get_num_chunks())]
-        return {chunk.chunk_offset: chunk for chunk in found}
+        file = self._dataset.file
+        if file.driver == IN_MEMORY:
+            return _chunks_of(self._id)
+        there = os.stat(file.filename)
+        state = there.st_dev, there.st_ino, there.st_mtime_ns, there.st_size
+        known = _known_chunks(state, self._dataset.name)
+        if not known:
+            known.update(_chunks_of(self._id))
+        return known
 
     def _require(self, size: int, offset: tuple[int, ...]) -> None:
         if size < self._bytes:
@@ -205,6 +228,21 @@ class Chunks:
             yield zip(*parts, strict=True)
 
 
+@lru_cache(maxsize=2)
+def _known_chunks(state: tuple[int, ...], name: str) -> dict[tuple[int, ...], Any]:
+    """Return what is filled once for a dataset in a state of its file: batches of it follow each other."""
+    return {}
+
+
+def _chunks_of(dataset: Any) -> dict[tuple[int, ...], Any]:
+    found: list[Any] = []
+    if hasattr(dataset, "chunk_iter"):
+        dataset.chunk_iter(found.append)
+    else:  # HDF5 before 1.10.10, as Debian's parallel one
+        found += [dataset.get_chunk_info(i) for i in range(dataset.get_num_chunks())]
+    return {chunk.chunk_offset: chunk for chunk in found}
+
+
 def _packers(filters: list[tuple[int, tuple[int, ...]]]) -> list[int]:
     """Return the filters that compress: all but the sorting of bytes and checksums."""
     return [code for code, _ in filters if code not in (SHUFFLE, FLETCHER32)]
@@ -218,6 +256,11 @@ def _size_in_file(dataset: h5py.Dataset, stored: Any) -> int:
 
 
 def _parts(size: int, each: int, pick: Any) -> list[tuple[int, slice, Any]]:
+    if isinstance(pick, slice) and pick.step in (None, 1):
+        low, high, _ = pick.indices(size)
+        begins = range(low - low % each, max(high, low), each)
+        bounds = ((begin, max(begin, low), min(begin + each, high)) for begin in begins)
+        return [(begin, slice(a - low, b - low), slice(a - begin, b - begin)) for begin, a, b in bounds]
     indices = np.atleast_1d(np.arange(size)[pick])
     begins = indices - indices % each
     starts = np.flatnonzero(np.diff(begins, prepend=-1)).tolist()

@@ -12,6 +12,7 @@ from ptyxrf.driver.files.chunk_writer import ChunkWriter
 from ptyxrf.driver.preparation.pairing import Pairing
 from ptyxrf.driver.preparation.settings import Preparation
 from ptyxrf.driver.preparation.survey import BRIGHT_RATIO, Survey
+from ptyxrf.kernels.frame_sums import frame_sums
 
 #: A frame with less than this share of the median counts is dark.
 DARK_SHARE = 0.1
@@ -141,16 +142,19 @@ class FramePass:
     ) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.float64]]:
         """Return good frames on the window, 0 where pixels are bad, their numbers and their counts."""
         passed, survey = self._passed, self._survey
-        block = survey.window.cut(raw)
+        block = survey.window.cut(raw.astype(raw.dtype.newbyteorder("="), copy=False))
         block.reshape(len(block), -1)[:, self._bad] = 0
-        totals = block.sum(axis=(1, 2), dtype=np.float64)
+        totals, sums, highest = _sums(block)
         good = self._good_frames(totals, indices)
+        negative = 0 if block.dtype.kind == "u" else int((block[good] < 0).sum())
         if not good.all():  # first of all: a flash would saturate pixels of all frames
-            block, totals = block[good], totals[good]
-        if block.dtype.kind != "u" and (negative := int((block < 0).sum())):
+            block = block[good]
+        if negative:
             passed.clipped += negative
             np.maximum(block, 0, out=block)
-        over = block.max(axis=0, initial=0) >= min(survey.ceiling, self._top)
+        if negative or not good.all():
+            totals, sums, highest = _sums(block)
+        over = highest >= min(survey.ceiling, self._top)
         if over.any():
             passed.bad |= over
             block[:, over] = 0
@@ -158,10 +162,10 @@ class FramePass:
             block = np.maximum(block - self._dark, 0).astype(np.float32)
         if self._flat is not None:
             block = (block / self._flat).astype(np.float32)
-        passed.sums += block.sum(axis=0, dtype=np.float64 if block.dtype.kind == "f" else None)
-        np.maximum(passed.highest, block.max(axis=0, initial=0), out=passed.highest)
-        if over.any() or block.dtype.kind == "f":
-            totals = block.sum(axis=(1, 2), dtype=np.float64)
+        if over.any() or self._dark is not None or self._flat is not None:
+            totals, sums, highest = _sums(block)
+        passed.sums += sums
+        np.maximum(passed.highest, highest, out=passed.highest)
         return block, indices[good], totals
 
     def _good_frames(self, totals: NDArray[np.float64], indices: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -180,6 +184,17 @@ class FramePass:
                 self._passed.dropped.setdefault(reason, []).extend(indices[bad].tolist())
                 good &= ~bad
         return good
+
+
+def _sums(block: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[Any]]:
+    """Return the counts of each frame, and the sum and the maximum of each pixel."""
+    if block.dtype.kind != "u":
+        sums = block.sum(axis=0, dtype=np.float64 if block.dtype.kind == "f" else None)
+        return block.sum(axis=(1, 2), dtype=np.float64), sums, block.max(axis=0, initial=0)
+    totals, pixels = np.empty(len(block)), block.shape[1:]
+    sums, highest = np.zeros(pixels, np.uint64), np.zeros(pixels, block.dtype)
+    frame_sums(block.reshape(len(block), -1), totals, sums.ravel(), highest.ravel())
+    return totals, sums, highest
 
 
 def _added(

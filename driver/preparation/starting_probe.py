@@ -137,9 +137,10 @@ def oriented(scan: Scan, settings: Preparation, *, given: bool, findings: Findin
     kind = "mean-pattern" if settings.probe == "mean-pattern" else "zone-plate"
     model = Settings(method="ptychography", refine_probe=True).resolved(scan)
     chosen = middle_positions(scan.positions, PATTERNS)
-    data = np.asarray(scan.patterns[chosen])
     if kind == "mean-pattern" and not search:
         return scan  # whose placeholder it is
+    # one by one: HDF5 takes long to read scattered ones at once
+    data = np.stack([np.asarray(scan.patterns[j]) for j in chosen])
     best: dict[Orientation, tuple[NDArray[np.complex128], str, float]] = {}
     for orientation in [one for one in ORIENTATIONS if not one.flip_columns] if search else ORIENTATIONS[:1]:
         part = part_of(scan, chosen, orientation.apply, data)
