@@ -84,6 +84,8 @@ class Case:
         The user gives the mask of the detector.
     ion_chamber : bool
         The user gives the reading of the ion chamber as the exposure.
+    known_probe : bool
+        The user gives the true probe.
     method : str
         One of `METHODS`.
     settings : dict
@@ -104,6 +106,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     mask: bool = False
     ion_chamber: bool = False
+    known_probe: bool = False
     method: str = "ptychography"
     settings: Mapping[str, Any] = field(default_factory=dict)
     start: Mapping[str, Any] = field(default_factory=dict)
@@ -214,6 +217,8 @@ OFFSET = {"settings": BLIND | {"link_offset": -1.0}, "link": "linear"}
 THICK = {"phase": 5.0, "absorb": 5.0, "matrix": 5.0}
 #: No alarm, and an alarm in each run.
 HOLDS, WRONG = Goal("alarm", 0.0), Goal("alarm", -1.0)
+#: Of masses that the counts of elements calibrate.
+CALIBRATED = Goal("heavy_mass", 0.05), Goal("medium_mass", 0.10), HOLDS
 
 JOINT = (
     *(
@@ -225,6 +230,11 @@ JOINT = (
     Case("sequential-thick", method="sequential", options=THICK, settings=BLIND),
     _joint("base", "thick", options=THICK, goals=(Goal("object", 1.1, of="sequential-thick"), HOLDS)),
     *(_joint(scan, goals=(HOLDS,)) for scan in ("mask", "flux5", "pos1", "fly4", "all")),
+    *(
+        _joint("base", f"guess{factor:g}", options={"guess": factor}, goals=CALIBRATED)
+        for factor in (0.5, 1.5, 2.0)
+    ),
+    _joint("base", "known", known_probe=True, settings={}, goals=CALIBRATED),
     _joint("base", "no-matrix", options={"matrix": 0.0}),
     _joint("base", "attenuation-low", factors={"attenuation": 0.7}),
     _joint("base", "phase-shift-high", factors={"phase_shift": 1.3}),

@@ -187,4 +187,5 @@ def scan_of(case: Case, data: Data) -> ptyxrf.Scan:
         given["attenuation"] = factors["attenuation"] * data["a_e"]
     if case.link == "refractive":
         given["phase_shift"] = factors["phase_shift"] * data["p_e"]
-    return ptyxrf.Scan(data["patterns"], data["nominal"], data["guess"], **given)
+    probe = data["probes"] if case.known_probe else data["guess"]
+    return ptyxrf.Scan(data["patterns"], data["nominal"], probe, **given)

@@ -44,13 +44,15 @@ class Beam:
     Attributes
     ----------
     z : (rows, columns) array of complex
+    pinned : bool
+        Whether the scale of the probe is held beside an object that is fitted.
     """
 
     def __init__(
         self, terms: Terms, initial_probe: NDArray[Any], kinds: list[Unknown], z: NDArray[Any], margin: int
     ) -> None:
         self._terms, self._initial_probe, self.z, self._margin = terms, initial_probe, z, margin
-        self.kinds = kinds
+        self.kinds, self.pinned = kinds, False
 
         def only(kind: type[Any]) -> Any:
             return next((one for one in kinds if isinstance(one, kind)), None)
@@ -78,20 +80,16 @@ class Beam:
             return np.zeros_like(self._initial_probe)
         return self._probe.projected(self._probe.view(direction))
 
-    @property
-    def pinned(self) -> bool:
-        """Whether the scale of the probe is held."""
-        return self._probe is not None and self._probe.pinned
-
     def pin(self, vector: NDArray) -> None:
-        """Hold the scale of the probe at that of a vector, where the probe is an unknown.
+        """Hold the scale of the probe at that of a vector.
 
         What absorbs belongs to maps then: neither may a slope of the intensities be one of the object.
         """
+        self.pinned = True
         if self._probe is not None:
             self._probe.pin(self._probe.view(vector).copy())
-            if self._log_amplitude is not None:
-                self._log_amplitude.keep_slopes()
+        if self._log_amplitude is not None:
+            self._log_amplitude.keep_slopes()
 
     def moves(self, vector: NDArray) -> NDArray[np.float64]:
         """Return how far the rank's positions are from those of the scan, and the logarithm of the amplitude.
@@ -163,10 +161,11 @@ class Beam:
     # ---------------------------------------------------------------- corners
 
     def followed(self, vector: NDArray, *, search: bool) -> NDArray[Any] | None:
-        """Let the patches follow the positions of the point last evaluated.
+        """Let the held scale of the probe and the patches follow the point last evaluated.
 
-        The shift of the probe is circular: what leaves its window comes in at the other edge. The corners of
-        patches follow as far as the margin and the object reach.
+        A probe whose power has left that of the scale gets it back. The shift of the probe is circular: what
+        leaves its window comes in at the other edge. The corners of patches follow as far as the margin and
+        the object reach.
 
         Parameters
         ----------
@@ -180,6 +179,12 @@ class Beam:
         array or None
             The vector to go on from, where it or the objective has changed.
         """
+        scaled = None if self._probe is None else self._probe.rescaled(vector)
+        placed = self._placed(vector if scaled is None else scaled, search=search)
+        return scaled if placed is None else placed
+
+    def _placed(self, vector: NDArray, *, search: bool) -> NDArray[Any] | None:
+        """Let the patches follow the positions of a vector; return it, a better one, or None as it was."""
         if self._displacement is None and self._distortion is None:
             return None
         found = self._searched(vector) if search else None
@@ -242,16 +247,23 @@ class Beam:
         return best - here
 
     def memory(self) -> dict[str, NDArray[Any]]:
-        """Return the (N, 2) steps of the corners from those of the scan, the same on every rank."""
+        """Return the (N, 2) steps of the corners from those of the scan, and the probe of a held scale.
+
+        What there is of them, the same on every rank.
+        """
+        pinned = None if self._probe is None else self._probe.pinned
+        held = {} if pinned is None else {"pinned": pinned}
         if self._fixed:
-            return {}
+            return held
         data = self._terms.data
         steps = np.zeros((data.scan.N, 2))
         steps[data.tile.positions] = self._terms.corners - data.corners
-        return {"corner_steps": data.ranks.sum(steps).astype(np.int64)}
+        return held | {"corner_steps": data.ranks.sum(steps).astype(np.int64)}
 
     def restore(self, memory: dict[str, NDArray[Any]]) -> None:
         """Take what `memory` has returned in an earlier run."""
+        if "pinned" in memory and self._probe is not None:
+            self._probe.pin(np.array(memory["pinned"]))
         if "corner_steps" in memory:
             data = self._terms.data
             self._terms.place_corners(data.corners + memory["corner_steps"][data.tile.positions])

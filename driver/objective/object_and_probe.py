@@ -24,6 +24,10 @@ from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 #: all positions takes a tenth of a gradient.
 ALIKE = 0.03
 
+#: Part by which the power of a probe may leave that of the scale that is held. Masses follow the power, that
+#: of an element that absorbs 3 % with some 25 times its change.
+DRIFT = 1e-4
+
 
 def alike(probe: NDArray, other: NDArray) -> bool:
     """Return whether two probes are so similar that one illumination approximates the other."""
@@ -178,9 +182,26 @@ class ProbeModes(Replicated):
         self._pinned = probe
 
     @property
-    def pinned(self) -> bool:
-        """Whether the scale is held."""
-        return self._pinned is not None
+    def pinned(self) -> NDArray[Any] | None:
+        """The probe whose scale is held; None where the scale is free."""
+        return self._pinned
+
+    def rescaled(self, vector: NDArray) -> NDArray[Any] | None:
+        """Return a vector whose probe has the power that is held, and hold the scale at this probe.
+
+        A change at right angles to the probe of the scale adds to the power in second order. None where it is
+        less than `DRIFT`. All ranks take part.
+        """
+        if self._pinned is None:
+            return None
+        probe = self.held_in_scale(vector)
+        factor = np.vdot(self._pinned, self._pinned).real / np.vdot(probe, probe).real
+        if self._diagonals.data.ranks.largest(abs(factor - 1))[0] <= DRIFT:
+            return None
+        moved = vector.copy()
+        self.view(moved)[...] = probe * probe.real.dtype.type(np.sqrt(factor))
+        self.pin(self.view(moved).copy())
+        return moved
 
     def held_in_scale(self, vector: NDArray) -> NDArray[Any]:
         """Return the probe of a vector; a view where the scale is free."""

@@ -18,7 +18,6 @@ from ptyxrf.driver.data.history import Reason
 from ptyxrf.driver.data.result import Result
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import LocalData
-from ptyxrf.driver.objective.object_and_probe import ProbeModes
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.refractive_link import RefractiveLink
 from ptyxrf.driver.objective.scan_positions import LogAmplitude
@@ -162,19 +161,20 @@ def _in_scale_of_maps(objective: Objective, z: NDArray[Any], elements: NDArray[A
     """Return an object that absorbs where the maps do, and hold the scale of a probe that belongs to it.
 
     Where all absorption belongs to the maps, a scale that is free would let them take in the noise of the
-    patterns: above 0 it adds absorption everywhere, which a stronger probe makes up for. Slopes of refined
-    intensities, which ptychography leaves to object and probe, return to the intensities.
+    patterns: above 0 it adds absorption everywhere, which a stronger probe makes up for. One that is not that
+    of the beam to a part in a thousand is taken for absorption, too, which is why a known probe keeps its
+    shape but not its scale. Slopes of refined intensities, which ptychography leaves to object and probe,
+    return to the intensities.
     """
-    unknown = "probe" in objective.unknowns
-    if not (unknown and isinstance(objective.link, RefractiveLink) and objective.link.absorbs_by_maps):
+    if not (isinstance(objective.link, RefractiveLink) and objective.link.absorbs_by_maps):
         return z
     found, scan = AbsorptionOfMaps(objective, z, elements), objective.scan
     middle = scan.positions.mean(axis=0)
+    probe = objective.beam.probe(objective.initial)  # where it is kept, whether unknown or not
+    probe /= np.exp(found.elsewhere(*(middle[:, None] + np.arange(scan.m))))
     for kind in objective.beam.kinds:
-        values = kind.view(objective.initial)
-        if isinstance(kind, ProbeModes):
-            values /= np.exp(found.elsewhere(*(middle[:, None] + np.arange(scan.m))))
-        elif isinstance(kind, LogAmplitude):  # slopes that it has had so far have had no effect
+        if isinstance(kind, LogAmplitude):  # slopes that it has had so far have had no effect
+            values = kind.view(objective.initial)
             lever = (scan.positions - middle)[objective.tile.positions]
             values[...] = kind.projected(values) - (lever @ found.slopes)[:, None]
     objective.beam.pin(objective.initial)

@@ -974,3 +974,22 @@ def test_a_probe_whose_scale_is_held(name):
     other = objective.scatter(**random_point(objective, np.random.default_rng(3)))
     left, right = product @ other, objective.hessian_product(other) @ direction
     assert left == pytest.approx(right, rel=1e-10)
+
+
+def test_a_held_scale_is_kept_by_a_probe_that_moves_far():
+    """What is at right angles to the probe adds to its power; the scale then goes on from where it is."""
+    objective, _, u, du = build(DEFAULTS | CASES["joint grid, everything"])
+    point, far = objective.scatter(**u), objective.scatter(**u) + 0.3 * objective.scatter(**du)
+    objective.beam.pin(point)
+    assert objective.beam.followed(point, search=False) is None
+    start, probe = objective.probe_of(point), objective.probe_of(far)
+    assert np.linalg.norm(probe) > 1.001 * np.linalg.norm(start)
+    moved = objective.beam.followed(far, search=False)
+    scaled = objective.probe_of(moved)
+    np.testing.assert_allclose(scaled, probe * (np.linalg.norm(start) / np.linalg.norm(probe)), rtol=1e-12)
+    assert objective.beam.followed(moved, search=False) is None
+    resumed, _, _, _ = build(DEFAULTS | CASES["joint grid, everything"])
+    resumed.beam.restore(objective.beam.memory())
+    further = moved + 0.2 * objective.scatter(**du)
+    np.testing.assert_array_equal(resumed.probe_of(further), objective.probe_of(further))
+    assert np.vdot(scaled, resumed.probe_of(further) - scaled).real == pytest.approx(0, abs=1e-9)

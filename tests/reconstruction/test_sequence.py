@@ -158,7 +158,8 @@ def test_the_joint_fit_of_a_refractive_specimen_starts_where_ptychography_has_en
         np.testing.assert_allclose(np.angle(turned[lit] / z[lit]), 0, atol=1e-2)
 
 
-def test_slopes_of_refined_intensities_return_to_them():
+@pytest.mark.parametrize("refine_probe", [True, False])
+def test_slopes_of_refined_intensities_return_to_them(refine_probe):
     """Patterns do not tell them from slopes of object and probe, whose product stays; maps absorb or not."""
     scan = example("scan").replace(truth=None, attenuation=[1e-3, 2e-3], phase_shift=[0.3, 0.1])
     rng = np.random.default_rng(5)
@@ -166,7 +167,7 @@ def test_slopes_of_refined_intensities_return_to_them():
     slopes, lever = np.array([0.004, -0.003]), scan.positions - scan.positions.mean(axis=0)
     flicker = 0.02 * rng.standard_normal((scan.N, 1))
     start = {"log_amplitude": flicker, "elements": maps}
-    settings = Model(refine_probe=True, refine_intensities=True, precision="double")
+    settings = Model(refine_probe=refine_probe, refine_intensities=True, precision="double")
     objective = Objective(scan, settings=settings, start=start)
     objective.value_and_gradient(objective.initial)
     rows, columns = (np.arange(n) - n / 2 for n in scan.shape)
