@@ -14,16 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
 from memory import from_ranks
 from numpy.typing import NDArray
-from scaling import peak, resident
 
 from ptyxrf.driver.data.lazy_arrays import LazyArray
 from ptyxrf.driver.data.scan import Scan
@@ -33,6 +34,7 @@ from ptyxrf.driver.files.scan_file import patterns_in_chunk, read_scan, write_be
 from ptyxrf.driver.job.ranks import world
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.planning.memory import Share, memory_of
 from ptyxrf.driver.planning.plan import make_plan
 from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.driver.reconstruction.compilation import compile_kernels
@@ -41,6 +43,8 @@ from ptyxrf.driver.simulation.simulate import simulate
 
 #: Frames of the pool along an edge, and counts of a pixel on average.
 POOL, COUNTS = 8, 5.0
+#: What a share of the memory has of a load.
+OF_LOAD = ("positions", "owned", "covered", "rows", "columns")
 #: Frames written, and bytes read, at a time.
 BLOCK, PIECE = 2000, 1 << 22
 
@@ -111,25 +115,46 @@ def timed(call: Callable[..., Any], spent: list[tuple[float, float]]) -> Callabl
     return timed_call
 
 
+class Held(Thread):
+    """Looks now and then at what the process holds beside pages of files, which the system may drop."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.most = self.idle = anonymous_bytes()
+
+    def run(self) -> None:
+        """Remember the most."""
+        while True:
+            self.most = max(self.most, anonymous_bytes())
+            time.sleep(0.01)
+
+
+def anonymous_bytes() -> int:
+    """Return the bytes of memory of this process that are not pages of files."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"RssAnon:\s+(\d+)", status)[1])  # type: ignore[index]
+
+
 def work(options: argparse.Namespace) -> None:
     """Reconstruct on the ranks of this launch; the first one prints times and bytes of each as JSON."""
     comm = world()
     scan = read_scan(options.worker, check=False)
-    model = Model(method="ptychography", precision="single", memory="low")
+    model = Model(method="ptychography", precision="single", memory=options.memory)
     compile_kernels(scan, model, comm, products=False)
     reading: list[tuple[float, float]] = []
     LocalData.read = timed(LocalData.read, reading)  # type: ignore[method-assign]
     clock: list[float] = []
+    held = Held()
     comm.Barrier()
-    idle = resident()
+    held.start()
     result = reconstruct(
-        scan, "ptychography", precision="single", refine_probe=False, max_iterations=1, noise_stop=False,
-        callback=lambda *_: clock.append(time.process_time()), comm=comm,
+        scan, "ptychography", memory=options.memory, precision="single", refine_probe=False, max_iterations=1,
+        noise_stop=False, callback=lambda *_: clock.append(time.process_time()), comm=comm,
     )  # fmt: skip
     start, end = result.history[0], result.history[-1]
     sweeps = end.sweeps - start.sweeps
     facts = {
-        "bytes": peak() - idle,
+        "bytes": held.most - held.idle,
         "reading": reading[0],
         "iteration": (end.seconds - start.seconds, clock[-1] - clock[0]),
         "sweeps": sweeps,
@@ -158,7 +183,9 @@ def report(path: Path, options: argparse.Namespace) -> None:
         f"reading      {slowest:.2f} s of the clock ({plain / slowest:.2f} of the plain rate), "
         + f"{sum(each['reading'][1] for each in ranks):.2f} s of processors"
     )
-    for rank, (each, planned) in enumerate(zip(ranks, plan.memory.tolist(), strict=True)):
+    share = Share(*(getattr(plan.load, name) for name in OF_LOAD), options.ranks)
+    planned_bytes = memory_of(problem, share, options.memory)["total"].tolist()
+    for rank, (each, planned) in enumerate(zip(ranks, planned_bytes, strict=True)):
         seconds, processor = each["iteration"]
         of_pattern = 1e6 * processor * options.ranks / each["sweeps"] / options.frames
         print(
@@ -174,6 +201,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--m", type=int, default=128)
     parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--memory", choices=("cached", "low", "disk"), default="low")
     parser.add_argument("--compressed", action="store_true", help="gzip with shuffle, as write_scan does")
     parser.add_argument("--folder", type=Path, help="where the file is written")
     parser.add_argument("--worker", help=argparse.SUPPRESS)

@@ -46,15 +46,18 @@ def plan_text(plan: Plan) -> str:
 
 def _fitting(plan: Plan) -> list[str]:
     """Return which settings fit the memory of a node, and how many nodes the others need."""
-    lines = [f"             in {bytes_text(plan.node_memory)} a node (--node-memory sets it):"]
+    lines = [
+        f"             in {bytes_text(plan.node_memory)} a node (--node-memory sets it), idle ranks included:"
+    ]
     for each in plan.memory_settings:
-        held = f"fits: {bytes_text(each.node_bytes)} a node with what idle ranks take"
-        if not each.fits:
-            more = (
-                "no number of nodes has it" if each.nodes is None else f"about {each.nodes:,} nodes have it"
-            )
-            held = f"does not fit: {bytes_text(each.node_bytes)} a node; {more}"
-        lines.append(f"             --solver {each.solver:12} --precision {each.precision}  {held}")
+        held = f"{bytes_text(each.node_bytes)} a node"
+        if each.disk_bytes:
+            held += f" and {bytes_text(each.disk_bytes)} of its disk"
+        more = "no number of nodes has it" if each.nodes is None else f"about {each.nodes:,} nodes have it"
+        words = f"--solver {each.solver:12} --memory {each.memory:6} --precision {each.precision}"
+        lines.append(
+            f"             {words}  {f'fits: {held}' if each.fits else f'does not fit: {held}; {more}'}"
+        )
     return lines
 
 

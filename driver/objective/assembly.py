@@ -94,7 +94,8 @@ def _terms(data: LocalData, settings: Model, units: InternalUnits, real: np.dtyp
     keep = settings.memory == "cached"
     moving = settings.refine_positions != "none" or settings.refine_intensities
     # a probe that moves is another one at each point, and is used once there
-    keep_probes = keep or not (settings.refine_probe or moving) or data.scan.sampling == "scan"
+    moved = settings.refine_probe or moving or settings.memory == "disk"
+    keep_probes = keep or not moved or data.scan.sampling == "scan"
     engine = resolve_engine(settings.engine, data.scan.m)
     given = data.scan.pattern_background
     background = "none" if given is None or not given.any() else "given"

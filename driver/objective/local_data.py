@@ -132,7 +132,7 @@ class LocalData:
         ranks: Ranks,
         *,
         patterns: bool = True,
-        as_counts: bool = False,
+        memory: str = "cached",
     ) -> LocalData:
         """Read what a method needs; all ranks take part.
 
@@ -147,8 +147,8 @@ class LocalData:
         ranks : Ranks
         patterns : bool
             Whether to read patterns where the method has some.
-        as_counts : bool
-            Whether to keep patterns of whole numbers as they are.
+        memory : {"cached", "low", "disk"}
+            How patterns are kept, see `load_amplitudes`.
 
         Raises
         ------
@@ -160,7 +160,7 @@ class LocalData:
         data = cls(scan, ranks, tile, np.ascontiguousarray(corners), scan.exposure[tile.positions])
         if method != "ptychography":
             data = data._with_fluorescence(method)
-        return data._with_patterns(dtype, as_counts) if patterns and method != "fluorescence" else data
+        return data._with_patterns(dtype, memory) if patterns and method != "fluorescence" else data
 
     def _with_fluorescence(self, method: str) -> LocalData:
         scan, tile, ranks = self.scan, self.tile, self.ranks
@@ -175,10 +175,10 @@ class LocalData:
             )
         return replace(self, net=net, counts=counts, checksums=checksums)
 
-    def _with_patterns(self, dtype: Any, as_counts: bool) -> LocalData:
+    def _with_patterns(self, dtype: Any, memory: str) -> LocalData:
         scan, tile, ranks = self.scan, self.tile, self.ranks
         amplitudes, total, pixels, whole = agreed(
-            ranks.comm, lambda: load_amplitudes(scan, tile.positions, dtype, as_counts=as_counts)
+            ranks.comm, lambda: load_amplitudes(scan, tile.positions, dtype, memory)
         )
         checksums = self.checksums | {"patterns": digest_patterns(tile, ranks, amplitudes)}
         total, pixels, fractional = ranks.sum(np.array([total, pixels, not whole], dtype=np.float64))

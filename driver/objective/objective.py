@@ -119,7 +119,7 @@ class Objective:
             require_same_problem(comm, scan, settings, start)
             data = LocalData.read(
                 scan, self.method, self.real, settings.halo_margin, Ranks(comm),
-                as_counts=settings.memory == "low",
+                memory=settings.memory,
             )  # fmt: skip
         self.data, self.tile, self.ranks = data, data.tile, data.ranks
         self.work, self.evaluations = Work(), 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 
 from ptyxrf.driver.data.data_checks import check_patterns
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.files.scratch_array import scratch_array
 from ptyxrf.driver.files.stored_array import StoredArray
 from ptyxrf.kernels.kept_counts import KEPT, MASKED, KeptCounts
+from ptyxrf.kernels.simd.fourier import VectorPlan, can_transform
 
 #: Patterns read at a time, in bytes of float64 or of counts. Some four arrays of it live while reading.
 READ_BYTES = 2 * 1024 * 1024
@@ -30,7 +33,7 @@ def are_counts(dtype: Any) -> bool:
 
 
 def load_amplitudes(
-    scan: Scan, positions: NDArray[np.int64], dtype: Any, *, as_counts: bool = False
+    scan: Scan, positions: NDArray[np.int64], dtype: Any, memory: str = "cached"
 ) -> tuple[Amplitudes, float, int, bool]:
     """Read the patterns of some positions as amplitudes.
 
@@ -40,8 +43,8 @@ def load_amplitudes(
     positions : (n,) array of int64
         Which patterns, in any order; they are read in the order of the file.
     dtype : float32 or float64
-    as_counts : bool
-        Keep them as counts if all are whole numbers below 65535.
+    memory : {"cached", "low", "disk"}
+        The latter two keep whole numbers below 65535 as counts, and the last keeps them on disk.
 
     Returns
     -------
@@ -58,10 +61,14 @@ def load_amplitudes(
     ------
     ValueError
         A pattern holds NaN, infinity or a negative count outside the mask.
+    UnwritableFile
+        There is no room on disk.
     """
+    as_counts = memory != "cached"
     exact = as_counts and are_counts(scan.patterns.dtype)
     number = np.dtype(scan.patterns.dtype if exact else np.float64)
-    room = _Room((len(positions), scan.m, scan.m), dtype, as_counts=as_counts)
+    empty = scratch_array if memory == "disk" else np.empty
+    room = _Room((len(positions), scan.m, scan.m), dtype, empty, as_counts=as_counts)
     total, pixels, whole = 0.0, 0, True
     order = np.argsort(positions)
     for block in blocks(len(positions), scan.m, number):
@@ -102,13 +109,22 @@ def blocks(count: int, m: int, number: Any = np.float64) -> Iterator[slice]:
 class _Room:
     """Room for amplitudes, whose first half or quarter holds counts until values come that are none.
 
-    The system gives memory to what is written to alone, so that counts take no more than they need.
+    The system gives memory to what is written to alone, so that counts take no more than they need. Between
+    patterns there is the room that vector code wants to order them in place.
     """
 
-    def __init__(self, shape: tuple[int, int, int], dtype: Any, *, as_counts: bool) -> None:
-        self._amplitudes = np.empty(shape, dtype)
-        start = self._amplitudes.reshape(-1).view(KEPT)[: self._amplitudes.size]
-        self._counts = start.reshape(shape) if as_counts else None
+    def __init__(
+        self, shape: tuple[int, int, int], dtype: Any, empty: Callable[..., NDArray[Any]], *, as_counts: bool
+    ) -> None:
+        count, m, _ = shape
+        pitch = math.prod(VectorPlan.of(m, dtype).far_shape()) if can_transform(m) else m * m
+
+        def patterns(numbers: NDArray[Any]) -> NDArray[Any]:
+            return numbers[: count * pitch].reshape(count, pitch)[:, : m * m].reshape(shape)
+
+        numbers = empty(count * pitch, dtype)
+        self._amplitudes = patterns(numbers)
+        self._counts = patterns(numbers.view(KEPT)) if as_counts else None
 
     def put(self, places: NDArray[np.int64], patterns: NDArray[Any], mask: Any, *, countable: bool) -> None:
         """Take intensities in detector order, 0 under the mask."""

@@ -150,10 +150,10 @@ class Model(SettingsGroup):
     )
     memory: str = setting(
         "cached",
-        Choice(("cached", "low")),
-        "keep the far field of each position for Hessian products, or compute it again in each, and keep "
+        Choice(("cached", "low", "disk")),
+        "keep the far field of each position for Hessian products; or compute it again in each, and keep "
         "patterns of whole numbers below 65535 as such: 12 and 2 bytes less per pattern pixel in single "
-        "precision",
+        "precision; or keep them in a temporary file, too, and in memory as far as there is room",
     )
     engine: str = setting(
         "auto",

@@ -13,7 +13,7 @@ from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.driver.solver.settings import SolverSettings
 from ptyxrf.kernels.kept_counts import KEPT
 from ptyxrf.kernels.simd.emitter import VECTOR_BYTES
-from ptyxrf.kernels.simd.fourier import can_transform
+from ptyxrf.kernels.simd.fourier import VectorPlan, can_transform
 
 #: Bytes of a real number.
 NUMBERS = {"single": 4, "double": 8}
@@ -68,14 +68,14 @@ def memory_of(problem: ProblemSize, share: Share, memory: str = "low") -> dict[s
     ----------
     problem : ProblemSize
     share : Share
-    memory : {"cached", "low"}
+    memory : {"cached", "low", "disk"}
         Default: that of the default solver.
 
     Returns
     -------
     dict
-        "patterns": amplitudes or, with low memory, counts; the state at a point (none with low memory) and
-        shifted probes. "object":
+        "patterns": amplitudes or counts (none in memory that are on disk), the state at a point if it is
+        cached, and shifted probes. "object":
         vectors of the solver, fields with their halo, images. "probe": its unknowns. "fluorescence": data,
         residual and, on the grid, transforms. "messages": buffers of MPI. "reading": a block of patterns
         that is being read, as far as it exceeds later allocations. "total": the peak, above Python and the
@@ -112,16 +112,28 @@ def _pattern_bytes(p: ProblemSize, pixels: NDArray[np.float64], memory: str) -> 
     if memory == "cached" and p.method != "fluorescence":
         kept += number * far_numbers
     # see `assemble`: otherwise the probe of a position is shifted just before it is used
-    keeps_probes = memory == "cached" or not (p.refine_probe or p.moving) or p.sampling == "scan"
+    moved = p.refine_probe or p.moving or memory == "disk"
+    keeps_probes = memory == "cached" or not moved or p.sampling == "scan"
     shifted = 2.0 * p.modes if p.fractional and keeps_probes else 0.0
     return far * kept + pixels * number * shifted
 
 
 def _kept_bytes(p: ProblemSize, memory: str) -> float:
-    """Return the bytes of a pixel of a pattern as it is kept."""
-    if p.method == "fluorescence":
+    """Return the bytes of memory of a pixel of a pattern as it is kept."""
+    if p.method == "fluorescence" or memory == "disk":
         return 0.0
     return np.dtype(KEPT).itemsize if p.counts and memory == "low" else NUMBERS[p.precision]
+
+
+def disk_bytes(problem: ProblemSize, share: Share) -> NDArray[np.float64]:
+    """Return the bytes of each rank's temporary file where patterns are kept on disk.
+
+    There is room for amplitudes, into which counts change where some are none.
+    """
+    number = NUMBERS[problem.precision]
+    far = VectorPlan.of(problem.m, f"f{number}").padded if can_transform(problem.m) else problem.m
+    positions = np.asarray(share.positions, dtype=np.float64)
+    return positions * far * problem.m * number * (problem.method != "fluorescence")
 
 
 def _object_bytes(p: ProblemSize, share: Share) -> NDArray[np.float64]:

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.planning.load import Load, regular_load
-from ptyxrf.driver.planning.memory import Share, memory_of
+from ptyxrf.driver.planning.memory import Share, disk_bytes, memory_of
 from ptyxrf.driver.planning.problem_size import ProblemSize
 
 #: Bytes of a rank that is idle: Python, libraries and compiled kernels, measured. Ranks share some of it.
 IDLE = 260e6
-#: Solvers, and the setting `memory` that goes with them.
-SOLVERS = {"quasi-newton": "low", "newton": "cached"}
+#: Solvers, and the settings `memory` that go with them: the default first.
+SOLVERS = (("quasi-newton", "low"), ("quasi-newton", "disk"), ("newton", "cached"))
 #: Factor between the numbers of nodes that are tried.
 STEP = 1.1
 
@@ -26,9 +26,12 @@ class MemorySettings:
     Attributes
     ----------
     solver : {"quasi-newton", "newton"}
+    memory : {"low", "disk", "cached"}
     precision : {"single", "double"}
     node_bytes : int
         Memory of the node that needs most, what idle ranks take included.
+    disk_bytes : int
+        Temporary files of that node.
     fits : bool
         Whether the nodes have it.
     nodes : int or None
@@ -36,8 +39,10 @@ class MemorySettings:
     """
 
     solver: str
+    memory: str
     precision: str
     node_bytes: int
+    disk_bytes: int
     fits: bool
     nodes: int | None
 
@@ -59,20 +64,23 @@ def memory_settings(
     found = []
     for precision in dict.fromkeys((problem.precision, "single", "double")):
         sizes = replace(problem, precision=precision)
-        for solver, memory in SOLVERS.items():
-            of_ranks = bytes_of(sizes, load, ranks, memory)
+        for solver, memory in SOLVERS:
+            of_ranks, on_disk = bytes_of(sizes, load, ranks, memory)
             node = (np.arange(ranks) * nodes // ranks).astype(np.int64)
-            most = float(np.bincount(node, of_ranks).max())
+            most, disk = (float(np.bincount(node, each).max()) for each in (of_ranks, on_disk))
             fits = most <= node_memory
             needed = nodes if fits else nodes_for(sizes, ranks / nodes, nodes, memory, node_memory)
-            found.append(MemorySettings(solver, precision, int(most), fits, needed))
+            found.append(MemorySettings(solver, memory, precision, int(most), int(disk), fits, needed))
     return found
 
 
-def bytes_of(problem: ProblemSize, load: Load, ranks: int, memory: str) -> NDArray[np.float64]:
-    """Return the bytes of each rank of a load, what it takes when it is idle included."""
+def bytes_of(
+    problem: ProblemSize, load: Load, ranks: int, memory: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the bytes of memory and of disk of each rank of a load; what it takes when idle is included."""
     share = Share(load.positions, load.owned, load.covered, load.rows, load.columns, ranks)
-    return np.asarray(memory_of(problem, share, memory)["total"] + IDLE, dtype=np.float64)
+    disk = disk_bytes(problem, share) * (memory == "disk")
+    return np.asarray(memory_of(problem, share, memory)["total"] + IDLE, dtype=np.float64), disk
 
 
 def nodes_for(
@@ -83,6 +91,6 @@ def nodes_for(
         nodes = max(nodes + 1, int(nodes * STEP))
         ranks = max(int(nodes * per_node), 1)
         load = regular_load(problem, ranks, per_node)
-        if bytes_of(problem, load, ranks, memory)[0] * per_node <= node_memory:
+        if bytes_of(problem, load, ranks, memory)[0][0] * per_node <= node_memory:
             return nodes
     return None

@@ -29,7 +29,7 @@ from ptyxrf.parallel.startup import first_on_each_node, on_each_node
 #: Settings that decide which kernels there are.
 DECISIVE = (
     "method", "precision", "curvature", "refine_probe", "refine_positions", "refine_intensities",
-    "pattern_loss", "memory",
+    "pattern_loss",
 )  # fmt: skip
 #: Numba's name for the compilation of a function.
 COMPILATION = "numba:compile"
@@ -75,6 +75,7 @@ def _kind(scan: Scan, model: Model, *, products: bool) -> Kind:
     engine = resolve_engine(model.engine, scan.m)
     background = model.refine_pattern_background or scan.pattern_background is not None
     decisive = {name: getattr(model, name) for name in DECISIVE}
+    decisive["memory"] = "cached" if model.memory == "cached" else "low"
     link = "refractive" if isinstance(make_link(model, scan), RefractiveLink) else "linear"
     prior = "none" if model.fluorescence_prior in (None, "none") else 1.0
     tiny = Model(

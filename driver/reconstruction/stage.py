@@ -170,7 +170,7 @@ def _objective(job: Job, settings: Settings, before: Handover) -> Objective:
     log.log(_level(scan), "reading %d patterns", scan.N)
     data = LocalData.read(
         scan, model.method, DTYPES[model.precision], model.halo_margin, Ranks(job.comm),
-        as_counts=model.memory == "low",
+        memory=model.memory,
     )  # fmt: skip
     judge(data, settings)
     objective = Objective(scan, settings=model, start={**job.start, **before.start}, data=data)

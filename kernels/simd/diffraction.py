@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from ptyxrf.kernels.aligned import aligned_empty
@@ -22,11 +23,16 @@ from ptyxrf.kernels.simd.fourier import VectorPlan
 
 
 def _ordered(patterns: NDArray, plan: VectorPlan, masked: int) -> NDArray[Any]:
-    """Return patterns in the far layout, in their own memory where a row fills whole vectors."""
+    """Return patterns in the far layout: in their own memory, where they are as far apart as it wants."""
     count, m, _ = patterns.shape
-    shape = (count, *plan.far_shape())
-    in_place = plan.padded == m and patterns.flags.c_contiguous
-    ordered = patterns.reshape(shape) if in_place else aligned_empty(shape, patterns.dtype)
+    chunks, _, lanes = plan.far_shape()
+    shape, each = (count, chunks, m, lanes), patterns.itemsize
+    if patterns.strides == (chunks * m * lanes * each, m * each, each):
+        ordered = as_strided(
+            patterns, shape, (chunks * m * lanes * each, m * lanes * each, lanes * each, each)
+        )
+    else:
+        ordered = aligned_empty(shape, patterns.dtype)
     for j in range(count):
         ordered[j] = plan.to_far(patterns[j], fill=masked)
     return ordered

@@ -534,7 +534,7 @@ def test_plan_of_a_scan_and_of_numbers(folder, capsys, monkeypatch):
     assert main([*words, "--nodes", "2", "--node-memory", "8GB"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["node_memory"] == 8_000_000_000
-    assert [each["fits"] for each in facts["memory_settings"]] == [True] * 4
+    assert [each["fits"] for each in facts["memory_settings"]] == [True] * 6
     assert (facts["positions"], facts["nodes"], facts["method"]) == (90, 2, "joint")
 
 

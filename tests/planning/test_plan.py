@@ -171,29 +171,33 @@ def test_settings_that_fit_a_node():
     """What the nodes of a plan take, and how many nodes do what they promise."""
     problem = ProblemSize.from_numbers(4000, 40_000, 64)
     plan = make_plan(problem, 8, nodes=2, machine=MACHINE, node_memory=4e9)
-    found = {(each.solver, each.precision): each for each in plan.memory_settings}
-    assert list(found) == [(s, p) for p in ("single", "double") for s in ("quasi-newton", "newton")]
-    default, newton = found["quasi-newton", "single"], found["newton", "single"]
-    halves = plan.memory.reshape(2, 4).sum(axis=1)
-    assert default.node_bytes == pytest.approx(halves.max() + 4 * IDLE, abs=1)
-    assert default.fits and default.nodes == 2
+    found = {(each.memory, each.precision): each for each in plan.memory_settings}
+    assert list(found) == [(m, p) for p in ("single", "double") for m in ("low", "disk", "cached")]
     share = Share(*(getattr(plan.load, name) for name in SHARED), 8)
-    cached = memory_of(problem, share, "cached")["total"].reshape(2, 4).sum(axis=1)
-    assert newton.node_bytes == pytest.approx(cached.max() + 4 * IDLE, abs=1)
-    assert not newton.fits and newton.nodes > 2
-    more = make_plan(problem, 4 * newton.nodes, nodes=newton.nodes, node_memory=4.2e9)
-    assert more.memory_settings[1].fits
-    less = make_plan(problem, 4 * (newton.nodes - 1), nodes=newton.nodes - 1, node_memory=3.8e9)
-    assert not less.memory_settings[1].fits
+    for (memory, precision), each in found.items():
+        sizes = dataclasses.replace(problem, precision=precision)
+        halves = memory_of(sizes, share, memory)["total"].reshape(2, 4).sum(axis=1)
+        assert each.node_bytes == pytest.approx(halves.max() + 4 * IDLE, abs=1)
+        patterns = 20_000 * 64 * 64 * {"single": 4, "double": 8}[precision]
+        assert each.disk_bytes == (patterns if memory == "disk" else 0)
+        assert each.solver == ("newton" if memory == "cached" else "quasi-newton")
+    low, disk, cached = (found[memory, "single"] for memory in ("low", "disk", "cached"))
+    assert low.fits and low.nodes == 2 and not cached.fits and cached.nodes > 2
+    assert disk.node_bytes < low.node_bytes - 0.95 * disk.disk_bytes
+    more = make_plan(problem, 4 * cached.nodes, nodes=cached.nodes, node_memory=4.2e9)
+    assert more.memory_settings[2].fits
+    less = make_plan(problem, 4 * (cached.nodes - 1), nodes=cached.nodes - 1, node_memory=3.8e9)
+    assert not less.memory_settings[2].fits
     text = plan_text(plan)
     assert "in 4 GB a node" in text
-    assert "--solver quasi-newton --precision single  fits: " in text
+    assert "--solver quasi-newton --memory low    --precision single  fits: " in text
     assert (
-        f"does not fit: {newton.node_bytes / 1e9:.3g} GB a node; about {newton.nodes} nodes have it" in text
+        f"does not fit: {cached.node_bytes / 1e9:.3g} GB a node; about {cached.nodes} nodes have it" in text
     )
+    assert "MB of its disk" in text
     # what idle ranks take is too much already
     small = make_plan(problem, 8, nodes=2, node_memory=1e9)
-    assert [each.nodes for each in small.memory_settings] == [None] * 4
+    assert [each.nodes for each in small.memory_settings] == [None] * 6
     assert "no number of nodes has it" in plan_text(small)
     assert make_plan(problem, 8).node_memory == machine_memory()
 

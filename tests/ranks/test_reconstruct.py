@@ -156,3 +156,14 @@ def test_bad_data_is_an_error_on_every_rank(comm):
 
     with pytest.raises(ValueError, match="1 infinite values for element 0"):
         run(scan.replace(fluorescence=LazyMaps()), "raster-grid", "single", comm)
+
+
+def test_patterns_on_disk(comm):
+    """Each rank has a file of its own; the answer is that of patterns in memory, to the last bit."""
+    scan = make_scan("spiral-scan-modes")
+    on_disk, in_memory = (
+        reconstruct(scan, "ptychography", memory=memory, max_iterations=1, noise_stop=False, comm=comm)
+        for memory in ("disk", "low")
+    )
+    assert on_disk.history[-1].loss == in_memory.history[-1].loss
+    np.testing.assert_array_equal(on_disk.gather().object, in_memory.gather().object)
