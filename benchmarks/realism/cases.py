@@ -219,6 +219,8 @@ THICK = {"phase": 5.0, "absorb": 5.0, "matrix": 5.0}
 HOLDS, WRONG = Goal("alarm", 0.0), Goal("alarm", -1.0)
 #: Of masses that the counts of elements calibrate.
 CALIBRATED = Goal("heavy_mass", 0.05), Goal("medium_mass", 0.10), HOLDS
+#: Maps whose shape a wrong constant hardly changes.
+SHAPES = Goal("heavy", 1.05, of="joint-base"), Goal("medium", 1.05, of="joint-base"), HOLDS
 
 JOINT = (
     *(
@@ -236,7 +238,14 @@ JOINT = (
     ),
     _joint("base", "known", known_probe=True, settings={}, goals=CALIBRATED),
     _joint("base", "no-matrix", options={"matrix": 0.0}),
-    _joint("base", "attenuation-low", factors={"attenuation": 0.7}),
+    _joint("base", "attenuation-low", factors={"attenuation": 0.7}, goals=SHAPES),
+    _joint(
+        "base",
+        "attenuation-refined",
+        factors={"attenuation": 0.7},
+        settings=BLIND | {"refine_sensitivity": True},
+        goals=SHAPES,
+    ),
     _joint("base", "phase-shift-high", factors={"phase_shift": 1.3}),
     _joint("base", "sensitivity-low", factors={"sensitivity": 0.7}),
     _joint(

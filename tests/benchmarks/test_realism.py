@@ -140,6 +140,17 @@ def test_bad_input_is_one_line(words, message, capsys):
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_the_probe_that_the_user_gives(realism_on_path, known):
+    from cases import Case
+    from scans import scan_of
+
+    data = {"patterns": np.ones((2, 4, 4)), "nominal": np.zeros((2, 2)), "shape": (6, 6)}
+    data |= {"guess": np.ones((4, 4)), "probes": np.full((1, 4, 4), 2j)}
+    scan = scan_of(Case("some", known_probe=known), data)
+    np.testing.assert_array_equal(scan.probe, np.full((1, 4, 4), 2j if known else 1))
+
+
 def test_a_small_run_is_scored_drawn_and_its_scan_kept(shared_folder, tmp_path, monkeypatch):
     from cases import CASES, Case
     from run_case import Job, run
