@@ -1,11 +1,14 @@
 """The recipes in packaging/ and CITATION.cff say what pyproject.toml says."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -45,14 +48,46 @@ def test_the_conda_recipe_has_the_requirements_of_the_project():
     assert recipe["about"]["license"] == PROJECT["license"]
 
 
-def test_the_container_has_all_folders_of_the_package():
-    lines = (ROOT / "packaging" / "ptyxrf.def").read_text().splitlines()
-    copied = {line.split()[0] for line in lines if "/opt/ptyxrf" in line and "pip" not in line}
+def sections_of(definition):
+    """Lines of each section of an Apptainer definition, without comments; the header has no name."""
+    name, found = "", {"": []}
+    for line in definition.splitlines():
+        if line.startswith("%"):
+            name = line[1:].strip()
+            assert name not in found
+            found[name] = []
+        elif line.strip() and not line.lstrip().startswith("#"):
+            found[name].append(line.strip())
+    return found
+
+
+@pytest.fixture(scope="module")
+def container():
+    return sections_of((ROOT / "packaging" / "ptyxrf.def").read_text())
+
+
+def test_the_container_has_all_folders_of_the_package(container):
+    copied = dict(line.split() for line in container["files"])
     packages = re.findall(r"^ +ptyxrf(?:\.\w+)? = (\w+)", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
     assert packages
-    assert copied == {"pyproject.toml", "setup.cfg", "README.md", "LICENSE", *packages}
-    [extras] = re.findall(r"/opt/ptyxrf\[(.*?)\]", "\n".join(lines))
+    assert copied.keys() == {"pyproject.toml", "setup.cfg", "README.md", "LICENSE", *packages}
+    for source, target in copied.items():
+        assert target == ("/opt/ptyxrf/" if (ROOT / source).is_file() else f"/opt/ptyxrf/{source}")
+    [extras] = re.findall(r"/opt/ptyxrf\[(.*?)\]", "\n".join(container["post"]))
     assert set(extras.split(",")) <= set(EXTRAS)
+
+
+def test_the_sections_of_the_container_are_apptainers_and_shell(container):
+    assert container.keys() == {"", "files", "post", "environment", "runscript", "test"}
+    header = dict(line.split(": ", 1) for line in container[""])
+    assert header.keys() == {"Bootstrap", "From"}
+    [python] = re.findall(r"^python:([\d.]+)-slim", header["From"])
+    assert python in SpecifierSet(PROJECT["requires-python"])
+    for name in ("post", "environment", "runscript", "test"):
+        script = "\n".join(container[name])
+        checked = subprocess.run(["sh", "-n"], input=script, text=True, capture_output=True)
+        assert checked.returncode == 0, checked.stderr
+    assert container["runscript"] == ['exec ptyxrf "$@"']
 
 
 def test_the_citation_is_of_this_version():

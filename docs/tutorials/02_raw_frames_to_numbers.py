@@ -25,9 +25,9 @@ import numpy as np
 import ptyxrf
 
 truth = ptyxrf.simulate(
-    n=160,
+    n=144,
     m=64,
-    per_side=12,
+    per_side=10,
     elements=3,
     margin=3,
     dtype="float32",
@@ -123,9 +123,11 @@ def masses(fit):
 
 # %%
 # `uncertainty` draws samples of what the data and their noise allow around the result: its error bars are those of every pixel, and
-# ``of`` gives the error of whatever follows from the result. Four rough samples tell an error to a third within seconds, and the warning says
-# so; for a paper leave the settings at their defaults. In a shell: ``ptyxrf uncertainty result.h5 scan.h5``.
-errors = ptyxrf.uncertainty(result, scan, samples=4, tolerance=0.05, finish_iterations=5, max_products=150)
+# ``of`` gives the error of whatever follows from the result. Four rough samples in single precision tell an error to a third within
+# seconds, and the warning says so; for a paper leave the settings at their defaults. In a shell: ``ptyxrf uncertainty result.h5 scan.h5``.
+errors = ptyxrf.uncertainty(
+    result, scan, samples=4, tolerance=0.05, finish_iterations=5, max_products=150, precision="single"
+)
 print(errors.meaning)
 mass = errors.of(masses)
 for name, value, deviation, true in zip(
