@@ -26,6 +26,7 @@ extensions = [
     "plain_docstrings",
     "declared_settings",
     "command_help",
+    "compiled_kernels",
 ]
 exclude_patterns = ["_build", "extensions", "tutorials", "gallery/**/*.ipynb"]
 templates_path = ["templates"]

@@ -56,6 +56,10 @@ def write_expected_picture(path: str | Path, expected: ExpectedErrors) -> None:
         figure.savefig(temporary, format="png")
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _second(expected: ExpectedErrors) -> str:
     return expected.axes[1] if len(expected.axes) > 1 else ""
 
@@ -68,9 +72,9 @@ def _draw(axes: Axes, expected: ExpectedErrors, name: str) -> None:
         line = getattr(one.choice, second) if second else 0.0
         lines.setdefault(line, []).append((getattr(one.choice, first), one.errors[name]))
     for value, points in lines.items():
-        axes.semilogx(*zip(*sorted(points), strict=True), "o-", markersize=4, label=f"{value:.3g}")
+        axes.semilogx(*zip(*sorted(points), strict=True), "o-", markersize=4, label=_number(value))
     ticks = sorted({where for points in lines.values() for where, _ in points})
-    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    axes.set_xticks(ticks, [_number(tick) for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set(xlabel=LABELS[first], ylabel=UNITS.get(name, "relative to the map"), ylim=(0, None))
     axes.set_title(f"expected error: {name}", loc="left", size=10.5)
