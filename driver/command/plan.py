@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptyxrf.driver.command.outputs import check_outputs, is_first, on_first_rank
 from ptyxrf.driver.command.parser import Subcommand, add_settings, flag_name, from_flags
-from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, Bytes, Choice, File, Number
+from ptyxrf.driver.data.kinds import COUNT, COUNT_OR_ZERO, Bytes, Choice, File, Number, Switch
 from ptyxrf.driver.data.setting import SettingsGroup, redeclared, setting
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.settings import Settings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ptyxrf.driver.planning.problem_size import ProblemSize
 
 #: What describes a scan in numbers; the first three have to be there.
-NUMBERS = ("n", "positions", "m", "elements", "sampling")
+NUMBERS = ("n", "positions", "m", "elements", "sampling", "counts")
 NEEDED = 3
 
 #: Settings of the model on which a plan depends.
@@ -48,6 +48,9 @@ class PlanSettings(SettingsGroup):
     elements: int = setting(0, COUNT_OR_ZERO, "in place of a scan: number of maps")
     sampling: str = setting(
         "scan", Choice(("grid", "scan")), "in place of a scan: where the maps are sampled"
+    )
+    counts: bool = setting(
+        False, Switch(), "in place of a scan: patterns are whole numbers below 65535, which take half as much"
     )
     method: str = redeclared(Settings, "method", "joint")
     precision: str = redeclared(Settings, "precision", "single")

@@ -101,6 +101,7 @@ class ProblemSize:
         modes: int | None = None,
         elements: int = 0,
         sampling: str = "scan",
+        counts: bool = False,
         model: Model | None = None,
     ) -> ProblemSize:
         """Return the sizes of a square raster of positions over n x n pixels.
@@ -112,6 +113,8 @@ class ProblemSize:
             Default: 1.
         elements : int
         sampling : {"grid", "scan"}
+        counts : bool
+            Whether patterns are whole numbers below 65535.
         model : Model, optional
             Default: the joint method in single precision with a known probe.
 
@@ -145,6 +148,7 @@ class ProblemSize:
             model.refine_probe,
             reach,
             moving,
+            counts,
         )
 
     @property

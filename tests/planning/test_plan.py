@@ -188,6 +188,10 @@ def test_settings_that_fit_a_node():
     assert more.memory_settings[2].fits
     less = make_plan(problem, 4 * (cached.nodes - 1), nodes=cached.nodes - 1, node_memory=3.8e9)
     assert not less.memory_settings[2].fits
+    counts = ProblemSize.from_numbers(4000, 40_000, 64, counts=True)
+    halved = make_plan(counts, 8, nodes=2, node_memory=4e9).memory_settings
+    assert low.node_bytes - halved[0].node_bytes == pytest.approx(20_000 * 64 * 64 * 2, rel=1e-6)
+    assert [each.node_bytes for each in halved[1:3]] == [disk.node_bytes, cached.node_bytes]
     text = plan_text(plan)
     assert "in 4 GB a node" in text
     assert "--solver quasi-newton --memory low    --precision single  fits: " in text
