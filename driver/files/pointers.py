@@ -34,25 +34,32 @@ def link_problem(group: h5py.Group, name: str, links: int = LINKS) -> str:
         key = part.encode(errors="surrogateescape")
         if not isinstance(here, h5py.h5g.GroupID) or not here.links.exists(key):
             return ""
-        kind, beside = here.links.get_info(key).type, h5py.Group(here)
-        if kind == h5py.h5l.TYPE_EXTERNAL:
-            link = beside.get(part, getlink=True)
-            folder = _folder(beside.file)
-            target = folder / link.filename
-            if leads_out(target, folder):
-                return f"is a link to {link.path} in {link.filename}, which is no file in its folder"
-            if target.exists() and not target.is_file():
-                return f"is a link to {link.path} in {link.filename}, which is no file"
-        elif kind == h5py.h5l.TYPE_SOFT and links:
-            path = beside.get(part, getlink=True).path
-            if problem := link_problem(beside.file if path.startswith("/") else beside, path, links - 1):
-                return problem
+        kind = here.links.get_info(key).type
+        if kind != h5py.h5l.TYPE_HARD and (problem := _link_problem(h5py.Group(here), part, kind, links)):
+            return problem
         if place == len(parts):
             return ""
         try:
-            here = h5py.h5o.open(here, key) if kind == h5py.h5l.TYPE_HARD else beside[part].id
+            hard = kind == h5py.h5l.TYPE_HARD
+            here = h5py.h5o.open(here, key) if hard else h5py.Group(here)[part].id
         except KeyError:
             return ""
+    return ""
+
+
+def _link_problem(group: h5py.Group, name: str, kind: int, links: int) -> str:
+    """Return what is wrong with a link of a group that is not a hard one."""
+    if kind == h5py.h5l.TYPE_EXTERNAL:
+        link = group.get(name, getlink=True)
+        folder = _folder(group.file)
+        target = folder / link.filename
+        if leads_out(target, folder):
+            return f"is a link to {link.path} in {link.filename}, which is no file in its folder"
+        if target.exists() and not target.is_file():
+            return f"is a link to {link.path} in {link.filename}, which is no file"
+    elif kind == h5py.h5l.TYPE_SOFT and links:
+        path = group.get(name, getlink=True).path
+        return link_problem(group.file if path.startswith("/") else group, path, links - 1)
     return ""
 
 
@@ -63,8 +70,9 @@ def source_problem(dataset: h5py.Dataset) -> str:
     """
     if dataset.is_virtual:
         return _virtual_problem(dataset, [], set())
-    folder = _folder(dataset.file)
-    for name, _, _ in dataset.external or ():
+    external = dataset.external or ()
+    folder = _folder(dataset.file) if external else Path()
+    for name, _, _ in external:
         target = Path(os.path.realpath(folder / name))
         if not target.is_relative_to(folder):
             return f"its values are in {name}, outside the folder of the file"
