@@ -1,22 +1,26 @@
 """Runner of ptyxrf: its solvers with the defaults of `ptyxrf.reconstruct`; only budgets end a run.
 
-Settings: "solver", "curvature", and those of `SolverSettings`. Loading the scan and two iterations, which
+Settings: "solver", "curvature", and those of `SolverSettings`. Where the probe is unknown, each of the sweeps
+over batches that quasi-Newton steps follow is an iteration here. Loading the scan and a few iterations, which
 compile the kernels, precede the clock. The transforms are counted where the kernels make them, including
 those that shift probes by fractions of a pixel. Under mpiexec the first rank keeps the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mpi4py import MPI
+from numpy.typing import NDArray
 from recorder import Job, Recorder, job_of_command_line
 
 import ptyxrf
+from ptyxrf.driver.objective.batch_sweeps import BatchSweeps
+from ptyxrf.driver.reconstruction.settings import BATCH_SWEEPS
+from ptyxrf.driver.solver.minimiser import Minimiser
 from ptyxrf.driver.solver.quasi_newton import QuasiNewton
 from ptyxrf.driver.solver.settings import SolverSettings, Stops
-from ptyxrf.driver.solver.state import State
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.probe_shift import VectorShifts
@@ -49,6 +53,22 @@ def count_transforms() -> list[float]:
     return count
 
 
+def iterates(objective: ptyxrf.Objective, minimiser: Minimiser, sweeps: int) -> Iterator[NDArray[Any]]:
+    """Yield the start, the vector after each sweep over batches, and that after each step of the solver."""
+    state = minimiser.start(objective.initial)
+    yield state.vector
+    if sweeps:
+        batches, vector = BatchSweeps(objective), state.vector
+        for _ in range(sweeps - 1):
+            vector = batches.sweep(vector)
+            yield vector
+        state = minimiser.reset(state, batches.sweep(vector))
+        yield state.vector
+    while minimiser.reason(state) is None:
+        state = minimiser.step(state)
+        yield state.vector
+
+
 def main(job: Job) -> None:
     """Run the solver of a job."""
     data, settings = job.data, dict(job.settings)
@@ -66,17 +86,17 @@ def main(job: Job) -> None:
         SolverSettings(solver=solver, **settings),
         Stops(max_iterations=most, **never),
     )
-    state = minimiser.start(objective.initial)
-    for _ in range(2):  # compiles
-        state = minimiser.step(state)
+    sweeps = BATCH_SWEEPS if job.refine_probe and solver == "quasi-newton" else 0
+    for _ in zip(range(sweeps + 3), iterates(objective, minimiser, sweeps), strict=False):
+        pass  # compiles
 
     recorder, count, made = Recorder(job), count_transforms(), [0.0]
 
-    def enough(state: State) -> bool:
+    def enough(vector: NDArray[Any]) -> bool:
         def current() -> tuple[Any, Any]:
             made[0] = comm.allreduce(count[0])
-            fields = objective.gather(state.vector)
-            return fields["real_part"] + 1j * fields["imaginary_part"], objective.probe_of(state.vector)[0]
+            fields = objective.gather(vector)
+            return fields["real_part"] + 1j * fields["imaginary_part"], objective.probe_of(vector)[0]
 
         if comm.rank > 0:
             current()
@@ -84,9 +104,9 @@ def main(job: Job) -> None:
         return bool(comm.bcast(over))
 
     recorder.start()
-    state = minimiser.start(objective.initial)
-    while not enough(state) and minimiser.reason(state) is None:
-        state = minimiser.step(state)
+    for vector in iterates(objective, minimiser, sweeps):
+        if enough(vector):
+            break
     if comm.rank == 0:
         recorder.write(version=ptyxrf.__version__)
 

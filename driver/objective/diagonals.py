@@ -32,8 +32,8 @@ class Diagonals:
         field.covered[...] = covered
         return field.collect()
 
-    def illumination(self) -> NDArray[np.float64]:
-        """Return 1/N sum_j t_j |P_j|^2 (rows, columns).
+    def illumination(self, chosen: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """Return 1/N sum_j t_j |P_j|^2 (rows, columns), over all positions or those that are chosen.
 
         Where the probe of each position is not kept, or positions may move, it is taken at the position's
         whole pixel: a resumed run then needs no other probe than that of the sum it has kept.
@@ -44,7 +44,9 @@ class Diagonals:
         if not positioned.kept or self.terms.moving:
             # shifts would take a third of a gradient, for a fraction of a pixel
             versions, which = positioned.unshifted[None], np.zeros_like(which)
-        add_illumination(versions, which, self.data.corners, self._exposure, 1, total[0])
+        part = slice(None) if chosen is None else chosen
+        corners, exposure = self.data.corners[part], self._exposure[part]
+        add_illumination(versions, which[part], corners, exposure, 1, total[0])
         scale = self._units.mean_count / self.data.scan.N
         return self.collected(total)[0].astype(np.float64) * scale
 
@@ -78,12 +80,16 @@ class Diagonals:
         term.adjoint(self._units.counts(samples, self._real), maps)
         return self.collected(maps).astype(np.float64) * self._units.mean_count
 
-    def object_intensity(self, z: NDArray) -> NDArray[np.float64]:
-        """Return 1/N sum_j t_j |z_j|^2 (m, m), the curvature of the probe, given z on the covered pixels."""
+    def object_intensity(self, z: NDArray, chosen: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """Return 1/N sum_j t_j |z_j|^2 (m, m), the curvature of the probe, given z on the covered pixels.
+
+        The sum is over all positions or those of the rank that are chosen.
+        """
+        part = slice(None) if chosen is None else chosen
         scan = self.data.scan
         total = np.zeros((scan.m, scan.m), self._real)
         if self.terms.diffraction is not None:
-            sum_object_intensity(z, self.data.corners, self._exposure, total)
+            sum_object_intensity(z, self.data.corners[part], self._exposure[part], total)
         return self.data.ranks.sum(total.astype(np.float64)) / scan.N
 
     def positions(self, z: NDArray) -> NDArray[np.float64]:

@@ -220,12 +220,16 @@ class Objective:
         """Evaluate the objective at a vector: value, gradient, losses and ``point.hessian @ direction``."""
         return Point(self, self.layout.checked(vector))
 
-    def value_and_gradient(self, vector: NDArray) -> tuple[float, NDArray[Any]]:
+    def value_and_gradient(
+        self, vector: NDArray, chosen: NDArray[np.bool_] | None = None
+    ) -> tuple[float, NDArray[Any]]:
         """Evaluate the objective and its gradient, and remember the point for products.
 
         Parameters
         ----------
         vector : (size,) array
+        chosen : (n,) array of bool, optional
+            Those of ``tile.positions`` whose patterns count, which is less than a sweep; default: all.
 
         Returns
         -------
@@ -237,14 +241,14 @@ class Objective:
         self.preconditioner.moved()
         self.beam.place(vector)
         shares, of_beam = self._passes.gradient(
-            self.fields.view(vector), self.fields.view(gradient), self._free
+            self.fields.view(vector), self.fields.view(gradient), self._free, chosen
         )
         self._complete(gradient, of_beam)
         losses = self.layout.add_shares(gradient, *shares) * self.mean_count
         with_patterns, with_maps = self.data.patterns is not None, self.data.counts is not None
         there = np.where([with_patterns, with_maps, with_maps], losses, np.nan)
         self.losses = Losses(*map(float, there))
-        self.work.gradients += 1
+        self.work.gradients += chosen is None
         self.evaluations += 1
         return float(losses.sum()), gradient
 

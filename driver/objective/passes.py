@@ -25,6 +25,10 @@ from ptyxrf.parallel.halo import HaloField
 from ptyxrf.parallel.rectangle import Window
 
 
+#: Positions between two looks at messages where few of them are chosen.
+MANY = 64
+
+
 class Free(NamedTuple):
     """Which unknowns move besides the fields."""
 
@@ -112,7 +116,7 @@ class Passes:
         self._point, self._change, self._result = (fields.halo() for _ in range(3))
 
     def gradient(
-        self, fields: NDArray, gradient: NDArray, free: Free
+        self, fields: NDArray, gradient: NDArray, free: Free, chosen: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.float64], BeamGradient]:
         """Evaluate at owned fields, which become the point of the other passes.
 
@@ -124,6 +128,8 @@ class Passes:
             Set to the gradient in the fields.
         free : Free
             Which gradients are asked for besides.
+        chosen : (n,) array of bool, optional
+            Positions of the rank whose patterns count; default: all.
 
         Returns
         -------
@@ -138,13 +144,14 @@ class Passes:
         self._clear(self._gradient_z)
         losses = np.zeros(3)
         of_patterns, of_maps = self._beam_sums(free)
-        exchange = Exchange(fields, point, out, terms.positioned.batch)
+        exchange = Exchange(fields, point, out, terms.positioned.batch if chosen is None else MANY)
         for event in exchange:
             match event:
                 case Arrived(part, at) if diffraction is not None:
                     self.link.forward(part, at, self.z)
                 case Positions(first, last) if diffraction is not None:
-                    diffraction.gradient(self.z, self._gradient_z, first, last, of_patterns)
+                    for start, stop in _parts(first, last, chosen):
+                        diffraction.gradient(self.z, self._gradient_z, start, stop, of_patterns)
                 case Complete() if fluorescence is not None:
                     losses[1] = fluorescence.gradient(self._maps(point), self._maps(out), of_maps)
                     if prior is not None:
@@ -152,7 +159,8 @@ class Passes:
                 case Leaving(at) if diffraction is not None:
                     self._to_halo(self._gradient_z, at)
         if diffraction is not None:
-            losses[0] = float(diffraction.pattern_losses.sum()) / self._count
+            each = diffraction.pattern_losses if chosen is None else diffraction.pattern_losses[chosen]
+            losses[0] = float(each.sum()) / self._count
         self._collect(exchange, self._gradient_z, gradient)
         return losses, self._beam_gradient(of_patterns, of_maps, free)
 
@@ -321,3 +329,10 @@ class Passes:
             of_maps = self.tile.owned_part(self._result.covered)[self._elements]
             owned[self._elements] += self._real.type(unit) * of_maps
         exchange.finish(owned, unit)
+
+
+def _parts(first: int, last: int, chosen: NDArray[np.bool_] | None) -> list[tuple[int, int]]:
+    """Return the positions first to last - 1 as one part, or each that is chosen as a part of its own."""
+    if chosen is None:
+        return [(first, last)]
+    return [(j, j + 1) for j in first + np.flatnonzero(chosen[first:last])]

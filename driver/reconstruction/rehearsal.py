@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.data.scan import Scan
+from ptyxrf.driver.objective.batch_sweeps import BatchSweeps
 from ptyxrf.driver.objective.objective import Objective
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.reconstruction.illumination import illuminated_part
@@ -119,6 +120,8 @@ def _take_steps(objective: Objective, *, products: bool) -> None:
     """Take two steps of each solver that is used, as the first quasi-Newton step has no pairs yet."""
     objective.scale_weights()
     vector = objective.initial
+    if objective.method == "ptychography" and "probe" in objective.unknowns:
+        BatchSweeps(objective).sweep(vector)
     for solver in (QuasiNewton, TruncatedNewton) if products else (QuasiNewton,):
         minimiser = solver(objective, SolverSettings(), Stops())
         state = minimiser.start(objective.initial)

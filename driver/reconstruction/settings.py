@@ -26,6 +26,9 @@ PAPER: dict[str, Any] = {
     "fluorescence_prior": "none",
 }
 
+#: Sweeps over batches of positions by default: more of them gain less than the steps that follow.
+BATCH_SWEEPS = 4
+
 #: Starting values that say nothing of the object.
 BEAM = {"probe", "displacement", "distortion", "log_amplitude", "background_amplitude"}
 
@@ -131,6 +134,14 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
         "refine the probe only after so many iterations, or as soon as the object has converged with the "
         "given one",
     )
+    batch_sweeps: int = setting(
+        None,
+        COUNT_OR_ZERO,
+        "sweeps of ptychography with an unknown probe that change object and probe after each batch of "
+        "positions, before steps for all positions follow; they are its first iteration, and also begin the "
+        f"joint method where ptychography does (default: {BATCH_SWEEPS} with the solver quasi-newton, if "
+        "the probe is refined from the first iteration)",
+    )
     force: bool = setting(
         False,
         Switch(),
@@ -187,6 +198,10 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
             raise ValueError(
                 f"probe_from_iteration: expected refine_probe = true beside {self.probe_from_iteration}, "
                 "got refine_probe = false"
+            )
+        if self.batch_sweeps and (self.probe_from_iteration > 0 or self.refine_probe is False):
+            raise ValueError(
+                f"batch_sweeps: expected 0 where the probe is held at the start, got {self.batch_sweeps}"
             )
         if not found:
             return
@@ -254,8 +269,11 @@ class Settings(CheckpointPolicy, StartSettings, Stops, SolverSettings, Model):
             "fluorescence_prior": "auto" if noisy and self.method != "ptychography" else "none",
             "scale_from": "vacuum" if self.method == "ptychography" else "probe",
             "modes": scan.K,
+            "batch_sweeps": BATCH_SWEEPS if solver == "quasi-newton" and not self.probe_from_iteration else 0,
         }
         left_open = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        if not (refine and self.method == "ptychography"):
+            left_open["batch_sweeps"] = 0
         if sequential:  # which has its own maps of the fluorescence
             left_open["fluorescence_first"] = False
         return self.replace(**left_open | {"sequential_first": sequential})

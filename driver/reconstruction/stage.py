@@ -17,6 +17,7 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.objective import DTYPES, Objective
 from ptyxrf.driver.objective.settings import Model
+from ptyxrf.driver.reconstruction.batch_iteration import after_batches
 from ptyxrf.driver.reconstruction.checkpoint import Checkpoints, start_digest
 from ptyxrf.driver.reconstruction.first_maps import first_maps, fit_with_prior
 from ptyxrf.driver.reconstruction.judgement import judge
@@ -259,7 +260,9 @@ def _iterate(
             state = minimiser.reset(state)
         reason = minimiser.reason(state)
         if reason is None:
-            number, state = state.number, minimiser.step(state)
+            number, sweeps = state.number, settings.batch_sweeps
+            first = number == 0 and sweeps > 0
+            state = after_batches(minimiser, objective, state, sweeps) if first else minimiser.step(state)
             if state.number > number:
                 moved = objective.beam.followed(state.vector, search=schedule.searches(state))
                 state = state if moved is None else minimiser.reset(state, moved)

@@ -106,7 +106,7 @@ class Minimiser(ABC):
         first_norm = max(state.first_norm, new.norm)
         return replace(
             state, vector=vector, value=new.value, gradient=new.gradient, free=new.free, norm=new.norm,
-            memory=new.memory, first_norm=first_norm, slow=0, settled=None,
+            memory=new.memory, first_norm=first_norm, slow=0, settled=None, seconds=self._seconds(),
         )  # fmt: skip
 
     def reason(self, state: State) -> Reason | None:
