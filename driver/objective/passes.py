@@ -24,7 +24,6 @@ from ptyxrf.parallel.exchange import Arrived, Complete, Exchange, Leaving, Posit
 from ptyxrf.parallel.halo import HaloField
 from ptyxrf.parallel.rectangle import Window
 
-
 #: Positions between two looks at messages where few of them are chosen.
 MANY = 64
 
@@ -335,4 +334,4 @@ def _parts(first: int, last: int, chosen: NDArray[np.bool_] | None) -> list[tupl
     """Return the positions first to last - 1 as one part, or each that is chosen as a part of its own."""
     if chosen is None:
         return [(first, last)]
-    return [(j, j + 1) for j in first + np.flatnonzero(chosen[first:last])]
+    return [(j, j + 1) for j in (first + np.flatnonzero(chosen[first:last])).tolist()]
