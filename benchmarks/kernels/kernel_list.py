@@ -25,6 +25,7 @@ from ptyxrf.kernels.exponential_fields import (
 from ptyxrf.kernels.fftw.probe_shift import ramp_spectra, ramp_spectra_adjoint
 from ptyxrf.kernels.fluorescence_scan import patch_sums, patch_sums_adjoint, weigh_maps
 from ptyxrf.kernels.map_prior import add_differences, difference_products
+from ptyxrf.kernels.momentum import momentum_step
 from ptyxrf.kernels.noise_floor import CLASSES, add_misfit, floor_table
 from ptyxrf.kernels.object_fields import combine_fields, combine_fields_adjoint
 from ptyxrf.kernels.patches import (
@@ -139,6 +140,11 @@ def quasi_newton_second_loop(
     second_loop(pairs, factors, no_mask, False, 0, 0, left, right, search, BLOCK)
 
 
+def momentum(left: Any, right: Any, search: Any, solution: Any) -> None:
+    """A step after a batch of positions."""
+    momentum_step(left[None], right, 0.6, 0.85, search[None], solution[None])
+
+
 PATTERNS = [
     Kernel(gradients, "term tile out first last"),
     Kernel(gradients, "low_term tile out first last", "nothing kept"),
@@ -185,5 +191,6 @@ WHOLE = [
     Kernel(quasi_newton_pair, "blocks left right search search_product pairs changes no_mask learned"),
     Kernel(quasi_newton_first_loop, "blocks left changes factors no_mask search_product learned"),
     Kernel(quasi_newton_second_loop, "pairs factors no_mask left search_product search"),
+    Kernel(momentum, "left right search solution"),
     Kernel(conjugate_gradient_step, "alpha beta left right search search_product solution residual"),
 ]
