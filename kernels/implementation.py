@@ -12,11 +12,12 @@ from ptyxrf.kernels.diffraction import Diffraction
 from ptyxrf.kernels.fftw.diffraction import LibraryDiffraction
 from ptyxrf.kernels.fftw.probe_shift import LibraryShifts
 from ptyxrf.kernels.kept_counts import KeptCounts
-from ptyxrf.kernels.probe_shift import PositionedProbe, Shifts
+from ptyxrf.kernels.probe_shift import PositionedProbe
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.emission import can_emit
 from ptyxrf.kernels.simd.fourier import can_transform
 from ptyxrf.kernels.simd.probe_shift import VectorShifts
+from ptyxrf.kernels.simd.shift_expansion import TOGETHER, ExpandedShifts, can_expand
 from ptyxrf.kernels.words import ENGINES, PATTERN_LOSSES
 
 TERMS: dict[str, type[Diffraction]] = {"vector": VectorDiffraction, "library": LibraryDiffraction}
@@ -61,6 +62,7 @@ def positioned_probe(
     keep: bool = True,
     batch: int | None = None,
     moving: bool = False,
+    expand: bool = False,
 ) -> PositionedProbe:
     """Return the probe of each position, shifted by an implementation.
 
@@ -73,12 +75,21 @@ def positioned_probe(
         Positions to hand out at a time; default: as many as stay in cache.
     moving : bool
         Whether positions may move, so that whole pixels need shifts too.
+    expand : bool
+        Shift a probe that often changes by an expansion, where vector code is at work, positions stay and
+        `can_expand`. Nothing is kept then, and only `VectorDiffraction` takes the fields.
     """
     engine = resolve_engine(engine, m)
     integer = not moving and not fractions.any()
-    if batch is None:
-        batch = batch_size(modes, m, dtype) * (CALLS if integer and engine == "vector" else 1)
-    shifts: Shifts | None = None if integer else SHIFTS[engine](fractions, modes, m, dtype, batch)
+    in_cache = batch_size(modes, m, dtype)
+    if integer:
+        batch = batch or in_cache * (CALLS if engine == "vector" else 1)
+        return PositionedProbe(fractions, modes, m, dtype, batch)
+    if expand and engine == "vector" and not moving and can_expand(modes, m, dtype):
+        expanded = ExpandedShifts(fractions, modes, m, dtype)
+        return PositionedProbe(fractions, modes, m, dtype, batch or TOGETHER * in_cache, expanded, False)
+    batch = batch or in_cache
+    shifts = SHIFTS[engine](fractions, modes, m, dtype, batch)
     return PositionedProbe(fractions, modes, m, dtype, batch, shifts, keep)
 
 

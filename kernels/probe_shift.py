@@ -19,16 +19,46 @@ from ptyxrf.kernels.aligned import aligned_zeros
 
 
 class Shifts(Protocol):
-    """S_j and its adjoint, as an implementation gives them."""
+    """S_j and its adjoint for positions that stay, as an implementation gives them.
+
+    Fields are (B, K, m, m) complex numbers, or where they are `split`, (B, K F) real ones: fields of
+    `ptyxrf.kernels.simd.fourier`, which only vector code takes.
+    """
+
+    split: bool = False
+
+    def room(self, count: int) -> NDArray[Any]:
+        """Return room for the fields of some positions, all 0."""
 
     def spectrum(self, probe: NDArray) -> NDArray[Any]:
         """Return the spectrum of a (K, m, m) probe, in a layout of its own."""
 
+    def shift(self, spectrum: NDArray, first: int, last: int, fields: NDArray) -> None:
+        """Set fields to S_j P for the positions first to last - 1."""
+
+    def no_sum(self) -> NDArray[Any]:
+        """Return an empty sum of spectra."""
+
+    def add_shifted_back(self, fields: NDArray, first: int, last: int, total: NDArray) -> None:
+        """Add sum_j S_j^* fields_j over these positions to a sum of spectra; the fields are overwritten."""
+
+    def finished(self, total: NDArray) -> NDArray[Any]:
+        """Return the (K, m, m) sum."""
+
+
+class MovingShifts(Shifts):
+    """Shifts for positions that may move, too, with derivatives; fields are complex."""
+
+    modes: int
+    m: int
+    dtype: np.dtype[Any]
+
+    def room(self, count: int) -> NDArray[Any]:
+        """See `Shifts.room`."""
+        return aligned_zeros((count, self.modes, self.m, self.m), self.dtype)
+
     def place(self, fractions: NDArray[np.float64], gains: NDArray[np.float64] | None = None) -> None:
         """Take the (N, 2) fractions of the positions, and (N,) factors of the probe; None: 1."""
-
-    def shift(self, spectrum: NDArray, first: int, last: int, fields: NDArray) -> None:
-        """Set fields (B, K, m, m) to S_j P for the positions first to last - 1."""
 
     def shift_tangent(
         self, change: NDArray, spectrum: NDArray, moves: NDArray, first: int, last: int, fields: NDArray
@@ -38,16 +68,10 @@ class Shifts(Protocol):
         ``moves`` (B, 3) are the changes of the two fractions and of log g_j.
         """
 
-    def no_sum(self) -> NDArray[Any]:
-        """Return an empty sum of spectra."""
-
-    def add_shifted_back(self, fields: NDArray, first: int, last: int, total: NDArray) -> None:
-        """Add sum_j S_j^* fields_j over these positions to a sum of spectra; the fields are overwritten."""
-
     def add_with_slopes(
         self, fields: NDArray, spectrum: NDArray, first: int, last: int, total: NDArray, slopes: NDArray
     ) -> None:
-        """Do so, and add to slopes (B, 3) the derivatives of Re <fields_j, g_j S_j P> by these three."""
+        """Add to a sum and to slopes (B, 3), the derivatives of Re <fields_j, g_j S_j P> by these three."""
         self.add_slopes(fields, spectrum, spectrum, slopes, False, first, last, total, slopes)
 
     def add_bend(
@@ -62,9 +86,6 @@ class Shifts(Protocol):
         last: int, total: NDArray, slopes: NDArray,
     ) -> None:  # fmt: skip
         """Do what the last two do: the second where there is a `bend`, else without change and moves."""
-
-    def finished(self, total: NDArray) -> NDArray[Any]:
-        """Return the (K, m, m) sum."""
 
 
 class PositionedProbe:
@@ -90,6 +111,8 @@ class PositionedProbe:
     stack : (U, K, m, m) array
         The versions of the probe and ``which`` (N,) the one of each position: U = 1 or N, or 0 where they are
         not kept.
+    split : bool
+        Whether versions, directions and targets are split (see `Shifts`).
     kept : bool
         Whether they are.
     unshifted : (K, m, m) array
@@ -112,31 +135,40 @@ class PositionedProbe:
         self.count, self.modes, self.m, self.batch = len(fractions), modes, m, batch
         self.integer = shifts is None
         self.kept = keep or self.integer
+        self.split = shifts is not None and shifts.split
+        self._shifts = shifts
         self.stack = self._room(1 if self.integer else self.count if keep else 0)
         self.unshifted = np.zeros((modes, m, m), self.dtype)
         self.which = np.zeros(self.count, np.int64) if self.integer else np.arange(self.count)
         self._local = np.zeros(self.batch, np.int64) if self.integer else np.arange(self.batch)
         if shifts is not None:
-            self._shifts = shifts
             # of a direction, of a sum and of the probe, which are in use together
             self._moved, self._target = self._room(self.batch), self._room(self.batch)
-            self._present = self._room(0 if keep else self.batch)
+            # a split target is set, when the probe has been used
+            self._present = self._target if self.split else self._room(0 if keep else self.batch)
             self._spectrum = shifts.no_sum()
         self._direction: NDArray[Any] = np.zeros((1, modes, m, m), dtype)
         self._moves = np.zeros((self.count, 3))
         self.moving = False
 
     def _room(self, versions: int) -> NDArray[Any]:
+        if self._shifts is not None:
+            return self._shifts.room(versions)
         return aligned_zeros((versions, self.modes, self.m, self.m), self.dtype)
+
+    @property
+    def _moving_shifts(self) -> MovingShifts:
+        assert isinstance(self._shifts, MovingShifts)
+        return self._shifts
 
     def place(self, fractions: NDArray[np.float64], gains: NDArray[np.float64]) -> None:
         """Take new (N, 2) fractions of the positions and (N,) gains; `set` has to follow."""
-        self._shifts.place(fractions, gains)
+        self._moving_shifts.place(fractions, gains)
 
     def set(self, probe: NDArray) -> None:
         """Take a new (K, m, m) probe."""
         self.unshifted[...] = probe
-        if self.integer:
+        if self._shifts is None:
             self.stack[0] = probe
             return
         self._spectrum = self._shifts.spectrum(probe)
@@ -156,6 +188,7 @@ class PositionedProbe:
         """
         if self.kept:
             return self.stack, self.which[first:last]
+        assert self._shifts is not None
         fields = self._present[: last - first]
         self._shifts.shift(self._spectrum, first, last, fields)
         return fields, self._local[: last - first]
@@ -172,18 +205,18 @@ class PositionedProbe:
         self.moving = moves is not None
         if moves is not None:
             self._moves = moves
-        if self.integer:
+        if self._shifts is None:
             self._direction = direction[None].astype(self.dtype)
         else:
             self._direction = self._shifts.spectrum(direction)
 
     def direction(self, first: int, last: int) -> tuple[NDArray, NDArray]:
         """Return (changes of S_j P, which of them each of the positions first..last-1 uses)."""
-        if self.integer:
+        if self._shifts is None:
             return self._direction, self._local[: last - first]
         fields = self._moved[: last - first]
         if self.moving:
-            self._shifts.shift_tangent(
+            self._moving_shifts.shift_tangent(
                 self._direction, self._spectrum, self._moves[first:last], first, last, fields
             )
         else:
@@ -212,28 +245,32 @@ class AdjointSum:
 
     def __init__(self, probe: PositionedProbe, *, slopes: bool = False) -> None:
         self._probe, self.with_slopes = probe, slopes
-        self._sum = probe._room(1) if probe.integer else probe._shifts.no_sum()
+        self._sum = probe._room(1) if probe._shifts is None else probe._shifts.no_sum()
         self._others = np.zeros_like(probe.unshifted)
         self.slopes = np.zeros((probe.count, 3))
 
     def target(self, first: int, last: int) -> tuple[NDArray, NDArray]:
-        """Return (arrays to add the fields of positions first..last-1 to, which of them each one uses)."""
+        """Return (arrays to add the fields of positions first..last-1 to, which of them each one uses).
+
+        Where they are split, they are those of `PositionedProbe.versions`, to be replaced.
+        """
         slots = self._probe._local[: last - first]
         if self._probe.integer:
             return self._sum, slots
         fields = self._probe._target[: last - first]
-        fields[...] = 0
+        if not self._probe.split:
+            fields[...] = 0
         return fields, slots
 
     def add(self, first: int, last: int) -> None:
         """Add the target of these positions to the sum."""
         probe = self._probe
-        if probe.integer:
+        if probe._shifts is None:
             return
         fields = probe._target[: last - first]
         if self.with_slopes:
             slopes = self.slopes[first:last]
-            probe._shifts.add_with_slopes(fields, probe._spectrum, first, last, self._sum, slopes)
+            probe._moving_shifts.add_with_slopes(fields, probe._spectrum, first, last, self._sum, slopes)
         else:
             probe._shifts.add_shifted_back(fields, first, last, self._sum)
 
@@ -241,7 +278,7 @@ class AdjointSum:
         """Take into the sum how it changes along the direction while what is in the target stays."""
         probe = self._probe
         fields, slopes = probe._target[: last - first], self.slopes[first:last]
-        probe._shifts.add_bend(
+        probe._moving_shifts.add_bend(
             fields,
             probe._direction,
             probe._spectrum,
@@ -267,5 +304,6 @@ class AdjointSum:
 
     def total(self) -> NDArray[Any]:
         """Return the (K, m, m) sum."""
-        own = self._sum[0] if self._probe.integer else self._probe._shifts.finished(self._sum)
+        shifts = self._probe._shifts
+        own = self._sum[0] if shifts is None else shifts.finished(self._sum)
         return own + self._others

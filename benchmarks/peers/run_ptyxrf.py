@@ -24,6 +24,7 @@ from ptyxrf.driver.solver.settings import SolverSettings, Stops
 from ptyxrf.driver.solver.truncated_newton import TruncatedNewton
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.probe_shift import VectorShifts
+from ptyxrf.kernels.simd.shift_expansion import ExpandedShifts
 
 SOLVERS = {"quasi-newton": QuasiNewton, "newton": TruncatedNewton}
 
@@ -50,6 +51,9 @@ def count_transforms() -> list[float]:
     )
     counted(VectorShifts, "shift", lambda spectrum, first, last, *_: last - first)
     counted(VectorShifts, "add_shifted_back", lambda fields, first, last, *_: last - first)
+    # one of the two passes of a transform
+    counted(ExpandedShifts, "shift", lambda spectrum, first, last, *_: (last - first) / 2)
+    counted(ExpandedShifts, "add_shifted_back", lambda fields, first, last, *_: (last - first) / 2)
     return count
 
 

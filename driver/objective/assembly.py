@@ -96,13 +96,15 @@ def _terms(data: LocalData, settings: Model, units: InternalUnits, real: np.dtyp
     # a probe that moves is another one at each point, and is used once there
     moved = settings.refine_probe or moving or settings.memory == "disk"
     keep_probes = keep or not moved or data.scan.sampling == "scan"
+    # full curvature and samples at the positions need whole fields of the probes
+    expand = settings.refine_probe and settings.curvature != "full" and data.scan.sampling != "scan"
     engine = resolve_engine(settings.engine, data.scan.m)
     given = data.scan.pattern_background
     background = "none" if given is None or not given.any() else "given"
     background = "refined" if settings.refine_pattern_background else background
     terms = Terms(
-        data, units, real, settings.curvature, engine, keep, keep_probes, moving, settings.pattern_loss,
-        background,
+        data, units, real, settings.curvature, engine, keep, keep_probes, moving, expand,
+        settings.pattern_loss, background,
     )  # fmt: skip
     if given is not None and background != "none":
         terms.set_known_background(given)

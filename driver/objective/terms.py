@@ -36,6 +36,8 @@ class Terms:
         Keep the probe of each position; better not where it moves, as it is then used once.
     moving : bool
         Whether positions or intensities may change.
+    expand_probes : bool
+        See `positioned_probe`.
     loss, background : str
         See `Diffraction`.
 
@@ -75,6 +77,7 @@ class Terms:
         keep_far_fields: bool,
         keep_probes: bool,
         moving: bool = False,
+        expand_probes: bool = False,
         loss: str = PATTERN_LOSSES[0],
         background: str = "none",
     ) -> None:
@@ -90,7 +93,14 @@ class Terms:
         fractions = scan.fractions[tile.positions]
         self.start = data.corners + fractions
         self.positioned = positioned_probe(
-            fractions, scan.K, scan.m, self._complex, engine, keep=keep_probes, moving=moving
+            fractions,
+            scan.K,
+            scan.m,
+            self._complex,
+            engine,
+            keep=keep_probes,
+            moving=moving,
+            expand=expand_probes,
         )
         self._plan_patterns(data, engine)
         self.diffraction: Diffraction | None = None

@@ -29,8 +29,8 @@ from ptyxrf.parallel.partition import Partition
 PAIRS = 1.6
 #: Additional time of a pattern, in units of its time, for a probe that is refined ...
 REFINED = 0.5
-#: ... for shifting that probe to fractional positions ...
-SHIFTED = 1.4
+#: ... for shifting that probe to fractional positions, with transforms or by an expansion ...
+SHIFTED, EXPANDED = 1.4, 0.8
 #: ... and for each map with one count per position.
 COUNTED = 0.15
 
@@ -174,7 +174,8 @@ def _position_seconds(problem: ProblemSize, machine: Machine) -> float:
     """Return the time of one position, without pixels of the object."""
     share = 0.0 if problem.method == "fluorescence" else 1.0
     if problem.refine_probe or problem.moving:
-        share += REFINED + (SHIFTED if problem.fractional else 0.0)
+        shifted = EXPANDED if problem.expanded else SHIFTED
+        share += REFINED + (shifted if problem.fractional else 0.0)
     if problem.sampling == "scan" and problem.method != "ptychography":
         share += COUNTED * (1 + problem.elements)
     return share * machine.pattern_time(problem.m, problem.precision, problem.modes)

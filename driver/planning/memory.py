@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from ptyxrf.driver.objective.patterns import READ_BYTES
 from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.driver.solver.settings import SolverSettings
+from ptyxrf.kernels.aligned import BATCH_BYTES
 from ptyxrf.kernels.kept_counts import KEPT
 from ptyxrf.kernels.simd.emitter import VECTOR_BYTES
 from ptyxrf.kernels.simd.fourier import VectorPlan, can_transform
+from ptyxrf.kernels.simd.operations import TERMS
+from ptyxrf.kernels.simd.shift_expansion import TOGETHER
 
 #: Bytes of a real number.
 NUMBERS = {"single": 4, "double": 8}
@@ -114,7 +117,7 @@ def _pattern_bytes(p: ProblemSize, pixels: NDArray[np.float64], memory: str) -> 
     # see `assemble`: otherwise the probe of a position is shifted just before it is used
     moved = p.refine_probe or p.moving or memory == "disk"
     keeps_probes = memory == "cached" or not moved or p.sampling == "scan"
-    shifted = 2.0 * p.modes if p.fractional and keeps_probes else 0.0
+    shifted = 2.0 * p.modes if p.fractional and keeps_probes and not p.expanded else 0.0
     return far * kept + pixels * number * shifted
 
 
@@ -147,8 +150,14 @@ def _object_bytes(p: ProblemSize, share: Share) -> NDArray[np.float64]:
 
 
 def _probe_bytes(p: ProblemSize, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
+    number = NUMBERS[p.precision]
     copies = 24.0 if p.refine_probe else 8.0
-    return np.full_like(pixels, p.modes * p.m**2 * 2 * NUMBERS[p.precision] * copies)
+    size = p.modes * p.m**2 * 2 * number
+    fields = 0
+    if p.expanded:  # terms of the probe, of a change and of two sums; fields of a batch and their changes
+        copies += 4 * TERMS[number]
+        fields = 2 * TOGETHER * max(BATCH_BYTES, size)
+    return np.full_like(pixels, size * copies + fields)
 
 
 def _fluorescence_bytes(p: ProblemSize, share: Share) -> NDArray[np.float64]:

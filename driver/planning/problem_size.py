@@ -13,9 +13,13 @@ from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import blur_reach
 from ptyxrf.driver.objective.patterns import are_counts
 from ptyxrf.driver.objective.settings import Model
+from ptyxrf.kernels.simd.shift_expansion import can_expand
 from ptyxrf.parallel.partition import Reach
 
 NO_REACH = Reach()
+
+#: Type of the fields of each precision.
+FIELDS = {"single": np.complex64, "double": np.complex128}
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,12 @@ class ProblemSize:
     reach: Reach = NO_REACH
     moving: bool = False
     counts: bool = False
+
+    @property
+    def expanded(self) -> bool:
+        """Whether an expansion shifts the probe, of which nothing is kept (see `assemble`)."""
+        shifted = self.fractional and self.refine_probe and not self.moving and self.sampling != "scan"
+        return shifted and can_expand(self.modes, self.m, FIELDS[self.precision])
 
     @classmethod
     def of_scan(cls, scan: Scan, model: Model | None = None, modes: int | None = None) -> ProblemSize:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.compiled import compiled
 from ptyxrf.kernels.fftw.transforms import PatternFourier
-from ptyxrf.kernels.probe_shift import Shifts
+from ptyxrf.kernels.probe_shift import MovingShifts
 
 
 @compiled
@@ -97,7 +97,7 @@ def tilt_spectra_adjoint(
         slopes[b, 2] += in_amplitude
 
 
-class LibraryShifts(Shifts):
+class LibraryShifts(MovingShifts):
     """S_j and its adjoint for fields of any size.
 
     Parameters
@@ -116,7 +116,7 @@ class LibraryShifts(Shifts):
         self.place(fractions)
 
     def place(self, fractions: NDArray[np.float64], gains: NDArray[np.float64] | None = None) -> None:
-        """See `Shifts.place`."""
+        """See `MovingShifts.place`."""
         ramps = np.exp(-1j * fractions[:, :, None] * self._frequencies)
         if gains is not None:
             ramps[:, 0] *= gains[:, None]
@@ -137,7 +137,7 @@ class LibraryShifts(Shifts):
     def shift_tangent(
         self, change: NDArray, spectrum: NDArray, moves: NDArray, first: int, last: int, fields: NDArray
     ) -> None:
-        """See `Shifts.shift_tangent`."""
+        """See `MovingShifts.shift_tangent`."""
         tilt_spectra(change, spectrum, moves, *self._ramps(first, last), fields)
         self.fourier.backward(fields, fields)
 
@@ -154,7 +154,7 @@ class LibraryShifts(Shifts):
         self, fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, bend: bool, first: int,
         last: int, total: NDArray, slopes: NDArray,
     ) -> None:  # fmt: skip
-        """See `Shifts.add_slopes`."""
+        """See `MovingShifts.add_slopes`."""
         self.fourier.forward(fields, fields)
         ramps = self._ramps(first, last)
         tilt_spectra_adjoint(fields, change, spectrum, moves, bend, *ramps, total, slopes)

@@ -1,8 +1,7 @@
 """Arguments of passes over diffraction patterns that belong together.
 
-All arrays but `Positions.corners` are flat. Complex ones hold K modes of m x m pixels or, where they are
-objects, `pitch` columns. The far layout is that of `ptyxrf.kernels.simd.fourier`. Position b of a batch is
-position j = first + b of the rank.
+All arrays but `Positions.corners` are flat. Complex ones hold K modes of m x m pixels or objects. The far
+layout is that of `ptyxrf.kernels.simd.fourier`. Position b of a batch is position j = first + b of the rank.
 """
 
 from __future__ import annotations
@@ -13,6 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class Layout(NamedTuple):
+    """Where numbers lie in an array: probes as in `ptyxrf.kernels.patches`, or split like fields; objects.
+
+    Attributes
+    ----------
+    version, mode, pitch, step : int
+        Numbers from one version, mode, row and vector of columns to the next; 0 where all share one.
+    """
+
+    version: int
+    mode: int
+    pitch: int
+    step: int
+
+
 class Positions(NamedTuple):
     """Positions of a batch: where their patches are, and what illuminates them.
 
@@ -20,23 +34,26 @@ class Positions(NamedTuple):
     ----------
     first : int
         Number of the first one.
-    pitch : int
-        Columns of an object.
+    rows : Layout
+        Of objects, whose pitch is their number of columns.
     corners : (N, 2) array of int64
         Row and column of the first pixel of each patch.
     scales : (N,) array of real
         Factors of the exit fields.
-    probes : array of complex
+    probes : array of complex, or of real where they are split
         Versions of the probe.
+    layout : Layout
+        Theirs, and that of `ProbeChange.moved` and `sums`.
     which : (B,) array of int64
         The version that each position uses.
     """
 
     first: int
-    pitch: int
+    rows: Layout
     corners: NDArray[np.int64]
     scales: NDArray
     probes: NDArray
+    layout: Layout
     which: NDArray[np.int64]
 
 
@@ -49,10 +66,11 @@ class ProbeChange(NamedTuple):
         Whether it is unknown; if not, nothing else is used.
     slots : (B,) array of int64
         Which of `moved` and `sums` each position uses.
-    moved : array of complex
+    moved : array like the probes
         Changes dP; empty in a gradient.
-    sums : array of complex
-        The result in the probe is added to it; empty in losses along a line.
+    sums : array like the probes
+        The result in the probe is added to it, or put there where it is split: in place of the probes then,
+        where each position has its own. Empty in losses along a line.
     exits : array of complex
         N exit fields F^* (psi - b q), as a gradient leaves them; empty: not kept.
     """
@@ -149,8 +167,8 @@ class Scratch(NamedTuple):
 
 
 class Window(NamedTuple):
-    """Places of m x m numbers in a flat array: row i begins at number start + i pitch."""
+    """A patch of an object, or a version of the probe: where it begins in a flat array."""
 
     numbers: NDArray
     start: int
-    pitch: int
+    layout: Layout

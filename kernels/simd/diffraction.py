@@ -18,7 +18,15 @@ from ptyxrf.kernels.kept_counts import KEPT, MASKED, KeptCounts
 from ptyxrf.kernels.patches import add_patches, sum_patches
 from ptyxrf.kernels.probe_shift import AdjointSum
 from ptyxrf.kernels.simd import passes
-from ptyxrf.kernels.simd.arguments import Detector, Patterns, Positions, ProbeChange, Scratch, State
+from ptyxrf.kernels.simd.arguments import (
+    Detector,
+    Layout,
+    Patterns,
+    Positions,
+    ProbeChange,
+    Scratch,
+    State,
+)
 from ptyxrf.kernels.simd.fourier import VectorPlan
 
 
@@ -58,8 +66,11 @@ class VectorDiffraction(Diffraction):
         self._state = State(psi, ratio, not keep_far_fields)
         field = plan.fields(self.modes)
         self._scratch = Scratch(field, field, aligned_empty((5 * fields.part,), self.real))
-        nothing = np.zeros(0, self.probe.dtype)
-        self._at_rest = ProbeChange(False, np.zeros(self.count, np.int64), nothing, nothing, nothing)
+        self._layout = Layout(self.modes * self.m**2, self.m**2, self.m, plan.lanes)
+        if self.probe.split:
+            self._layout = Layout(self.modes * fields.field, fields.field, plan.lanes, fields.chunk)
+        no_fields, no_exits = np.zeros(0, self.probe.stack.dtype), np.zeros(0, self.probe.dtype)
+        self._at_rest = ProbeChange(False, np.zeros(self.count, np.int64), no_fields, no_fields, no_exits)
 
     def _measured(self, amplitudes: NDArray | KeptCounts, detector: Detector) -> Patterns:
         """Order the patterns, and return what the passes want to know of them."""
@@ -89,7 +100,8 @@ class VectorDiffraction(Diffraction):
     def _positions(self, first: int, last: int, pitch: int) -> Positions:
         """Return what the passes want to know of the positions first..last-1."""
         versions, which = self.probe.versions(first, last)
-        return Positions(first, pitch, self.corners, self.scales, versions.reshape(-1), which)
+        rows, probes = Layout(0, 0, pitch, self._order.lanes), versions.reshape(-1)
+        return Positions(first, rows, self.corners, self.scales, probes, self._layout, which)
 
     def gradient(
         self, tile: NDArray, gradient: NDArray, first: int, last: int, probe_sum: AdjointSum | None

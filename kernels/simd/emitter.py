@@ -158,6 +158,10 @@ class Emitter:
         first = self.builder.insert_element(undefined, value, ir.Constant(I32, 0))
         return self.builder.shuffle_vector(first, undefined, self._splat_order)
 
+    def number(self, pointer: Any) -> Any:
+        """Return a vector of the number at an address."""
+        return self.splat(self.builder.load(pointer))
+
     def constant(self, value: float) -> Any:
         """Return a vector of one known number."""
         return ir.Constant(self.vector, [float(value)] * self.lanes)
@@ -217,6 +221,10 @@ class Emitter:
     def scaled(self, factor: Any, x: Pair) -> Pair:
         """Return a real factor times x."""
         return self.mul(factor, x[0]), self.mul(factor, x[1])
+
+    def axpy(self, factor: Any, x: Pair, y: Pair) -> Pair:
+        """Return a real factor times x, plus y."""
+        return self.fma(factor, x[0], y[0]), self.fma(factor, x[1], y[1])
 
     def cmul(self, x: Pair, y: Pair) -> Pair:
         """Return x y."""

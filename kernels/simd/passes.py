@@ -20,7 +20,14 @@ from ptyxrf.kernels.simd.amplitudes import (
     losses_chunk,
     residual_chunk,
 )
-from ptyxrf.kernels.simd.arguments import Patterns, Positions, ProbeChange, Scratch, State, Window
+from ptyxrf.kernels.simd.arguments import (
+    Patterns,
+    Positions,
+    ProbeChange,
+    Scratch,
+    State,
+    Window,
+)
 from ptyxrf.kernels.simd.fourier import FieldPlan, backward_chunks, exchange, forward_chunks, merge_field
 from ptyxrf.kernels.simd.operations import add_row, multiply_row, prefetch, width
 
@@ -36,7 +43,14 @@ GROUP = 4
 @kernel_part
 def corner_of(positions: Positions, j: int) -> int:
     """Return the number of the first pixel of a patch."""
-    return positions.corners[j, 0] * positions.pitch + positions.corners[j, 1]
+    return positions.corners[j, 0] * positions.rows.pitch + positions.corners[j, 1]
+
+
+@kernel_part
+def place(window: Window, k: int, i: int, c: int) -> int:
+    """Return the number at which chunk c of row i begins, for mode k."""
+    layout = window.layout
+    return window.start + k * layout.mode + i * layout.pitch + c * layout.step
 
 
 @kernel_part
@@ -46,26 +60,25 @@ def multiply(
 ) -> None:  # fmt: skip
     """Chunks first..last-1 of field k = (or +=) scale probe patch."""
     w = width(field)
-    m, plane = plan.m, plan.plane
+    m, plane, x, y = plan.m, plan.plane, patch.numbers, probe.numbers
     full = min(last, m // w)
     for i in range(m):
-        there = patch.start + i * patch.pitch + first * w
-        here = probe.start + i * probe.pitch + first * w
+        there, here = place(patch, k, i, first), place(probe, k, i, first)
         row = plan.field * k + plan.chunk * first + i * w
         for _ in range(first, full):
             if adding:
-                multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, 0, True)
+                multiply_row(x, there, y, here, plane, scale, field, row, plane, 0, True)
             else:
-                multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, 0, False)
-            there += w
-            here += w
+                multiply_row(x, there, y, here, plane, scale, field, row, plane, 0, False)
+            there += patch.layout.step
+            here += probe.layout.step
             row += plan.chunk
         for c in range(full, last):
             rest = m - c * w
             if adding:
-                multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, rest, True)
+                multiply_row(x, there, y, here, plane, scale, field, row, plane, rest, True)
             else:
-                multiply_row(patch.numbers, there, probe.numbers, here, scale, field, row, plane, rest, False)
+                multiply_row(x, there, y, here, plane, scale, field, row, plane, rest, False)
 
 
 @kernel_part
@@ -78,19 +91,18 @@ def multiply_adjoint(
     Factor the probe and target the patch, or the reverse.
     """
     w = width(field)
-    m, plane = plan.m, plan.plane
+    m, plane, x, y = plan.m, plan.plane, factor.numbers, target.numbers
     full = min(last, m // w)
     for i in range(m):
-        there = target.start + i * target.pitch + first * w
-        here = factor.start + i * factor.pitch + first * w
+        there, here = place(target, k, i, first), place(factor, k, i, first)
         row = plan.field * k + plan.chunk * first + i * w
         for _ in range(first, full):
-            add_row(field, row, plane, factor.numbers, here, scale, target.numbers, there, 0)
-            there += w
-            here += w
+            add_row(field, row, plane, x, here, plane, scale, y, there, plane, 0)
+            there += target.layout.step
+            here += factor.layout.step
             row += plan.chunk
         for c in range(full, last):
-            add_row(field, row, plane, factor.numbers, here, scale, target.numbers, there, m - c * w)
+            add_row(field, row, plane, x, here, plane, scale, y, there, plane, m - c * w)
 
 
 @kernel_part
@@ -131,12 +143,9 @@ def forward_rows(
 ) -> None:  # fmt: skip
     """DFT of one dimension of scale probe patch; where the probe moves, of scale moved still added to it."""
     for k in range(plan.modes):
-        mode = plan.m * plan.m * k
-        mode_k = Window(probe.numbers, probe.start + mode, probe.pitch)
-        multiply(plan, field, k, first, last, scale, patch, mode_k, False)
+        multiply(plan, field, k, first, last, scale, patch, probe, False)
         if moves:
-            moved_k = Window(moved.numbers, moved.start + mode, moved.pitch)
-            multiply(plan, field, k, first, last, scale, still, moved_k, True)
+            multiply(plan, field, k, first, last, scale, still, moved, True)
         forward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
 
 
@@ -165,14 +174,11 @@ def backward_rows_overlap_add(
     Where the probe moves, sums += scale conj(patch) field.
     """
     for k in range(plan.modes):
-        mode = plan.m * plan.m * k
         exchange(plan, field, k, first, last)
         backward_chunks(plan, field, plan.field * k + plan.chunk * first, last - first)
-        mode_k = Window(probe.numbers, probe.start + mode, probe.pitch)
-        multiply_adjoint(plan, field, k, first, last, scale, mode_k, target)
+        multiply_adjoint(plan, field, k, first, last, scale, probe, target)
         if moves:
-            sums_k = Window(sums.numbers, sums.start + mode, sums.pitch)
-            multiply_adjoint(plan, field, k, first, last, scale, patch, sums_k)
+            multiply_adjoint(plan, field, k, first, last, scale, patch, sums)
 
 
 @kernel_part
@@ -204,13 +210,13 @@ def gradients(
     """
     field, chunks, moves = scratch.field, plan.chunks, probe_change.moves
     groups = -(-chunks // GROUP)
-    pitch, size = positions.pitch, plan.modes * plan.m * plan.m
+    rows, layout = positions.rows, positions.layout
     for b in range(len(positions.which)):
         j = positions.first + b
         scale, corner = positions.scales[j], corner_of(positions, j)
-        patch, goal = Window(tile, corner, pitch), Window(target, corner, pitch)
-        probe = Window(positions.probes, positions.which[b] * size, plan.m)
-        sums = Window(probe_change.sums, probe_change.slots[b] * size, plan.m)
+        patch, goal = Window(tile, corner, rows), Window(target, corner, rows)
+        probe = Window(positions.probes, positions.which[b] * layout.version, layout)
+        sums = Window(probe_change.sums, probe_change.slots[b] * layout.version, layout)
         following = (j + 1) * plan.pattern
         fetched = ZERO
         for first in range(0, chunks, GROUP):
@@ -252,15 +258,15 @@ def products(
     field, chunks, moves = scratch.field, plan.chunks, probe_change.moves
     psi, ratio, far = state.psi, state.ratio, 2 * plan.modes * plan.pattern
     groups = -(-chunks // GROUP)
-    pitch, size = positions.pitch, plan.modes * plan.m * plan.m
+    rows, layout = positions.rows, positions.layout
     for b in range(len(positions.which)):
         j = positions.first + b
         scale, corner = positions.scales[j], corner_of(positions, j)
-        patch, goal = Window(tile, corner, pitch), Window(target, corner, pitch)
-        changed = Window(change, corner, pitch)
-        probe = Window(positions.probes, positions.which[b] * size, plan.m)
-        moved = Window(probe_change.moved, probe_change.slots[b] * size, plan.m)
-        sums = Window(probe_change.sums, probe_change.slots[b] * size, plan.m)
+        patch, goal = Window(tile, corner, rows), Window(target, corner, rows)
+        changed = Window(change, corner, rows)
+        probe = Window(positions.probes, positions.which[b] * layout.version, layout)
+        moved = Window(probe_change.moved, probe_change.slots[b] * layout.version, layout)
+        sums = Window(probe_change.sums, probe_change.slots[b] * layout.version, layout)
         if state.recompute:
             compute_again(plan, patterns, state, scratch, j, scale, patch, probe)
         fetched = ZERO
@@ -292,13 +298,13 @@ def losses_along(
 ) -> None:  # fmt: skip
     """losses[s] += loss at z + t dz, and P + t dP where the probe moves, at t = steps[s]."""
     field, bends, chunks, moves = scratch.field, scratch.bends, plan.chunks, probe_change.moves
-    pitch, size = positions.pitch, plan.modes * plan.m * plan.m
+    rows, layout = positions.rows, positions.layout
     for b in range(len(positions.which)):
         j = positions.first + b
         scale, corner = positions.scales[j], corner_of(positions, j)
-        patch, changed = Window(tile, corner, pitch), Window(change, corner, pitch)
-        probe = Window(positions.probes, positions.which[b] * size, plan.m)
-        moved = Window(probe_change.moved, probe_change.slots[b] * size, plan.m)
+        patch, changed = Window(tile, corner, rows), Window(change, corner, rows)
+        probe = Window(positions.probes, positions.which[b] * layout.version, layout)
+        moved = Window(probe_change.moved, probe_change.slots[b] * layout.version, layout)
         if state.recompute:
             compute_again(plan, patterns, state, scratch, j, scale, patch, probe)
         if moves:
@@ -314,11 +320,12 @@ def losses_along(
 @allocation_free
 def intensities(plan: FieldPlan, positions: Positions, scratch: Scratch, tile: NDArray, out: NDArray) -> None:
     """Out = sum_k |psi_k|^2 of each position, in the far layout (B, C, m, W)."""
-    field, chunks, size = scratch.field, plan.chunks, plan.modes * plan.m * plan.m
+    field, chunks = scratch.field, plan.chunks
+    rows, layout = positions.rows, positions.layout
     for b in range(len(positions.which)):
         j = positions.first + b
-        patch = Window(tile, corner_of(positions, j), positions.pitch)
-        probe = Window(positions.probes, positions.which[b] * size, plan.m)
+        patch = Window(tile, corner_of(positions, j), rows)
+        probe = Window(positions.probes, positions.which[b] * layout.version, layout)
         forward_rows(plan, field, ZERO, chunks, positions.scales[j], patch, probe, NO, patch, probe)
         forward_columns(plan, field, ZERO, chunks)
         for c in range(chunks):

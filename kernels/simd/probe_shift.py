@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ptyxrf.kernels.aligned import aligned_empty
 from ptyxrf.kernels.compiled import ZERO, allocation_free
-from ptyxrf.kernels.probe_shift import Shifts
+from ptyxrf.kernels.probe_shift import MovingShifts
 from ptyxrf.kernels.simd.fourier import (
     FieldPlan,
     VectorPlan,
@@ -186,7 +186,7 @@ def shift_tangents_adjoint(
         slopes[b, 2] += all_amplitudes
 
 
-class VectorShifts(Shifts):
+class VectorShifts(MovingShifts):
     """S_j and its adjoint for sizes with the prime factors 2, 3, 5 and 7 only.
 
     Parameters
@@ -208,7 +208,7 @@ class VectorShifts(Shifts):
         self.place(fractions)
 
     def place(self, fractions: NDArray[np.float64], gains: NDArray[np.float64] | None = None) -> None:
-        """See `Shifts.place`."""
+        """See `MovingShifts.place`."""
         plan, m = self._plan, self.m
         ramps = np.exp(-2j * np.pi * fractions[:, :, None] * np.fft.fftfreq(m)[plan.order])
         if gains is not None:
@@ -239,7 +239,7 @@ class VectorShifts(Shifts):
     def shift_tangent(
         self, change: NDArray, spectrum: NDArray, moves: NDArray, first: int, last: int, fields: NDArray
     ) -> None:
-        """See `Shifts.shift_tangent`."""
+        """See `MovingShifts.shift_tangent`."""
         moves, ramps = moves.astype(self._plan.real), self._ramps(first, last)
         shift_tangents(self._field_plan, change, spectrum, moves, ramps, self._field, fields)
 
@@ -256,7 +256,7 @@ class VectorShifts(Shifts):
         self, fields: NDArray, change: NDArray, spectrum: NDArray, moves: NDArray, bend: bool, first: int,
         last: int, total: NDArray, slopes: NDArray,
     ) -> None:  # fmt: skip
-        """See `Shifts.add_slopes`."""
+        """See `MovingShifts.add_slopes`."""
         moves, ramps = moves.astype(self._plan.real), self._ramps(first, last)
         shift_tangents_adjoint(
             self._field_plan, fields, change, spectrum, moves, bend, ramps, self._field, total, slopes

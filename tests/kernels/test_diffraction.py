@@ -7,6 +7,7 @@ import pytest
 from ptyxrf.kernels.implementation import diffraction_term, positioned_probe
 
 COUNT = 5
+#: Engines; "expanded" is vector code that shifts the probe by an expansion, without the curvature "full".
 #: Sizes below, at and above the width of a vector, whole multiples of it or not; 11 is for the library only.
 CASES = [
     (modes, m, fractional, curvature, dtype, engine, *detector)
@@ -28,6 +29,8 @@ CASES = [
         (3, 20, False, "full", "vector"),
         (1, 36, True, "full", "vector"),
         (1, 2, False, "full", "vector"),
+        (3, 7, True, "gauss-newton", "expanded"),
+        (1, 18, True, "positive", "expanded", "poisson", "refined"),
     )
     for dtype in (np.complex64, np.complex128)
 ]
@@ -65,11 +68,15 @@ class Case:
             roots[1] = rng.uniform(-1, 1, (m, m))
         self.root, self.droot = roots.astype(real)
         self.corners, self.fractions, self.curvature = corners, fractions, curvature
-        self.dtype, self.real, self.modes, self.m, self.engine = dtype, real, modes, m, engine
+        self.dtype, self.real, self.modes, self.m = dtype, real, modes, m
+        self.expand, self.engine = engine == "expanded", "vector" if engine == "expanded" else engine
         self.tolerance = 10 * naive.ROUNDING[dtype]
 
     def term(self, *, keep=True):
-        positioned = positioned_probe(self.fractions, self.modes, self.m, self.dtype, self.engine, batch=2)
+        positioned = positioned_probe(
+            self.fractions, self.modes, self.m, self.dtype, self.engine,
+            batch=COUNT if self.expand else 2, expand=self.expand,
+        )  # fmt: skip
         positioned.set(self.P)
         positioned.set_direction(self.dP)
         term = diffraction_term(
