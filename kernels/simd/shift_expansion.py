@@ -44,14 +44,14 @@ from ptyxrf.kernels.simd.operations import TERMS, add_terms, add_to_terms, trans
 #: Positions that use a term together, while it is in registers.
 TOGETHER = 4
 
-#: Most bytes of the terms of a probe: reading more for every few positions takes as long as a transform.
-TERMS_BYTES = 8 * 2**20
+#: Most bytes of the terms of a probe, by the bytes of a number: with more, a transform takes as long.
+TERMS_BYTES = {4: 4 * 2**20, 8: 2 * 2**20}
 
 
 def can_expand(modes: int, m: int, dtype: Any) -> bool:
     """Return whether K probes of m x m pixels are shifted faster by an expansion."""
-    itemsize = np.dtype(dtype).itemsize
-    return can_transform(m) and modes * m * m * itemsize * TERMS[itemsize // 2] <= TERMS_BYTES
+    size = np.dtype(dtype).itemsize // 2
+    return can_transform(m) and 2 * size * TERMS[size] * modes * m * m <= TERMS_BYTES[size]
 
 
 def weights_of(fractions: NDArray[np.float64], number: int) -> NDArray[np.float64]:
