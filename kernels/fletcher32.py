@@ -12,7 +12,7 @@ WORDS = 256
 
 
 @compiled
-def fletcher32(data: NDArray[np.uint8]) -> int:
+def fletcher32(data: NDArray[np.uint8]) -> np.uint64:
     """Return the checksum of bytes (H5_checksum_fletcher32); a last odd one is the upper half of a word.
 
     Parameters

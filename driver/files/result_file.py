@@ -356,7 +356,7 @@ def _elements(reader: Hdf5Reader, shape: tuple[int, ...]) -> NDArray[Any]:
     for e in range(count):  # before there is memory for as many as are said to be there
         names.append(f"{image_name(e + 1)}/data")
         reader.dataset(names[e])
-    reader.require_memory(names[0] if names else PROCESS, (count, *shape), np.dtype(text))
+    reader.require_memory(names[0] if names else PROCESS, (int(count), *shape), np.dtype(text))
     elements = np.empty((count, *shape), np.dtype(text))
     for name, element in zip(names, elements, strict=True):
         values = _values(reader, name, 2, "f")

@@ -72,6 +72,36 @@ def test_values_are_those_of_hdf5(folder, options):
         assert np.array_equal(block, values()[1:4])
 
 
+@pytest.mark.parametrize("chunks", [None, (2, 4, 3)])
+@pytest.mark.parametrize("rows", [[0, 1, 4], [2, 5, 6], [3], [0, 1, 2, 3, 4, 5, 6], []])
+def test_scattered_rows(folder, chunks, rows):
+    with h5py.File("f.h5", "w") as file:
+        file.create_dataset("d", data=values(), chunks=chunks)
+    with h5py.File("f.h5") as file:
+        np.testing.assert_array_equal(read_values(file["d"], rows), values()[rows], strict=True)
+        block = np.zeros((len(rows), 6, 8), "u2")
+        if rows:
+            assert read_values(file["d"], rows, block) is block
+            assert np.array_equal(block, values()[rows])
+
+
+def test_a_file_that_has_changed(folder):
+    """The chunks of a dataset are listed once for each state of its file."""
+    with h5py.File("f.h5", "w") as file:
+        dataset = file.create_dataset("d", (4, 6, 8), "u2", chunks=(1, 6, 8), **hdf5plugin.LZ4())
+        dataset[:2] = values()[:2]
+    with h5py.File("f.h5") as file:
+        assert np.array_equal(read_values(file["d"])[:2], values()[:2])
+    with h5py.File("f.h5", "r+") as file:
+        file["d"][2:] = values()[2:4]
+        packed = file["d"].id.read_direct_chunk((3, 0, 0))[1]
+        file["d"].id.write_direct_chunk((3, 0, 0), (95).to_bytes(8, "big") + packed[8:])
+    with h5py.File("f.h5") as file:
+        assert np.array_equal(read_values(file["d"], np.s_[:3]), values()[:3])
+        with pytest.raises(ValueError, match=r"chunk at \(3, 0, 0\) unpacks to 95 bytes"):
+            read_values(file["d"])
+
+
 @pytest.mark.parametrize("dtype", ["?", "i1", ">i4", "<f4", ">f8", "c16", "S5"])
 def test_types(folder, dtype):
     with h5py.File("f.h5", "w") as file:
