@@ -47,6 +47,8 @@ class ProblemSize:
         Whether positions are unknowns.
     counts : bool
         Whether patterns are known to be whole numbers of two bytes, which low memory keeps as such.
+    full : bool
+        Whether the curvature is "full".
     """
 
     corners: NDArray[np.int64]
@@ -62,12 +64,13 @@ class ProblemSize:
     reach: Reach = NO_REACH
     moving: bool = False
     counts: bool = False
+    full: bool = False
 
     @property
     def expanded(self) -> bool:
         """Whether an expansion shifts the probe, of which nothing is kept (see `assemble`)."""
-        shifted = self.fractional and self.refine_probe and not self.moving and self.sampling != "scan"
-        return shifted and can_expand(self.modes, self.m, FIELDS[self.precision])
+        changing = self.fractional and self.refine_probe and not (self.moving or self.full)
+        return changing and self.sampling != "scan" and can_expand(self.modes, self.m, FIELDS[self.precision])
 
     @classmethod
     def of_scan(cls, scan: Scan, model: Model | None = None, modes: int | None = None) -> ProblemSize:
@@ -99,6 +102,7 @@ class ProblemSize:
             blur_reach(scan, method, model.halo_margin),
             moving,
             are_counts(scan.patterns.dtype),
+            model.curvature == "full",
         )
 
     @classmethod
@@ -159,6 +163,7 @@ class ProblemSize:
             reach,
             moving,
             counts,
+            model.curvature == "full",
         )
 
     @property

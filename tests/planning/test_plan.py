@@ -140,6 +140,25 @@ def test_pattern_times_between_measured_sizes():
     assert MACHINE.pattern_time(64, "single", 3) == pytest.approx(3e-5)
 
 
+@pytest.mark.parametrize(
+    "model", [{}, {"curvature": "full"}, {"refine_positions": "each"}, {"precision": "double"}]
+)
+def test_probes_of_positions_are_planned_as_they_are_kept(model):
+    """None where an expansion shifts them; its terms count then."""
+    scan = simulate("cells", m=16, per_side=4, overlap=0.7, sampling=None, fractional=True)
+    settings = Model(**{"method": "ptychography", "precision": "single", "refine_probe": True} | model)
+    problem = ProblemSize.of_scan(scan, settings)
+    positioned = Objective(scan, settings=settings.replace(memory="cached")).terms.positioned
+    assert positioned.split == problem.expanded
+    parts = memory_of(problem, Share.whole(problem), "cached")
+    without = memory_of(dataclasses.replace(problem, fractional=False), Share.whole(problem), "cached")
+    if problem.expanded:
+        assert positioned.stack.nbytes == parts["patterns"] - without["patterns"] == 0
+        assert parts["probe"] - without["probe"] > 4 * positioned.adjoint()._sum.nbytes
+    else:
+        assert parts["probe"] == without["probe"]
+
+
 def test_memory_is_that_of_the_arrays():
     """What the objective holds, array by array, is what the model says for its parts."""
     scan = simulate("cells", m=16, per_side=8, overlap=0.7, sampling="grid", elements=2, fractional=True)
