@@ -157,6 +157,8 @@ PATTERNS = [
     Kernel(misfit, "term first last"),
     Kernel(shift_probes, "shifts far_spectrum first last fields"),
     Kernel(shift_probes_adjoint, "shifts fields first last far_sum"),
+    Kernel(shift_probes, "expanded terms first last split_fields", "expansion"),
+    Kernel(shift_probes_adjoint, "expanded split_fields first last terms_sum", "expansion"),
     Kernel(transform, "fourier fields"),
     Kernel(transform_back, "fourier fields"),
     Kernel(multiply_patches, "tile probes which corners scales fields"),

@@ -15,6 +15,7 @@ from ptyxrf.kernels.fftw.transforms import PatternFourier
 from ptyxrf.kernels.implementation import positioned_probe
 from ptyxrf.kernels.simd.diffraction import VectorDiffraction
 from ptyxrf.kernels.simd.probe_shift import VectorShifts
+from ptyxrf.kernels.simd.shift_expansion import ExpandedShifts
 from ptyxrf.kernels.words import CURVATURES
 
 #: Bytes of the far fields, well beyond the second-level cache: what a kernel takes of them streams.
@@ -83,6 +84,9 @@ class Workbench:
                 term.gradient(self.tile, self.out, first, last, None)
         self.shifts = VectorShifts(rng.random((self.count, 2)), 1, m, self.complex, self.fourier.batch)
         self.far_spectrum, self.far_sum = self.shifts.spectrum(self.probes[0]), self.shifts.no_sum()
+        self.expanded = ExpandedShifts(rng.random((self.count, 2)), 1, m, self.complex)
+        self.terms, self.terms_sum = self.expanded.spectrum(self.probes[0]), self.expanded.no_sum()
+        self.split_fields = self.expanded.room(self.fourier.batch)
         # pairs of quasi-Newton steps
         size, pairs = self.left.size // 2, SolverSettings().pairs
         self.blocks = InverseBlocks(
