@@ -37,7 +37,7 @@ def scratch_array(size: int, dtype: Any) -> NDArray[Any]:
     except OSError as error:
         raise UnwritableFile(
             folder,
-            f"no room for {count / 1e9:.3g} GB of patterns ({error.strerror}): let TMPDIR name another folder",
+            f"no room for {count / 1e9:.3g} GB ({error.strerror}): let TMPDIR name another folder",
         ) from error
     pages.madvise(mmap.MADV_SEQUENTIAL)
     return np.frombuffer(pages, dtype)

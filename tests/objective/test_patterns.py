@@ -135,9 +135,7 @@ def test_a_disk_without_room(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("os.posix_fallocate", full)
-    with pytest.raises(
-        UnwritableFile, match=r"no room for 1\.64e-05 GB of patterns \(No space left on device\)"
-    ):
+    with pytest.raises(UnwritableFile, match=r"no room for 1\.64e-05 GB \(No space left on device\)"):
         loaded(scan_of_counts(), memory="disk")
     assert loaded(scan_of_counts(), memory="low")
 
