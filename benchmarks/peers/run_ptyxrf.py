@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mpi4py import MPI
 from numpy.typing import NDArray
 from recorder import Job, Recorder, job_of_command_line
 
 import ptyxrf
+from ptyxrf.driver.job.world import world
 from ptyxrf.driver.objective.batch_sweeps import BatchSweeps
 from ptyxrf.driver.reconstruction.settings import BATCH_SWEEPS
 from ptyxrf.driver.solver.minimiser import Minimiser
@@ -78,7 +78,7 @@ def main(job: Job) -> None:
     data, settings = job.data, dict(job.settings)
     curvature, solver = settings.pop("curvature", "positive"), settings.pop("solver", "quasi-newton")
     scan = ptyxrf.Scan(data["patterns"], data["positions"], data["probe"], shape=job.shape, count_scale=1)
-    comm = MPI.COMM_WORLD
+    comm = world()
     objective = ptyxrf.Objective(
         scan, "ptychography", precision="single", refine_probe=job.refine_probe, curvature=curvature,
         memory="low" if solver == "quasi-newton" else "cached", engine="vector", comm=comm,
