@@ -84,7 +84,8 @@ def assemble(
             terms.set_known_background(np.full((scan.m, scan.m), dark_level(data, mean_pattern)))
     if settings.refine_probe:
         dtype = np.result_type(real, np.complex64)
-        kinds.append(ProbeModes(diagonals, dtype, settings.probe_floor, passes.z, lambda: terms.alpha))
+        floor, free = settings.probe_floor, "phase" in names
+        kinds.append(ProbeModes(diagonals, dtype, floor, passes.z, lambda: terms.alpha, free))
     beam = Beam(terms, initial_probe, kinds, passes.z, settings.position_margin)
     layout = Unknowns(data.ranks, [fields, *kinds], real)
     return Parts(units, terms, diagonals, fields, beam, passes, layout)

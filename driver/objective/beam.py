@@ -161,11 +161,10 @@ class Beam:
     # ---------------------------------------------------------------- corners
 
     def followed(self, vector: NDArray, *, search: bool) -> NDArray[Any] | None:
-        """Let the held scale of the probe and the patches follow the point last evaluated.
+        """Let the patches follow the positions of the point last evaluated.
 
-        A probe whose power has left that of the scale gets it back. The shift of the probe is circular: what
-        leaves its window comes in at the other edge. The corners of patches follow as far as the margin and
-        the object reach.
+        The shift of the probe is circular: what leaves its window comes in at the other edge. The corners of
+        patches follow as far as the margin and the object reach.
 
         Parameters
         ----------
@@ -179,12 +178,6 @@ class Beam:
         array or None
             The vector to go on from, where it or the objective has changed.
         """
-        scaled = None if self._probe is None else self._probe.rescaled(vector)
-        placed = self._placed(vector if scaled is None else scaled, search=search)
-        return scaled if placed is None else placed
-
-    def _placed(self, vector: NDArray, *, search: bool) -> NDArray[Any] | None:
-        """Let the patches follow the positions of a vector; return it, a better one, or None as it was."""
         if self._displacement is None and self._distortion is None:
             return None
         found = self._searched(vector) if search else None
@@ -247,23 +240,16 @@ class Beam:
         return best - here
 
     def memory(self) -> dict[str, NDArray[Any]]:
-        """Return the (N, 2) steps of the corners from those of the scan, and the probe of a held scale.
-
-        What there is of them, the same on every rank.
-        """
-        pinned = None if self._probe is None else self._probe.pinned
-        held = {} if pinned is None else {"pinned": pinned}
+        """Return the (N, 2) steps of the corners from those of the scan, the same on every rank."""
         if self._fixed:
-            return held
+            return {}
         data = self._terms.data
         steps = np.zeros((data.scan.N, 2))
         steps[data.tile.positions] = self._terms.corners - data.corners
-        return held | {"corner_steps": data.ranks.sum(steps).astype(np.int64)}
+        return {"corner_steps": data.ranks.sum(steps).astype(np.int64)}
 
     def restore(self, memory: dict[str, NDArray[Any]]) -> None:
         """Take what `memory` has returned in an earlier run."""
-        if "pinned" in memory and self._probe is not None:
-            self._probe.pin(np.array(memory["pinned"]))
         if "corner_steps" in memory:
             data = self._terms.data
             self._terms.place_corners(data.corners + memory["corner_steps"][data.tile.positions])

@@ -24,9 +24,8 @@ from ptyxrf.driver.solver.inverse_blocks import InverseBlocks
 #: all positions takes a tenth of a gradient.
 ALIKE = 0.03
 
-#: Part by which the power of a probe may leave that of the scale that is held. Masses follow the power, that
-#: of an element that absorbs 3 % with some 25 times its change.
-DRIFT = 1e-4
+#: Changes that others make up for to this part are the same.
+DEPENDENT = 1e-6
 
 
 def alike(probe: NDArray, other: NDArray) -> bool:
@@ -160,6 +159,8 @@ class ProbeModes(Replicated):
         The object on the covered pixels, as it is at the point last evaluated.
     alpha : callable
         Returns the weights of the fluorescence.
+    phase_free : bool
+        Whether the phase of the object is free as a whole.
     """
 
     def __init__(
@@ -169,39 +170,24 @@ class ProbeModes(Replicated):
         floor: float,
         z: NDArray[Any],
         alpha: Callable[[], NDArray[np.float64]],
+        phase_free: bool,
     ) -> None:
         super().__init__("probe", diagonals.data.scan.probe.shape, dtype)
         self._diagonals, self._floor, self._z, self._alpha = diagonals, floor, z, alpha
+        self._phase_free = phase_free
         self._pinned: NDArray[Any] | None = None
+        self._held = np.zeros((0, *self.shape), dtype)
 
     def pin(self, probe: NDArray[Any]) -> None:
         """Hold the scale: the part of all probes along this one, of its dtype, stays that of this one.
 
-        Patterns do not tell a factor of the probe from one of the object, which may be one of the maps.
+        Patterns do not tell a factor of the probe from one of the object, which may be one of the maps. What
+        else they do not tell is held with it, because a probe gains power on the way there.
         """
-        self._pinned = probe
-
-    @property
-    def pinned(self) -> NDArray[Any] | None:
-        """The probe whose scale is held; None where the scale is free."""
-        return self._pinned
-
-    def rescaled(self, vector: NDArray) -> NDArray[Any] | None:
-        """Return a vector whose probe has the power that is held, and hold the scale at this probe.
-
-        A change at right angles to the probe of the scale adds to the power in second order. None where it is
-        less than `DRIFT`. All ranks take part.
-        """
-        if self._pinned is None:
-            return None
-        probe = self.held_in_scale(vector)
-        factor = np.vdot(self._pinned, self._pinned).real / np.vdot(probe, probe).real
-        if self._diagonals.data.ranks.largest(abs(factor - 1))[0] <= DRIFT:
-            return None
-        moved = vector.copy()
-        self.view(moved)[...] = probe * probe.real.dtype.type(np.sqrt(factor))
-        self.pin(self.view(moved).copy())
-        return moved
+        scan = self._diagonals.data.scan
+        shifts = not (scan.sampling == "grid" and scan.blur == "convolution")  # such maps tell them
+        untold = _untold(probe, ramps=self._phase_free, shifts=shifts)
+        self._pinned, self._held = probe, untold.astype(probe.dtype)
 
     def held_in_scale(self, vector: NDArray) -> NDArray[Any]:
         """Return the probe of a vector; a view where the scale is free."""
@@ -212,8 +198,8 @@ class ProbeModes(Replicated):
         """Return a change of the probe, or a gradient, without the part that is held."""
         if self._pinned is None:
             return change
-        power = np.vdot(self._pinned, self._pinned).real
-        return change - change.real.dtype.type(np.vdot(self._pinned, change).real / power) * self._pinned
+        parts = [np.vdot(one, change).real for one in self._held]
+        return change - np.tensordot(np.array(parts, change.real.dtype), self._held, 1)
 
     def inverse_blocks(self, held: frozenset[str]) -> InverseBlocks:
         """Return M^-1 of the probe."""
@@ -227,3 +213,32 @@ class ProbeModes(Replicated):
             diagonal = np.full_like(intensity, self._diagonals.fluorescence_of_probe(self._alpha()))
         inverse = np.repeat(1 / diagonal, 2)  # of the real and the imaginary part
         return self.diagonal(np.tile(inverse, self.shape[0]).astype(self.real))
+
+
+def _untold(probe: NDArray[Any], *, ramps: bool, shifts: bool) -> NDArray[np.complex128]:
+    """Return changes of a probe (n, K, m, m) that patterns do not tell from others of the object.
+
+    An orthonormal basis, with real coefficients, of its scale, phase ramps and shifts along rows and columns
+    where they are asked for, and unitary mixtures of its modes, the global phase among them.
+    """
+    probe = probe.astype(np.complex128)
+    modes, m, _ = probe.shape
+    x, turns = np.arange(m) - m // 2, 2j * np.pi * np.fft.fftfreq(m)
+    changes = [probe]
+    if ramps:
+        changes += [1j * probe * x[:, None], 1j * probe * x]
+    if shifts:
+        spectrum = np.fft.fft2(probe)
+        changes += [np.fft.ifft2(spectrum * turns[:, None]), np.fft.ifft2(spectrum * turns)]
+    for k in range(modes):
+        for other in range(k + 1):
+            for factor in (1, 1j) if k != other else (1j,):
+                mixed = np.zeros_like(probe)
+                mixed[k] += factor * probe[other]
+                mixed[other] -= np.conj(factor) * probe[k] * (k != other)
+                changes.append(mixed)
+    unit = [change / max(np.linalg.norm(change), 1e-300) for change in changes]
+    columns = np.array([np.concatenate([one.real.ravel(), one.imag.ravel()]) for one in unit]).T
+    basis, sizes, _ = np.linalg.svd(columns, full_matrices=False)
+    real, imaginary = np.split(basis[:, sizes > DEPENDENT * sizes[0]].T, 2, axis=1)
+    return (real + 1j * imaginary).reshape(-1, *probe.shape)

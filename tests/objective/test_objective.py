@@ -976,20 +976,24 @@ def test_a_probe_whose_scale_is_held(name):
     assert left == pytest.approx(right, rel=1e-10)
 
 
-def test_a_held_scale_is_kept_by_a_probe_that_moves_far():
-    """What is at right angles to the probe adds to its power; the scale then goes on from where it is."""
-    objective, _, u, du = build(DEFAULTS | CASES["joint grid, everything"])
-    point, far = objective.scatter(**u), objective.scatter(**u) + 0.3 * objective.scatter(**du)
+@pytest.mark.parametrize("refractive", [True, False])
+@pytest.mark.parametrize("name", ["joint grid, everything", "joint scan, positions and everything"])
+def test_what_patterns_do_not_tell_of_a_probe_is_held_with_its_scale(name, refractive):
+    """A factor, ramps of a free phase, shifts where the maps do not tell them, and mixtures of the modes."""
+    objective, _, u, _ = build(DEFAULTS | CASES[name] | {"refractive": refractive})
+    point, x = objective.scatter(**u), np.arange(objective.scan.m)
     objective.beam.pin(point)
-    assert objective.beam.followed(point, search=False) is None
-    start, probe = objective.probe_of(point), objective.probe_of(far)
-    assert np.linalg.norm(probe) > 1.001 * np.linalg.norm(start)
-    moved = objective.beam.followed(far, search=False)
-    scaled = objective.probe_of(moved)
-    np.testing.assert_allclose(scaled, probe * (np.linalg.norm(start) / np.linalg.norm(probe)), rtol=1e-12)
-    assert objective.beam.followed(moved, search=False) is None
-    resumed, _, _, _ = build(DEFAULTS | CASES["joint grid, everything"])
-    resumed.beam.restore(objective.beam.memory())
-    further = moved + 0.2 * objective.scatter(**du)
-    np.testing.assert_array_equal(resumed.probe_of(further), objective.probe_of(further))
-    assert np.vdot(scaled, resumed.probe_of(further) - scaled).real == pytest.approx(0, abs=1e-9)
+    probe = objective.probe_of(point)
+    slope = np.fft.ifft(2j * np.pi * np.fft.fftfreq(len(x)) * np.fft.fft(probe))
+    held, ramps = [probe, 1j * probe], [1j * x * probe, 1j * x[:, None] * probe]
+    held += [np.stack([1j * probe[0], *probe[1:] * 0])]
+    held += [np.stack([probe[1], -probe[0], *probe[2:] * 0])] if len(probe) > 1 else []
+    free = [probe * x, 1j * slope]
+    (held if objective.scan.sampling == "scan" else free).append(slope)
+    (held if "phase" in objective.unknowns else free).extend(ramps)
+    for change in held:
+        moved = objective.probe_of(objective.scatter(**u | {"probe": u["probe"] + 0.1 * change}))
+        assert naive.relative(moved, probe) < 1e-12
+    for change in free:
+        moved = objective.probe_of(objective.scatter(**u | {"probe": u["probe"] + 0.1 * change}))
+        assert np.linalg.norm(moved - probe) > 0.05 * np.linalg.norm(change)
