@@ -18,9 +18,9 @@ from scipy.special import gammaincinv
 
 import ptyxrf
 from ptyxrf.driver.uncertainty.expected import Expected, strengths_of_fit
-from ptyxrf.driver.uncertainty.experiment import measured_under
+from ptyxrf.driver.uncertainty.experiment import choices_of, measured_under
 from ptyxrf.driver.uncertainty.fitted import fit_of
-from ptyxrf.driver.uncertainty.settings import Sampling
+from ptyxrf.driver.uncertainty.settings import Conditions, Sampling
 
 #: Settings of fits that start at the truth and end at the minimum.
 FIT = {
@@ -41,13 +41,13 @@ def example() -> ptyxrf.Scan:
     )  # fmt: skip
 
 
-def errors_of_fits(clean: ptyxrf.Scan, seeds: int, loss: str, *, default: bool) -> dict[str, float]:
-    """Return the errors over repeated measurements, summed up as `Expected.errors`."""
+def errors_of_fits(
+    clean: ptyxrf.Scan, seeds: int, loss: str, strengths: tuple[float, ...] | None
+) -> dict[str, float]:
+    """Return the errors over repeated measurements, summed up as `Expected.errors`; None: with defaults."""
     z, w = np.asarray(clean.truth["object"]), np.asarray(clean.truth["elements"])
     lit, squares = ptyxrf.illuminated_area(clean), dict[str, NDArray]()
-    settings = {} if default else {
-        "fluorescence_prior": tuple(strengths_of_fit(clean, "auto")), "nonnegative": False
-    }  # fmt: skip
+    settings = {} if strengths is None else {"fluorescence_prior": strengths, "nonnegative": False}
     settings = FIT | settings | {"pattern_loss": loss}
     for seed in range(seeds):
         noise = np.random.default_rng(seed)
@@ -73,10 +73,12 @@ def errors_of_fits(clean: ptyxrf.Scan, seeds: int, loss: str, *, default: bool) 
     }
 
 
-def lines_of(expected: Expected, clean: ptyxrf.Scan, seeds: int, loss: str) -> list[str]:
+def lines_of(
+    expected: Expected, clean: ptyxrf.Scan, seeds: int, loss: str, strengths: tuple[float, ...]
+) -> list[str]:
     """Return the lines of a combination."""
     choice = expected.choice
-    fits = [errors_of_fits(clean, seeds, loss, default=default) for default in (False, True)]
+    fits = [errors_of_fits(clean, seeds, loss, given) for given in (strengths, None)]
     head = f"step {choice.step:g}, dwell {choice.dwell:g}: {expected.positions} positions"
     return [f"{head}, {expected.counts:.3g} counts"] + [
         f"    {name:10} expected {error:.3g}, found / expected "
@@ -96,9 +98,13 @@ def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     scan = example()
     steps, dwells = (tuple(map(float, words.split(","))) for words in (options.step, options.dwell))
+    (own,) = choices_of(scan, Conditions())
+    strengths = tuple(strengths_of_fit(measured_under(scan, own), "auto"))
     for expected in ptyxrf.expected_errors(scan, step=steps, dwell=dwells, samples=16).table:
         clean = measured_under(scan, expected.choice)
-        print("\n".join(lines_of(expected, clean, options.seeds, options.pattern_loss)), flush=True)
+        print(
+            "\n".join(lines_of(expected, clean, options.seeds, options.pattern_loss, strengths)), flush=True
+        )
 
 
 if __name__ == "__main__":

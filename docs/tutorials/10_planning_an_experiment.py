@@ -66,7 +66,8 @@ for ax, name in zip(axes, names, strict=True):
         points = [(one.choice.dose, one.errors[name]) for one in found.table if one.choice.step == step]
         ax.semilogx(*zip(*points, strict=True), "o-", label=f"step {step:g} pixels")
     unit = "rad" if name == "phase" else "relative to the map"
-    ax.set(title=name, xlabel="dose (photons a pixel)", ylabel=f"expected error ({unit})", ylim=(0, None))
+    ax.set(title=name, xlabel="dose (photons a pixel)", ylabel=f"expected error ({unit})")
+    ax.set_ylim(0, 1.08 * ax.dataLim.ymax)
 axes[0].legend(frameon=False)
 
 # %%

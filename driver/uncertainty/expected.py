@@ -23,7 +23,7 @@ from ptyxrf.driver.uncertainty.fitted import fit_of
 from ptyxrf.driver.uncertainty.open_directions import OpenDirections
 from ptyxrf.driver.uncertainty.quantities import Quantities
 from ptyxrf.driver.uncertainty.sampler import UNSOLVED
-from ptyxrf.driver.uncertainty.settings import AXES, Expectation, Sampling
+from ptyxrf.driver.uncertainty.settings import AXES, Conditions, Expectation, Sampling
 from ptyxrf.driver.uncertainty.uncertainty import deviations_of
 from ptyxrf.parallel.startup import agreed, from_first_rank
 
@@ -93,7 +93,8 @@ def expected_errors(
 
     For each combination the scan is simulated without noise. The inverse of the Fisher information at the
     truth gives the spread of fits to repeated measurements, from the samples of `uncertainty`; the prior of
-    the maps adds a bias, which one linear problem tells. The errors are those of fits that have converged to
+    the maps adds a bias, which one linear problem tells. Its strength belongs to the specimen: it is found
+    once, under the conditions of the scan. The errors are those of fits that have converged to
     the right minimum, with nothing but counting noise, and without bounds on the maps.
 
     Parameters
@@ -121,6 +122,7 @@ def expected_errors(
         Something is hardly determined by the data under some conditions.
     """
     choices = agreed(comm, lambda: choices_of(scan, settings))
+    settings = _with_strengths(scan, settings, comm)
     table: list[Expected] = []
     for choice in choices:
         clean = agreed(comm, lambda choice=choice: measured_under(scan, choice))  # type: ignore[misc]
@@ -138,7 +140,7 @@ def _deviations(clean: Scan, settings: Expectation, comm: Any) -> Deviations:
     """Return the roots of the mean squared errors of fits to a scan: their noise, and the prior's bias."""
     names = ("samples", "tolerance", "max_products", "precision")
     sampling = Sampling(finish_iterations=0, **{name: getattr(settings, name) for name in names})
-    truth = _true_result(clean, settings, comm)
+    truth = _true_result(clean, settings)
     fit = replace(fit_of(truth, clean, sampling, comm), true=True)
     objective = fit.objective
     # without noise a fit would move downhill by this much
@@ -152,24 +154,36 @@ def _deviations(clean: Scan, settings: Expectation, comm: Any) -> Deviations:
     return replace(noise, meaning=MEANING, **errors)
 
 
-def _true_result(clean: Scan, settings: Expectation, comm: Any) -> Result:
+def _method(scan: Scan, settings: Expectation) -> str:
+    return settings.method if scan.sampling is not None else "ptychography"
+
+
+def _with_strengths(scan: Scan, settings: Expectation, comm: Any) -> Expectation:
+    """Return settings with the strength of each map's prior in numbers."""
+    prior = settings.fluorescence_prior
+    if _method(scan, settings) == "ptychography" or prior == "none":
+        return settings.replace(fluorescence_prior="none")
+    (own,) = choices_of(scan, Conditions())
+    # where a search stops depends on last bits: one rank makes it for all
+    found = from_first_rank(comm, lambda: strengths_of_fit(measured_under(scan, own), prior))
+    return settings.replace(fluorescence_prior=tuple(found.tolist()))
+
+
+def _true_result(clean: Scan, settings: Expectation) -> Result:
     """Return the result that is the truth of a scan."""
-    method = settings.method if clean.sampling is not None else "ptychography"
-    prior = settings.fluorescence_prior if method != "ptychography" else "none"
+    method, prior = _method(clean, settings), settings.fluorescence_prior
     known: dict[str, Any] = {"nonnegative": False}
     elements = np.zeros((0, *clean.shape))
     if method != "ptychography":
         elements = np.asarray(clean.truth["elements"])
-        # where a search stops depends on last bits: one rank makes it for all
-        known["prior_used"] = from_first_rank(comm, lambda: strengths_of_fit(clean, prior))
+        known["prior_used"] = np.zeros(clean.N_e) if prior == "none" else np.asarray(prior)
         known["fluorescence_count_scale_used"] = clean.fluorescence_count_scale
-        prior = prior if prior == "none" else tuple(known["prior_used"])
     free: dict[str, Any] = {"positions": clean.positions} if settings.refine_positions != "none" else {}
     if settings.refine_intensities:
         free["intensities"] = clean.exposure
     return Result(
         clean.truth["object"], elements, clean.probe, (), Reason.ITERATIONS, method,
-        settings.replace(method=method, fluorescence_prior=prior).as_dict() | known,
+        settings.replace(method=method).as_dict() | known,
         pattern_background=clean.pattern_background if settings.refine_pattern_background else None, **free,
     )  # fmt: skip
 
@@ -180,7 +194,7 @@ def strengths_of_fit(clean: Scan, prior: str | float | tuple[float, ...]) -> NDA
     A search in drawn counts would scatter: by a factor of ten where a map has some hundred of them.
     """
     if prior != "auto":
-        return np.broadcast_to(np.asarray(0.0 if prior == "none" else prior, np.float64), clean.N_e)
+        return np.broadcast_to(np.asarray(prior, np.float64), clean.N_e)
     result = reconstruct(clean, "fluorescence", fluorescence_prior="auto", max_iterations=1)
     return np.asarray(result.settings["prior_used"], np.float64)
 

@@ -90,7 +90,7 @@ class Conditions(SettingsGroup):
     tolerance: float = redeclared(Sampling, "tolerance", Sampling.tolerance)
     max_products: int = redeclared(Sampling, "max_products", Sampling.max_products)
     fluorescence_prior: str | float | tuple[float, ...] = redeclared(
-        Model, "fluorescence_prior", "auto", "as strong as a fit to the expected counts finds with auto"
+        Model, "fluorescence_prior", "auto", "with auto as strong as the expected counts of the scan ask for"
     )
 
     def check(self) -> None:
