@@ -27,7 +27,7 @@ PAPER: dict[str, Any] = {
 }
 
 #: Sweeps over batches of positions by default: more of them gain less than the steps that follow.
-BATCH_SWEEPS = 4
+BATCH_SWEEPS = 5
 
 #: Starting values that say nothing of the object.
 BEAM = {"probe", "displacement", "distortion", "log_amplitude", "background_amplitude"}
