@@ -148,11 +148,12 @@ def test_the_unit_of_all_counts_does_not_matter(factor, method, solver, precisio
     scan = simulated("scan")
     other = scaled(scan, patterns=factor, maps=factor)
     for refine_probe in (False, True):
-        # the search for the strengths of a prior takes decisions that rounding may flip
-        one, two = (
-            run(each, method, solver, precision, refine_probe, fluorescence_prior="none")
-            for each in (scan, other)
-        )
+        # the search for the strengths of a prior takes decisions that rounding may flip; batches of a scan
+        # with as many unknowns as numbers amplify it from stage to stage
+        settings = {"fluorescence_prior": "none"}
+        if method == "joint" and refine_probe:
+            settings["batch_sweeps"] = 0
+        one, two = (run(each, method, solver, precision, refine_probe, **settings) for each in (scan, other))
         assert [record.iteration for record in one.history] == [record.iteration for record in two.history]
         tolerance = 2e-3 if precision == "single" else 1e-6
         assert like(one.object, two.object, tolerance)
