@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 #: Values of lazy maps, masks and true arrays that are checked at a time.
 CHECKED_VALUES = 1 << 22
@@ -168,6 +169,12 @@ def numpy_source(value: Any) -> Any:
 def has_numpy_slices(value: Any) -> bool:
     """Return whether slices of a lazy source are arrays of NumPy, rather than of another library."""
     return isinstance(value.dtype, np.dtype) and not hasattr(value, "__array_function__")
+
+
+def unbroken_runs(indices: ArrayLike) -> list[tuple[int, int]]:
+    """Return where runs of increasing indices, each one more than the last, begin and end among them."""
+    breaks = np.flatnonzero(np.diff(indices) != 1) + 1
+    return list(pairwise([0, *breaks.tolist(), np.size(indices)])) if np.size(indices) else []
 
 
 def blocks_of_rows(shape: tuple[int, ...]) -> Iterator[tuple[Any, ...]]:

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ptyxrf.driver.data.lazy_arrays import unbroken_runs
 from ptyxrf.driver.files.chunk_writer import checksum_of
 from ptyxrf.driver.files.confinement import is_confined
 from ptyxrf.driver.files.hdf5_opening import opened
@@ -77,8 +78,7 @@ def read_values(dataset: h5py.Dataset, key: Any = (), out: NDArray[Any] | None =
 def _rows(dataset: h5py.Dataset, rows: list[int], out: NDArray[Any] | None) -> NDArray[Any]:
     """Return rows, a request for each unbroken run: HDF5 is slow where a selection has many parts."""
     block = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype) if out is None else out
-    ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
-    for first, last in pairwise([0, *ends]):
+    for first, last in unbroken_runs(rows):
         dataset.read_direct(block, np.s_[rows[first] : rows[last - 1] + 1], np.s_[first:last])
     return block
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ptyxrf.driver.data.lazy_arrays import LazyRows
+from ptyxrf.driver.data.lazy_arrays import LazyRows, unbroken_runs
 from ptyxrf.driver.files.chunks import read_values
 from ptyxrf.driver.files.file_errors import DamagedFile
 from ptyxrf.driver.files.hdf5_reader import READ_ERRORS
@@ -33,8 +33,7 @@ class PatternFile(LazyRows, StoredArray):
         """Read patterns by sorted indices without repetitions, one request for each unbroken run."""
         block = np.empty((len(indices), *self.shape[1:]), self.stored)
         with self._open() as (reader, dataset):
-            ends = np.flatnonzero(np.diff(indices, append=-1) != 1) + 1
-            for first, last in zip([0, *ends.tolist()], ends.tolist(), strict=False):
+            for first, last in unbroken_runs(indices):
                 low, high = int(indices[first]), int(indices[last - 1]) + 1
                 try:
                     read_values(dataset, np.s_[low:high], block[first:last])

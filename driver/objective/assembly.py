@@ -16,6 +16,7 @@ from ptyxrf.driver.objective.local_data import LocalData
 from ptyxrf.driver.objective.object_and_probe import ObjectFields, ProbeModes
 from ptyxrf.driver.objective.passes import Passes
 from ptyxrf.driver.objective.pattern_background import PatternBackground, dark_level
+from ptyxrf.driver.objective.positioned_probes import expands_probes, keeps_probes
 from ptyxrf.driver.objective.scan_positions import KINDS, LogAmplitude
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.driver.objective.terms import Terms
@@ -94,11 +95,9 @@ def assemble(
 def _terms(data: LocalData, settings: Model, units: InternalUnits, real: np.dtype[Any]) -> Terms:
     keep = settings.memory == "cached"
     moving = settings.refine_positions != "none" or settings.refine_intensities
-    # a probe that moves is another one at each point, and is used once there
-    moved = settings.refine_probe or moving or settings.memory == "disk"
-    keep_probes = keep or not moved or data.scan.sampling == "scan"
-    # full curvature and samples at the positions need whole fields of the probes
-    expand = settings.refine_probe and settings.curvature != "full" and data.scan.sampling != "scan"
+    changes = {"refined": settings.refine_probe, "moving": moving}
+    keep_probes = keeps_probes(settings.memory, data.scan.sampling, **changes)
+    expand = expands_probes(data.scan.sampling, full=settings.curvature == "full", **changes)
     engine = resolve_engine(settings.engine, data.scan.m)
     given = data.scan.pattern_background
     background = "none" if given is None or not given.any() else "given"

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptyxrf.driver.objective.patterns import READ_BYTES
+from ptyxrf.driver.objective.positioned_probes import keeps_probes
 from ptyxrf.driver.planning.problem_size import ProblemSize
 from ptyxrf.driver.solver.settings import SolverSettings
 from ptyxrf.kernels.aligned import BATCH_BYTES
 from ptyxrf.kernels.kept_counts import KEPT
-from ptyxrf.kernels.simd.emitter import VECTOR_BYTES
 from ptyxrf.kernels.simd.fourier import VectorPlan, can_transform
 from ptyxrf.kernels.simd.operations import TERMS
 from ptyxrf.kernels.simd.shift_expansion import TOGETHER
@@ -109,15 +109,12 @@ def _pattern_bytes(p: ProblemSize, pixels: NDArray[np.float64], memory: str) -> 
     number = NUMBERS[p.precision]
     far, far_numbers = pixels, 2.0 * p.modes
     if can_transform(p.m):  # vector code pads its rows, and stores c/|psi|^2 too
-        lanes = VECTOR_BYTES // number
-        far, far_numbers = far * (-(-p.m // lanes) * lanes / p.m), far_numbers + 1
+        far, far_numbers = far * (_padded(p) / p.m), far_numbers + 1
     kept = _kept_bytes(p, memory)
     if memory == "cached" and p.method != "fluorescence":
         kept += number * far_numbers
-    # see `assemble`: otherwise the probe of a position is shifted just before it is used
-    moved = p.refine_probe or p.moving or memory == "disk"
-    keeps_probes = memory == "cached" or not moved or p.sampling == "scan"
-    shifted = 2.0 * p.modes if p.fractional and keeps_probes and not p.expanded else 0.0
+    keep = keeps_probes(memory, p.sampling, refined=p.refine_probe, moving=p.moving)
+    shifted = 2.0 * p.modes if p.fractional and keep and not p.expanded else 0.0
     return far * kept + pixels * number * shifted
 
 
@@ -133,10 +130,13 @@ def disk_bytes(problem: ProblemSize, share: Share) -> NDArray[np.float64]:
 
     There is room for amplitudes, into which counts change where some are none.
     """
-    number = NUMBERS[problem.precision]
-    far = VectorPlan.of(problem.m, f"f{number}").padded if can_transform(problem.m) else problem.m
-    positions = np.asarray(share.positions, dtype=np.float64)
-    return positions * far * problem.m * number * (problem.method != "fluorescence")
+    positions, number = np.asarray(share.positions, dtype=np.float64), NUMBERS[problem.precision]
+    return positions * _padded(problem) * problem.m * number * (problem.method != "fluorescence")
+
+
+def _padded(p: ProblemSize) -> int:
+    """Return the numbers of a row of a pattern as the kernels hold it."""
+    return VectorPlan.of(p.m, f"f{NUMBERS[p.precision]}").padded if can_transform(p.m) else p.m
 
 
 def _object_bytes(p: ProblemSize, share: Share) -> NDArray[np.float64]:

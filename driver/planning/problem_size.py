@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ptyxrf.driver.data.scan import Scan
 from ptyxrf.driver.objective.local_data import blur_reach
 from ptyxrf.driver.objective.patterns import are_counts
+from ptyxrf.driver.objective.positioned_probes import expands_probes
 from ptyxrf.driver.objective.settings import Model
 from ptyxrf.kernels.simd.shift_expansion import can_expand
 from ptyxrf.parallel.partition import Reach
@@ -68,9 +69,9 @@ class ProblemSize:
 
     @property
     def expanded(self) -> bool:
-        """Whether an expansion shifts the probe, of which nothing is kept (see `assemble`)."""
-        changing = self.fractional and self.refine_probe and not (self.moving or self.full)
-        return changing and self.sampling != "scan" and can_expand(self.modes, self.m, FIELDS[self.precision])
+        """Whether an expansion shifts the probe, of which nothing is kept."""
+        wanted = expands_probes(self.sampling, full=self.full, refined=self.refine_probe, moving=self.moving)
+        return self.fractional and wanted and can_expand(self.modes, self.m, FIELDS[self.precision])
 
     @classmethod
     def of_scan(cls, scan: Scan, model: Model | None = None, modes: int | None = None) -> ProblemSize:
